@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a rule does to requests and responses besides forwarding them.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::atom::{HeaderName, HeaderValue, Method};
+use crate::host::Hostname;
+use crate::rule::Target;
+
+/// One filter, in the order the user wrote it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum Filter {
+    /// `RequestHeaderModifier`.
+    RequestHeaders(HeaderEdit),
+    /// `ResponseHeaderModifier`.
+    ResponseHeaders(HeaderEdit),
+    /// `RequestRedirect`: answers, nothing is forwarded.
+    Redirect(Redirect),
+    /// `URLRewrite`.
+    Rewrite(Rewrite),
+    /// `RequestMirror`.
+    Mirror(Mirror),
+    /// `CORS`.
+    Cors(Cors),
+}
+
+/// `HTTPHeaderFilter`: applied as set, then add, then remove; names compare case-insensitively.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct HeaderEdit {
+    /// Overwrites whatever was there with one value.
+    pub set: Vec<(HeaderName, HeaderValue)>,
+    /// A further field after those that are there.
+    pub add: Vec<(HeaderName, HeaderValue)>,
+    /// Every field of that name goes.
+    pub remove: Vec<HeaderName>,
+}
+
+/// `HTTPRequestRedirectFilter`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Redirect {
+    /// Scheme of the `Location`; the request's own if absent.
+    pub scheme: Option<&'static str>,
+    /// Host of the `Location`; the request's own if absent.
+    pub hostname: Option<Hostname>,
+    /// Path of the `Location`; the request's own if absent.
+    pub path: Option<PathRewrite>,
+    /// Port; if absent, the scheme's well-known port when a scheme is set, else the listener's port.
+    pub port: Option<u16>,
+    /// 301, 302, 303, 307 or 308.
+    pub status: u16,
+}
+
+/// `HTTPURLRewriteFilter`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Rewrite {
+    /// New `Host`.
+    pub hostname: Option<Hostname>,
+    /// New path.
+    pub path: Option<PathRewrite>,
+}
+
+/// `HTTPPathModifier`. Texts are canonical paths (checked in translation by [`PathRewrite::checked`]).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum PathRewrite {
+    /// The whole path; the query stays.
+    Full(String),
+    /// The matched prefix, by path element; only on rules whose match is a prefix.
+    Prefix(String),
+}
+
+impl PathRewrite {
+    /// Refuses what cannot stand in a path: control characters, blanks, `?`, `#`, bad escapes, non-ASCII.
+    pub fn checked(self) -> Option<Self> {
+        let (Self::Full(text) | Self::Prefix(text)) = &self;
+        let bytes = text.as_bytes();
+        let plain = bytes.iter().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#'));
+        let escapes = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'%').all(|(at, _)| {
+            bytes.get(at + 1).is_some_and(u8::is_ascii_hexdigit) && bytes.get(at + 2).is_some_and(u8::is_ascii_hexdigit)
+        });
+        (plain && escapes && (text.is_empty() || text.starts_with('/'))).then_some(self)
+    }
+}
+
+/// `HTTPRequestMirrorFilter`: a copy of the request goes to another backend, its response is dropped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Mirror {
+    /// Where the copies go; an invalid target mirrors nothing.
+    pub target: Target,
+    /// Share of requests, `numerator / denominator`; the denominator is never 0.
+    pub numerator: u32,
+    /// See `numerator`.
+    pub denominator: u32,
+}
+
+/// `HTTPCORSFilter`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Cors {
+    /// Origins that may read responses.
+    pub allow_origins: Vec<OriginPattern>,
+    /// `Access-Control-Allow-Credentials: true`.
+    pub allow_credentials: bool,
+    /// Methods; `None` element-wise means `*`.
+    pub allow_methods: Option<Vec<Method>>,
+    /// `true` if `allowMethods` is `*`.
+    pub any_method: bool,
+    /// Request headers.
+    pub allow_headers: Vec<HeaderName>,
+    /// `true` if `allowHeaders` is `*`.
+    pub any_header: bool,
+    /// Response headers that scripts may read.
+    pub expose_headers: Vec<HeaderName>,
+    /// `true` if `exposeHeaders` is `*`.
+    pub expose_any: bool,
+    /// How long a preflight may be cached.
+    pub max_age: Duration,
+}
+
+/// One entry of `allowOrigins`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum OriginPattern {
+    /// `*`.
+    Any,
+    /// `scheme://host[:port]`, lower case, compared as a whole.
+    Exact(String),
+    /// `scheme://*.suffix[:port]`: the star spans one or more labels.
+    Wildcard {
+        /// `https://`.
+        scheme: String,
+        /// `.example.com` with the port, if any.
+        suffix: String,
+    },
+}

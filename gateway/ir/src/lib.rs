@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The language that Torana's proxies are programmed in.
+//!
+//! Plain data, no behaviour beyond [`Snapshot::diff`] and [`Snapshot::apply`]. Objects are keyed and point **up** (a
+//! [`Rule`] names its listeners), so an edited rule is one small delta. What can be malformed (regexes, certificates
+//! with their keys, header names, hostnames) comes only from checked constructors here, so an IR that exists compiles.
+//! What a user got wrong is a variant ([`Invalid`]) that answers 500, never an absent object.
+//!
+//! This crate never does I/O, reads no clock, and knows no Kubernetes client.
+//!
+//! # Glossary
+//! * **listener**: one port + hostname + protocol of a Gateway; what a client connects to.
+//! * **route**: one user object (HTTPRoute, GRPCRoute); **rule**: one entry of it; **match**: one alternative of a rule.
+//! * **backend**: what a rule sends to (a Service port); **endpoint**: one address of a backend.
+//! * **bind**: a socket address; several listeners may share one.
+
+mod key;
+
+mod atom;
+
+mod pattern;
+
+mod host;
+
+mod certificate;
+
+mod listener;
+
+mod filter;
+
+mod backend;
+
+mod rule;
+
+mod snapshot;
+
+pub use atom::{AtomError, HeaderName, HeaderValue, Method};
+pub use backend::{Backend, Endpoint, Endpoints, LoadBalance, UpstreamProtocol};
+pub use certificate::{Certificate, CertificateError, PrivateKey};
+pub use filter::{Cors, Filter, HeaderEdit, Mirror, OriginPattern, PathRewrite, Redirect, Rewrite};
+pub use host::{HostPattern, Hostname, hostname_of};
+pub use key::{BackendKey, CertificateKey, GatewayId, ListenerKey, RouteId, RouteKind, RuleKey};
+pub use listener::{Limits, Listener, PathMode, Protocol, Tls, TlsVersion};
+pub use pattern::{REGEX_SIZE_LIMIT, Regex, RegexError};
+pub use rule::{
+    Action, Attachment, FieldMatch, Invalid, PathMatch, RouteMatch, Rule, Target, TextMatch, Timeouts, WeightedBackend,
+};
+pub use snapshot::{Delta, Resource, ResourceKey, Snapshot};

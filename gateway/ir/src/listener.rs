@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Listeners: where clients connect, and what is expected of their bytes.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::host::HostPattern;
+use crate::key::{CertificateKey, ListenerKey};
+
+/// One port + hostname + protocol.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listener {
+    /// Who it is.
+    pub key: ListenerKey,
+    /// Addresses to bind; empty means every address, IPv4 and IPv6.
+    pub addresses: Vec<IpAddr>,
+    /// Port to bind.
+    pub port: u16,
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// Hosts that belong to this listener. The most specific listener of a port wins (listener isolation).
+    pub hostname: HostPattern,
+    /// How request paths are normalised before routing and before they are forwarded.
+    pub path_mode: PathMode,
+    /// Limits and deadlines.
+    pub limits: Limits,
+}
+
+/// What a listener speaks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum Protocol {
+    /// Cleartext HTTP/1.1, HTTP/1.0 and HTTP/2 with prior knowledge.
+    Http,
+    /// TLS terminated here, HTTP/1.1 or HTTP/2 by ALPN.
+    Https(Tls),
+}
+
+/// TLS termination.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Tls {
+    /// Certificates that may be served, in the user's order: the first whose key type and names suit the client wins;
+    /// with none suiting by name the first is served. A key absent from the snapshot is skipped; with none left the
+    /// handshake is refused.
+    pub certificates: Vec<CertificateKey>,
+    /// Lowest version accepted.
+    pub min_version: TlsVersion,
+}
+
+/// TLS protocol versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    V1_2,
+    /// TLS 1.3.
+    V1_3,
+}
+
+/// Path normalisation; the names are Istio's (`pathNormalization`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum PathMode {
+    /// Dot segments resolved, escaped unreserved characters decoded once, `\` → `/`. `%2F`, `%5C` and `//` untouched.
+    Base,
+}
+
+/// Limits and deadlines of a listener. Durations are wall time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// From the first byte of a head to its last.
+    pub head_deadline: Duration,
+    /// Bytes of a head, start line included.
+    pub head_bytes: usize,
+    /// Fields of a head.
+    pub head_fields: usize,
+    /// Bytes of the request target.
+    pub target_bytes: usize,
+    /// From accept to the end of the TLS handshake.
+    pub handshake_deadline: Duration,
+    /// A connection without a request is closed after this.
+    pub idle: Duration,
+    /// A request in flight with no byte moved in either direction is cut after this.
+    pub stream_idle: Duration,
+    /// HTTP/2 streams a connection, running ones that the client has reset included.
+    pub streams: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head_deadline: Duration::from_secs(10),
+            head_bytes: 64 << 10,
+            head_fields: 100,
+            target_bytes: 16 << 10,
+            handshake_deadline: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            stream_idle: Duration::from_secs(300),
+            streams: 100,
+        }
+    }
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Rules: which requests, what is done to them, where they go.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::atom::{HeaderName, Method};
+use crate::filter::Filter;
+use crate::host::HostPattern;
+use crate::key::{BackendKey, ListenerKey, RuleKey};
+use crate::pattern::Regex;
+
+/// One rule of a route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Rule {
+    /// Which rule.
+    pub key: RuleKey,
+    /// The rule's `name`, if it has one.
+    pub name: Option<String>,
+    /// Creation time of the route, seconds since 1970; older wins a tie. Standalone objects without one count as 0.
+    pub created: i64,
+    /// Listeners that serve the rule, each once.
+    pub attachments: Vec<Attachment>,
+    /// Alternatives; a request needs one of them. Never empty (translation writes the default `/` prefix).
+    pub matches: Vec<RouteMatch>,
+    /// Applied in order.
+    pub filters: Vec<Filter>,
+    /// Where requests go.
+    pub action: Action,
+    /// Deadlines.
+    pub timeouts: Timeouts,
+}
+
+/// Where a rule is served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Attachment {
+    /// The listener.
+    pub listener: ListenerKey,
+    /// The route's **own** hostnames (not their intersection with the listener): they decide precedence
+    /// (`GatewayRouteHostnameIntersectionPrecedence`). `[Any]` when the route names none. Only those that intersect the
+    /// listener's hostname are here.
+    pub hostnames: Vec<HostPattern>,
+}
+
+/// What happens to a matched request, unless a filter answers first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum Action {
+    /// Forward to one of these, chosen by weight. Every weight 0 or an empty list answers 500 ([`Invalid`] says why).
+    Forward(Vec<WeightedBackend>),
+    /// The rule itself cannot be honoured (unsupported filter, bad regex …): every request gets 500.
+    Invalid(Invalid),
+}
+
+/// One entry of `backendRefs`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WeightedBackend {
+    /// Where to.
+    pub target: Target,
+    /// Share of requests; 0 gets none.
+    pub weight: u32,
+    /// Filters of this entry, after those of the rule.
+    pub filters: Vec<Filter>,
+}
+
+/// A resolved reference, or why there is none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum Target {
+    /// A backend of this snapshot.
+    Backend(BackendKey),
+    /// Requests that would go here get 500.
+    Invalid(Invalid),
+}
+
+/// A user's mistake as data: what, where, and what to change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Invalid {
+    /// A Gateway API reason: `BackendNotFound`, `RefNotPermitted`, `InvalidKind`, `UnsupportedValue` …
+    pub reason: &'static str,
+    /// One sentence for `explain` and the log.
+    pub message: String,
+}
+
+/// One alternative of a rule; every part that is given must match.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RouteMatch {
+    /// On the canonical path.
+    pub path: PathMatch,
+    /// Exact method.
+    pub method: Option<Method>,
+    /// Fields; the first value of a name is not special: a field matches if the joined value does.
+    pub headers: Vec<FieldMatch<HeaderName>>,
+    /// Query parameters, names case-sensitive, first occurrence counts.
+    pub query: Vec<FieldMatch<String>>,
+}
+
+/// How a path is matched. Precedence: exact, then regular expression (longer source first), then longer prefix.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum PathMatch {
+    /// The whole path, byte for byte.
+    Exact(String),
+    /// By path element, without a trailing slash; `""` is every path. `/a` matches `/a`, `/a/` and `/a/b`, not `/ab`.
+    Prefix(String),
+    /// The whole path.
+    Regex(Regex),
+}
+
+/// A named field and what its value must be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FieldMatch<N> {
+    /// Name of the header or parameter.
+    pub name: N,
+    /// Its value.
+    pub value: TextMatch,
+}
+
+/// How a value is matched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum TextMatch {
+    /// Byte for byte.
+    Exact(String),
+    /// The whole value.
+    Regex(Regex),
+}
+
+impl TextMatch {
+    /// Whether `text` matches.
+    pub fn is_match(&self, text: &str) -> bool {
+        match self {
+            Self::Exact(exact) => exact == text,
+            Self::Regex(regex) => regex.is_match(text),
+        }
+    }
+}
+
+/// `HTTPRouteTimeouts`; `None` is no deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Timeouts {
+    /// From the request's head to the last byte of the response, retries included.
+    pub request: Option<Duration>,
+    /// One try.
+    pub backend_request: Option<Duration>,
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+//! All that one fleet of proxies is programmed with, and the difference between two of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::backend::{Backend, Endpoints};
+use crate::certificate::Certificate;
+use crate::key::{BackendKey, CertificateKey, ListenerKey, RuleKey};
+use crate::listener::Listener;
+use crate::rule::Rule;
+
+/// The whole program of a fleet. Values are shared: a clone copies pointers.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Snapshot {
+    /// Where clients connect.
+    #[serde(serialize_with = "values")]
+    pub listeners: BTreeMap<ListenerKey, Arc<Listener>>,
+    /// What TLS listeners serve.
+    #[serde(serialize_with = "values")]
+    pub certificates: BTreeMap<CertificateKey, Arc<Certificate>>,
+    /// What is done with requests.
+    #[serde(serialize_with = "values")]
+    pub rules: BTreeMap<RuleKey, Arc<Rule>>,
+    /// Where requests go.
+    #[serde(serialize_with = "values")]
+    pub backends: BTreeMap<BackendKey, Arc<Backend>>,
+    /// Addresses of the backends.
+    #[serde(serialize_with = "values")]
+    pub endpoints: BTreeMap<BackendKey, Arc<Endpoints>>,
+}
+
+fn values<K, V: Serialize, S: serde::Serializer>(map: &BTreeMap<K, Arc<V>>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(map.values())
+}
+
+/// One keyed object of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum Resource {
+    /// A listener.
+    Listener(Arc<Listener>),
+    /// A certificate.
+    Certificate(Arc<Certificate>),
+    /// A rule.
+    Rule(Arc<Rule>),
+    /// A backend.
+    Backend(Arc<Backend>),
+    /// The endpoints of a backend.
+    Endpoints(Arc<Endpoints>),
+}
+
+/// The key of a [`Resource`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub enum ResourceKey {
+    /// A listener.
+    Listener(ListenerKey),
+    /// A certificate.
+    Certificate(CertificateKey),
+    /// A rule.
+    Rule(RuleKey),
+    /// A backend.
+    Backend(BackendKey),
+    /// The endpoints of a backend.
+    Endpoints(BackendKey),
+}
+
+/// One generation: applied as a whole, so a rule never arrives before its backend or certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Delta {
+    /// New and changed objects.
+    pub upserts: Vec<Resource>,
+    /// Objects that are gone.
+    pub removals: Vec<ResourceKey>,
+}
+
+impl Delta {
+    /// Nothing changed.
+    pub fn is_empty(&self) -> bool {
+        self.upserts.is_empty() && self.removals.is_empty()
+    }
+}
+
+impl Snapshot {
+    /// What turns `self` into `new`: `self.apply(self.diff(new)) == new`.
+    pub fn diff(&self, new: &Self) -> Delta {
+        let mut delta = Delta::default();
+        changes(&self.listeners, &new.listeners, &mut delta, Resource::Listener, ResourceKey::Listener);
+        changes(&self.certificates, &new.certificates, &mut delta, Resource::Certificate, ResourceKey::Certificate);
+        changes(&self.rules, &new.rules, &mut delta, Resource::Rule, ResourceKey::Rule);
+        changes(&self.backends, &new.backends, &mut delta, Resource::Backend, ResourceKey::Backend);
+        changes(&self.endpoints, &new.endpoints, &mut delta, Resource::Endpoints, ResourceKey::Endpoints);
+        delta
+    }
+
+    /// Applies a delta; unknown removals are no error.
+    pub fn apply(&mut self, delta: Delta) {
+        for resource in delta.upserts {
+            match resource {
+                Resource::Listener(it) => drop(self.listeners.insert(it.key.clone(), it)),
+                Resource::Certificate(it) => drop(self.certificates.insert(it.key.clone(), it)),
+                Resource::Rule(it) => drop(self.rules.insert(it.key.clone(), it)),
+                Resource::Backend(it) => drop(self.backends.insert(it.key.clone(), it)),
+                Resource::Endpoints(it) => drop(self.endpoints.insert(it.backend().clone(), it)),
+            }
+        }
+        for key in &delta.removals {
+            match key {
+                ResourceKey::Listener(key) => drop(self.listeners.remove(key)),
+                ResourceKey::Certificate(key) => drop(self.certificates.remove(key)),
+                ResourceKey::Rule(key) => drop(self.rules.remove(key)),
+                ResourceKey::Backend(key) => drop(self.backends.remove(key)),
+                ResourceKey::Endpoints(key) => drop(self.endpoints.remove(key)),
+            }
+        }
+    }
+}
+
+fn changes<K: Ord + Clone, V: PartialEq>(
+    old: &BTreeMap<K, Arc<V>>,
+    new: &BTreeMap<K, Arc<V>>,
+    delta: &mut Delta,
+    resource: fn(Arc<V>) -> Resource,
+    key_of: fn(K) -> ResourceKey,
+) {
+    for (key, value) in new {
+        let same = old.get(key).is_some_and(|before| Arc::ptr_eq(before, value) || before == value);
+        if !same {
+            delta.upserts.push(resource(Arc::clone(value)));
+        }
+    }
+    delta.removals.extend(old.keys().filter(|key| !new.contains_key(key)).cloned().map(key_of));
+}
