@@ -1,1 +1,8 @@
-//! Placeholder.
+// SPDX-License-Identifier: Apache-2.0
+//! Torana's data plane. It is programmed by Snapshots (`torana-ir`) and knows no Kubernetes.
+//!
+//! Modules are declared lowest first; a module imports only what is declared above it.
+
+pub mod fault;
+
+pub mod head;

@@ -101,7 +101,8 @@ impl Certificate {
         let (_, parsed) = x509_parser::parse_x509_certificate(leaf)
             .map_err(|error| CertificateError::BadCertificate(error.to_string()))?;
         let names = dns_names(&parsed);
-        let (not_before, not_after) = (parsed.validity().not_before.timestamp(), parsed.validity().not_after.timestamp());
+        let (not_before, not_after) =
+            (parsed.validity().not_before.timestamp(), parsed.validity().not_after.timestamp());
         let text = std::str::from_utf8(key_pem).map_err(|_| CertificateError::NoKey)?;
         let private = PrivateKey(Arc::from(text));
         let checked = Self { key, chain: Arc::new(chain), private, names, not_after, not_before };
@@ -154,8 +155,7 @@ mod tests {
     fn a_key_that_does_not_fit_is_refused() {
         let one = rcgen::generate_simple_self_signed(vec!["a.com".into()]).unwrap();
         let two = rcgen::generate_simple_self_signed(vec!["a.com".into()]).unwrap();
-        let error =
-            Certificate::from_pem(key(), one.cert.pem().as_bytes(), two.signing_key.serialize_pem().as_bytes());
+        let error = Certificate::from_pem(key(), one.cert.pem().as_bytes(), two.signing_key.serialize_pem().as_bytes());
         assert_eq!(error.unwrap_err(), CertificateError::KeyMismatch);
     }
 

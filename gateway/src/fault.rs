@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What can go wrong with a request, whose fault it is, what the client is told, and whether it may be tried again.
+//!
+//! Data only: the response is built in one place, `http::respond`.
+
+/// Who caused a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The client's bytes, or its absence.
+    Client,
+    /// The configuration: the user can repair it.
+    Config,
+    /// Torana's own limits.
+    Gateway,
+    /// The backend.
+    Upstream,
+}
+
+impl Source {
+    /// As the log writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Config => "config",
+            Self::Gateway => "gateway",
+            Self::Upstream => "upstream",
+        }
+    }
+}
+
+/// Why a request did not get a backend's whole answer. `reason()` is the value of logs and metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fault {
+    // === client ===
+    /// The strict gate refused the request.
+    Rejected(Reject),
+    /// The head did not arrive in time.
+    HeadTimeout,
+    /// The body stopped arriving.
+    BodyTimeout,
+    /// The client closed or reset before the end.
+    ClientGone,
+    // === configuration ===
+    /// No listener of this port serves the host.
+    NoListener,
+    /// No route matches.
+    NoRoute,
+    /// The host belongs to another listener than the one chosen by SNI (RFC 9110 §15.5.20).
+    Misdirected,
+    /// The rule or its backend reference is invalid.
+    InvalidConfig,
+    // === gateway ===
+    /// Connection cap of the backend.
+    Overload,
+    // === upstream ===
+    /// No endpoint is left to try.
+    NoEndpoints,
+    /// Connect refused, unreachable or too slow: nothing was sent.
+    Connect,
+    /// TLS to the backend failed: nothing was sent.
+    UpstreamTls,
+    /// The connection ended before a response; it may have been processed.
+    UpstreamReset,
+    /// What came is not a valid response.
+    UpstreamProtocol,
+    /// The response ended early: its head was already sent.
+    UpstreamCut,
+    /// The request's deadline passed.
+    RequestTimeout,
+    /// One try's deadline passed.
+    BackendTimeout,
+    /// No byte moved for the stream idle timeout.
+    StreamIdle,
+}
+
+/// What the strict gate objected to: the value of `torana_requests_rejected_total{reason}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Reject {
+    /// Status of the answer: 400, 405, 408, 414, 417, 421, 431, 501, 505.
+    pub status: u16,
+    /// A short fixed word, `bad_content_length` …
+    pub reason: &'static str,
+}
+
+impl Reject {
+    /// A 400 for `reason`.
+    pub const fn bad(reason: &'static str) -> Self {
+        Self { status: 400, reason }
+    }
+
+    /// Another status.
+    pub const fn with(status: u16, reason: &'static str) -> Self {
+        Self { status, reason }
+    }
+}
+
+impl Fault {
+    /// The status that the client gets while no response head was sent.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::Rejected(reject) => reject.status,
+            Self::HeadTimeout | Self::BodyTimeout => 408,
+            Self::ClientGone => 499,
+            Self::NoListener | Self::NoRoute => 404,
+            Self::Misdirected => 421,
+            Self::InvalidConfig => 500,
+            Self::Overload | Self::NoEndpoints | Self::Connect | Self::UpstreamTls => 503,
+            Self::UpstreamReset | Self::UpstreamProtocol | Self::UpstreamCut => 502,
+            Self::RequestTimeout | Self::BackendTimeout | Self::StreamIdle => 504,
+        }
+    }
+
+    /// Whose fault it is.
+    pub fn source(self) -> Source {
+        match self {
+            Self::Rejected(_) | Self::HeadTimeout | Self::BodyTimeout | Self::ClientGone | Self::Misdirected => {
+                Source::Client
+            }
+            Self::NoListener | Self::NoRoute | Self::InvalidConfig => Source::Config,
+            Self::Overload => Source::Gateway,
+            _ => Source::Upstream,
+        }
+    }
+
+    /// The word of logs and metrics.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Rejected(reject) => reject.reason,
+            Self::HeadTimeout => "head_timeout",
+            Self::BodyTimeout => "body_timeout",
+            Self::ClientGone => "client_gone",
+            Self::NoListener => "no_listener",
+            Self::NoRoute => "no_route",
+            Self::Misdirected => "misdirected",
+            Self::InvalidConfig => "invalid_config",
+            Self::Overload => "overload",
+            Self::NoEndpoints => "no_endpoints",
+            Self::Connect => "connect_failed",
+            Self::UpstreamTls => "upstream_tls_failed",
+            Self::UpstreamReset => "upstream_reset",
+            Self::UpstreamProtocol => "upstream_protocol_error",
+            Self::UpstreamCut => "upstream_cut",
+            Self::RequestTimeout => "request_timeout",
+            Self::BackendTimeout => "backend_timeout",
+            Self::StreamIdle => "stream_idle_timeout",
+        }
+    }
+
+    /// Envoy's response flag, which operators know.
+    pub fn flag(self) -> &'static str {
+        match self {
+            Self::Rejected(_) => "DPE",
+            Self::HeadTimeout | Self::BodyTimeout | Self::ClientGone => "DC",
+            Self::NoListener | Self::NoRoute | Self::Misdirected | Self::InvalidConfig => "NR",
+            Self::Overload => "UO",
+            Self::NoEndpoints => "UH",
+            Self::Connect | Self::UpstreamTls => "UF",
+            Self::UpstreamReset | Self::UpstreamCut => "UC",
+            Self::UpstreamProtocol => "UPE",
+            Self::RequestTimeout | Self::BackendTimeout | Self::StreamIdle => "UT",
+        }
+    }
+
+    /// Nothing reached a backend, so another try cannot deliver twice.
+    pub fn unsent(self) -> bool {
+        matches!(self, Self::Connect | Self::UpstreamTls | Self::NoEndpoints | Self::Overload)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_sent_is_503_and_a_broken_answer_is_502() {
+        for fault in [Fault::Connect, Fault::UpstreamTls, Fault::NoEndpoints, Fault::Overload] {
+            assert_eq!((fault.status(), fault.unsent()), (503, true));
+        }
+        for fault in [Fault::UpstreamReset, Fault::UpstreamProtocol, Fault::UpstreamCut] {
+            assert_eq!((fault.status(), fault.unsent()), (502, false));
+        }
+    }
+}

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The one form of a message head that gate, router, filters and log see, whatever protocol it came by.
+//!
+//! Texts lie in one buffer, fields are spans over it, names are in lower case. Nothing here decides what is allowed.
+
+mod fields;
+mod known;
+
+use std::fmt;
+
+pub use fields::{Field, Fields};
+pub use known::Known;
+
+/// How the request came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.0: no keep-alive unless asked for, no chunked coding.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+    /// HTTP/2.
+    Http2,
+}
+
+impl Version {
+    /// As logs and metrics write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http10 => "HTTP/1.0",
+            Self::Http11 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2",
+        }
+    }
+}
+
+/// `http` or `https`: what the client used to reach the listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// Cleartext.
+    Http,
+    /// TLS.
+    Https,
+}
+
+impl Scheme {
+    /// As a URL writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// How long the body is said to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyLength {
+    /// There is none.
+    None,
+    /// `Content-Length`.
+    Exact(u64),
+    /// Chunked in HTTP/1.1, open-ended in HTTP/2.
+    Unknown,
+}
+
+/// A request head after the gate: canonical, unambiguous.
+///
+/// `host` and framing fields are not in [`Head::fields`]: authority and body length are parts of their own, and each
+/// protocol writes them in its own way.
+#[derive(Clone)]
+pub struct Head {
+    /// How it came.
+    pub version: Version,
+    /// How the client reached us.
+    pub scheme: Scheme,
+    /// What follows.
+    pub body: BodyLength,
+    /// An `Upgrade` that may be honoured (token in lower case is in `fields["upgrade"]`).
+    pub upgrade: bool,
+    /// The client waits for `100 Continue`.
+    pub expects_continue: bool,
+    /// All other fields.
+    pub fields: Fields,
+    method: String,
+    authority: String,
+    target: String,
+    path_len: usize,
+}
+
+impl Head {
+    /// A head without fields. `target` is `path[?query]` and starts with `/` (or is `*`).
+    pub fn new(version: Version, scheme: Scheme, method: &str, authority: &str, target: &str) -> Self {
+        let mut head = Self {
+            version,
+            scheme,
+            body: BodyLength::None,
+            upgrade: false,
+            expects_continue: false,
+            fields: Fields::default(),
+            method: method.to_owned(),
+            authority: authority.to_owned(),
+            target: String::new(),
+            path_len: 0,
+        };
+        head.set_target(target);
+        head
+    }
+
+    /// The method, as written.
+    pub fn method(&self) -> &str {
+        &self.method
+    }
+
+    /// `host[:port]` in lower case.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// The host without port and trailing dot: what listeners and routes compare.
+    pub fn host(&self) -> &str {
+        torana_ir::hostname_of(&self.authority)
+    }
+
+    /// `path[?query]`, exactly what is forwarded.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// The canonical path.
+    pub fn path(&self) -> &str {
+        &self.target[..self.path_len]
+    }
+
+    /// What follows `?`, if there is one.
+    pub fn query(&self) -> Option<&str> {
+        self.target.get(self.path_len + 1..)
+    }
+
+    /// Replaces the authority (`URLRewrite.hostname`).
+    pub fn set_authority(&mut self, authority: &str) {
+        authority.clone_into(&mut self.authority);
+    }
+
+    /// Replaces path and query.
+    pub fn set_target(&mut self, target: &str) {
+        target.clone_into(&mut self.target);
+        self.path_len = memchr::memchr(b'?', target.as_bytes()).unwrap_or(target.len());
+    }
+
+    /// Replaces the path and keeps the query.
+    pub fn set_path(&mut self, path: &str) {
+        self.target.replace_range(..self.path_len, path);
+        self.path_len = path.len();
+    }
+}
+
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}://{}{} {:?}", self.method, self.scheme.as_str(), self.authority, self.target, self.fields)
+    }
+}
+
+/// A response head after it was judged.
+#[derive(Clone, Debug)]
+pub struct ResponseHead {
+    /// 100 to 999.
+    pub status: u16,
+    /// All fields but framing and hop-by-hop ones.
+    pub fields: Fields,
+    /// What follows.
+    pub body: BodyLength,
+}
+
+impl ResponseHead {
+    /// A head without fields.
+    pub fn new(status: u16) -> Self {
+        Self { status, fields: Fields::default(), body: BodyLength::None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn path_and_query_are_parts_of_one_target() {
+        let mut head = Head::new(Version::Http11, Scheme::Http, "GET", "a.com:80", "/a/b?x=1?y");
+        assert_eq!((head.path(), head.query(), head.host()), ("/a/b", Some("x=1?y"), "a.com"));
+        head.set_path("/longer/than/before");
+        assert_eq!(head.target(), "/longer/than/before?x=1?y");
+        head.set_target("/none");
+        assert_eq!((head.path(), head.query()), ("/none", None));
+    }
+}
