@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Core kinds: Service, EndpointSlice, Secret, ConfigMap, Namespace. Only what an edge gateway reads of them; other
+//! fields of Kubernetes are let through in silence. Secret values are never printed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Deserializer, de};
+
+use crate::meta::{ObjectMeta, StringMap};
+
+fn tcp() -> TransportProtocol {
+    TransportProtocol::Tcp
+}
+
+/// `v1` Service.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Service {
+    /// Metadata.
+    #[serde(rename = "metadata")]
+    pub meta: ObjectMeta,
+    /// Spec.
+    #[serde(default)]
+    pub spec: ServiceSpec,
+}
+
+/// `ServiceSpec`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ServiceSpec {
+    /// Default `ClusterIP`.
+    #[serde(rename = "type")]
+    pub service_type: ServiceType,
+    /// `None` as text: headless.
+    #[serde(rename = "clusterIP")]
+    pub cluster_ip: Option<String>,
+    /// DNS name of an `ExternalName` Service.
+    pub external_name: Option<String>,
+    /// Ports; may be empty on `ExternalName` and headless Services.
+    pub ports: Vec<ServicePort>,
+    /// Labels of the pods; empty: EndpointSlices are written by others.
+    pub selector: StringMap,
+    /// Endpoints count as ready from the start.
+    pub publish_not_ready_addresses: bool,
+}
+
+impl Service {
+    /// Whether clients are meant to use the endpoints directly (`clusterIP: None`).
+    pub fn is_headless(&self) -> bool {
+        self.spec.cluster_ip.as_deref() == Some("None")
+    }
+
+    /// The port of that number, whatever its protocol; the first one if there are several.
+    pub fn port(&self, number: u16) -> Option<&ServicePort> {
+        self.spec.ports.iter().find(|port| port.port == number)
+    }
+}
+
+/// `ServiceType`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+pub enum ServiceType {
+    /// The default.
+    #[default]
+    ClusterIP,
+    /// Also on a port of every node.
+    NodePort,
+    /// Also on an outside address.
+    LoadBalancer,
+    /// A DNS alias.
+    ExternalName,
+    /// Not known to this version.
+    #[serde(untagged)]
+    Other(String),
+}
+
+/// `ServicePort`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServicePort {
+    /// `""` on a Service of one port; the EndpointSlice port has the same name.
+    #[serde(default)]
+    pub name: String,
+    /// Default TCP.
+    #[serde(default = "tcp")]
+    pub protocol: TransportProtocol,
+    /// The port that routes refer to.
+    pub port: u16,
+    /// Port of the pods; `None`: the same as `port`. EndpointSlices carry its resolved value.
+    pub target_port: Option<TargetPort>,
+    /// What the endpoints speak: `kubernetes.io/h2c`, `kubernetes.io/ws`, `kubernetes.io/wss`, `https` …
+    pub app_protocol: Option<String>,
+}
+
+/// `IntOrString`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum TargetPort {
+    /// A port number.
+    Number(u16),
+    /// The name of a container port.
+    Name(String),
+}
+
+/// `Protocol` of a port.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum TransportProtocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// SCTP.
+    Sctp,
+    /// Not known to this version.
+    #[serde(untagged)]
+    Other(String),
+}
+
+/// `discovery.k8s.io/v1` EndpointSlice.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointSlice {
+    /// Metadata; label `kubernetes.io/service-name` names the Service.
+    #[serde(rename = "metadata")]
+    pub meta: ObjectMeta,
+    /// What the addresses are.
+    pub address_type: AddressType,
+    /// Endpoints.
+    #[serde(default)]
+    pub endpoints: Vec<SliceEndpoint>,
+    /// Ports of every endpoint of the slice.
+    #[serde(default)]
+    pub ports: Vec<SlicePort>,
+}
+
+impl EndpointSlice {
+    /// Name of the Service, in the same namespace.
+    pub fn service(&self) -> Option<&str> {
+        self.meta.labels.get("kubernetes.io/service-name").map(String::as_str)
+    }
+}
+
+/// `addressType`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub enum AddressType {
+    /// IPv4 addresses.
+    IPv4,
+    /// IPv6 addresses.
+    IPv6,
+    /// DNS names (deprecated).
+    #[serde(rename = "FQDN")]
+    Fqdn,
+    /// Not known to this version.
+    #[serde(untagged)]
+    Other(String),
+}
+
+/// `Endpoint` of a slice.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SliceEndpoint {
+    /// Consumers use the first only; the API allows up to 100 that mean the same.
+    pub addresses: Vec<String>,
+    /// Its state.
+    #[serde(default)]
+    pub conditions: EndpointConditions,
+    /// Node of the pod.
+    pub node_name: Option<String>,
+    /// Zone of the node.
+    pub zone: Option<String>,
+}
+
+/// `EndpointConditions`, as written. Absent values have a meaning: use the methods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct EndpointConditions {
+    /// Absent means ready.
+    pub ready: Option<bool>,
+    /// Absent means the same as ready.
+    pub serving: Option<bool>,
+    /// Absent means no.
+    pub terminating: Option<bool>,
+}
+
+impl EndpointConditions {
+    /// May receive new requests.
+    pub fn is_ready(&self) -> bool {
+        self.ready.unwrap_or(true)
+    }
+
+    /// Still answers, though it may be terminating.
+    pub fn is_serving(&self) -> bool {
+        self.serving.unwrap_or_else(|| self.is_ready())
+    }
+
+    /// Is going away.
+    pub fn is_terminating(&self) -> bool {
+        self.terminating.unwrap_or(false)
+    }
+}
+
+/// `EndpointPort`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SlicePort {
+    /// The name of the Service port.
+    #[serde(default)]
+    pub name: String,
+    /// Default TCP.
+    #[serde(default = "tcp")]
+    pub protocol: TransportProtocol,
+    /// `None`: every port.
+    pub port: Option<u16>,
+    /// As on the Service port.
+    pub app_protocol: Option<String>,
+}
+
+/// `v1` Secret. `stringData` has been merged over `data`, as the API server does.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "RawSecret")]
+pub struct Secret {
+    /// Metadata.
+    pub meta: ObjectMeta,
+    /// `kubernetes.io/tls`, `Opaque` …; default `Opaque`.
+    pub secret_type: String,
+    /// Decoded values.
+    pub data: BTreeMap<String, SecretBytes>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawSecret {
+    metadata: ObjectMeta,
+    #[serde(rename = "type", default)]
+    secret_type: String,
+    #[serde(default)]
+    data: BTreeMap<String, Base64>,
+    #[serde(default)]
+    string_data: BTreeMap<String, String>,
+}
+
+impl From<RawSecret> for Secret {
+    fn from(raw: RawSecret) -> Self {
+        let mut data: BTreeMap<_, _> = raw.data.into_iter().map(|(key, Base64(bytes))| (key, bytes.into())).collect();
+        data.extend(raw.string_data.into_iter().map(|(key, text)| (key, text.into_bytes().into())));
+        let secret_type = if raw.secret_type.is_empty() { "Opaque".to_owned() } else { raw.secret_type };
+        Self { meta: raw.metadata, secret_type, data }
+    }
+}
+
+/// A value of a Secret. `Debug` prints its length only.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretBytes(Arc<[u8]>);
+
+impl SecretBytes {
+    /// The value, for the consumer that the Secret is meant for.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<Vec<u8>> for SecretBytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl fmt::Debug for SecretBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{} secret bytes>", self.0.len())
+    }
+}
+
+struct Base64(Vec<u8>);
+
+impl<'de> Deserialize<'de> for Base64 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Folded YAML scalars bring line breaks; Go's decoder skips them too.
+        let text: String = String::deserialize(deserializer)?.split(['\n', '\r']).collect();
+        STANDARD.decode(text).map(Self).map_err(|_| de::Error::custom("not base64 (use stringData for plain text)"))
+    }
+}
+
+/// `v1` ConfigMap.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "RawConfigMap")]
+pub struct ConfigMap {
+    /// Metadata.
+    pub meta: ObjectMeta,
+    /// Texts.
+    pub data: StringMap,
+    /// Decoded `binaryData`.
+    pub binary_data: BTreeMap<String, Vec<u8>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawConfigMap {
+    metadata: ObjectMeta,
+    #[serde(default)]
+    data: StringMap,
+    #[serde(default)]
+    binary_data: BTreeMap<String, Base64>,
+}
+
+impl From<RawConfigMap> for ConfigMap {
+    fn from(raw: RawConfigMap) -> Self {
+        let binary_data = raw.binary_data.into_iter().map(|(key, Base64(bytes))| (key, bytes)).collect();
+        Self { meta: raw.metadata, data: raw.data, binary_data }
+    }
+}
+
+/// `v1` Namespace: its labels decide `allowedRoutes` selectors.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Namespace {
+    /// Metadata. Label `kubernetes.io/metadata.name` is added by decoding, as the API server does.
+    #[serde(rename = "metadata")]
+    pub meta: ObjectMeta,
+}

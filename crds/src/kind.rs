@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Which kinds are spoken, and how an object of any kind is named. Never knows what is inside an object.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The API group of Gateway API.
+pub const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
+
+/// A kind that Torana speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Kind {
+    /// Gateway API GatewayClass.
+    GatewayClass,
+    /// Gateway API Gateway.
+    Gateway,
+    /// Gateway API ListenerSet.
+    ListenerSet,
+    /// Gateway API HTTPRoute.
+    HttpRoute,
+    /// Gateway API GRPCRoute.
+    GrpcRoute,
+    /// Gateway API TLSRoute.
+    TlsRoute,
+    /// Gateway API TCPRoute.
+    TcpRoute,
+    /// Gateway API UDPRoute.
+    UdpRoute,
+    /// Gateway API BackendTLSPolicy.
+    BackendTlsPolicy,
+    /// Gateway API ReferenceGrant.
+    ReferenceGrant,
+    /// Core Service.
+    Service,
+    /// `discovery.k8s.io` EndpointSlice.
+    EndpointSlice,
+    /// Core Secret.
+    Secret,
+    /// Core ConfigMap.
+    ConfigMap,
+    /// Core Namespace.
+    Namespace,
+}
+
+impl Kind {
+    /// Every kind, in the order of declaration.
+    pub const ALL: [Self; 15] = [
+        Self::GatewayClass,
+        Self::Gateway,
+        Self::ListenerSet,
+        Self::HttpRoute,
+        Self::GrpcRoute,
+        Self::TlsRoute,
+        Self::TcpRoute,
+        Self::UdpRoute,
+        Self::BackendTlsPolicy,
+        Self::ReferenceGrant,
+        Self::Service,
+        Self::EndpointSlice,
+        Self::Secret,
+        Self::ConfigMap,
+        Self::Namespace,
+    ];
+
+    /// The spoken kind of that group and name.
+    pub fn parse(group: &str, kind: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.as_str() == kind && known.group() == group)
+    }
+
+    /// The API group; core is `""`.
+    pub fn group(self) -> &'static str {
+        match self {
+            Self::Service | Self::Secret | Self::ConfigMap | Self::Namespace => "",
+            Self::EndpointSlice => "discovery.k8s.io",
+            _ => GATEWAY_GROUP,
+        }
+    }
+
+    /// API versions that are read. They differ in nothing that Torana reads, so one decoder serves all of a kind.
+    pub fn versions(self) -> &'static [&'static str] {
+        match self {
+            Self::GatewayClass | Self::Gateway | Self::HttpRoute | Self::ReferenceGrant => &["v1", "v1beta1"],
+            _ => &["v1"],
+        }
+    }
+
+    /// The kind as Kubernetes writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::GatewayClass => "GatewayClass",
+            Self::Gateway => "Gateway",
+            Self::ListenerSet => "ListenerSet",
+            Self::HttpRoute => "HTTPRoute",
+            Self::GrpcRoute => "GRPCRoute",
+            Self::TlsRoute => "TLSRoute",
+            Self::TcpRoute => "TCPRoute",
+            Self::UdpRoute => "UDPRoute",
+            Self::BackendTlsPolicy => "BackendTLSPolicy",
+            Self::ReferenceGrant => "ReferenceGrant",
+            Self::Service => "Service",
+            Self::EndpointSlice => "EndpointSlice",
+            Self::Secret => "Secret",
+            Self::ConfigMap => "ConfigMap",
+            Self::Namespace => "Namespace",
+        }
+    }
+
+    /// Whether its objects live in a namespace.
+    pub fn is_namespaced(self) -> bool {
+        !matches!(self, Self::GatewayClass | Self::Namespace)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The name of an object, of a spoken kind or not. Ordered by group, kind, namespace, name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct ObjectRef {
+    /// API group; core is `""`.
+    pub group: Cow<'static, str>,
+    /// Kind as Kubernetes writes it.
+    pub kind: Cow<'static, str>,
+    /// Namespace; `""` for cluster-scoped objects.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+impl ObjectRef {
+    /// The name of an object of a spoken kind. The namespace of a cluster-scoped kind is dropped.
+    pub fn new(kind: Kind, namespace: &str, name: &str) -> Self {
+        let namespace = if kind.is_namespaced() { namespace } else { "" };
+        Self {
+            group: Cow::Borrowed(kind.group()),
+            kind: Cow::Borrowed(kind.as_str()),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    /// The name of an object of any kind.
+    pub fn of_any_kind(group: &str, kind: &str, namespace: &str, name: &str) -> Self {
+        match Kind::parse(group, kind) {
+            Some(known) => Self::new(known, namespace, name),
+            None => Self {
+                group: Cow::Owned(group.to_owned()),
+                kind: Cow::Owned(kind.to_owned()),
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+            },
+        }
+    }
+
+    /// The kind, if it is spoken.
+    pub fn known_kind(&self) -> Option<Kind> {
+        Kind::parse(&self.group, &self.kind)
+    }
+}
+
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.namespace.as_str() {
+            "" => write!(f, "{} {}", self.kind, self.name),
+            namespace => write!(f, "{} {namespace}/{}", self.kind, self.name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_are_shown_as_people_name_them() {
+        assert_eq!(ObjectRef::new(Kind::HttpRoute, "default", "web").to_string(), "HTTPRoute default/web");
+        assert_eq!(ObjectRef::new(Kind::GatewayClass, "default", "torana").to_string(), "GatewayClass torana");
+    }
+
+    #[test]
+    fn every_kind_is_found_by_its_own_group_only() {
+        for kind in Kind::ALL {
+            assert_eq!(Kind::parse(kind.group(), kind.as_str()), Some(kind));
+            assert_eq!(Kind::parse("example.com", kind.as_str()), None);
+        }
+    }
+
+    #[test]
+    fn both_constructors_agree_on_spoken_kinds() {
+        let one = ObjectRef::new(Kind::Gateway, "a", "b");
+        assert_eq!(one, ObjectRef::of_any_kind(GATEWAY_GROUP, "Gateway", "a", "b"));
+        assert_eq!(one.known_kind(), Some(Kind::Gateway));
+    }
+}
