@@ -120,7 +120,7 @@ fn readable(value: &mut Value, kind: Kind, reference: &ObjectRef) -> Result<(), 
 }
 
 /// `null` is the same as absent (Kubernetes prunes it before defaulting). `false` if the nesting is too deep.
-fn drop_nulls(value: &mut Value, depth: usize) -> bool {
+pub(crate) fn drop_nulls(value: &mut Value, depth: usize) -> bool {
     if depth > DEPTH_LIMIT {
         return false;
     }

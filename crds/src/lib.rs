@@ -3,7 +3,7 @@
 //!
 //! [`decode`] turns raw JSON into [`Decoded`]: an [`Object`] of our own normalised types, or where and why it is
 //! unreadable, plus the paths of unknown fields. In standalone mode, where no API server checks and completes objects,
-//! `schema::admit` does both first, from the CRDs that `deploy/crds` ships.
+//! [`schema::admit`] does both first, from the CRDs that `deploy/crds` ships.
 //!
 //! This crate has no client, does no I/O, and makes no Gateway API decision.
 //!
@@ -40,6 +40,8 @@ pub mod policy;
 mod object;
 
 mod decode;
+
+pub mod schema;
 
 pub use decode::{Content, Decoded, Unreadable, decode, reference};
 pub use duration::parse as parse_duration;
