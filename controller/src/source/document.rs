@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One document of a file and the objects in it. Immutable: an edit of one document leaves the others as they are.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use torana_crds::{Object, ObjectRef};
+
+use crate::source::door::{self, Remark};
+use crate::source::yaml::{self, Broken};
+
+/// Beyond this, a path is looked up no deeper than its object: reading a large document once a path costs too much.
+const LOOKUP_LIMIT: usize = 256 << 10;
+
+/// A document: its text and what was in it.
+#[derive(Debug)]
+pub(super) struct Document {
+    text: String,
+    /// Line of its first content, within the text, from 1.
+    line: u32,
+    /// Its objects; several in a `List`.
+    pub(super) entries: Vec<Entry>,
+    /// Why it cannot be read at all.
+    pub(super) broken: Option<Broken>,
+}
+
+/// One object as written.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// Who it is, if that much could be read.
+    pub(super) reference: Option<ObjectRef>,
+    /// Line within the document's text, from 1.
+    pub(super) line: u32,
+    /// The object, if it may be used.
+    pub(super) object: Option<Arc<Object>>,
+    /// What there is to say about it, with lines within the document's text.
+    pub(super) remarks: Vec<(u32, Remark)>,
+    /// Where it stands in the document: `""`, or `items[3]`.
+    base: String,
+}
+
+impl Document {
+    /// Reads one document of `text`, whose content starts at `line` of the text.
+    pub(super) fn read(text: &str, line: u32) -> Self {
+        let mut document = Self { text: text.to_owned(), line, entries: Vec::new(), broken: None };
+        match yaml::parse(text) {
+            Ok(Some(value)) => document.fill(value),
+            Ok(None) => {}
+            Err(broken) => document.broken = Some(broken),
+        }
+        document
+    }
+
+    fn fill(&mut self, value: Value) {
+        let is_list = value["kind"].as_str().is_some_and(|kind| kind.ends_with("List")) && value["items"].is_array();
+        let items = match value {
+            Value::Object(mut list) if is_list => match list.remove("items") {
+                Some(Value::Array(items)) => items,
+                _ => Vec::new(),
+            },
+            value => vec![value],
+        };
+        let base = |index: usize| if is_list { format!("items[{index}]") } else { String::new() };
+        self.entries = items.into_iter().enumerate().map(|(index, item)| Entry::read(item, base(index))).collect();
+        self.find_lines(is_list);
+    }
+
+    /// One parse finds the lines of all that needs one; a lone object without remarks needs none.
+    fn find_lines(&mut self, is_list: bool) {
+        let paths = self.entries.iter().flat_map(|entry| {
+            let own = is_list.then(|| entry.base.clone());
+            own.into_iter().chain(entry.remarks.iter().map(|(_, remark)| entry.within(&remark.path)))
+        });
+        let paths: Vec<String> = paths.collect();
+        if paths.is_empty() {
+            self.entries.iter_mut().for_each(|entry| entry.line = self.line);
+            return;
+        }
+        let mut lines = yaml::lines(&self.text, &paths).into_iter();
+        for entry in &mut self.entries {
+            entry.line = if is_list { lines.next().unwrap_or(self.line) } else { self.line };
+            for (line, _) in &mut entry.remarks {
+                *line = lines.next().unwrap_or(entry.line);
+            }
+        }
+    }
+
+    /// The line of `path` of an entry of this document, within the text.
+    pub(super) fn line_of(&self, entry: &Entry, path: &str) -> u32 {
+        if path.is_empty() || self.text.len() > LOOKUP_LIMIT {
+            return entry.line;
+        }
+        yaml::lines(&self.text, &[entry.within(path)]).pop().unwrap_or(entry.line)
+    }
+
+    /// The text it was read from.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl Entry {
+    fn read(item: Value, base: String) -> Self {
+        let admitted = door::admit(item);
+        let remarks = admitted.remarks.into_iter().map(|remark| (1, remark)).collect();
+        Self { reference: admitted.reference, line: 1, object: admitted.object.map(Arc::new), remarks, base }
+    }
+
+    fn within(&self, path: &str) -> String {
+        match (self.base.as_str(), path) {
+            ("", path) => path.to_owned(),
+            (base, "") => base.to_owned(),
+            (base, path) => format!("{base}.{path}"),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The objects of a set of paths: what they are now, and what changed since the last look.
+//!
+//! A file, document or object that went bad keeps what was last good of it, so that a slip of the pen is no outage.
+//! Never waits: it looks when it is told to. Never decides what an object means.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use torana_crds::ObjectRef;
+
+use crate::source::disk;
+use crate::source::file::{File, Objects};
+use crate::source::finding::{Finding, Place, Severity};
+use crate::store::Event;
+
+/// The path that means standard input.
+const STDIN: &str = "-";
+
+/// A set of paths and what is in them.
+#[derive(Debug)]
+pub struct Files {
+    paths: Vec<PathBuf>,
+    files: BTreeMap<PathBuf, File>,
+    folders: BTreeMap<PathBuf, u64>,
+    unreadable: BTreeMap<PathBuf, String>,
+    objects: Objects,
+}
+
+impl Files {
+    /// Reads everything below `paths` for the first time; `-` is standard input, read to its end.
+    pub fn open(paths: &[PathBuf]) -> Self {
+        let mut files = Self {
+            paths: paths.iter().filter(|path| !is_stdin(path)).cloned().collect(),
+            files: BTreeMap::new(),
+            folders: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
+            objects: Objects::new(),
+        };
+        if let Some(path) = paths.iter().find(|path| is_stdin(path)) {
+            files.files.insert(path.clone(), File::default().reread(disk::read_stdin(), None));
+        }
+        files.look(&BTreeSet::new());
+        files
+    }
+
+    /// Looks at the disk again and reads what looks changed, and what is `named` (absolute paths) in any case. Returns
+    /// what changed in the objects: one generation.
+    pub fn refresh(&mut self, named: &BTreeSet<PathBuf>) -> Vec<Event> {
+        let before = std::mem::take(&mut self.objects);
+        self.look(named);
+        let gone = before.keys().filter(|reference| !self.objects.contains_key(reference));
+        let removed: Vec<_> = gone.cloned().map(Event::Removed).collect();
+        let changed = self.objects.iter().filter(|(reference, object)| {
+            before.get(reference).is_none_or(|old| !Arc::ptr_eq(old, object) && old != *object)
+        });
+        changed.map(|(_, object)| Event::Applied(Arc::clone(object))).chain(removed).collect()
+    }
+
+    /// Every object, as one generation.
+    pub fn objects(&self) -> Vec<Event> {
+        self.objects.values().map(|object| Event::Applied(Arc::clone(object))).collect()
+    }
+
+    /// Paths that hold no file at all, for a start that should rather fail.
+    pub fn missing(&self) -> impl Iterator<Item = (&Path, &str)> {
+        let given = |path: &&PathBuf| self.paths.contains(path);
+        self.unreadable.iter().filter(move |(path, _)| given(path)).map(|(path, why)| (path.as_path(), why.as_str()))
+    }
+
+    /// Folders in which a change matters, each with its inode.
+    pub(crate) fn folders(&self) -> &BTreeMap<PathBuf, u64> {
+        &self.folders
+    }
+
+    /// Everything there is to say about the files themselves, ordered by place.
+    pub fn findings(&self) -> Vec<Finding> {
+        let mut findings: Vec<_> = self.files.iter().flat_map(|(path, file)| file.findings(&shown(path))).collect();
+        findings.extend(self.unreadable.iter().map(|(path, why)| unreadable(path, why)));
+        self.duplicates(&mut findings);
+        findings.sort();
+        findings
+    }
+
+    /// Where `path` of an object stands, or the object itself if the path does not; `None` if no file holds the object.
+    pub fn place(&self, object: &ObjectRef, path: &str) -> Option<Place> {
+        let line = |file: &File| file.line(object, path);
+        self.files.iter().find_map(|(name, file)| Some(Place { file: shown(name), line: line(file)? }))
+    }
+
+    fn look(&mut self, named: &BTreeSet<PathBuf>) {
+        let seen = disk::walk(&self.paths);
+        self.files.retain(|path, _| is_stdin(path) || seen.files.contains_key(path) || seen.is_unknown(path));
+        for (path, stamp) in &seen.files {
+            let is_named = || !named.is_empty() && std::path::absolute(path).is_ok_and(|path| named.contains(&path));
+            let looks_same = self.files.get(path).is_some_and(|file| file.has(*stamp));
+            if !looks_same || is_named() {
+                let old = self.files.remove(path).unwrap_or_default();
+                self.files.insert(path.clone(), old.reread(disk::read(path), Some(*stamp)));
+            }
+        }
+        (self.folders, self.unreadable) = (seen.folders, seen.unreadable);
+        self.choose();
+    }
+
+    /// Of several definitions of an object the first by path wins, and a present one wins over a kept one.
+    fn choose(&mut self) {
+        self.objects.clear();
+        let present = self.files.values().flat_map(File::present);
+        let kept = self.files.values().flat_map(File::kept);
+        for (reference, object) in present.chain(kept) {
+            self.objects.entry(reference.clone()).or_insert_with(|| Arc::clone(object));
+        }
+    }
+
+    fn duplicates(&self, findings: &mut Vec<Finding>) {
+        let mut first: BTreeMap<&ObjectRef, Place> = BTreeMap::new();
+        for (path, file) in &self.files {
+            for (reference, line) in file.references() {
+                let place = Place { file: shown(path), line };
+                match first.get(reference) {
+                    None => drop(first.insert(reference, place)),
+                    Some(winner) => findings.push(Finding {
+                        what: format!("defined twice: also at {winner}"),
+                        why: "the first definition in the order of paths is used, this one is not".to_owned(),
+                        remedy: "remove or rename one of them".to_owned(),
+                        place: Some(place),
+                        severity: Severity::Error,
+                        object: Some(reference.clone()),
+                        path: String::new(),
+                    }),
+                }
+            }
+        }
+    }
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == STDIN
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn unreadable(path: &Path, why: &str) -> Finding {
+    Finding {
+        place: Some(Place { file: shown(path), line: 1 }),
+        severity: Severity::Error,
+        object: None,
+        path: String::new(),
+        what: format!("not readable: {why}"),
+        why: "what was read of it before stays in use".to_owned(),
+        remedy: "make it readable, or take it away".to_owned(),
+    }
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a user is told about a file: where, what, why, and what to change. Never more than one line.
+
+use std::fmt;
+
+use serde::Serialize;
+use torana_crds::ObjectRef;
+
+/// A line of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct Place {
+    /// The path as the user gave it, or as found below a folder that the user gave; `-` is standard input.
+    pub file: String,
+    /// From 1.
+    pub line: u32,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Something that a cluster would check could not be checked here.
+    Note,
+    /// Something that was written is not done.
+    Warning,
+    /// Something that was written is refused, or answers with an error.
+    Error,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        })
+    }
+}
+
+/// One thing to tell. Ordered by place.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct Finding {
+    /// Where it stands; `None` for an object that no file holds.
+    #[serde(flatten)]
+    pub place: Option<Place>,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The object, if it could be named.
+    #[serde(serialize_with = "shown")]
+    pub object: Option<ObjectRef>,
+    /// Field of the object (`spec.rules[0].matches[1].path`), or `""`.
+    pub path: String,
+    /// What is wrong.
+    pub what: String,
+    /// Why, or what follows from it; may be `""`.
+    pub why: String,
+    /// What to change; may be `""`.
+    pub remedy: String,
+}
+
+fn shown<S: serde::Serializer>(object: &Option<ObjectRef>, serializer: S) -> Result<S::Ok, S::Error> {
+    match object {
+        Some(object) => serializer.collect_str(object),
+        None => serializer.serialize_none(),
+    }
+}
+
+impl Finding {
+    /// The finding without its place: `HTTPRoute default/web: spec.rules[0]: what; why; remedy`.
+    pub fn sentence(&self) -> impl fmt::Display + '_ {
+        Sentence(self)
+    }
+}
+
+/// `file:line: error: HTTPRoute default/web: spec.rules[0]: what; why; remedy`.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = &self.place {
+            write!(f, "{place}: ")?;
+        }
+        write!(f, "{}: {}", self.severity, self.sentence())
+    }
+}
+
+struct Sentence<'a>(&'a Finding);
+
+impl fmt::Display for Sentence<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Finding { object, path, what, why, remedy, .. } = self.0;
+        if let Some(object) = object {
+            write!(f, "{object}: ")?;
+        }
+        if !path.is_empty() {
+            write!(f, "{path}: ")?;
+        }
+        f.write_str(what)?;
+        for part in [why, remedy].into_iter().filter(|part| !part.is_empty()) {
+            write!(f, "; {part}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use torana_crds::Kind;
+
+    use super::*;
+
+    #[test]
+    fn a_finding_is_one_line_that_editors_can_jump_to() {
+        let finding = Finding {
+            place: Some(Place { file: "a.yaml".into(), line: 7 }),
+            severity: Severity::Error,
+            object: Some(ObjectRef::new(Kind::HttpRoute, "default", "web")),
+            path: "spec.rules[0]".into(),
+            what: "x".into(),
+            why: String::new(),
+            remedy: "write y".into(),
+        };
+        assert_eq!(finding.to_string(), "a.yaml:7: error: HTTPRoute default/web: spec.rules[0]: x; write y");
+        let json = serde_json::to_value(&finding).unwrap();
+        assert_eq!((&json["file"], &json["line"]), (&"a.yaml".into(), &7.into()));
+        assert_eq!(json["object"], "HTTPRoute default/web");
+    }
+}

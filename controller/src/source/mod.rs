@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Where objects come from without a cluster: folders, files and standard input.
+//!
+//! [`Files`] reads them and tells what changed, as [`Event`](crate::store::Event)s of one generation; `watch` says when
+//! to look again. Objects pass the door on the way (`door`): what an API server would refuse is refused here.
+//! This module makes no Gateway API decision.
+
+mod yaml;
+
+mod disk;
+
+mod finding;
+
+mod door;
+
+mod document;
+
+mod file;
+
+mod files;
+
+pub(crate) mod watch;
+
+#[cfg(test)]
+mod tests;
+
+pub use disk::{FILE_LIMIT, FILES_LIMIT};
+pub use files::Files;
+pub use finding::{Finding, Place, Severity};

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Folders of manifests as users edit them, and what follows.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+
+use crate::source::{Files, Severity};
+use crate::store::Event;
+
+/// A folder and what was read of it.
+struct World {
+    root: tempfile::TempDir,
+    files: Files,
+}
+
+impl World {
+    fn new(texts: &[(&str, &str)]) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        for (name, text) in texts {
+            fs::write(root.path().join(name), text).unwrap();
+        }
+        let files = Files::open(&[root.path().to_owned()]);
+        Self { root, files }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    /// Writes a file and returns what changed, as `+name` and `-name`.
+    fn write(&mut self, name: &str, text: &str) -> Vec<String> {
+        fs::write(self.path(name), text).unwrap();
+        self.look(&[name])
+    }
+
+    fn look(&mut self, named: &[&str]) -> Vec<String> {
+        let named: BTreeSet<_> = named.iter().map(|name| self.path(name)).collect();
+        self.files.refresh(&named).iter().map(event).collect()
+    }
+
+    fn objects(&self) -> Vec<String> {
+        self.files.objects().iter().map(event).collect()
+    }
+
+    /// Findings with the folder cut off.
+    fn findings(&self) -> Vec<String> {
+        let root = format!("{}/", self.root.path().display());
+        self.files.findings().iter().map(|finding| finding.to_string().replace(&root, "")).collect()
+    }
+}
+
+fn event(event: &Event) -> String {
+    match event {
+        Event::Applied(object) => format!("+{}", object.meta().name),
+        Event::Removed(reference) => format!("-{}", reference.name),
+    }
+}
+
+fn namespace(name: &str) -> String {
+    format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {name}\n")
+}
+
+fn service(name: &str, port: &str) -> String {
+    format!("apiVersion: v1\nkind: Service\nmetadata:\n  name: {name}\nspec:\n  ports:\n  - port: {port}\n")
+}
+
+fn documents(texts: &[String]) -> String {
+    texts.join("---\n")
+}
+
+#[test]
+fn every_object_of_a_folder_is_read_in_the_order_of_names() {
+    let list = r#"{"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "c"}}]}"#;
+    let world = World::new(&[("1.yaml", &documents(&[namespace("b"), namespace("a")])), ("2.json", list)]);
+    assert_eq!(world.objects(), ["+a", "+b", "+c"]);
+    assert!(world.findings().is_empty(), "{:?}", world.findings());
+}
+
+#[test]
+fn only_what_changed_is_told() {
+    let mut world = World::new(&[("a.yaml", &documents(&[service("a", "80"), service("b", "80")]))]);
+    assert!(world.look(&["a.yaml"]).is_empty(), "nothing");
+    assert_eq!(world.write("a.yaml", &documents(&[service("a", "80"), service("b", "81")])), ["+b"]);
+    assert_eq!(world.write("a.yaml", &documents(&["# moved down\n".into(), service("b", "81")])), ["-a"]);
+    assert_eq!(world.write("b.yaml", &service("a", "80")), ["+a"]);
+    fs::remove_file(world.path("a.yaml")).unwrap();
+    assert_eq!(world.look(&[]), ["-b"]);
+}
+
+#[test]
+fn an_object_that_moves_between_files_does_not_flicker() {
+    let mut world = World::new(&[("a.yaml", &service("x", "80"))]);
+    fs::rename(world.path("a.yaml"), world.path("b.yaml")).unwrap();
+    assert!(world.look(&[]).is_empty());
+    assert_eq!(world.objects(), ["+x"]);
+}
+
+#[test]
+fn a_broken_document_takes_no_neighbour_along_and_keeps_its_object() {
+    let mut world = World::new(&[("a.yaml", &documents(&[service("a", "80"), service("b", "80")]))]);
+    let broken = documents(&[service("a", "[80"), service("b", "81"), service("c", "80")]);
+    assert_eq!(world.write("a.yaml", &broken), ["+b", "+c"]);
+    assert_eq!(world.objects(), ["+a", "+b", "+c"]);
+    let findings = world.findings();
+    assert_eq!(findings.len(), 1);
+    assert!(findings[0].starts_with("a.yaml:7: error: not readable: "), "{findings:?}");
+    assert!(findings[0].contains("the one object that was here before stays in use"), "{findings:?}");
+    assert_eq!(world.write("a.yaml", &service("c", "80")), ["-a", "-b"]);
+    assert!(world.findings().is_empty());
+}
+
+#[test]
+fn an_object_of_a_wrong_type_keeps_its_last_good_form() {
+    let mut world = World::new(&[("a.yaml", &service("a", "80"))]);
+    assert!(world.write("a.yaml", &service("a", "many")).is_empty());
+    let findings = world.findings();
+    assert!(findings[0].starts_with("a.yaml:7: error: Service default/a: spec.ports[0].port: "), "{findings:?}");
+    assert!(findings[0].contains("; its last good form stays in use; "), "{findings:?}");
+    assert_eq!(world.write("a.yaml", &service("b", "80")), ["+b", "-a"], "renamed: the old name is gone");
+}
+
+#[test]
+fn an_object_that_was_never_good_is_absent() {
+    let world = World::new(&[("a.yaml", &documents(&[service("a", "many"), service("b", "80")]))]);
+    assert_eq!(world.objects(), ["+b"]);
+}
+
+#[test]
+fn an_emptied_or_unreadable_file_keeps_its_objects() {
+    let mut world = World::new(&[("a.yaml", &service("a", "80"))]);
+    assert!(world.write("a.yaml", "").is_empty());
+    assert_eq!(world.findings().len(), 1);
+    assert!(world.write("a.yaml", "").is_empty(), "still");
+    fs::write(world.path("a.yaml"), b"\xff").unwrap();
+    assert!(world.look(&["a.yaml"]).is_empty());
+    assert!(world.findings()[0].contains("not UTF-8"), "{:?}", world.findings());
+    assert_eq!(world.write("a.yaml", "# meant\n"), ["-a"]);
+}
+
+#[test]
+fn a_folder_that_vanishes_keeps_its_objects() {
+    let mut world = World::new(&[("a.yaml", &service("a", "80"))]);
+    let away = world.root.path().with_extension("away");
+    fs::rename(world.root.path(), &away).unwrap();
+    assert!(world.look(&[]).is_empty());
+    assert_eq!(world.files.findings()[0].severity, Severity::Error);
+    fs::rename(&away, world.root.path()).unwrap();
+    assert!(world.look(&[]).is_empty());
+    assert!(world.findings().is_empty());
+}
+
+#[test]
+fn of_two_definitions_the_first_file_wins_and_the_second_is_named() {
+    let mut world = World::new(&[("a.yaml", &service("x", "80")), ("b.yaml", &documents(&[service("x", "81")]))]);
+    let findings = world.findings();
+    assert!(findings[0].starts_with("b.yaml:1: error: Service default/x: defined twice: also at "), "{findings:?}");
+    assert!(findings[0].contains("a.yaml:1"), "{findings:?}");
+    fs::remove_file(world.path("a.yaml")).unwrap();
+    assert_eq!(world.look(&[]), ["+x"], "the second takes its place, without a gap");
+    assert!(world.findings().is_empty());
+}
+
+#[test]
+fn a_good_definition_is_better_than_a_kept_one() {
+    let mut world = World::new(&[("a.yaml", &service("x", "80"))]);
+    world.write("a.yaml", "kind: [");
+    assert_eq!(world.write("b.yaml", &service("x", "81")), ["+x"]);
+}
+
+#[test]
+fn a_swapped_mount_is_one_generation() {
+    let mut world = World::new(&[]);
+    for (version, port) in [("..1", "80"), ("..2", "81")] {
+        fs::create_dir(world.path(version)).unwrap();
+        fs::write(world.path(version).join("a.yaml"), service("a", port)).unwrap();
+        fs::write(world.path(version).join("b.yaml"), service("b", port)).unwrap();
+    }
+    symlink("..1", world.path("..data")).unwrap();
+    symlink("..data/a.yaml", world.path("a.yaml")).unwrap();
+    symlink("..data/b.yaml", world.path("b.yaml")).unwrap();
+    assert_eq!(world.look(&[]), ["+a", "+b"]);
+    symlink("..2", world.path("..data_tmp")).unwrap();
+    fs::rename(world.path("..data_tmp"), world.path("..data")).unwrap();
+    fs::remove_dir_all(world.path("..1")).unwrap();
+    assert_eq!(world.look(&[]), ["+a", "+b"]);
+}
+
+#[test]
+fn what_no_gateway_needs_passes_in_silence_and_slips_do_not() {
+    let other = |api: &str, kind: &str| format!("apiVersion: {api}\nkind: {kind}\nmetadata:\n  name: x\n");
+    let rows = [
+        (other("apps/v1", "Deployment"), None),
+        (other("serving.knative.dev/v1", "Service"), None),
+        (
+            other("gateway.networking.k8s.io/v1", "HttpRoute"),
+            Some("write apiVersion: gateway.networking.k8s.io/v1 and kind: HTTPRoute"),
+        ),
+        (other("v1", "HTTPRoute"), Some("there is no kind HTTPRoute in API group \"\"")),
+        (other("networking.istio.io/v1", "Gateway"), Some("Gateway of networking.istio.io is not served")),
+        (other("networking.k8s.io/v1", "Ingress"), Some("use Gateway API kinds")),
+        ("- a\n".to_owned(), Some("not an object")),
+        ("metadata: {name: x}\n".to_owned(), Some("apiVersion and kind are required")),
+        (other("v1", "Service").replace("name: x", "labels: {}"), Some("a name is required")),
+    ];
+    for (text, expected) in rows {
+        let findings = World::new(&[("a.yaml", &text)]).findings();
+        match expected {
+            None => assert!(findings.is_empty(), "{text}{findings:?}"),
+            Some(part) => assert!(findings.len() == 1 && findings[0].contains(part), "{text}{findings:?}"),
+        }
+    }
+}
+
+#[test]
+fn an_unknown_field_is_a_warning_with_its_line_and_the_object_is_used() {
+    let text = documents(&[namespace("space"), service("a", "80").replace("- port", "- potr: 1\n    port")]);
+    let world = World::new(&[("a.yaml", &text)]);
+    assert_eq!(world.objects(), ["+space", "+a"]);
+    let findings = world.findings();
+    assert!(
+        findings[0].starts_with("a.yaml:12: warning: Service default/a: spec.ports[0].potr: unknown field"),
+        "{findings:?}"
+    );
+}
+
+#[test]
+fn the_place_of_a_field_is_found_also_in_a_list() {
+    let list = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Namespace\n  metadata: {name: a}\n- \
+        apiVersion: v1\n  kind: Service\n  metadata:\n    name: b\n  spec:\n    ports:\n    - port: 80\n";
+    let world = World::new(&[("a.yaml", &documents(&[namespace("space"), list.to_owned()]))]);
+    let reference = torana_crds::ObjectRef::new(torana_crds::Kind::Service, "default", "b");
+    let line = |path: &str| world.files.place(&reference, path).unwrap().line;
+    assert_eq!((line(""), line("spec.ports[0].port"), line("metadata.labels")), (12, 18, 14));
+    let absent = torana_crds::ObjectRef::new(torana_crds::Kind::Service, "default", "c");
+    assert_eq!(world.files.place(&absent, ""), None);
+}
