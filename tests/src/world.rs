@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A folder of manifests and the `torana` that serves it.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::ports;
+use crate::wire::{Connection, Reply};
+
+/// How long anything may take to come true.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running gateway. Killed, and its folder removed, when dropped.
+pub struct World {
+    folder: TempDir,
+    child: Child,
+    /// Port of the listener `http` of [`World::gateway`].
+    pub http: u16,
+    /// Port for a listener `https`; nothing listens unless a manifest says so.
+    pub https: u16,
+    /// Health and metrics.
+    pub health: u16,
+    /// Debug.
+    pub admin: u16,
+}
+
+impl World {
+    /// Starts `torana run` on `manifests` (`${HTTP}` and `${HTTPS}` become free ports) and waits until it is ready.
+    ///
+    /// # Panics
+    /// If it does not become ready; its output is shown.
+    #[must_use]
+    pub fn start(manifests: &str) -> Self {
+        Self::start_with(manifests, &[])
+    }
+
+    /// As [`World::start`], with more arguments.
+    ///
+    /// # Panics
+    /// If it does not become ready.
+    #[must_use]
+    pub fn start_with(manifests: &str, arguments: &[&str]) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let (http, https, health, admin) = (ports::free(), ports::free(), ports::free(), ports::free());
+        let text = manifests.replace("${HTTPS}", &https.to_string()).replace("${HTTP}", &http.to_string());
+        fs::write(folder.path().join("world.yaml"), text).expect("a manifest");
+        let log = fs::File::create(folder.path().join(".log")).expect("a log file");
+        let child = Command::new(binary())
+            .args(["run", "-f"])
+            .arg(folder.path())
+            .args([
+                "--workers",
+                "1",
+                "--admin",
+                &format!("127.0.0.1:{admin}"),
+                "--health",
+                &format!("127.0.0.1:{health}"),
+            ])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(log)
+            .spawn()
+            .expect("torana starts: build it with `cargo build --profile ci -p torana-cli`");
+        let mut world = Self { folder, child, http, https, health, admin };
+        let ready = eventually(|| world.ready() || world.exited());
+        assert!(ready && !world.exited(), "torana is not ready:\n{}", world.log());
+        world
+    }
+
+    /// A Gateway with an HTTP listener on `${HTTP}`, open to all namespaces.
+    #[must_use]
+    pub fn gateway() -> &'static str {
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: edge, namespace: default}\n\
+         spec:\n  gatewayClassName: torana\n  listeners:\n  - {name: http, port: ${HTTP}, protocol: HTTP, \
+         allowedRoutes: {namespaces: {from: All}}}\n---\n"
+    }
+
+    /// A Service `name` on port 80 with one endpoint on a loopback port.
+    #[must_use]
+    pub fn service(name: &str, port: u16) -> String {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: default}}\n\
+             spec: {{ports: [{{name: http, port: 80, targetPort: {port}}}]}}\n---\n\
+             apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
+             metadata: {{name: {name}-1, namespace: default, labels: {{kubernetes.io/service-name: {name}}}}}\n\
+             addressType: IPv4\nports: [{{name: http, port: {port}}}]\n\
+             endpoints: [{{addresses: [127.0.0.1], conditions: {{ready: true}}}}]\n---\n"
+        )
+    }
+
+    /// An HTTPRoute `name` that sends every path of every host to `service`.
+    #[must_use]
+    pub fn catch_all(name: &str, service: &str) -> String {
+        format!(
+            "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {{name: {name}, namespace: default}}\n\
+             spec: {{parentRefs: [{{name: edge}}], rules: [{{backendRefs: [{{name: {service}, port: 80}}]}}]}}\n---\n"
+        )
+    }
+
+    /// Writes (or replaces) a manifest file as an editor does: beside it, then renamed over it.
+    ///
+    /// # Panics
+    /// If the folder is gone.
+    pub fn apply(&self, file: &str, manifests: &str) {
+        let text = manifests.replace("${HTTPS}", &self.https.to_string()).replace("${HTTP}", &self.http.to_string());
+        let beside = self.folder.path().join(format!(".{file}.new"));
+        fs::write(&beside, text).expect("a manifest");
+        fs::rename(&beside, self.folder.path().join(file)).expect("a rename");
+    }
+
+    /// Removes a manifest file.
+    ///
+    /// # Panics
+    /// If there is no such file.
+    pub fn delete(&self, file: &str) {
+        fs::remove_file(self.folder.path().join(file)).expect("the manifest is there");
+    }
+
+    /// Sends bytes on a new connection to the HTTP listener and reads one answer.
+    ///
+    /// # Errors
+    /// As [`Connection::reply`].
+    pub fn raw(&self, bytes: &[u8]) -> io::Result<Reply> {
+        let mut connection = Connection::open(self.http)?;
+        connection.send(bytes)?;
+        let method = String::from_utf8_lossy(bytes).split(' ').next().unwrap_or_default().to_owned();
+        connection.reply(&method)
+    }
+
+    /// `GET path` with this Host.
+    ///
+    /// # Errors
+    /// As [`Connection::reply`].
+    pub fn get(&self, host: &str, path: &str) -> io::Result<Reply> {
+        self.raw(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes())
+    }
+
+    /// Status of `GET path`, 0 if there is no answer.
+    #[must_use]
+    pub fn status(&self, host: &str, path: &str) -> u16 {
+        self.get(host, path).map_or(0, |reply| reply.status)
+    }
+
+    /// A page of the health server.
+    #[must_use]
+    pub fn health(&self, path: &str) -> Option<Reply> {
+        fetch(self.health, path)
+    }
+
+    /// A page of the admin server.
+    #[must_use]
+    pub fn admin(&self, path: &str) -> Option<Reply> {
+        fetch(self.admin, path)
+    }
+
+    /// Everything that torana has printed.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join(".log")).unwrap_or_default()
+    }
+
+    /// The folder of manifests.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Resident memory in KiB (`Pss`).
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid())).unwrap_or_default();
+        let line = rollup.lines().find(|line| line.starts_with("Pss:")).unwrap_or_default();
+        line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or(0)
+    }
+
+    /// Asks the process to end (SIGTERM).
+    ///
+    /// # Panics
+    /// If `kill` cannot be run.
+    pub fn terminate(&self) {
+        let status = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().expect("kill runs");
+        assert!(status.success());
+    }
+
+    /// Waits for the process to end; its exit code.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        eventually(|| self.exited());
+        self.child.try_wait().ok().flatten().and_then(|status| status.code())
+    }
+
+    fn ready(&self) -> bool {
+        self.health("/readyz").is_some_and(|reply| reply.status == 200)
+    }
+
+    fn exited(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = self.child.kill().is_ok();
+        let _ = self.child.wait().is_ok();
+    }
+}
+
+/// Polls until `true`, for as long as the harness is patient; gives whether it came true.
+pub fn eventually(mut condition: impl FnMut() -> bool) -> bool {
+    let start = Instant::now();
+    loop {
+        if condition() {
+            return true;
+        }
+        if start.elapsed() > PATIENCE {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn fetch(port: u16, path: &str) -> Option<Reply> {
+    let mut connection = Connection::open(port).ok()?;
+    connection.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes()).ok()?;
+    connection.reply("GET").ok()
+}
+
+/// `TORANA_BIN`, else the `torana` that cargo built beside this test.
+fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("TORANA_BIN") {
+        return path.into();
+    }
+    let mut path = std::env::current_exe().expect("a path of this program");
+    path.pop();
+    if path.ends_with("deps") {
+        path.pop();
+    }
+    path.join("torana")
+}
