@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the requests of one connection share. No Table: a connection is tied to no generation.
+
+use std::sync::Arc;
+
+use crate::head::Scheme;
+use crate::http::worker::Worker;
+use crate::io::Peer;
+use crate::table::Bind;
+
+/// A client's connection.
+pub(crate) struct Conn {
+    /// Who is at the other end.
+    pub(crate) peer: Peer,
+    /// The socket that it came in by.
+    pub(crate) bind: Bind,
+    /// The worker that it lives on.
+    pub(crate) worker: Arc<Worker>,
+}
+
+impl Conn {
+    /// `https` on a connection whose TLS ends here.
+    pub(crate) fn scheme(&self) -> Scheme {
+        if self.peer.tls.is_some() { Scheme::Https } else { Scheme::Http }
+    }
+}

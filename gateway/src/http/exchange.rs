@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One request with one backend connection: both directions polled on their own, so neither can hold the other back.
+//!
+//! It moves pieces and keeps deadlines. It chooses no backend, retries nothing and builds no response.
+
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::head::{BodyLength, ResponseHead};
+use crate::http::piece::{Broken, Data, Piece};
+use crate::http::scratch;
+use crate::http::side::{Down, Up};
+use crate::http::tee::Tee;
+use crate::http::watchdog::Watchdog;
+
+/// More interim responses than this are an attack (RFC 9110 §15.2 sets no bound).
+const MAX_INTERIM: u8 = 10;
+
+/// Deadlines of one exchange.
+pub(crate) struct Deadlines {
+    /// The whole request, retries included.
+    pub(crate) request: Option<Instant>,
+    /// This try.
+    pub(crate) attempt: Option<Instant>,
+    /// No byte in either direction for so long.
+    pub(crate) idle: Duration,
+}
+
+/// How an exchange ended without the end of its response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// One side broke.
+    Broken(Broken),
+    /// [`Deadlines::request`] passed.
+    RequestTimeout,
+    /// [`Deadlines::attempt`] passed.
+    AttemptTimeout,
+    /// [`Deadlines::idle`] passed.
+    Idle,
+}
+
+impl From<Broken> for Stop {
+    fn from(broken: Broken) -> Self {
+        Self::Broken(broken)
+    }
+}
+
+/// What the exchange tells the log.
+#[derive(Default, Clone)]
+pub(crate) struct Moved {
+    /// Bytes of the request body.
+    pub(crate) received: u64,
+    /// Bytes of the response body.
+    pub(crate) sent: u64,
+    /// Status that the backend sent.
+    pub(crate) status: u16,
+    /// When the response head came.
+    pub(crate) head_at: Option<Instant>,
+}
+
+#[derive(PartialEq, Eq, Clone, Copy)]
+enum Response {
+    Head,
+    Body,
+    Ended,
+}
+
+/// The exchange itself. `edit` sees the response head before the client does.
+pub(crate) struct Exchange<'a, F> {
+    pub(crate) down: &'a mut Down,
+    pub(crate) up: &'a mut Up,
+    pub(crate) tee: &'a mut Tee,
+    pub(crate) edit: F,
+    pub(crate) moved: &'a mut Moved,
+    /// The request's method was HEAD.
+    pub(crate) head_only: bool,
+    deadlines: Deadlines,
+    watchdog: Watchdog,
+    active_at: Instant,
+    request_ended: bool,
+    response: Response,
+    tunnel: bool,
+    interims: u8,
+}
+
+impl<'a, F: FnMut(&mut ResponseHead)> Exchange<'a, F> {
+    pub(crate) fn new(
+        (down, up): (&'a mut Down, &'a mut Up),
+        tee: &'a mut Tee,
+        moved: &'a mut Moved,
+        deadlines: Deadlines,
+        head_only: bool,
+        edit: F,
+    ) -> Self {
+        let request_ended = down.received();
+        Self {
+            down,
+            up,
+            tee,
+            edit,
+            moved,
+            head_only,
+            deadlines,
+            watchdog: Watchdog::default(),
+            active_at: Instant::now(),
+            request_ended,
+            response: Response::Head,
+            tunnel: false,
+            interims: 0,
+        }
+    }
+
+    /// Runs until the response is wholly with the client, or something breaks.
+    pub(crate) async fn run(mut self) -> Result<(), Stop> {
+        std::future::poll_fn(|cx| self.poll(cx)).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stop>> {
+        let before = (self.moved.received, self.moved.sent, self.response);
+        let outcome = scratch::with(|scratch| {
+            if let Poll::Ready(Err(broken)) = self.poll_request(cx, scratch) {
+                // A backend that answered before it closed has the last word; its answer may be on the way.
+                let answered = matches!(broken, Broken::Upstream { .. } | Broken::Refused);
+                return match (answered, self.poll_response(cx, scratch)) {
+                    (true, Poll::Ready(Ok(()))) => Poll::Ready(Ok(())),
+                    _ => Poll::Ready(Err(broken)),
+                };
+            }
+            self.poll_response(cx, scratch)
+        });
+        match outcome {
+            Poll::Ready(Ok(())) if self.tunnel && !self.request_ended => {}
+            Poll::Ready(result) => return Poll::Ready(result.map_err(Stop::from)),
+            Poll::Pending => {}
+        }
+        if !self.tunnel && self.request_ended {
+            if let Poll::Ready(gone) = self.down.poll_gone(cx) {
+                return Poll::Ready(Err(gone.into()));
+            }
+        }
+        if before != (self.moved.received, self.moved.sent, self.response) {
+            self.active_at = Instant::now();
+        }
+        self.poll_deadlines(cx).map(Err)
+    }
+
+    fn poll_deadlines(&mut self, cx: &mut Context<'_>) -> Poll<Stop> {
+        let idle = Some(self.active_at + self.deadlines.idle);
+        let bounds = [self.deadlines.request, self.deadlines.attempt, idle];
+        self.watchdog.set(bounds.into_iter().flatten().min());
+        ready!(self.watchdog.poll(cx));
+        let now = Instant::now();
+        let passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
+        Poll::Ready(if passed(self.deadlines.request) {
+            Stop::RequestTimeout
+        } else if passed(self.deadlines.attempt) {
+            Stop::AttemptTimeout
+        } else {
+            Stop::Idle
+        })
+    }
+
+    /// Request body, client to backend.
+    fn poll_request(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<Result<(), Broken>> {
+        loop {
+            ready!(self.up.poll_ready(cx))?;
+            if self.request_ended || (self.response == Response::Ended && !self.tunnel) {
+                return Poll::Ready(Ok(()));
+            }
+            match ready!(self.down.poll_piece(cx, scratch))? {
+                Piece::Data(data) => {
+                    self.moved.received += data.as_slice().len() as u64;
+                    self.tee.send(&data);
+                    self.up.send(cx, &data)?;
+                }
+                end => {
+                    self.request_ended = true;
+                    let trailers = if let Piece::Trailers(fields) = end { Some(fields) } else { None };
+                    self.tee.end();
+                    self.up.finish(trailers.as_ref())?;
+                }
+            }
+        }
+    }
+
+    /// Response, backend to client.
+    fn poll_response(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<Result<(), Broken>> {
+        while self.response == Response::Head {
+            ready!(self.poll_head(cx, scratch))?;
+        }
+        loop {
+            // What came with the head leaves with the head.
+            if !self.up.buffered() || self.response == Response::Ended {
+                ready!(self.down.poll_ready(cx))?;
+            }
+            if self.response == Response::Ended {
+                return Poll::Ready(Ok(()));
+            }
+            let step = match ready!(self.up.poll_piece(cx, scratch)) {
+                Ok(Piece::Data(data)) => self.forward(cx, &data),
+                Ok(Piece::Trailers(fields)) => self.end(Some(&fields)),
+                Ok(Piece::End) => self.end(None),
+                // A tunnel ends as it likes.
+                Err(Broken::Upstream { .. }) if self.tunnel => self.end(None),
+                Err(broken) => Err(broken),
+            };
+            step?;
+        }
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<Result<(), Broken>> {
+        let mut head = ready!(self.up.poll_head(cx, scratch))?;
+        if head.status < 200 && head.status != 101 {
+            self.interims += 1;
+            if self.interims > MAX_INTERIM {
+                return Poll::Ready(Err(Broken::UpstreamProtocol));
+            }
+            // Our own 100 was sent when the body was first asked for; a second one would answer the next request.
+            let relay = head.status != 100;
+            return Poll::Ready(if relay { self.down.interim(&head) } else { Ok(()) });
+        }
+        self.moved.status = head.status;
+        self.moved.head_at = Some(Instant::now());
+        (self.edit)(&mut head);
+        let end = head.body == BodyLength::None || self.head_only || matches!(head.status, 204 | 304);
+        if head.status == 101 {
+            self.tunnel = true;
+            self.down.start(&head, false)?;
+            self.down.tunnel();
+            self.up.tunnel();
+            self.request_ended = false;
+            self.response = Response::Body;
+            cx.waker().wake_by_ref();
+            return Poll::Ready(Ok(()));
+        }
+        self.down.start(&head, end)?;
+        self.response = if end { Response::Ended } else { Response::Body };
+        Poll::Ready(Ok(()))
+    }
+
+    fn forward(&mut self, cx: &mut Context<'_>, data: &Data<'_>) -> Result<(), Broken> {
+        self.moved.sent += data.as_slice().len() as u64;
+        self.down.send(cx, data)
+    }
+
+    fn end(&mut self, trailers: Option<&crate::head::Fields>) -> Result<(), Broken> {
+        self.response = Response::Ended;
+        self.down.finish(trailers)
+    }
+}

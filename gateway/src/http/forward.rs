@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Bringing a request to one endpoint of a backend, and to another one where nothing can have been processed yet.
+//!
+//! It decides when a try may be repeated; it builds no response.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+use tokio::time::Instant;
+
+use crate::balance::{BackendState, Endpoint};
+use crate::fault::Fault;
+use crate::head::{Head, ResponseHead};
+use crate::http::exchange::{Deadlines, Exchange, Moved, Stop};
+use crate::http::piece::Broken;
+use crate::http::side::{Down, Up};
+use crate::http::tee::Tee;
+use crate::http::worker::Worker;
+use crate::http::{h1, h2};
+use crate::upstream::{Lent, Target};
+
+/// Tries of all kinds, so that a backend which refuses every stream ends.
+const MAX_ATTEMPTS: u32 = 5;
+
+/// Endpoints tried for one request when connects fail; nothing was sent to any of them.
+const MAX_CONNECTS: usize = 3;
+
+/// What a request is forwarded with.
+pub(crate) struct Order<'a> {
+    pub(crate) worker: &'a Worker,
+    pub(crate) head: &'a Head,
+    pub(crate) backend: &'a Arc<BackendState>,
+    pub(crate) request_deadline: Option<Instant>,
+    pub(crate) attempt_deadline: Option<Duration>,
+    pub(crate) idle: Duration,
+    /// Trailers are understood by the client (gRPC).
+    pub(crate) trailers: bool,
+}
+
+/// What came of it, for the log.
+#[derive(Default)]
+pub(crate) struct Trace {
+    pub(crate) moved: Moved,
+    pub(crate) endpoint: Option<Arc<Endpoint>>,
+    /// Tries, the first included.
+    pub(crate) attempts: u32,
+}
+
+/// One try that failed: what the client would be told, and whether another may follow.
+struct Failed {
+    fault: Fault,
+    again: Again,
+}
+
+#[derive(PartialEq, Eq)]
+enum Again {
+    No,
+    /// On another endpoint: this one cannot be reached.
+    Elsewhere,
+    /// On a fresh connection to the same endpoint: the pooled one was stale.
+    Fresh,
+}
+
+/// Forwards the request and brings the response to the client.
+pub(crate) async fn forward(
+    order: &Order<'_>,
+    down: &mut Down,
+    tee: &mut Tee,
+    trace: &mut Trace,
+    mut edit: impl FnMut(&mut ResponseHead) + Send,
+) -> Result<(), Fault> {
+    let mut tried: SmallVec<[u64; 4]> = SmallVec::new();
+    let mut same: Option<Arc<Endpoint>> = None;
+    let mut last = Fault::NoEndpoints;
+    while tried.len() < MAX_CONNECTS && trace.attempts < MAX_ATTEMPTS {
+        let fresh = same.is_some();
+        let chosen = same.take().or_else(|| order.backend.pick(fastrand::u64(..), &tried));
+        let Some(endpoint) = chosen.filter(|endpoint| !tried.contains(&endpoint.id)) else { break };
+        trace.attempts += 1;
+        let failed = match attempt(order, (&endpoint, fresh), down, tee, trace, &mut edit).await {
+            Ok(()) => return Ok(()),
+            Err(failed) => failed,
+        };
+        last = failed.fault;
+        match failed.again {
+            Again::No => break,
+            Again::Fresh => same = Some(endpoint),
+            Again::Elsewhere => tried.push(endpoint.id),
+        }
+    }
+    Err(last)
+}
+
+async fn attempt(
+    order: &Order<'_>,
+    (endpoint, fresh): (&Arc<Endpoint>, bool),
+    down: &mut Down,
+    tee: &mut Tee,
+    trace: &mut Trace,
+    edit: impl FnMut(&mut ResponseHead) + Send,
+) -> Result<(), Failed> {
+    let attempt_deadline = order.attempt_deadline.map(|limit| Instant::now() + limit);
+    let nearest = [order.request_deadline, attempt_deadline].into_iter().flatten().min();
+    let _in_flight = endpoint.begin();
+    trace.endpoint = Some(Arc::clone(endpoint));
+    let target = Target { backend: order.backend, endpoint, deadline: nearest, fresh };
+    let lent = order.worker.pools.obtain(&target).await.map_err(|fault| unreachable_endpoint(fault, nearest, order))?;
+    let mut reused = false;
+    let mut up = match lent {
+        Lent::H1(carrier) => {
+            reused = carrier.reused;
+            Up::H1(Box::new(h1::up::Up::begin(carrier, order.head)))
+        }
+        Lent::H2(session) => {
+            let mut up = h2::up::Up::new(*session);
+            up.begin(order.head, order.trailers).map_err(|broken| judge(broken.into(), order, false, down))?;
+            Up::H2(Box::new(up))
+        }
+    };
+    let deadlines = Deadlines { request: order.request_deadline, attempt: attempt_deadline, idle: order.idle };
+    let head_only = order.head.method() == "HEAD";
+    let exchange = Exchange::new((down, &mut up), tee, &mut trace.moved, deadlines, head_only, edit);
+    match exchange.run().await {
+        Ok(()) => {
+            if let Up::H1(up) = up {
+                if let Some(carrier) = up.into_reusable() {
+                    order.worker.pools.give_back(endpoint, order.backend.config.idle, carrier);
+                }
+            }
+            Ok(())
+        }
+        Err(stop) => Err(judge(stop, order, reused, down)),
+    }
+}
+
+/// Nothing was sent: another endpoint may be asked unless the deadline is what failed.
+fn unreachable_endpoint(fault: Fault, nearest: Option<Instant>, order: &Order<'_>) -> Failed {
+    let now = Instant::now();
+    if nearest.is_some_and(|deadline| deadline <= now) {
+        let request = order.request_deadline.is_some_and(|deadline| deadline <= now);
+        let fault = if request { Fault::RequestTimeout } else { Fault::BackendTimeout };
+        return Failed { fault, again: Again::No };
+    }
+    let again = if fault == Fault::Overload { Again::No } else { Again::Elsewhere };
+    Failed { fault, again }
+}
+
+fn judge(stop: Stop, order: &Order<'_>, reused: bool, down: &Down) -> Failed {
+    let untouched = !down.touched() && !down.started();
+    let (fault, again) = match stop {
+        Stop::Broken(broken) => {
+            let again = match broken {
+                // RFC 9113 §8.7: the backend says that it has not processed the stream.
+                Broken::Refused if untouched => Again::Fresh,
+                // RFC 9112 §9.3.1: an idle connection may be closed at any time. The request may have been processed,
+                // so only what is idempotent is sent again (RFC 9110 §9.2.2).
+                Broken::Upstream { before_response: true } if reused && untouched && idempotent(order.head.method()) => {
+                    Again::Fresh
+                }
+                _ => Again::No,
+            };
+            (broken.fault(), again)
+        }
+        Stop::RequestTimeout => (Fault::RequestTimeout, Again::No),
+        Stop::AttemptTimeout => (Fault::BackendTimeout, Again::No),
+        Stop::Idle if down.received() => (Fault::StreamIdle, Again::No),
+        Stop::Idle => (Fault::BodyTimeout, Again::No),
+    };
+    Failed { fault, again }
+}
+
+/// RFC 9110 §9.2.2.
+fn idempotent(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE")
+}

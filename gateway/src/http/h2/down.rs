@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One HTTP/2 stream of a client: request body out of it, response into it.
+
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
+use http::{HeaderMap, Response, StatusCode};
+
+use crate::fault::Reject;
+use crate::head::{BodyLength, Fields, ResponseHead};
+use crate::http::h2::map;
+use crate::http::piece::{Broken, Data, Piece};
+
+/// Capacity asked for at a time; with the connection's send buffer it bounds what a slow reader costs.
+const CAPACITY: usize = 32 << 10;
+
+/// A client's stream.
+pub(crate) struct Down {
+    receive: RecvStream,
+    respond: SendResponse<Bytes>,
+    send: Option<SendStream<Bytes>>,
+    /// Everything of the request was read.
+    received: bool,
+    /// A byte of the request body was handed on.
+    touched: bool,
+    /// The response's last frame was queued.
+    ended: bool,
+}
+
+impl Down {
+    pub(crate) fn new(receive: RecvStream, respond: SendResponse<Bytes>) -> Self {
+        let received = receive.is_end_stream();
+        Self { receive, respond, send: None, received, touched: false, ended: false }
+    }
+
+    pub(crate) fn received(&self) -> bool {
+        self.received
+    }
+
+    pub(crate) fn touched(&self) -> bool {
+        self.touched
+    }
+
+    pub(crate) fn started(&self) -> bool {
+        self.send.is_some() || self.ended
+    }
+
+    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece<'static>, Broken>> {
+        if let Some(data) = ready!(self.receive.poll_data(cx)) {
+            let data = data.map_err(|error| client_error(&error))?;
+            // The next piece is asked for only when this one has gone on: capacity given back now is backpressure.
+            self.receive.flow_control().release_capacity(data.len()).map_err(|error| client_error(&error))?;
+            self.touched = true;
+            return Poll::Ready(Ok(Piece::Data(Data::Shared(data))));
+        }
+        let trailers = ready!(self.receive.poll_trailers(cx)).map_err(|error| client_error(&error))?;
+        self.received = true;
+        Poll::Ready(Ok(match trailers {
+            Some(trailers) => Piece::Trailers(map::fields(&trailers)),
+            None => Piece::End,
+        }))
+    }
+
+    /// Ready when the client has reset the stream.
+    pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Broken> {
+        let reset = match &mut self.send {
+            Some(send) => send.poll_reset(cx),
+            None => self.respond.poll_reset(cx),
+        };
+        reset.map(|_| Broken::Client)
+    }
+
+    /// 1xx but 101.
+    pub(crate) fn interim(&mut self, head: &ResponseHead) -> Result<(), Broken> {
+        let mut response = Response::new(());
+        *response.status_mut() = StatusCode::from_u16(head.status).map_err(|_| Broken::UpstreamProtocol)?;
+        map::header_map(&head.fields, response.headers_mut());
+        self.respond.send_informational(response).map_err(|error| client_error(&error))
+    }
+
+    /// Queues the response head; `end` if nothing follows.
+    pub(crate) fn start(&mut self, head: &ResponseHead, end: bool) -> Result<(), Broken> {
+        let mut response = Response::new(());
+        *response.status_mut() = StatusCode::from_u16(head.status).map_err(|_| Broken::UpstreamProtocol)?;
+        map::header_map(&head.fields, response.headers_mut());
+        if let BodyLength::Exact(length) = head.body {
+            response.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
+        }
+        let send = self.respond.send_response(response, end).map_err(|error| client_error(&error))?;
+        self.ended = end;
+        self.send = Some(send);
+        Ok(())
+    }
+
+    /// Ready when more may be sent.
+    pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        let Some(send) = &mut self.send else { return Poll::Ready(Ok(())) };
+        if self.ended || send.capacity() > 0 {
+            return Poll::Ready(Ok(()));
+        }
+        send.reserve_capacity(CAPACITY);
+        match ready!(send.poll_capacity(cx)) {
+            Some(Ok(_)) => Poll::Ready(Ok(())),
+            Some(Err(_)) | None => Poll::Ready(Err(Broken::Client)),
+        }
+    }
+
+    pub(crate) fn send(&mut self, data: &Data<'_>) -> Result<(), Broken> {
+        match &mut self.send {
+            Some(send) => send.send_data(data.to_bytes(), false).map_err(|error| client_error(&error)),
+            None => Err(Broken::Client),
+        }
+    }
+
+    pub(crate) fn finish(&mut self, trailers: Option<&Fields>) -> Result<(), Broken> {
+        let Some(send) = &mut self.send else { return Err(Broken::Client) };
+        if self.ended {
+            return Ok(());
+        }
+        self.ended = true;
+        match trailers {
+            Some(fields) => {
+                let mut trailers = HeaderMap::new();
+                map::header_map(fields, &mut trailers);
+                send.send_trailers(trailers).map_err(|error| client_error(&error))
+            }
+            None => send.send_data(Bytes::new(), true).map_err(|error| client_error(&error)),
+        }
+    }
+
+    /// Tells the client that the response is cut, or that the rest of its request is not wanted.
+    pub(crate) fn reset(&mut self, reason: Reason) {
+        match &mut self.send {
+            Some(send) => send.send_reset(reason),
+            None => self.respond.send_reset(reason),
+        }
+    }
+
+    /// After the exchange: an answer that came before the end of the request stops the upload without an error
+    /// (RFC 9113 §8.1).
+    pub(crate) fn close(&mut self) {
+        if !self.ended {
+            self.reset(Reason::INTERNAL_ERROR);
+        } else if !self.received {
+            self.reset(Reason::NO_ERROR);
+        }
+    }
+}
+
+fn client_error(error: &h2::Error) -> Broken {
+    if error.is_library() && error.reason() == Some(Reason::PROTOCOL_ERROR) {
+        return Broken::ClientProtocol(Reject::bad("h2_protocol"));
+    }
+    Broken::Client
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Starting the mirrors of a request: each a task of its own that the request never waits for.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::balance::BackendState;
+use crate::head::{BodyLength, Head};
+use crate::http::conn::Conn;
+use crate::http::forward::{Order, Trace, forward};
+use crate::http::mirror;
+use crate::http::side::Down;
+use crate::http::tee::{LAG, Tee};
+use crate::http::worker::Worker;
+
+/// Mirrored requests in flight on one worker; more are not started, and counted.
+const MAX_IN_FLIGHT: u32 = 1024;
+/// A mirror ends after this, whatever its backend does.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Starts one mirror for each of `backends`; the tee carries the body to them.
+pub(crate) fn launch(conn: &Arc<Conn>, head: &Head, backends: &[Arc<BackendState>]) -> Tee {
+    let mut tee = Tee::default();
+    for backend in backends {
+        let Some(ticket) = Ticket::take(&conn.worker) else {
+            conn.worker.metrics.mirror_dropped();
+            continue;
+        };
+        let body = (head.body != BodyLength::None).then(|| {
+            let (sender, receiver) = mpsc::channel(LAG);
+            tee.add(sender);
+            receiver
+        });
+        let mut copy = head.clone();
+        // The original's tunnel or 100 Continue is not the mirror's.
+        copy.upgrade = false;
+        copy.expects_continue = false;
+        tokio::spawn(run(ticket, copy, Arc::clone(backend), mirror::Down::new(body)));
+    }
+    tee
+}
+
+async fn run(ticket: Ticket, head: Head, backend: Arc<BackendState>, down: mirror::Down) {
+    let order = Order {
+        worker: &ticket.0,
+        head: &head,
+        backend: &backend,
+        request_deadline: Some(Instant::now() + DEADLINE),
+        attempt_deadline: None,
+        idle: DEADLINE,
+        trailers: false,
+    };
+    let mut down = Down::Mirror(down);
+    let mut trace = Trace::default();
+    if let Err(fault) = forward(&order, &mut down, &mut Tee::default(), &mut trace, |_| {}).await {
+        tracing::debug!(backend = %backend.key, reason = fault.reason(), "mirror failed");
+    }
+}
+
+/// One of the mirrors that a worker may have in flight.
+struct Ticket(Arc<Worker>);
+
+impl Ticket {
+    fn take(worker: &Arc<Worker>) -> Option<Self> {
+        let ticket = Self(Arc::clone(worker));
+        // Refused, the ticket is dropped and takes its count with it.
+        (worker.mirrors.fetch_add(1, Ordering::Relaxed) < MAX_IN_FLIGHT).then_some(ticket)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.0.mirrors.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The request path: a connection becomes requests, a request becomes an exchange with one backend.
+//!
+//! ```text
+//! serve ─▶ h1::conn / h2::conn ─gate─▶ request ─Table::route─▶ Plan ─▶ forward ─▶ exchange ─▶ respond, log
+//! ```
+
+pub(crate) mod piece;
+
+mod scratch;
+
+mod watchdog;
+
+mod tee;
+
+mod mirror;
+
+pub(crate) mod h1;
+
+pub(crate) mod h2;
+
+mod side;
+
+mod worker;
+
+mod conn;
+
+mod exchange;
+
+mod forward;
+
+mod forwarding;
+
+mod respond;
+
+mod mirrors;
+
+mod request;
+
+mod serve;
+
+pub(crate) use serve::serve;
+pub use worker::Worker;

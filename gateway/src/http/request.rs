@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One request from its head to its log line: route, filters, backend, forward, answer.
+//!
+//! The table is loaded once, gives one Plan, and is dropped before anything is awaited.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::answer::Answer;
+use crate::fault::{Fault, Reject};
+use crate::filter::Verdict;
+use crate::head::{Head, Version};
+use crate::http::conn::Conn;
+use crate::http::forward::{Order, Trace, forward};
+use crate::http::record::Record;
+use crate::http::side::Down;
+use crate::http::tee::Tee;
+use crate::http::{forwarding, mirrors, respond};
+use crate::table::{Choice, Plan, Routed};
+
+/// Handles a request that passed the gate. The response is wholly sent, or cut, when this returns.
+pub(crate) async fn handle(conn: &Arc<Conn>, down: &mut Down, mut head: Head) {
+    let mut record = Record::begin(conn, &head);
+    let routed = conn.worker.table.load().bind(&conn.bind).map(|bind| bind.route(&head, conn.sni_listener()));
+    let result = match routed {
+        Some(Routed::Plan { plan, prefix_len }) => {
+            record.routed(&plan);
+            planned(conn, down, &mut head, (&plan, prefix_len), &mut record).await
+        }
+        Some(Routed::Fault { fault, listener, grpc }) => {
+            record.unrouted(listener, grpc);
+            Err(fault)
+        }
+        None => Err(Fault::NoListener),
+    };
+    if let Err(fault) = result {
+        fail(down, &head, fault, &mut record).await;
+    }
+    record.finish(conn, &head);
+}
+
+/// Answers a request that the gate refused.
+pub(crate) async fn refuse(conn: &Arc<Conn>, down: &mut Down, reject: Reject, version: Version) {
+    let mut record = Record::refused(conn, version, reject);
+    close_after(down);
+    let answer = respond::answer(Fault::Rejected(reject), false);
+    record.answered(answer.status);
+    if respond::send(down, answer, false).await.is_err() {
+        record.fault(Fault::ClientGone);
+    }
+    record.finish_refused(conn);
+}
+
+/// `OPTIONS *` asks about the gateway itself (RFC 9110 §9.3.7): 204, nothing is forwarded.
+pub(crate) async fn options_asterisk(down: &mut Down) {
+    let answer = Answer { status: 204, fields: crate::head::Fields::default(), body: bytes::Bytes::new() };
+    // A client that has left needs no answer.
+    let _ = respond::send(down, answer, false).await.is_ok();
+}
+
+async fn planned(
+    conn: &Arc<Conn>,
+    down: &mut Down,
+    head: &mut Head,
+    (plan, prefix_len): (&Arc<Plan>, usize),
+    record: &mut Record,
+) -> Result<(), Fault> {
+    todo!()
+}
+
+/// Tells the client, if it can still be told.
+async fn fail(down: &mut Down, head: &Head, fault: Fault, record: &mut Record) {
+    record.fault(fault);
+    if down.started() || fault == Fault::ClientGone {
+        return;
+    }
+    let answer = respond::answer(fault, record.grpc());
+    record.answered(answer.status);
+    // A client that has left needs no answer; the fault that is logged is the first one.
+    let _ = respond::send(down, answer, head.method() == "HEAD").await.is_ok();
+}
+
+fn close_after(down: &mut Down) {
+    if let Down::H1(down) = down {
+        down.close_after();
+    }
+}

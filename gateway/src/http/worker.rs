@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What every connection of one worker shares.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use crate::observe::{AccessLog, Metrics};
+use crate::table::Table;
+use crate::upstream::Pools;
+
+/// One core's share of the data plane.
+pub struct Worker {
+    /// The current table; loaded once a request, never kept.
+    pub(crate) table: Arc<ArcSwap<Table>>,
+    /// Connections to backends.
+    pub(crate) pools: Pools,
+    /// Where numbers go.
+    pub(crate) metrics: Arc<Metrics>,
+    /// Where lines go.
+    pub(crate) log: AccessLog,
+    /// Mirrored requests in flight.
+    pub(crate) mirrors: AtomicU32,
+    /// Turns `true` when the process drains.
+    pub(crate) drain: watch::Receiver<bool>,
+}
+
+impl Worker {
+    /// A worker without connections.
+    pub fn new(
+        table: Arc<ArcSwap<Table>>,
+        metrics: Arc<Metrics>,
+        log: AccessLog,
+        drain: watch::Receiver<bool>,
+    ) -> Arc<Self> {
+        let pools = Pools::new(Arc::clone(&metrics));
+        Arc::new(Self { table, pools, metrics, log, mirrors: AtomicU32::new(0), drain })
+    }
+
+    /// Closes pooled connections that are stale; runs for the life of the worker.
+    pub async fn sweep(self: Arc<Self>) {
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            tick.tick().await;
+            self.pools.sweep();
+        }
+    }
+
+    /// The process drains: answer what is there, take nothing new.
+    pub(crate) fn draining(&self) -> bool {
+        *self.drain.borrow()
+    }
+}

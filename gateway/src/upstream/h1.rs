@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Idle HTTP/1.1 connections of one worker.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use tokio::time::Instant;
+
+use super::Slot;
+use crate::io::Io;
+
+/// Idle connections kept for one endpoint.
+const MAX_IDLE: usize = 1024;
+
+/// A connection to a backend with its buffers, which stay with it.
+pub(crate) struct Carrier {
+    /// The stream.
+    pub(crate) io: Box<Io>,
+    /// Bytes of the response that were read and not used yet; empty between requests.
+    pub(crate) input: Vec<u8>,
+    /// Buffer for what is written; empty between requests.
+    pub(crate) output: Vec<u8>,
+    /// It has carried a request before: its peer may have closed it meanwhile.
+    pub(crate) reused: bool,
+    expires: Instant,
+    _slot: Slot,
+}
+
+impl Carrier {
+    pub(super) fn new(io: Box<Io>, slot: Slot) -> Self {
+        Self { io, input: Vec::new(), output: Vec::new(), reused: false, expires: Instant::now(), _slot: slot }
+    }
+}
+
+/// Newest first: old ones age out.
+#[derive(Default)]
+pub(super) struct Pool(Mutex<HashMap<u64, Vec<Box<Carrier>>, RandomState>>);
+
+impl Pool {
+    /// The newest connection that is still quiet; those that are not are dropped on the way.
+    pub(super) fn take(&self, endpoint: u64) -> Option<Box<Carrier>> {
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let stack = idle.get_mut(&endpoint)?;
+        while let Some(mut carrier) = stack.pop() {
+            if carrier.io.quiet() {
+                return Some(carrier);
+            }
+        }
+        None
+    }
+
+    pub(super) fn put(&self, endpoint: u64, idle_for: Duration, mut carrier: Box<Carrier>) {
+        carrier.reused = true;
+        carrier.expires = Instant::now() + idle_for;
+        carrier.input.clear();
+        carrier.output.clear();
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let stack = idle.entry(endpoint).or_default();
+        if stack.len() < MAX_IDLE {
+            stack.push(carrier);
+        }
+    }
+
+    pub(super) fn sweep(&self, now: Instant) {
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|_, stack| {
+            stack.retain_mut(|carrier| carrier.expires > now && carrier.io.quiet());
+            !stack.is_empty()
+        });
+    }
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Shared HTTP/2 connections of one worker: Pingora's `ConnectionRef`s.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use pingora_core::connectors::http::v2::{ConnectionRef, H2HandshakeSettings, handshake};
+use pingora_core::protocols::http::v2::client::Http2Session;
+
+use super::{Slot, Target, connect};
+use crate::fault::Fault;
+use crate::observe::Metrics;
+
+/// Streams on one connection at a time.
+const MAX_STREAMS: usize = 100;
+/// Receive window of a stream: bounds what a slow client's download may hold.
+const STREAM_WINDOW: u32 = 64 << 10;
+/// Receive window of a connection.
+const CONNECTION_WINDOW: u32 = 1 << 20;
+/// A connection on which the backend refuses streams is left; so often another is tried.
+const ATTEMPTS: usize = 3;
+
+struct Shared {
+    connection: ConnectionRef,
+    _slot: Arc<Slot>,
+}
+
+#[derive(Default)]
+struct Line {
+    shared: Vec<Shared>,
+    /// One connect at a time: the others wait for it instead of opening their own.
+    opening: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// By endpoint id.
+#[derive(Default)]
+pub(super) struct Pool(Mutex<HashMap<u64, Line, RandomState>>);
+
+impl Pool {
+    /// A stream on a connection with room, or on a new connection.
+    pub(super) async fn stream(&self, target: &Target<'_>, metrics: &Metrics) -> Result<Http2Session, Fault> {
+        for _ in 0..ATTEMPTS {
+            let connection = match self.with_room(target.endpoint.id) {
+                Some(connection) => connection,
+                None => self.open(target, metrics).await?,
+            };
+            let spawning = tokio::time::timeout_at(target.connect_deadline(), connection.spawn_stream());
+            match spawning.await {
+                Ok(Ok(Some(session))) => return Ok(session),
+                // Full, or going away.
+                Ok(Ok(None)) => {}
+                Ok(Err(_)) | Err(_) => connection.mark_shutdown(),
+            }
+        }
+        Err(Fault::Connect)
+    }
+
+    pub(super) fn sweep(&self) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.retain(|_, line| {
+            line.shared.retain(|shared| usable(&shared.connection));
+            !line.shared.is_empty() || Arc::strong_count(&line.opening) > 1
+        });
+    }
+
+    fn with_room(&self, endpoint: u64) -> Option<ConnectionRef> {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = lines.get_mut(&endpoint)?;
+        line.shared.retain(|shared| usable(&shared.connection));
+        let found = line.shared.iter().find(|shared| shared.connection.free_stream_slots() > 0)?;
+        Some(found.connection.clone())
+    }
+
+    async fn open(&self, target: &Target<'_>, metrics: &Metrics) -> Result<ConnectionRef, Fault> {
+        let opening = {
+            let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(&lines.entry(target.endpoint.id).or_default().opening)
+        };
+        let deadline = target.connect_deadline();
+        let turn = tokio::time::timeout_at(deadline, opening.lock()).await;
+        let _turn = turn.map_err(|_| Fault::Connect)?;
+        if let Some(connection) = self.with_room(target.endpoint.id) {
+            return Ok(connection);
+        }
+        let (io, slot) = connect::open(target, metrics).await?;
+        let mut settings = H2HandshakeSettings::new();
+        settings.max_streams = MAX_STREAMS;
+        settings.stream_window_size = Some(STREAM_WINDOW);
+        settings.connection_window_size = Some(CONNECTION_WINDOW);
+        let shaking = tokio::time::timeout_at(deadline, handshake(io, settings));
+        let connection = shaking.await.map_err(|_| Fault::Connect)?.map_err(|_| Fault::Connect)?;
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = lines.entry(target.endpoint.id).or_default();
+        line.shared.push(Shared { connection: connection.clone(), _slot: Arc::new(slot) });
+        Ok(connection)
+    }
+}
+
+fn usable(connection: &ConnectionRef) -> bool {
+    !connection.is_closed() && !connection.is_shutting_down()
+}

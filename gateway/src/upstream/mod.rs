@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Connections to endpoints: opening them, keeping them, lending them out. Knows nothing of requests.
+//!
+//! Pools belong to one worker. Their keys are ids that are never used twice (of endpoint and protocol), so a connection
+//! opened under another policy can never be lent out.
+
+mod connect;
+
+mod h1;
+
+mod h2;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora_core::protocols::http::v2::client::Http2Session;
+use tokio::time::Instant;
+
+use crate::balance::{BackendState, Endpoint};
+use crate::fault::Fault;
+use crate::observe::Metrics;
+
+pub(crate) use connect::Slot;
+pub(crate) use h1::Carrier;
+
+/// A way to one endpoint, ready for one request.
+pub(crate) enum Lent {
+    /// A connection of its own.
+    H1(Box<Carrier>),
+    /// A stream of a shared connection.
+    H2(Box<Http2Session>),
+}
+
+/// Where to, and under which deadline.
+pub(crate) struct Target<'a> {
+    pub(crate) backend: &'a Arc<BackendState>,
+    pub(crate) endpoint: &'a Arc<Endpoint>,
+    /// The request's own deadline, if it is nearer than the connect deadline.
+    pub(crate) deadline: Option<Instant>,
+    /// An idle connection will not do: one was just found stale.
+    pub(crate) fresh: bool,
+}
+
+impl Target<'_> {
+    fn connect_deadline(&self) -> Instant {
+        let own = Instant::now() + self.backend.config.connect_deadline;
+        self.deadline.map_or(own, |deadline| deadline.min(own))
+    }
+}
+
+/// All idle connections of a worker.
+pub(crate) struct Pools {
+    h1: h1::Pool,
+    h2: h2::Pool,
+    metrics: Arc<Metrics>,
+}
+
+impl Pools {
+    pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
+        Self { h1: h1::Pool::default(), h2: h2::Pool::default(), metrics }
+    }
+
+    /// An idle connection if there is one, else a new one. Nothing was sent when this fails.
+    pub(crate) async fn obtain(&self, target: &Target<'_>) -> Result<Lent, Fault> {
+        match target.backend.config.protocol {
+            torana_ir::UpstreamProtocol::Http1 => {
+                if !target.fresh {
+                    if let Some(carrier) = self.h1.take(target.endpoint.id) {
+                        return Ok(Lent::H1(carrier));
+                    }
+                }
+                let (io, slot) = connect::open(target, &self.metrics).await?;
+                Ok(Lent::H1(Box::new(Carrier::new(io, slot))))
+            }
+            torana_ir::UpstreamProtocol::H2c => {
+                let session = self.h2.stream(target, &self.metrics).await?;
+                Ok(Lent::H2(Box::new(session)))
+            }
+        }
+    }
+
+    /// Takes a connection back whose request **and** response are wholly done.
+    pub(crate) fn give_back(&self, endpoint: &Endpoint, idle: Duration, carrier: Box<Carrier>) {
+        self.h1.put(endpoint.id, idle, carrier);
+    }
+
+    /// Closes what has been idle too long or was closed by its peer; called once a second.
+    pub(crate) fn sweep(&self) {
+        self.h1.sweep(Instant::now());
+        self.h2.sweep();
+    }
+}
