@@ -1,1 +1,14 @@
-//! Placeholder.
+// SPDX-License-Identifier: Apache-2.0
+//! Torana's control plane: what Kubernetes objects mean, as programs for proxies and as status for people.
+//!
+//! One noun per stage: [`store::Event`] → [`store::Cluster`] → [`translate::Translation`] (snapshots and a
+//! [`report::Report`]) → what is published. Modules are declared lowest first; each uses only those above it. Never
+//! names the data plane.
+
+pub mod class;
+
+pub mod report;
+
+pub mod store;
+
+pub mod translate;

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Conditions of a Gateway. Never looks into a listener.
+
+use crate::report::conditions::{Condition, no, yes};
+
+/// `GatewayReasonListenersNotValid`.
+pub const LISTENERS_NOT_VALID: &str = "ListenersNotValid";
+/// `GatewayReasonInvalidParameters`.
+pub const INVALID_PARAMETERS: &str = "InvalidParameters";
+/// `GatewayReasonUnsupportedAddress`.
+pub const UNSUPPORTED_ADDRESS: &str = "UnsupportedAddress";
+/// `GatewayReasonAddressNotUsable`.
+pub const ADDRESS_NOT_USABLE: &str = "AddressNotUsable";
+/// `GatewayReasonInvalidClientCertificateRef`.
+pub const INVALID_CLIENT_CERTIFICATE_REF: &str = "InvalidClientCertificateRef";
+
+/// Every listener is valid.
+pub fn accepted() -> Condition {
+    yes("Accepted", "Accepted", "every listener is valid")
+}
+
+/// Some listeners are not valid, the others are served.
+pub fn accepted_in_part(message: String) -> Condition {
+    yes("Accepted", LISTENERS_NOT_VALID, message)
+}
+
+/// No listener is valid.
+pub fn no_valid_listener(message: String) -> Condition {
+    no("Accepted", LISTENERS_NOT_VALID, message)
+}
+
+/// The Gateway or its class has parameters that Torana cannot use.
+pub fn invalid_parameters(message: String) -> Condition {
+    no("Accepted", INVALID_PARAMETERS, message)
+}
+
+/// `spec.addresses` has a type that Torana cannot bind.
+pub fn unsupported_address(message: String) -> Condition {
+    no("Accepted", UNSUPPORTED_ADDRESS, message)
+}
+
+/// Proxies serve at least one listener, once they have acknowledged it.
+pub fn programmed() -> Condition {
+    yes("Programmed", "Programmed", "at least one listener is served")
+}
+
+/// There is nothing to serve (`GatewayReasonInvalid`).
+pub fn not_programmed(message: String) -> Condition {
+    no("Programmed", "Invalid", message)
+}
+
+/// `spec.addresses` has a value that cannot be bound.
+pub fn address_not_usable(message: String) -> Condition {
+    no("Programmed", ADDRESS_NOT_USABLE, message)
+}
+
+/// `spec.tls.backend.clientCertificateRef` is good.
+pub fn resolved_refs() -> Condition {
+    yes("ResolvedRefs", "ResolvedRefs", "every reference is resolved")
+}
+
+/// `spec.tls.backend.clientCertificateRef` is not: `reason` is `InvalidClientCertificateRef` or `RefNotPermitted`.
+pub fn unresolved_refs(reason: &'static str, message: String) -> Condition {
+    no("ResolvedRefs", reason, message)
+}

@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Everything that is known of the objects, by kind and name. Changes come in as [`Event`]s; what they touched goes out
+//! as [`Dirty`]. An object that became unreadable keeps its last good form.
+//!
+//! Never asks anybody for an object, never decides what one means.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde::Serialize;
+use torana_crds::core::{ConfigMap, EndpointSlice, Namespace, Secret, Service};
+use torana_crds::gateway::{Gateway, GatewayClass, ListenerSet};
+use torana_crds::policy::{BackendTlsPolicy, ReferenceGrant};
+use torana_crds::route::{GrpcRoute, HttpRoute, TcpRoute, TlsRoute, UdpRoute};
+use torana_crds::{Kind, Object, ObjectRef, Unreadable};
+
+/// One change of one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// It is there, new or changed.
+    Applied(Arc<Object>),
+    /// It is gone.
+    Removed(ObjectRef),
+    /// It is there and cannot be read: its last good form, if there is one, stays in force.
+    Unreadable(ObjectRef, Unreadable),
+}
+
+/// The proxies of one Deployment, or one standalone process.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct FleetId(pub String);
+
+impl fmt::Display for FleetId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What translation must know besides the objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The fleet that serves every Gateway.
+    pub fleet: FleetId,
+    /// Sockets of the proxies' own servers, each with a name for people (`the admin server`): no listener gets them.
+    pub reserved: Vec<(SocketAddr, &'static str)>,
+    /// Now, in seconds since 1970: only decides whether to warn of an expired certificate.
+    pub now: i64,
+}
+
+impl Settings {
+    /// One standalone process without servers of its own.
+    pub fn standalone(now: i64) -> Self {
+        Self { fleet: FleetId("standalone".to_owned()), reserved: Vec::new(), now }
+    }
+}
+
+/// What changed since the last translation.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Dirty {
+    /// Objects that came, changed, went, or became (un)readable.
+    pub objects: BTreeSet<ObjectRef>,
+    /// Services whose EndpointSlices did.
+    pub endpoints: BTreeSet<ObjectRef>,
+}
+
+impl Dirty {
+    /// Nothing changed.
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty() && self.endpoints.is_empty()
+    }
+
+    /// Adds what `other` touched.
+    pub fn merge(&mut self, other: Self) {
+        self.objects.extend(other.objects);
+        self.endpoints.extend(other.endpoints);
+    }
+}
+
+type Named = BTreeMap<String, BTreeMap<String, Arc<Object>>>;
+
+/// All objects, by kind, namespace and name.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    settings: Settings,
+    kinds: BTreeMap<Kind, Named>,
+    slices: BTreeMap<ObjectRef, BTreeSet<String>>,
+    unreadable: BTreeMap<ObjectRef, Unreadable>,
+}
+
+impl Cluster {
+    /// Without any object.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, kinds: BTreeMap::new(), slices: BTreeMap::new(), unreadable: BTreeMap::new() }
+    }
+
+    /// What translation must know besides the objects.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Sets the time that certificates are judged by. It takes effect at the next translation that looks at them.
+    pub fn tick(&mut self, now: i64) {
+        self.settings.now = now;
+    }
+
+    /// Applies one change and tells what it touched: nothing, if the object is as it was.
+    pub fn apply(&mut self, event: Event) -> Dirty {
+        let mut dirty = Dirty::default();
+        match event {
+            Event::Applied(object) => {
+                let reference = object.reference();
+                let healed = self.unreadable.remove(&reference).is_some();
+                let old = self.insert(&reference, Arc::clone(&object));
+                let same = old.as_ref().is_some_and(|old| Arc::ptr_eq(old, &object) || *old == object);
+                if !same {
+                    self.slice_changed(old.as_deref(), Some(&*object), &mut dirty);
+                }
+                if !same || healed {
+                    dirty.objects.insert(reference);
+                }
+            }
+            Event::Removed(reference) => {
+                let was_unreadable = self.unreadable.remove(&reference).is_some();
+                let old = self.remove(&reference);
+                self.slice_changed(old.as_deref(), None, &mut dirty);
+                if old.is_some() || was_unreadable {
+                    dirty.objects.insert(reference);
+                }
+            }
+            Event::Unreadable(reference, why) => {
+                if self.unreadable.get(&reference) != Some(&why) {
+                    self.unreadable.insert(reference.clone(), why);
+                    dirty.objects.insert(reference);
+                }
+            }
+        }
+        dirty
+    }
+
+    /// Applies several changes.
+    pub fn apply_all(&mut self, events: impl IntoIterator<Item = Event>) -> Dirty {
+        let mut dirty = Dirty::default();
+        for event in events {
+            dirty.merge(self.apply(event));
+        }
+        dirty
+    }
+
+    /// One object by its name.
+    pub fn find<T: Stored>(&self, namespace: &str, name: &str) -> Option<&T> {
+        self.object(T::KIND, namespace, name).and_then(|object| T::of(object))
+    }
+
+    /// One object by its name, as it is shared. Two calls give the same `Arc` if and only if it did not change between.
+    pub fn object(&self, kind: Kind, namespace: &str, name: &str) -> Option<&Arc<Object>> {
+        self.kinds.get(&kind)?.get(namespace)?.get(name)
+    }
+
+    /// Whether the object is there, of whatever kind.
+    pub fn contains(&self, reference: &ObjectRef) -> bool {
+        reference.known_kind().is_some_and(|kind| self.object(kind, &reference.namespace, &reference.name).is_some())
+    }
+
+    /// All objects of a kind, ordered by namespace and name.
+    pub fn all<T: Stored>(&self) -> impl Iterator<Item = &T> {
+        let named = self.kinds.get(&T::KIND);
+        named.into_iter().flat_map(|named| named.values().flat_map(BTreeMap::values)).filter_map(|object| T::of(object))
+    }
+
+    /// All objects of a kind in one namespace, ordered by name.
+    pub fn within<T: Stored>(&self, namespace: &str) -> impl Iterator<Item = &T> {
+        let names = self.kinds.get(&T::KIND).and_then(|named| named.get(namespace));
+        names.into_iter().flat_map(BTreeMap::values).filter_map(|object| T::of(object))
+    }
+
+    /// The EndpointSlices of a Service, ordered by name.
+    pub fn slices(&self, service: &ObjectRef) -> impl Iterator<Item = &EndpointSlice> {
+        let names = self.slices.get(service).into_iter().flatten();
+        names.filter_map(|name| self.find(&service.namespace, name))
+    }
+
+    /// Objects that are there and cannot be read, and why.
+    pub fn unreadable(&self) -> &BTreeMap<ObjectRef, Unreadable> {
+        &self.unreadable
+    }
+
+    /// As if every object had just come.
+    pub fn everything(&self) -> Dirty {
+        let named = self.kinds.values().flat_map(BTreeMap::values).flat_map(BTreeMap::values);
+        let objects = named.map(|object| object.reference()).chain(self.unreadable.keys().cloned()).collect();
+        Dirty { objects, endpoints: self.slices.keys().cloned().collect() }
+    }
+
+    /// How many objects there are.
+    pub fn len(&self) -> usize {
+        self.kinds.values().flat_map(BTreeMap::values).map(BTreeMap::len).sum()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn insert(&mut self, reference: &ObjectRef, object: Arc<Object>) -> Option<Arc<Object>> {
+        let named = self.kinds.entry(object.kind()).or_default();
+        named.entry(reference.namespace.clone()).or_default().insert(reference.name.clone(), object)
+    }
+
+    fn remove(&mut self, reference: &ObjectRef) -> Option<Arc<Object>> {
+        let named = self.kinds.get_mut(&reference.known_kind()?)?;
+        let names = named.get_mut(&reference.namespace)?;
+        let old = names.remove(&reference.name);
+        if names.is_empty() {
+            named.remove(&reference.namespace);
+        }
+        old
+    }
+
+    fn slice_changed(&mut self, old: Option<&Object>, new: Option<&Object>, dirty: &mut Dirty) {
+        if let Some((service, name)) = old.and_then(service_of) {
+            if let Some(names) = self.slices.get_mut(&service) {
+                names.remove(name);
+                if names.is_empty() {
+                    self.slices.remove(&service);
+                }
+            }
+            dirty.endpoints.insert(service);
+        }
+        if let Some((service, name)) = new.and_then(service_of) {
+            self.slices.entry(service.clone()).or_default().insert(name.to_owned());
+            dirty.endpoints.insert(service);
+        }
+    }
+}
+
+/// The Service of an EndpointSlice, and the slice's name.
+fn service_of(object: &Object) -> Option<(ObjectRef, &str)> {
+    let slice = EndpointSlice::of(object)?;
+    Some((ObjectRef::new(Kind::Service, &slice.meta.namespace, slice.service()?), &slice.meta.name))
+}
+
+/// A type of object that the store holds.
+pub trait Stored: Sized + 'static {
+    /// Its kind.
+    const KIND: Kind;
+    /// The object, if it is of this type.
+    fn of(object: &Object) -> Option<&Self>;
+}
+
+macro_rules! stored {
+    ($($type:ident),+ $(,)?) => {$(
+        impl Stored for $type {
+            const KIND: Kind = Kind::$type;
+            fn of(object: &Object) -> Option<&Self> {
+                match object {
+                    Object::$type(it) => Some(it),
+                    _ => None,
+                }
+            }
+        }
+    )+};
+}
+stored!(
+    GatewayClass,
+    Gateway,
+    ListenerSet,
+    HttpRoute,
+    GrpcRoute,
+    TlsRoute,
+    TcpRoute,
+    UdpRoute,
+    BackendTlsPolicy,
+    ReferenceGrant,
+    Service,
+    EndpointSlice,
+    Secret,
+    ConfigMap,
+    Namespace,
+);
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn object(value: Value) -> Arc<Object> {
+        Arc::new(torana_crds::decode(value, "default").content.object().unwrap())
+    }
+
+    fn slice(name: &str, service: &str) -> Arc<Object> {
+        let labels = json!({"kubernetes.io/service-name": service});
+        let metadata = json!({"name": name, "labels": labels});
+        object(json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": metadata,
+            "addressType": "IPv4"}))
+    }
+
+    fn service(name: &str, port: u16) -> Arc<Object> {
+        object(json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
+            "spec": {"ports": [{"port": port}]}}))
+    }
+
+    fn cluster() -> Cluster {
+        Cluster::new(Settings::standalone(0))
+    }
+
+    #[test]
+    fn an_object_that_is_as_it_was_is_not_dirty() {
+        let mut cluster = cluster();
+        assert!(!cluster.apply(Event::Applied(service("a", 80))).is_empty());
+        assert!(cluster.apply(Event::Applied(service("a", 80))).is_empty());
+        assert!(!cluster.apply(Event::Applied(service("a", 81))).is_empty());
+        assert_eq!(cluster.find::<Service>("default", "a").unwrap().spec.ports[0].port, 81);
+    }
+
+    #[test]
+    fn a_slice_that_moves_touches_the_service_that_it_leaves_and_the_one_that_it_joins() {
+        let mut cluster = cluster();
+        let (a, b) = (ObjectRef::new(Kind::Service, "default", "a"), ObjectRef::new(Kind::Service, "default", "b"));
+        cluster.apply(Event::Applied(slice("x", "a")));
+        assert_eq!(cluster.slices(&a).count(), 1);
+        let dirty = cluster.apply(Event::Applied(slice("x", "b")));
+        assert_eq!(dirty.endpoints, BTreeSet::from([a.clone(), b.clone()]));
+        assert_eq!((cluster.slices(&a).count(), cluster.slices(&b).count()), (0, 1));
+        cluster.apply(Event::Removed(ObjectRef::new(Kind::EndpointSlice, "default", "x")));
+        assert_eq!(cluster.slices(&b).count(), 0);
+    }
+
+    #[test]
+    fn an_unreadable_object_keeps_its_last_good_form() {
+        let mut cluster = cluster();
+        let name = ObjectRef::new(Kind::Service, "default", "a");
+        cluster.apply(Event::Applied(service("a", 80)));
+        let why = Unreadable { path: "spec.ports".into(), why: "wrong type".into() };
+        assert!(!cluster.apply(Event::Unreadable(name.clone(), why.clone())).is_empty());
+        assert!(cluster.apply(Event::Unreadable(name.clone(), why.clone())).is_empty());
+        assert_eq!((cluster.unreadable().get(&name), cluster.contains(&name)), (Some(&why), true));
+        assert!(!cluster.apply(Event::Applied(service("a", 80))).is_empty());
+        assert!(cluster.unreadable().is_empty());
+        cluster.apply(Event::Unreadable(name.clone(), why));
+        assert!(!cluster.apply(Event::Removed(name.clone())).is_empty());
+        assert!(!cluster.contains(&name) && cluster.unreadable().is_empty() && cluster.is_empty());
+    }
+}
