@@ -249,3 +249,6 @@ fn finish(object: &mut Object, reference: &ObjectRef) {
         meta.labels.insert("kubernetes.io/metadata.name".to_owned(), reference.name.clone());
     }
 }
+
+#[cfg(test)]
+mod tests;

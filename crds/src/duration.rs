@@ -34,8 +34,11 @@ pub fn parse(text: &str) -> Option<Duration> {
     None
 }
 
+/// A duration that need not be given.
+type MaybeDuration = Option<Duration>;
+
 /// For `#[serde(deserialize_with)]` on a field that may be absent.
-pub(crate) fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+pub(crate) fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<MaybeDuration, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse(&text).map(Some).ok_or_else(|| {
         let shown: String = text.chars().take(40).collect();

@@ -34,7 +34,9 @@ pub struct ObjectMeta {
     pub deletion: Option<i64>,
 }
 
-fn unix_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+type MaybeSeconds = Option<i64>;
+
+fn unix_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<MaybeSeconds, D::Error> {
     let text = String::deserialize(deserializer)?;
     let time: jiff::Timestamp = text.parse().map_err(|_| de::Error::custom("not a date and time of RFC 3339"))?;
     Ok(Some(time.as_second()))

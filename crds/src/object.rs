@@ -10,6 +10,7 @@ use crate::route::{GrpcRoute, HttpRoute, TcpRoute, TlsRoute, UdpRoute};
 
 /// One object, decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "passed in a box, and taken apart where it is stored")]
 pub enum Object {
     /// GatewayClass.
     GatewayClass(GatewayClass),

@@ -120,4 +120,5 @@ fn is_subdomain(text: &str) -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "tables of literals read better without borrows")]
 mod tests;

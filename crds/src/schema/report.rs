@@ -70,8 +70,8 @@ impl Findings {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum At<'a> {
     Root,
-    Field(&'a At<'a>, &'a str),
-    Item(&'a At<'a>, usize),
+    Field(&'a Self, &'a str),
+    Item(&'a Self, usize),
 }
 
 impl<'a> At<'a> {

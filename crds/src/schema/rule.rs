@@ -16,6 +16,7 @@ use serde::Deserialize;
 pub(crate) struct Rule {
     source: String,
     message: String,
+    is_transition: bool,
     compiled: OnceLock<Result<Program, String>>,
 }
 
@@ -32,7 +33,8 @@ impl From<RawRule> for Rule {
             empty if empty.is_empty() => format!("rule {}", raw.rule),
             message => message,
         };
-        Self { source: raw.rule, message, compiled: OnceLock::new() }
+        let is_transition = raw.rule.contains("oldSelf");
+        Self { source: raw.rule, message, is_transition, compiled: OnceLock::new() }
     }
 }
 
@@ -55,7 +57,7 @@ impl Rule {
 
     /// Whether the rule speaks about a change, not about a value.
     pub(crate) fn is_transition(&self) -> bool {
-        self.source.contains("oldSelf")
+        self.is_transition
     }
 
     /// Why the rule does not compile, if it does not.
@@ -103,25 +105,28 @@ pub(crate) static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
     Arc::new(environment)
 });
 
+/// Expressions by their text; `None` is one that does not compile.
+type Expressions = HashMap<String, Option<Arc<regex::Regex>>>;
+
 /// Expressions that rules have named, compiled. A function of CEL is a plain `fn`, so the cache has no other home. It
 /// holds what the shipped CRDs say, nothing of users.
-static EXPRESSIONS: LazyLock<Mutex<HashMap<String, Option<regex::Regex>>>> = LazyLock::new(Mutex::default);
+static EXPRESSIONS: LazyLock<Mutex<Expressions>> = LazyLock::new(Mutex::default);
 
 /// Replaces the interpreter's own `matches`, which compiles its expression at every call.
 fn matches(text: &CelString<'_>, pattern: &CelString<'_>) -> Result<CelBool, ExecutionError> {
-    let compiled = {
-        let mut expressions = EXPRESSIONS.lock().unwrap_or_else(PoisonError::into_inner);
-        match expressions.get(pattern.inner()) {
-            Some(compiled) => compiled.clone(),
-            None => {
-                let compiled = regex::RegexBuilder::new(pattern.inner()).size_limit(1 << 20).build().ok();
-                expressions.insert(pattern.inner().to_owned(), compiled.clone());
-                compiled
-            }
-        }
-    };
-    let regex = compiled.ok_or_else(|| ExecutionError::function_error("matches", "not a valid expression"))?;
+    let regex = expression(pattern.inner())
+        .ok_or_else(|| ExecutionError::function_error("matches", "not a valid expression"))?;
     Ok(CelBool::from(regex.is_match(text.inner())))
+}
+
+fn expression(pattern: &str) -> Option<Arc<regex::Regex>> {
+    let mut expressions = EXPRESSIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(compiled) = expressions.get(pattern) {
+        return compiled.clone();
+    }
+    let compiled = regex::RegexBuilder::new(pattern).size_limit(1 << 20).build().ok().map(Arc::new);
+    expressions.insert(pattern.to_owned(), compiled.clone());
+    compiled
 }
 
 /// `isIP` of Kubernetes: an IPv4 or IPv6 address without zone.

@@ -193,6 +193,64 @@ mod shipped_crds {
     }
 }
 
+mod coverage {
+    use super::super::node::{Node, ValueType};
+    use super::*;
+
+    /// A value with every field of a schema.
+    fn sample(node: &Node) -> Value {
+        match node.value_type.unwrap() {
+            ValueType::Object if node.properties.is_empty() => {
+                json!({"example.com/key": node.additional_properties.as_deref().map_or(json!("x"), sample)})
+            }
+            ValueType::Object => node.properties.iter().map(|(name, child)| (name.clone(), sample(child))).collect(),
+            ValueType::Array => json!([sample(node.items.as_deref().unwrap())]),
+            ValueType::Integer => node.choices.first().cloned().unwrap_or_else(|| json!(node.minimum.unwrap_or(1))),
+            ValueType::Boolean => json!(true),
+            ValueType::String => match &node.pattern {
+                Some(pattern) if pattern.is_match("10s") == Some(true) && pattern.as_str().contains("ms") => {
+                    json!("10s")
+                }
+                _ => node.choices.first().cloned().unwrap_or_else(|| json!("a")),
+            },
+        }
+    }
+
+    #[test]
+    fn decode_knows_every_field_of_the_shipped_crds() {
+        for shipped in &SHIPPED {
+            let spec = sample(&shipped.schema().properties["spec"]);
+            let value = json!({"apiVersion": format!("{}/v1", shipped.kind.group()), "kind": shipped.kind.as_str(),
+                               "metadata": {"name": "a"}, "spec": spec});
+            let decoded = decode(value, "default");
+            assert!(matches!(decoded.content, crate::decode::Content::Object(_)), "{:?}", decoded.content);
+            assert_eq!(decoded.unknown_paths, Vec::<String>::new(), "{}", shipped.kind);
+        }
+    }
+
+    #[test]
+    fn decode_knows_every_field_of_the_experimental_channel() {
+        let auth = json!({"type": "ExternalAuth", "externalAuth": {
+            "protocol": "HTTP", "backendRef": {"name": "a", "port": 1}, "forwardBody": {"maxSize": 1},
+            "http": {"path": "/", "allowedHeaders": ["a"], "allowedResponseHeaders": ["b"]}, "grpc": {"allowedHeaders": []},
+        }});
+        let persistence = json!({"absoluteTimeout": "1h", "type": "Cookie", "header": {"name": "a"},
+                                 "cookie": {"name": "a", "path": "/", "lifetimeType": "Permanent"}});
+        let listener = json!({"name": "a", "port": 1, "protocol": "HTTP", "filters": {"requests": [auth]}});
+        for value in [
+            route(
+                json!({"useDefaultGateways": "All", "rules": [{"filters": [auth], "sessionPersistence": persistence}]}),
+            ),
+            gateway(json!({"gatewayClassName": "t", "defaultScope": "All", "listeners": [listener],
+                           "addresses": [{"value": "::1", "routability": "Cluster"}]})),
+        ] {
+            let decoded = decode(value, "default");
+            assert!(matches!(decoded.content, crate::decode::Content::Object(_)), "{:?}", decoded.content);
+            assert_eq!(decoded.unknown_paths, Vec::<String>::new());
+        }
+    }
+}
+
 mod completion {
     use super::*;
 
@@ -257,9 +315,10 @@ mod completion {
     fn a_gateway_gets_its_defaults() {
         let http = json!({"name": "http", "port": 80, "protocol": "HTTP"});
         let https = json!({"name": "s", "port": 443, "protocol": "HTTPS", "tls": {"certificateRefs": [{"name": "c"}]}});
-        let addressed = gateway(json!({"gatewayClassName": "t", "listeners": [http], "addresses": [{"value": "::1"}]}));
+        let addressed =
+            gateway(json!({"gatewayClassName": "t", "listeners": [http.clone()], "addresses": [{"value": "::1"}]}));
         for (value, pointer, expected) in [
-            (listener(http.clone()), "/spec/listeners/0/allowedRoutes/namespaces/from", json!("Same")),
+            (listener(http), "/spec/listeners/0/allowedRoutes/namespaces/from", json!("Same")),
             (listener(https.clone()), "/spec/listeners/0/tls/mode", json!("Terminate")),
             (listener(https), "/spec/listeners/0/tls/certificateRefs/0/kind", json!("Secret")),
             (addressed, "/spec/addresses/0/type", json!("IPAddress")),
