@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use torana_crds::ObjectRef;
 
-use crate::source::{Finding, Severity};
+use crate::report::Severity;
+use crate::source::Finding;
 
 /// What makes two findings the same thing; its line may move, and what follows from it may change.
 type Topic = (Option<ObjectRef>, String, String, Option<String>);
@@ -75,6 +76,7 @@ mod tests {
         Finding {
             place: Some(Place { file: "a.yaml".into(), line }),
             severity: Severity::Error,
+            reason: "X",
             object: Some(ObjectRef::new(Kind::HttpRoute, "default", name)),
             path: String::new(),
             what: what.into(),

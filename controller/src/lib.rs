@@ -12,3 +12,13 @@ pub mod report;
 pub mod store;
 
 pub mod translate;
+
+pub mod source;
+
+pub mod publish;
+
+pub mod plane;
+
+mod journal;
+
+pub mod embedded;

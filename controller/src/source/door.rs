@@ -6,7 +6,7 @@ use serde_json::Value;
 use torana_crds::schema::{self, Violation};
 use torana_crds::{Content, Kind, Object, ObjectRef};
 
-use crate::source::finding::Severity;
+use crate::report::Severity;
 
 /// Where namespaced objects live that name no namespace, as with kubectl.
 const NAMESPACE: &str = "default";
@@ -28,6 +28,8 @@ pub(super) struct Remark {
     pub(super) path: String,
     /// An error means that the object is not used.
     pub(super) severity: Severity,
+    /// In one word.
+    pub(super) reason: &'static str,
     /// What is wrong.
     pub(super) what: String,
     /// What follows.
@@ -54,7 +56,8 @@ pub(super) fn admit(mut value: Value) -> Admitted {
     let object = match decoded.content {
         Content::Object(object) if !refused => Some(*object),
         Content::Unreadable(unreadable) if !refused => {
-            remarks.push(error(&unreadable.path, &unreadable.why, "correct the field"));
+            let remedy = if named.is_none() { "write apiVersion, kind and metadata.name" } else { "correct the field" };
+            remarks.push(error(&unreadable.path, &unreadable.why, remedy));
             None
         }
         _ => None,
@@ -69,13 +72,13 @@ fn check(value: &mut Value) -> Vec<Remark> {
 
 impl From<Violation> for Remark {
     fn from(violation: Violation) -> Self {
-        let (severity, why) = match violation.severity {
-            schema::Severity::Note => (Severity::Note, "an API server would check it"),
-            schema::Severity::Warning => (Severity::Warning, "it has no effect"),
-            schema::Severity::Error => (Severity::Error, "the object is not used"),
+        let (severity, reason, why) = match violation.severity {
+            schema::Severity::Note => (Severity::Note, "NotChecked", "an API server would check it"),
+            schema::Severity::Warning => (Severity::Warning, "UnknownField", "it has no effect"),
+            schema::Severity::Error => (Severity::Error, "Refused", "the object is not used"),
         };
         let (path, what, remedy) = (violation.path, violation.why, violation.remedy);
-        Self { path, severity, what, why: why.to_owned(), remedy }
+        Self { path, severity, reason, what, why: why.to_owned(), remedy }
     }
 }
 
@@ -83,6 +86,7 @@ fn unknown(path: &str) -> Remark {
     Remark {
         path: path.to_owned(),
         severity: Severity::Warning,
+        reason: "UnknownField",
         what: "unknown field".to_owned(),
         why: "it has no effect".to_owned(),
         remedy: "check its spelling and its place, or remove it".to_owned(),
@@ -106,6 +110,7 @@ fn foreign(reference: &ObjectRef) -> Option<Remark> {
         _ if ours || istio || (group == "networking.k8s.io" && kind == "Ingress") => Some(Remark {
             path: "kind".to_owned(),
             severity: Severity::Warning,
+            reason: "NotServed",
             what: format!("{kind} of {group} is not served by this version"),
             why: "the object has no effect".to_owned(),
             remedy: "use Gateway API kinds instead".to_owned(),
@@ -118,6 +123,7 @@ fn error(path: &str, what: &str, remedy: &str) -> Remark {
     Remark {
         path: path.to_owned(),
         severity: Severity::Error,
+        reason: "Refused",
         what: what.to_owned(),
         why: "the object is not used".to_owned(),
         remedy: remedy.to_owned(),

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use torana_crds::{Object, ObjectRef};
 
+use crate::report::Severity;
 use crate::source::disk::Stamp;
 use crate::source::document::{Document, Entry};
-use crate::source::finding::{Finding, Place, Severity};
+use crate::source::finding::{Finding, Place};
 use crate::source::yaml;
 
 /// Objects by name.
@@ -136,6 +137,7 @@ impl File {
             findings.extend(entry.remarks.iter().map(|(line, remark)| Finding {
                 place: at(placed.before + line),
                 severity: remark.severity,
+                reason: remark.reason,
                 object: entry.reference.clone(),
                 path: remark.path.clone(),
                 what: remark.what.clone(),
@@ -158,6 +160,7 @@ impl File {
         Finding {
             place,
             severity: Severity::Error,
+            reason: "Unreadable",
             object: None,
             path: String::new(),
             what: format!("not readable: {why}"),

@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use torana_crds::ObjectRef;
 
+use crate::report::Severity;
 use crate::source::disk;
 use crate::source::file::{File, Objects};
-use crate::source::finding::{Finding, Place, Severity};
+use crate::source::finding::{Finding, Place};
 use crate::store::Event;
 
 /// The path that means standard input.
@@ -127,6 +128,7 @@ impl Files {
                         remedy: "remove or rename one of them".to_owned(),
                         place: Some(place),
                         severity: Severity::Error,
+                        reason: "DefinedTwice",
                         object: Some(reference.clone()),
                         path: String::new(),
                     }),
@@ -148,6 +150,7 @@ fn unreadable(path: &Path, why: &str) -> Finding {
     Finding {
         place: Some(Place { file: shown(path), line: 1 }),
         severity: Severity::Error,
+        reason: "Unreadable",
         object: None,
         path: String::new(),
         what: format!("not readable: {why}"),

@@ -6,6 +6,8 @@ use std::fmt;
 use serde::Serialize;
 use torana_crds::ObjectRef;
 
+use crate::report::Severity;
+
 /// A line of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Place {
@@ -21,28 +23,6 @@ impl fmt::Display for Place {
     }
 }
 
-/// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Something that a cluster would check could not be checked here.
-    Note,
-    /// Something that was written is not done.
-    Warning,
-    /// Something that was written is refused, or answers with an error.
-    Error,
-}
-
-impl fmt::Display for Severity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Note => "note",
-            Self::Warning => "warning",
-            Self::Error => "error",
-        })
-    }
-}
-
 /// One thing to tell. Ordered by place.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Finding {
@@ -50,7 +30,10 @@ pub struct Finding {
     #[serde(flatten)]
     pub place: Option<Place>,
     /// How bad it is.
+    #[serde(serialize_with = "word")]
     pub severity: Severity,
+    /// In one word: the reason of a condition, or what kind of slip it is.
+    pub reason: &'static str,
     /// The object, if it could be named.
     #[serde(serialize_with = "shown")]
     pub object: Option<ObjectRef>,
@@ -62,6 +45,18 @@ pub struct Finding {
     pub why: String,
     /// What to change; may be `""`.
     pub remedy: String,
+}
+
+fn word<S: serde::Serializer>(severity: &Severity, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(severity_word(*severity))
+}
+
+fn severity_word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Note => "note",
+        Severity::Warning => "warning",
+        Severity::Error => "error",
+    }
 }
 
 fn shown<S: serde::Serializer>(object: &Option<ObjectRef>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -78,13 +73,13 @@ impl Finding {
     }
 }
 
-/// `file:line: error: HTTPRoute default/web: spec.rules[0]: what; why; remedy`.
+/// `file:line: error: HTTPRoute default/web: spec.rules[0]: what; why; remedy [Reason]`.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(place) = &self.place {
             write!(f, "{place}: ")?;
         }
-        write!(f, "{}: {}", self.severity, self.sentence())
+        write!(f, "{}: {} [{}]", severity_word(self.severity), self.sentence(), self.reason)
     }
 }
 
@@ -118,13 +113,14 @@ mod tests {
         let finding = Finding {
             place: Some(Place { file: "a.yaml".into(), line: 7 }),
             severity: Severity::Error,
+            reason: "X",
             object: Some(ObjectRef::new(Kind::HttpRoute, "default", "web")),
             path: "spec.rules[0]".into(),
             what: "x".into(),
             why: String::new(),
             remedy: "write y".into(),
         };
-        assert_eq!(finding.to_string(), "a.yaml:7: error: HTTPRoute default/web: spec.rules[0]: x; write y");
+        assert_eq!(finding.to_string(), "a.yaml:7: error: HTTPRoute default/web: spec.rules[0]: x; write y [X]");
         let json = serde_json::to_value(&finding).unwrap();
         assert_eq!((&json["file"], &json["line"]), (&"a.yaml".into(), &7.into()));
         assert_eq!(json["object"], "HTTPRoute default/web");

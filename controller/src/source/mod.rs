@@ -26,4 +26,4 @@ mod tests;
 
 pub use disk::{FILE_LIMIT, FILES_LIMIT};
 pub use files::Files;
-pub use finding::{Finding, Place, Severity};
+pub use finding::{Finding, Place};

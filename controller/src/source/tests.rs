@@ -6,7 +6,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-use crate::source::{Files, Severity};
+use crate::report::Severity;
+use crate::source::Files;
 use crate::store::Event;
 
 /// A folder and what was read of it.

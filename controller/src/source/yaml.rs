@@ -9,7 +9,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
-use serde_saphyr::{Options, Spanned};
+use serde_saphyr::{Error, MessageFormatter, Options, Spanned, UserMessageFormatter};
 
 /// Deepest nesting of a document: the deepest field of the Gateway API stands at 13.
 const DEPTH: usize = 64;
@@ -157,8 +157,15 @@ fn options() -> Options {
 
 fn broken(error: &serde_saphyr::Error) -> Broken {
     let line = error.location().map_or(1, |location| location.line());
-    let text = error.without_snippet().to_string();
-    let why = text.lines().next().unwrap_or_default().trim().to_owned();
+    // Aliases wrap the error that they lead to.
+    let mut cause = error.without_snippet();
+    while let Error::AliasError { error, .. } = cause {
+        cause = error.without_snippet();
+    }
+    let why = match cause {
+        Error::Budget { .. } => "it has too many nodes, levels or aliases".to_owned(),
+        _ => UserMessageFormatter.format_message(cause).lines().next().unwrap_or_default().trim().to_owned(),
+    };
     Broken { line: u32::try_from(line).unwrap_or(1).max(1), why }
 }
 

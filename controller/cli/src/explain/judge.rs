@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The way of a request through the table that would serve it. The table decides, by the code that also serves; here is
+//! only told what it decided. Causes outside the table are looked for in `cause`.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use torana_controller::plane::{Plane, object_of};
+use torana_crds::ObjectRef;
+use torana_gateway::answer::Answer as Response;
+use torana_gateway::fault::Fault;
+use torana_gateway::filter::{RequestContext, Verdict};
+use torana_gateway::head::{Head, Scheme};
+use torana_gateway::table::{Bind, BindTable, Plan, Routed, Table};
+use torana_ir::{Action, BackendKey, Endpoints, Invalid, ListenerKey, ResourceKey, Rule, Snapshot, Target};
+
+use super::answer::{Answer, BackendStep, Cause};
+use super::cause;
+use super::question::Question;
+use super::words;
+
+/// What is known while one request is explained.
+pub(super) struct Case<'a> {
+    pub(super) plane: &'a Plane,
+    pub(super) question: &'a Question,
+    pub(super) snapshot: Arc<Snapshot>,
+}
+
+/// Explains one request against everything that `plane` holds.
+pub fn explain(plane: &Plane, question: &Question) -> Answer {
+    let case = Case { plane, question, snapshot: plane.snapshot() };
+    let table = Table::compile(&case.snapshot, &Table::empty());
+    let scheme = question.scheme.as_str();
+    let request = format!("{} {scheme}://{}{}", question.method, question.authority, question.target);
+    let answer = match question.head() {
+        Err(objection) => refused(objection),
+        Ok(head) => match case.bind(&table) {
+            Some(bind) if bind.is_tls() != (question.scheme == Scheme::Https) => case.wrong_scheme(bind),
+            Some(bind) => case.on(bind, &head),
+            None => case.nobody_listens(&table),
+        },
+    };
+    Answer { request, ..answer }
+}
+
+fn refused(objection: String) -> Answer {
+    let what = format!("the strict gate refuses it: {objection}");
+    let cause = Cause { object: None, place: None, what, remedy: "the client must send another request".to_owned() };
+    Answer {
+        status: Some(400),
+        outcome: "400: the request itself is refused".to_owned(),
+        causes: vec![cause],
+        ..Answer::default()
+    }
+}
+
+impl Case<'_> {
+    pub(super) fn cause(&self, object: ObjectRef, path: &str, what: String, remedy: impl Into<String>) -> Cause {
+        let place = self.plane.place(&object, path);
+        Cause { object: Some(object), place, what, remedy: remedy.into() }
+    }
+
+    /// The socket that a client would reach: the address of the URL, else every address, else the first.
+    fn bind<'t>(&self, table: &'t Table) -> Option<&'t Arc<BindTable>> {
+        let address: Option<IpAddr> = self.question.host.trim_matches(['[', ']']).parse().ok();
+        let binds: Vec<Bind> = table.binds().into_iter().filter(|bind| bind.port == self.question.port).collect();
+        let exact = binds.iter().find(|bind| address.is_some() && bind.address == address);
+        let any = || binds.iter().find(|bind| bind.address.is_none());
+        table.bind(exact.or_else(any).or(binds.first())?)
+    }
+
+    fn nobody_listens(&self, table: &Table) -> Answer {
+        let port = self.question.port;
+        let ports: Vec<String> = table.binds().iter().map(|bind| bind.port.to_string()).collect();
+        let causes = cause::no_listener_on_port(self, &ports.join(", "));
+        Answer { outcome: format!("connection refused: nothing listens on port {port}"), causes, ..Answer::default() }
+    }
+
+    fn wrong_scheme(&self, bind: &BindTable) -> Answer {
+        let (speaks, write) = if bind.is_tls() { ("HTTPS", "https") } else { ("HTTP", "http") };
+        let what = format!("its listeners on port {} speak {speaks}", self.question.port);
+        let remedy = format!("ask for {write}://, or change the listener's protocol");
+        let causes = self.listeners_on_port().map(|key| self.cause(listener_object(key), "", what.clone(), &*remedy));
+        let outcome = format!("no answer: port {} speaks {speaks}", self.question.port);
+        Answer { outcome, causes: causes.take(1).collect(), ..Answer::default() }
+    }
+
+    pub(super) fn listeners_on_port(&self) -> impl Iterator<Item = &ListenerKey> {
+        self.snapshot.listeners.values().filter(|it| it.port == self.question.port).map(|it| &it.key)
+    }
+
+    fn on(&self, bind: &BindTable, head: &Head) -> Answer {
+        // Clients send no name for an address; then the handshake has chosen nothing.
+        let named = bind.is_tls() && self.question.host.trim_matches(['[', ']']).parse::<IpAddr>().is_err();
+        let sni = bind.listener(&self.question.host).filter(|_| named).map(|listener| listener.key.clone());
+        let explanation = bind.explain(head, sni.as_ref());
+        let answer = match &explanation.routed {
+            Routed::Plan { plan, prefix_len } => self.planned(plan, *prefix_len, head),
+            Routed::Fault { fault, listener, .. } => {
+                let key = listener.as_ref().map(|listener| &listener.key);
+                let causes = match fault {
+                    Fault::NoListener => cause::no_listener(self, head),
+                    Fault::Misdirected => cause::misdirected(self, key, sni.as_ref()),
+                    _ => cause::no_route(self, key, &explanation.decision.losers, head),
+                };
+                let status = fault.status();
+                Answer { status: Some(status), outcome: words::fault(*fault, key), causes, ..Answer::default() }
+            }
+        };
+        let causes = match answer.causes.is_empty() {
+            true => cause::shadowed(self, &explanation.decision.losers),
+            false => answer.causes,
+        };
+        let (winner, losers) = (explanation.decision.winner, explanation.decision.losers);
+        Answer { listeners: explanation.listeners, winner, losers, causes, ..answer }
+    }
+
+    fn planned(&self, plan: &Plan, prefix_len: usize, head: &Head) -> Answer {
+        let Some(rule) = self.snapshot.rules.get(plan.key()) else { return Answer::default() };
+        let filters = rule.filters.iter().map(words::filter).collect();
+        let mut forwarded = head.clone();
+        let mut context = RequestContext { prefix_len, random: 0 };
+        if let Verdict::Respond(response) = plan.on_request(&mut forwarded, &mut context, &mut Default::default()) {
+            return Answer { filters, ..responded(&response) };
+        }
+        let entries = match &rule.action {
+            Action::Invalid(invalid) => return Answer { filters, ..self.invalid(rule, invalid, "") },
+            Action::Forward(entries) => entries,
+        };
+        let total: u64 = entries.iter().map(|entry| u64::from(entry.weight)).sum();
+        let steps = entries.iter().map(|entry| match &entry.target {
+            Target::Invalid(invalid) => (invalid.message.clone(), Vec::new(), Some(500), entry.weight),
+            Target::Backend(key) => {
+                let (endpoints, usable) = self.endpoints(key);
+                (key.to_string(), endpoints, (!usable).then_some(503), entry.weight)
+            }
+        });
+        let backends = steps.map(|(backend, endpoints, status, weight)| BackendStep {
+            backend,
+            share: (weight, total),
+            status,
+            endpoints,
+        });
+        let backends: Vec<_> = backends.collect();
+        let shown = format!("{} {}{}", forwarded.method(), forwarded.authority(), forwarded.target());
+        let answer = self.chosen(rule, &backends);
+        let goes = backends.iter().any(|step| step.share.0 > 0 && step.status.is_none());
+        Answer { filters, backends, forwarded: goes.then_some(shown), ..answer }
+    }
+
+    /// What follows from where requests may go.
+    fn chosen(&self, rule: &Rule, backends: &[BackendStep]) -> Answer {
+        let Action::Forward(entries) = &rule.action else { return Answer::default() };
+        let taking = || backends.iter().zip(entries).enumerate().filter(|(_, (step, _))| step.share.0 > 0);
+        if taking().next().is_none() {
+            return self.no_weight(rule, entries.is_empty());
+        }
+        let causes: Vec<_> = taking()
+            .filter_map(|(at, (step, entry))| {
+                let path = format!("spec.rules[{}].backendRefs[{at}]", rule.key.index);
+                match (&entry.target, step.status) {
+                    (Target::Invalid(invalid), _) => Some(cause::invalid(self, rule, invalid, &path)),
+                    (Target::Backend(key), Some(_)) => Some(cause::no_endpoints(self, key)),
+                    (Target::Backend(_), None) => None,
+                }
+            })
+            .collect();
+        let failing: u64 = taking().filter_map(|(_, (step, _))| step.status.map(|_| u64::from(step.share.0))).sum();
+        let total = backends.first().map_or(0, |step| step.share.1);
+        let first = taking().find_map(|(_, (step, _))| step.status);
+        let (status, outcome) = match first {
+            None => (None, "forwarded".to_owned()),
+            Some(status) if failing == total => (Some(status), words::status(status)),
+            Some(status) => (None, format!("forwarded, but {failing} of {total} requests get {status}")),
+        };
+        Answer { status, outcome, causes, ..Answer::default() }
+    }
+
+    fn no_weight(&self, rule: &Rule, none: bool) -> Answer {
+        let (what, remedy) = match none {
+            true => ("the rule names no backend", "add a backendRef"),
+            false => ("every backendRef of the rule has weight 0", "give one of them a weight"),
+        };
+        let path = format!("spec.rules[{}].backendRefs", rule.key.index);
+        let object = object_of(&ResourceKey::Rule(rule.key.clone()));
+        let causes = vec![self.cause(object, &path, format!("{path}: {what}"), remedy)];
+        Answer { status: Some(500), outcome: words::status(500), causes, ..Answer::default() }
+    }
+
+    fn invalid(&self, rule: &Rule, invalid: &Invalid, below: &str) -> Answer {
+        let path = format!("spec.rules[{}]{below}", rule.key.index);
+        let causes = vec![cause::invalid(self, rule, invalid, &path)];
+        Answer { status: Some(500), outcome: words::status(500), causes, ..Answer::default() }
+    }
+
+    /// Endpoints in words, and whether one of them can be used.
+    fn endpoints(&self, key: &BackendKey) -> (Vec<String>, bool) {
+        match self.snapshot.endpoints.get(key).map(AsRef::as_ref) {
+            None => (Vec::new(), false),
+            Some(Endpoints::Dns { host, port, .. }) => (vec![format!("{host}:{port} (DNS)")], true),
+            Some(Endpoints::Static { endpoints, .. }) => {
+                let shown = |ready: bool| if ready { "" } else { " (terminating)" };
+                let all = endpoints.iter().map(|one| format!("{}{}", one.address, shown(one.ready))).collect();
+                (all, !endpoints.is_empty())
+            }
+        }
+    }
+}
+
+/// A redirect or a preflight: the filter's own answer.
+fn responded(response: &Response) -> Answer {
+    let location = response.fields.first("location").map(|value| String::from_utf8_lossy(value).into_owned());
+    let outcome = match location {
+        Some(location) => format!("{} to {location}, by a filter", response.status),
+        None => format!("{} by a filter", response.status),
+    };
+    Answer { status: Some(response.status), outcome, ..Answer::default() }
+}
+
+/// The Gateway or ListenerSet of a listener.
+pub(super) fn listener_object(key: &ListenerKey) -> ObjectRef {
+    object_of(&ResourceKey::Listener(key.clone()))
+}

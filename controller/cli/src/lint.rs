@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `torana lint`: everything in a set of manifests that is not as hoped, with file and line. It asks the translator
+//! that also programs the proxy, so what it says is what would happen. Never starts anything.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use torana_controller::plane::{Plane, now};
+use torana_controller::report::Severity;
+use torana_controller::source::Finding;
+use torana_controller::store::Settings;
+
+/// Arguments of `torana lint`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  torana lint -f deploy/                  every finding, exit 1 if one is an error
+  torana lint --strict -f a.yaml -f b/    exit 1 also on warnings
+  helm template . | torana lint -f - -o json")]
+pub struct LintArgs {
+    /// A folder, a file, or - for standard input; may be given several times
+    #[arg(
+        short = 'f',
+        long = "file",
+        value_name = "PATH",
+        required = true,
+        env = "TORANA_FILE",
+        value_delimiter = ','
+    )]
+    pub files: Vec<PathBuf>,
+    /// Exit 1 also on warnings
+    #[arg(long, env = "TORANA_STRICT")]
+    pub strict: bool,
+    /// How to print findings
+    #[arg(short = 'o', long, value_enum, default_value_t = Output::Text, env = "TORANA_OUTPUT")]
+    pub output: Output,
+}
+
+/// How a command prints its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// For people, and for editors that jump to file:line
+    Text,
+    /// For programs
+    Json,
+}
+
+/// What a lint found.
+#[derive(Debug)]
+pub struct Verdict {
+    /// Ordered by place.
+    pub findings: Vec<Finding>,
+    /// Objects that would be used.
+    pub objects: usize,
+}
+
+/// Reads, translates and judges a set of paths.
+pub fn lint(paths: &[PathBuf]) -> Verdict {
+    let plane = Plane::open(paths, Settings::standalone(now()));
+    let mut findings = plane.findings();
+    findings.iter_mut().for_each(|finding| plane.locate(finding));
+    findings.sort();
+    Verdict { findings, objects: plane.cluster().len() }
+}
+
+impl Verdict {
+    /// 0 if all is well, 1 on errors, with `strict` also on warnings.
+    pub fn code(&self, strict: bool) -> u8 {
+        let limit = if strict { Severity::Warning } else { Severity::Error };
+        u8::from(self.findings.iter().any(|finding| finding.severity >= limit))
+    }
+
+    /// Prints the findings, and for people a summary.
+    pub fn print(&self, output: Output, to: &mut impl Write) -> io::Result<()> {
+        match output {
+            Output::Json => writeln!(to, "{}", serde_json::to_string_pretty(&self.findings)?),
+            Output::Text => {
+                for finding in &self.findings {
+                    writeln!(to, "{finding}")?;
+                }
+                writeln!(to, "{}", self.summary())
+            }
+        }
+    }
+
+    fn summary(&self) -> String {
+        let count = |severity| self.findings.iter().filter(|finding| finding.severity == severity).count();
+        let (errors, warnings, objects) = (count(Severity::Error), count(Severity::Warning), self.objects);
+        match (errors, warnings) {
+            (0, 0) => format!("✔ {objects} objects, nothing to complain about"),
+            (0, _) => format!("✔ {objects} objects, {warnings} warnings"),
+            _ => format!("✘ {objects} objects, {errors} errors, {warnings} warnings"),
+        }
+    }
+}
+
+/// Runs the command; returns the exit code.
+pub fn main(args: &LintArgs) -> anyhow::Result<u8> {
+    let verdict = lint(&args.files);
+    verdict.print(args.output, &mut io::stdout().lock())?;
+    Ok(verdict.code(args.strict))
+}

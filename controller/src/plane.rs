@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A control plane at rest: files, the objects in them, what they mean, and what was published of it. `lint` and
+//! `explain` look at it; `embedded` turns it. Never waits, never tells anybody anything by itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use torana_crds::{Kind, ObjectRef};
+use torana_ir::{ResourceKey, RouteKind, Snapshot};
+
+use crate::publish::{Ack, Publication, Rejection};
+use crate::report::{Report, Severity};
+use crate::source::{Files, Finding, Place};
+use crate::store::{Cluster, Settings};
+use crate::translate::{Translation, retranslate, translate};
+
+/// Files and what follows from them.
+#[derive(Debug)]
+pub struct Plane {
+    files: Files,
+    cluster: Cluster,
+    last: Translation,
+    published: Arc<Snapshot>,
+    generation: u64,
+    rejected: Vec<Rejection>,
+}
+
+/// Seconds since 1970: what certificates are judged by.
+pub fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().try_into().unwrap_or(i64::MAX))
+}
+
+impl Plane {
+    /// Reads and translates everything below `paths`.
+    pub fn open(paths: &[PathBuf], settings: Settings) -> Self {
+        let files = Files::open(paths);
+        let mut cluster = Cluster::new(settings);
+        cluster.apply_all(files.objects());
+        let last = translate(&cluster);
+        Self { files, cluster, last, published: Arc::default(), generation: 0, rejected: Vec::new() }
+    }
+
+    /// Looks at the files again, at those `named` (absolute paths) in any case, and translates what changed.
+    pub fn refresh(&mut self, named: &BTreeSet<PathBuf>) {
+        self.cluster.tick(now());
+        let dirty = self.cluster.apply_all(self.files.refresh(named));
+        if !dirty.is_empty() {
+            self.last = retranslate(&self.cluster, &dirty, std::mem::take(&mut self.last));
+        }
+    }
+
+    /// What the proxies have not been told yet, if there is anything. The first one may be empty: a proxy without
+    /// routes is programmed too.
+    pub fn publication(&mut self) -> Option<Publication> {
+        let snapshot = self.snapshot();
+        if self.generation > 0 && Arc::ptr_eq(&snapshot, &self.published) {
+            return None;
+        }
+        let delta = self.published.diff(&snapshot);
+        self.published = snapshot;
+        if self.generation > 0 && delta.is_empty() {
+            return None;
+        }
+        self.generation += 1;
+        Some(Publication { generation: self.generation, delta })
+    }
+
+    /// Takes a proxy's answer.
+    pub fn acked(&mut self, ack: Ack) {
+        self.rejected = ack.rejected;
+    }
+
+    /// The program that follows from the files.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.last.snapshots.get(&self.cluster.settings().fleet).cloned().unwrap_or_default()
+    }
+
+    /// What translation has to say.
+    pub fn report(&self) -> &Report {
+        &self.last.report
+    }
+
+    /// The objects that are used.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// Given paths that cannot be looked at, and why.
+    pub fn missing(&self) -> impl Iterator<Item = (&Path, &str)> {
+        self.files.missing()
+    }
+
+    pub(crate) fn folders(&self) -> &BTreeMap<PathBuf, u64> {
+        self.files.folders()
+    }
+
+    /// Everything that is not as hoped, in files, objects and proxies. Those of objects have no place yet: see
+    /// [`Plane::locate`].
+    pub fn findings(&self) -> Vec<Finding> {
+        let mut findings = self.files.findings();
+        findings.extend(self.last.report.remarks().map(|(object, remark)| Finding {
+            place: None,
+            severity: remark.severity,
+            reason: remark.reason,
+            object: Some(object.clone()),
+            path: remark.path.clone(),
+            what: remark.message.clone(),
+            why: String::new(),
+            remedy: remark.remedy.clone(),
+        }));
+        findings.extend(self.rejected.iter().map(refused));
+        findings
+    }
+
+    /// Finds the line of a finding about an object.
+    pub fn locate(&self, finding: &mut Finding) {
+        if finding.place.is_none()
+            && let Some(object) = &finding.object
+        {
+            finding.place = self.place(object, &finding.path);
+        }
+    }
+
+    /// Where a field of an object stands, or the object itself; `None` if no file holds it.
+    pub fn place(&self, object: &ObjectRef, path: &str) -> Option<Place> {
+        self.files.place(object, path)
+    }
+}
+
+fn refused(rejection: &Rejection) -> Finding {
+    let remedy = match rejection.key {
+        ResourceKey::Listener(_) => "free the address, or give the listener another port",
+        _ => "this is a fault of the proxy: please report it",
+    };
+    Finding {
+        place: None,
+        severity: Severity::Error,
+        reason: "NotProgrammed",
+        object: Some(object_of(&rejection.key)),
+        path: String::new(),
+        what: rejection.reason.clone(),
+        why: "the proxy keeps what it had".to_owned(),
+        remedy: remedy.to_owned(),
+    }
+}
+
+/// The object that a resource comes from.
+pub fn object_of(key: &ResourceKey) -> ObjectRef {
+    match key {
+        ResourceKey::Listener(key) => match &key.set {
+            Some((namespace, name)) => ObjectRef::new(Kind::ListenerSet, namespace, name),
+            None => ObjectRef::new(Kind::Gateway, &key.gateway.namespace, &key.gateway.name),
+        },
+        ResourceKey::Certificate(key) => ObjectRef::new(Kind::Secret, &key.namespace, &key.name),
+        ResourceKey::Backend(key) | ResourceKey::Endpoints(key) => {
+            ObjectRef::new(Kind::Service, &key.namespace, &key.name)
+        }
+        ResourceKey::Rule(key) => {
+            let kind = match key.route.kind {
+                RouteKind::HttpRoute => Kind::HttpRoute,
+                RouteKind::GrpcRoute => Kind::GrpcRoute,
+            };
+            ObjectRef::new(kind, &key.route.namespace, &key.route.name)
+        }
+    }
+}
