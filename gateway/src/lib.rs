@@ -6,3 +6,19 @@
 pub mod fault;
 
 pub mod head;
+
+pub mod answer;
+
+pub mod route;
+
+pub mod filter;
+
+pub mod balance;
+
+pub mod observe;
+
+pub mod tls;
+
+pub mod io;
+
+pub mod table;

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Choosing among weighted alternatives in exact proportion.
+
+/// Running sums of weights.
+#[derive(Debug, Clone, Default)]
+pub struct Weights {
+    /// Position of the alternative and the sum up to and with it; those of weight 0 are not here.
+    sums: Box<[(u32, u64)]>,
+}
+
+impl Weights {
+    /// Weights of the alternatives in their order.
+    pub fn new(weights: impl IntoIterator<Item = u32>) -> Self {
+        let mut sum = 0;
+        let sums = weights.into_iter().zip(0..).filter(|(weight, _)| *weight > 0).map(|(weight, at)| {
+            sum += u64::from(weight);
+            (at, sum)
+        });
+        Self { sums: sums.collect() }
+    }
+
+    /// Position of the alternative that uniform `random` falls on; `None` if every weight is 0.
+    pub fn choose(&self, random: u64) -> Option<usize> {
+        let (_, total) = self.sums.last()?;
+        // Below `total`, each value in proportion to within 2⁻⁶⁴.
+        let drawn = ((u128::from(random) * u128::from(*total)) >> 64) as u64;
+        let at = self.sums.partition_point(|(_, sum)| *sum <= drawn);
+        self.sums.get(at).map(|(position, _)| *position as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_exact() {
+        let weights = Weights::new([1, 0, 3]);
+        let mut counts = [0; 3];
+        for step in 0..1000u64 {
+            counts[weights.choose(step * (u64::MAX / 1000) + 1).unwrap()] += 1;
+        }
+        assert_eq!(counts, [250, 0, 750]);
+        assert_eq!((weights.choose(0), weights.choose(u64::MAX)), (Some(0), Some(2)));
+    }
+
+    #[test]
+    fn all_zero_chooses_none() {
+        assert_eq!(Weights::new([0, 0]).choose(5), None);
+        assert_eq!(Weights::new([]).choose(5), None);
+    }
+
+    #[test]
+    fn the_largest_weights_do_not_overflow() {
+        let weights = Weights::new([u32::MAX; 16]);
+        assert_eq!(weights.choose(u64::MAX), Some(15));
+        assert_eq!(weights.choose(u64::MAX / 16 * 8 + 8), Some(8));
+    }
+}

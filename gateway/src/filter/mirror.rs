@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `RequestMirror`.
+//!
+//! Spec: "This filter can be used multiple times within the same rule. Note that not all implementations will be able
+//! to support mirroring to multiple backends." It only decides whether a request is copied; `http` copies it.
+
+/// Chooses requests that are copied to a backend.
+#[derive(Debug)]
+pub struct Mirror<B> {
+    backend: B,
+    numerator: u32,
+    denominator: u32,
+}
+
+impl<B> Mirror<B> {
+    /// Prepares `mirror`, whose target is `backend`.
+    pub fn compile(mirror: &torana_ir::Mirror, backend: B) -> Self {
+        Self { backend, numerator: mirror.numerator, denominator: mirror.denominator }
+    }
+
+    /// Where the copy goes, if this request is one of the share; `random` is uniform.
+    pub fn apply(&self, random: u64) -> Option<&B> {
+        let drawn = (u128::from(random) * u128::from(self.denominator)) >> 64;
+        (drawn < u128::from(self.numerator)).then_some(&self.backend)
+    }
+
+    /// Where copies go.
+    pub fn backend(&self) -> &B {
+        &self.backend
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use torana_ir::{Invalid, Target};
+
+    fn share(numerator: u32, denominator: u32) -> usize {
+        let target = Target::Invalid(Invalid { reason: "unused", message: String::new() });
+        let mirror = Mirror::compile(&torana_ir::Mirror { target, numerator, denominator }, ());
+        (0..1000).filter(|step| mirror.apply(u64::MAX / 1000 * step).is_some()).count()
+    }
+
+    #[test]
+    fn the_share_is_exact_over_uniform_randomness() {
+        assert_eq!(
+            [share(0, 100), share(20, 100), share(1, 2), share(100, 100), share(3, 1)],
+            [0, 200, 500, 1000, 1000]
+        );
+    }
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a rule does to a request or a response besides forwarding it: a flat catalogue, one file a filter.
+//!
+//! A filter edits a head or answers; it opens no connection. Adding one is adding a file and a match arm here.
+
+mod path;
+
+mod headers;
+
+mod redirect;
+
+mod rewrite;
+
+mod mirror;
+
+mod cors;
+
+use smallvec::SmallVec;
+use torana_ir::{BackendKey, Filter, Target};
+
+use crate::answer::Answer;
+use crate::head::{Head, ResponseHead};
+
+pub use cors::Cors;
+pub use headers::{RequestHeaders, ResponseHeaders};
+pub use mirror::Mirror;
+pub use redirect::Redirect;
+pub use rewrite::Rewrite;
+
+/// What is to be done after a filter.
+#[derive(Debug)]
+pub enum Verdict {
+    /// The request goes on.
+    Continue,
+    /// This is the response; nothing is forwarded.
+    Respond(Answer),
+}
+
+/// What filters need to know about a request besides its head.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestContext {
+    /// Bytes of the path that the route's match covered; a rewrite moves it.
+    pub prefix_len: usize,
+    /// Uniform randomness of this request.
+    pub random: u64,
+}
+
+/// What filters leave behind for later stages of one request. `B` is a backend.
+#[derive(Debug, Clone)]
+pub struct Notes<B> {
+    /// Backends that get a copy of the request.
+    pub mirrors: SmallVec<[B; 2]>,
+    /// The request's `Origin`, kept for the response; only if a CORS filter is there.
+    pub origin: Option<Box<[u8]>>,
+}
+
+impl<B> Default for Notes<B> {
+    fn default() -> Self {
+        Self { mirrors: SmallVec::new(), origin: None }
+    }
+}
+
+/// The filters of a rule or of a backend reference, compiled, in the user's order.
+#[derive(Debug)]
+pub struct Chain<B> {
+    steps: Box<[Step<B>]>,
+}
+
+#[derive(Debug)]
+enum Step<B> {
+    RequestHeaders(RequestHeaders),
+    ResponseHeaders(ResponseHeaders),
+    Redirect(Redirect),
+    Rewrite(Rewrite),
+    Mirror(Mirror<B>),
+    Cors(Cors),
+}
+
+impl<B: Clone> Chain<B> {
+    /// Compiles `filters` for a listener on `port`; `resolve` finds mirrored backends (an unknown one mirrors nothing).
+    pub fn compile(filters: &[Filter], port: u16, resolve: &mut dyn FnMut(&BackendKey) -> Option<B>) -> Self {
+        let steps = filters.iter().filter_map(|filter| {
+            Some(match filter {
+                Filter::RequestHeaders(edit) => Step::RequestHeaders(RequestHeaders::compile(edit)),
+                Filter::ResponseHeaders(edit) => Step::ResponseHeaders(ResponseHeaders::compile(edit)),
+                Filter::Redirect(redirect) => Step::Redirect(Redirect::compile(redirect, port)),
+                Filter::Rewrite(rewrite) => Step::Rewrite(Rewrite::compile(rewrite)),
+                Filter::Cors(cors) => Step::Cors(Cors::compile(cors)),
+                Filter::Mirror(mirror) => match &mirror.target {
+                    Target::Backend(key) => Step::Mirror(Mirror::compile(mirror, resolve(key)?)),
+                    Target::Invalid(_) => return None,
+                },
+            })
+        });
+        Self { steps: steps.collect() }
+    }
+
+    /// Applies what concerns the request. `notes` takes what later stages need.
+    pub fn on_request(&self, head: &mut Head, context: &mut RequestContext, notes: &mut Notes<B>) -> Verdict {
+        for (at, step) in self.steps.iter().enumerate() {
+            match step {
+                Step::RequestHeaders(filter) => filter.apply(head),
+                Step::ResponseHeaders(_) => {}
+                Step::Redirect(filter) => return Verdict::Respond(filter.apply(head, context.prefix_len)),
+                Step::Rewrite(filter) => filter.apply(head, context),
+                Step::Mirror(filter) => notes.mirrors.extend(filter.apply(mixed(context.random, at as u64)).cloned()),
+                Step::Cors(filter) => {
+                    if let Some(answer) = filter.preflight(head) {
+                        return Verdict::Respond(answer);
+                    }
+                    notes.origin = head.fields.first("origin").map(Box::from);
+                }
+            }
+        }
+        Verdict::Continue
+    }
+
+    /// Applies what concerns the response.
+    pub fn on_response(&self, notes: &Notes<B>, head: &mut ResponseHead) {
+        for step in &self.steps {
+            match step {
+                Step::ResponseHeaders(filter) => filter.apply(head),
+                Step::Cors(filter) => filter.apply(notes.origin.as_deref(), head),
+                Step::RequestHeaders(_) | Step::Redirect(_) | Step::Rewrite(_) | Step::Mirror(_) => {}
+            }
+        }
+    }
+
+    /// No filter at all.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Backends that may get copies.
+    pub fn mirrored(&self) -> impl Iterator<Item = &B> {
+        self.steps.iter().filter_map(|step| if let Step::Mirror(mirror) = step { Some(mirror.backend()) } else { None })
+    }
+}
+
+/// Independent randomness for each step of one request (splitmix64).
+fn mixed(random: u64, step: u64) -> u64 {
+    let mut z = random.wrapping_add((step + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One match of one rule in a router, and whether a request fits what it says beyond host and path.
+
+use std::sync::Arc;
+
+use torana_ir::{FieldMatch, HeaderName, PathMatch, RouteMatch, Rule};
+
+use super::order::Precedence;
+use super::query;
+use crate::head::{Fields, Head};
+
+/// What a router leads to.
+pub trait Routable {
+    /// The rule whose matches are indexed.
+    fn rule(&self) -> &Rule;
+}
+
+/// One alternative of a rule.
+#[derive(Debug)]
+pub struct Candidate<T> {
+    target: Arc<T>,
+    index: u32,
+    /// Nothing but a path is asked for: fits without a look at the rule.
+    plain: bool,
+}
+
+/// The first thing in which a request does not fit; indexes are into the match's own lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mismatch {
+    /// Another path.
+    Path,
+    /// Another method.
+    Method,
+    /// This header.
+    Header(usize),
+    /// This query parameter.
+    Query(usize),
+}
+
+impl<T: Routable> Candidate<T> {
+    /// The alternative `rule().matches[index]` of `target`.
+    pub(crate) fn new(target: &Arc<T>, index: usize) -> Self {
+        let plain = target
+            .rule()
+            .matches
+            .get(index)
+            .is_some_and(|one| one.method.is_none() && one.headers.is_empty() && one.query.is_empty());
+        Self { target: Arc::clone(target), index: index as u32, plain }
+    }
+
+    /// Where it leads.
+    pub fn target(&self) -> &Arc<T> {
+        &self.target
+    }
+
+    /// Its place in `rule().matches`.
+    pub fn index(&self) -> usize {
+        self.index as usize
+    }
+
+    /// The alternative itself.
+    pub fn spec(&self) -> &RouteMatch {
+        &self.target.rule().matches[self.index as usize]
+    }
+
+    /// Its rank among the others.
+    pub fn precedence(&self) -> Precedence<'_> {
+        Precedence::of(self.target.rule(), self.index as usize).expect("a candidate is made of an existing match")
+    }
+
+    /// Judges method, headers and query.
+    pub fn judge(&self, head: &Head) -> Result<(), Mismatch> {
+        if self.plain { Ok(()) } else { judge(self.spec(), head) }
+    }
+
+    /// Judges the path alone, as the index does.
+    pub fn fits_path(&self, path: &str) -> bool {
+        match &self.spec().path {
+            PathMatch::Exact(exact) => exact == path,
+            PathMatch::Regex(regex) => regex.is_match(path),
+            PathMatch::Prefix(prefix) => {
+                path.strip_prefix(prefix.as_str()).is_some_and(|rest| prefix.is_empty() || under(rest))
+            }
+        }
+    }
+}
+
+fn under(rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with('/')
+}
+
+fn judge(one: &RouteMatch, head: &Head) -> Result<(), Mismatch> {
+    if one.method.as_ref().is_some_and(|method| method.as_str() != head.method()) {
+        return Err(Mismatch::Method);
+    }
+    if let Some(at) = one.headers.iter().position(|field| !header_fits(field, head)) {
+        return Err(Mismatch::Header(at));
+    }
+    let query = head.query().unwrap_or_default();
+    let fits = |field: &FieldMatch<String>| {
+        query::first(query, &field.name).is_some_and(|value| query::is_match(value, &field.value))
+    };
+    one.query.iter().position(|field| !fits(field)).map_or(Ok(()), |at| Err(Mismatch::Query(at)))
+}
+
+/// Several fields of one name match as their joined value (RFC 9110 §5.3); one alone is compared in place.
+fn header_fits(field: &FieldMatch<HeaderName>, head: &Head) -> bool {
+    let name = field.name.as_str();
+    if name == "host" {
+        return field.value.is_match(head.authority());
+    }
+    match only(&head.fields, name) {
+        Some(value) => field.value.is_match(&String::from_utf8_lossy(value)),
+        None => head.fields.joined(name).is_some_and(|joined| field.value.is_match(&joined)),
+    }
+}
+
+/// The value of a name that came exactly once.
+fn only<'f>(fields: &'f Fields, name: &str) -> Option<&'f [u8]> {
+    let mut values = fields.values(name);
+    let first = values.next()?;
+    values.next().is_none().then_some(first)
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Which rule a request belongs to: host, then path, then method, headers and query, in Gateway API precedence.
+//!
+//! Pure lookups over what [`Router::build`] indexed: their cost does not grow with the number of routes, and they
+//! allocate nothing. The same code tells `explain` who lost and why. Nothing here knows what a rule does.
+
+mod host;
+
+mod query;
+
+mod order;
+
+mod candidate;
+
+mod path;
+
+mod router;
+
+mod record;
+
+pub use candidate::{Candidate, Mismatch, Routable};
+pub use host::HostIndex;
+pub use order::{DecidingKey, PathRank, Precedence};
+pub use record::{Decision, Loser, Loss, Winner};
+pub use router::{Found, Recorder, Router, Silent};
+
+#[cfg(test)]
+mod tests;

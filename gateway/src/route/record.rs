@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The decision record of `torana explain`: who won, who lost, and by what.
+//!
+//! The search itself is [`Router::find`]; candidates that its indexes skipped are judged here by the same predicates.
+
+use serde::Serialize;
+use torana_ir::{HostPattern, PathMatch, RuleKey, TextMatch};
+
+use super::candidate::{Candidate, Mismatch, Routable};
+use super::order::DecidingKey;
+use super::query;
+use super::router::{Found, Recorder, Router};
+use crate::head::Head;
+
+/// What one router decided about one request.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Decision {
+    /// The match that takes the request.
+    pub winner: Option<Winner>,
+    /// All other matches of the listener: those that came closest first.
+    pub losers: Vec<Loser>,
+}
+
+/// The match that takes the request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Winner {
+    /// Its rule.
+    pub rule: RuleKey,
+    /// Its place in the rule's matches.
+    pub index: usize,
+    /// The route's hostname that covered the request.
+    pub hostname: String,
+    /// Its path match in words: `exact /a`, `prefix /a`, `regex /a.*`.
+    pub path: String,
+}
+
+/// A match that does not take the request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Loser {
+    /// Its rule.
+    pub rule: RuleKey,
+    /// Its place in the rule's matches.
+    pub index: usize,
+    /// The hostname that it is served under.
+    pub hostname: String,
+    /// Its path match in words.
+    pub path: String,
+    /// By what it lost.
+    pub why: Loss,
+}
+
+/// Why a match lost. Ordered by how close it came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "by")]
+pub enum Loss {
+    /// It fits, and another one goes before it.
+    Shadowed {
+        /// The winner's rule.
+        winner: RuleKey,
+        /// In what the winner is ahead.
+        key: DecidingKey,
+    },
+    /// A query parameter is absent or has another value.
+    Query {
+        /// Name of the parameter.
+        name: String,
+        /// What is asked for.
+        wants: String,
+        /// What came.
+        got: Option<String>,
+    },
+    /// A header is absent or has another value.
+    Header {
+        /// Name of the header.
+        name: String,
+        /// What is asked for.
+        wants: String,
+        /// What came.
+        got: Option<String>,
+    },
+    /// Another method.
+    Method {
+        /// What is asked for.
+        wants: String,
+    },
+    /// Another path.
+    Path,
+    /// Another host.
+    Host,
+}
+
+impl Loss {
+    fn distance(&self) -> u8 {
+        match self {
+            Self::Shadowed { .. } => 0,
+            Self::Query { .. } => 1,
+            Self::Header { .. } => 2,
+            Self::Method { .. } => 3,
+            Self::Path => 4,
+            Self::Host => 5,
+        }
+    }
+}
+
+impl<T: Routable> Router<T> {
+    /// Decides as [`Router::find`] does and says why.
+    pub fn explain<'r>(&'r self, head: &Head) -> (Option<Found<'r, T>>, Decision) {
+        let mut trail = Trail::default();
+        let found = self.find(head, &mut trail);
+        let winner = found.as_ref().map(|found| Winner {
+            rule: found.candidate.target().rule().key.clone(),
+            index: found.candidate.index(),
+            hostname: found.host.to_string(),
+            path: path_text(&found.candidate.spec().path),
+        });
+        let mut losers = Vec::new();
+        for tier in self.tiers() {
+            for candidate in tier.candidates() {
+                let itself =
+                    found.as_ref().is_some_and(|it| std::ptr::eq(it.candidate, candidate) && *it.host == tier.host);
+                if !itself {
+                    let why = loss(candidate, &tier.host, head, found.as_ref(), &trail);
+                    losers.push(lost(candidate, &tier.host, why));
+                }
+            }
+        }
+        losers.sort_by(|a, b| {
+            let key = |loser: &Loser| (loser.why.distance(), loser.rule.clone(), loser.index);
+            key(a).cmp(&key(b)).then_with(|| a.hostname.cmp(&b.hostname))
+        });
+        (found, Decision { winner, losers })
+    }
+}
+
+/// What the search saw: address of the candidate and its verdict.
+#[derive(Default)]
+struct Trail {
+    seen: Vec<(usize, Result<(), Mismatch>)>,
+}
+
+impl Trail {
+    fn verdict<T>(&self, candidate: &Candidate<T>) -> Option<Result<(), Mismatch>> {
+        let address = std::ptr::from_ref(candidate) as usize;
+        self.seen.iter().find(|(seen, _)| *seen == address).map(|(_, verdict)| *verdict)
+    }
+}
+
+impl<T> Recorder<T> for Trail {
+    fn judged(&mut self, _: &HostPattern, candidate: &Candidate<T>, verdict: Result<(), Mismatch>) {
+        self.seen.push((std::ptr::from_ref(candidate) as usize, verdict));
+    }
+}
+
+fn loss<T: Routable>(
+    candidate: &Candidate<T>,
+    host: &HostPattern,
+    head: &Head,
+    winner: Option<&Found<'_, T>>,
+    trail: &Trail,
+) -> Loss {
+    if !host.covers(head.host()) {
+        return Loss::Host;
+    }
+    let verdict = trail.verdict(candidate).unwrap_or_else(|| match candidate.fits_path(head.path()) {
+        true => candidate.judge(head),
+        false => Err(Mismatch::Path),
+    });
+    match (verdict, winner) {
+        (Err(mismatch), _) => named(mismatch, candidate, head),
+        (Ok(()), Some(winner)) => Loss::Shadowed {
+            winner: winner.candidate.target().rule().key.clone(),
+            key: match winner.host == host {
+                true => winner.candidate.precedence().deciding(&candidate.precedence()),
+                false => DecidingKey::Hostname,
+            },
+        },
+        // A candidate that fits is found, so there is a winner whenever one fits.
+        (Ok(()), None) => Loss::Path,
+    }
+}
+
+fn named<T: Routable>(mismatch: Mismatch, candidate: &Candidate<T>, head: &Head) -> Loss {
+    let spec = candidate.spec();
+    match mismatch {
+        Mismatch::Path => Loss::Path,
+        Mismatch::Method => Loss::Method { wants: spec.method.as_ref().map(ToString::to_string).unwrap_or_default() },
+        Mismatch::Header(at) => {
+            let field = &spec.headers[at];
+            let got = match field.name.as_str() {
+                "host" => Some(head.authority().to_owned()),
+                name => head.fields.joined(name).map(|value| value.into_owned()),
+            };
+            Loss::Header { name: field.name.to_string(), wants: value_text(&field.value), got }
+        }
+        Mismatch::Query(at) => {
+            let field = &spec.query[at];
+            let value = query::first(head.query().unwrap_or_default(), &field.name);
+            let got = value.map(|value| query::text(value).into_owned());
+            Loss::Query { name: field.name.clone(), wants: value_text(&field.value), got }
+        }
+    }
+}
+
+fn lost<T: Routable>(candidate: &Candidate<T>, host: &HostPattern, why: Loss) -> Loser {
+    Loser {
+        rule: candidate.target().rule().key.clone(),
+        index: candidate.index(),
+        hostname: host.to_string(),
+        path: path_text(&candidate.spec().path),
+        why,
+    }
+}
+
+fn path_text(path: &PathMatch) -> String {
+    match path {
+        PathMatch::Exact(path) => format!("exact {path}"),
+        PathMatch::Prefix(prefix) if prefix.is_empty() => "prefix /".to_owned(),
+        PathMatch::Prefix(prefix) => format!("prefix {prefix}"),
+        PathMatch::Regex(regex) => format!("regex {}", regex.as_str()),
+    }
+}
+
+fn value_text(value: &TextMatch) -> String {
+    match value {
+        TextMatch::Exact(exact) => exact.clone(),
+        TextMatch::Regex(regex) => format!("regex {}", regex.as_str()),
+    }
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The routes of one listener: tiers by the routes' own hostnames, paths within a tier.
+//!
+//! What the more specific tier does not match falls through to the next (`GatewayRouteHostnameIntersectionPrecedence`).
+
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use torana_ir::HostPattern;
+
+use super::candidate::{Candidate, Mismatch, Routable};
+use super::host::HostIndex;
+use super::path::Paths;
+use crate::head::Head;
+
+/// Routes of one listener.
+#[derive(Debug)]
+pub struct Router<T> {
+    tiers: HostIndex<Arc<Tier<T>>>,
+}
+
+/// Routes of one listener with one hostname. Shared with the next router while its targets are the same.
+#[derive(Debug)]
+pub(crate) struct Tier<T> {
+    pub(crate) host: HostPattern,
+    targets: Vec<Arc<T>>,
+    paths: Paths<T>,
+}
+
+/// Where a request goes.
+#[derive(Debug)]
+pub struct Found<'r, T> {
+    /// The winner.
+    pub candidate: &'r Candidate<T>,
+    /// Bytes of the path that its path match covered: `ReplacePrefixMatch` replaces these.
+    pub prefix_len: usize,
+    /// The winner's hostname.
+    pub host: &'r HostPattern,
+}
+
+/// Sees every candidate that the search looks at.
+pub trait Recorder<T> {
+    /// `candidate`, served under `host`, fits by host and path; `verdict` is about the rest.
+    fn judged(&mut self, host: &HostPattern, candidate: &Candidate<T>, verdict: Result<(), Mismatch>);
+}
+
+/// Records nothing and costs nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Silent;
+
+impl<T> Recorder<T> for Silent {
+    #[inline]
+    fn judged(&mut self, _: &HostPattern, _: &Candidate<T>, _: Result<(), Mismatch>) {}
+}
+
+impl<T: Routable> Router<T> {
+    /// Indexes `routes` (a target and the hostnames that it serves here), sharing tiers with `previous`.
+    pub fn build<'a>(routes: impl IntoIterator<Item = (&'a Arc<T>, &'a [HostPattern])>, previous: Option<&Self>) -> Self
+    where
+        T: 'a,
+    {
+        let mut groups: HashMap<&HostPattern, Vec<Arc<T>>, RandomState> = HashMap::default();
+        for (target, hosts) in routes {
+            for host in hosts {
+                let group = groups.entry(host).or_default();
+                if !group.last().is_some_and(|last| Arc::ptr_eq(last, target)) {
+                    group.push(Arc::clone(target));
+                }
+            }
+        }
+        let tiers = groups.into_iter().map(|(host, targets)| {
+            let kept = previous.and_then(|router| router.tiers.of(host)).filter(|tier| tier.serves(&targets));
+            (host.clone(), kept.cloned().unwrap_or_else(|| Arc::new(Tier::build(host.clone(), targets))))
+        });
+        Self { tiers: HostIndex::new(tiers) }
+    }
+
+    /// The winner among the routes of this listener.
+    pub fn find<'r, R: Recorder<T>>(&'r self, head: &Head, recorder: &mut R) -> Option<Found<'r, T>> {
+        let (host, path) = (head.host(), head.path());
+        for tier in self.tiers.covering(host) {
+            for (candidate, prefix_len) in tier.paths.fitting(path) {
+                let verdict = candidate.judge(head);
+                recorder.judged(&tier.host, candidate, verdict);
+                if verdict.is_ok() {
+                    return Some(Found { candidate, prefix_len, host: &tier.host });
+                }
+            }
+        }
+        None
+    }
+
+    /// Every tier, in no order.
+    pub(crate) fn tiers(&self) -> impl Iterator<Item = &Tier<T>> {
+        self.tiers.values().map(AsRef::as_ref)
+    }
+}
+
+impl<T: Routable> Tier<T> {
+    fn build(host: HostPattern, targets: Vec<Arc<T>>) -> Self {
+        let paths = Paths::build(&targets);
+        Self { host, targets, paths }
+    }
+
+    fn serves(&self, targets: &[Arc<T>]) -> bool {
+        self.targets.len() == targets.len() && self.targets.iter().zip(targets).all(|(a, b)| Arc::ptr_eq(a, b))
+    }
+
+    /// Every candidate, in no order.
+    pub(crate) fn candidates(&self) -> impl Iterator<Item = &Candidate<T>> {
+        self.paths.all()
+    }
+}

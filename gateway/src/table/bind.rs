@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One socket: which of its listeners a request belongs to, and then which plan.
+
+use std::sync::Arc;
+
+use torana_ir::{HostPattern, Limits, ListenerKey};
+
+use super::listener::{ListenerPlan, ListenerTable};
+use super::plan::Plan;
+use crate::fault::Fault;
+use crate::head::{Head, Scheme};
+use crate::route::{HostIndex, Silent};
+
+/// The listeners of one socket.
+#[derive(Debug)]
+pub struct BindTable {
+    listeners: HostIndex<Arc<ListenerTable>>,
+    /// The members, to tell whether the table is still true.
+    members: Vec<Arc<ListenerTable>>,
+    limits: Limits,
+    scheme: Scheme,
+}
+
+/// Where a request goes.
+#[derive(Debug, Clone)]
+pub enum Routed {
+    /// To this plan.
+    Plan {
+        /// What is done with it.
+        plan: Arc<Plan>,
+        /// Bytes of the path that the match covered.
+        prefix_len: usize,
+    },
+    /// Nowhere.
+    Fault {
+        /// `NoListener`, `NoRoute` or `Misdirected`.
+        fault: Fault,
+        /// The listener that the host belongs to.
+        listener: Option<Arc<ListenerPlan>>,
+        /// The client speaks gRPC and expects a gRPC status.
+        grpc: bool,
+    },
+}
+
+impl BindTable {
+    /// Listeners of one socket. Of those with one hostname the first stays; those that do not speak what the first
+    /// speaks are left out (translation has reported both).
+    pub(super) fn new(members: Vec<Arc<ListenerTable>>) -> Self {
+        let scheme = members.first().map_or(Scheme::Http, |first| first.plan.scheme);
+        let speaking = members.iter().filter(|member| member.plan.scheme == scheme);
+        let limits = speaking.clone().map(|member| member.plan.limits.clone()).reduce(strictest).unwrap_or_default();
+        let listeners = HostIndex::new(speaking.map(|member| (member.plan.hostname.clone(), Arc::clone(member))));
+        Self { listeners, members, limits, scheme }
+    }
+
+    pub(super) fn is_of(&self, members: &[Arc<ListenerTable>]) -> bool {
+        self.members.len() == members.len() && self.members.iter().zip(members).all(|(a, b)| Arc::ptr_eq(a, b))
+    }
+
+    /// The strictest limit of any listener, element by element: for what happens before the host is known.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Whether TLS ends here.
+    pub fn is_tls(&self) -> bool {
+        self.scheme == Scheme::Https
+    }
+
+    /// The most specific listener for a host or SNI (lower case).
+    pub fn listener(&self, host: &str) -> Option<&Arc<ListenerPlan>> {
+        self.listeners.covering(host).next().map(|listener| &listener.plan)
+    }
+
+    /// Where `head` goes. The most specific listener for its host is chosen first, then only that listener's routes
+    /// count (listener isolation). `sni_listener` is the one that the TLS handshake chose, if it chose by name.
+    pub fn route(&self, head: &Head, sni_listener: Option<&ListenerKey>) -> Routed {
+        let listener = match self.admit(head, sni_listener) {
+            Ok(listener) => listener,
+            Err(fault) => return fault,
+        };
+        match listener.router.find(head, &mut Silent) {
+            Some(found) => Routed::Plan { plan: Arc::clone(found.candidate.target()), prefix_len: found.prefix_len },
+            None => Routed::fault(Fault::NoRoute, Some(listener), head),
+        }
+    }
+
+    /// The listener that the host belongs to, unless TLS was set up for another one.
+    pub(super) fn admit(&self, head: &Head, sni_listener: Option<&ListenerKey>) -> Result<&ListenerTable, Routed> {
+        let Some(listener) = self.listeners.covering(head.host()).next() else {
+            return Err(Routed::fault(Fault::NoListener, None, head));
+        };
+        // RFC 9110 §7.4: what was agreed for one host is not to be used for another.
+        if sni_listener.is_some_and(|key| *key != listener.plan.key) {
+            return Err(Routed::fault(Fault::Misdirected, Some(listener), head));
+        }
+        Ok(listener)
+    }
+
+    /// Every listener that can be chosen, the most specific first.
+    pub(super) fn ordered(&self) -> Vec<&ListenerTable> {
+        let mut all: Vec<&ListenerTable> = self.listeners.values().map(AsRef::as_ref).collect();
+        all.sort_by(|a, b| {
+            let key = |it: &ListenerTable| -> HostPattern { it.plan.hostname.clone() };
+            key(b).cmp(&key(a))
+        });
+        all
+    }
+}
+
+impl Routed {
+    pub(super) fn fault(fault: Fault, listener: Option<&ListenerTable>, head: &Head) -> Self {
+        Self::Fault { fault, listener: listener.map(|listener| Arc::clone(&listener.plan)), grpc: is_grpc(head) }
+    }
+}
+
+/// gRPC over HTTP/2: "Content-Type begins with application/grpc".
+fn is_grpc(head: &Head) -> bool {
+    let kind = head.fields.first("content-type").unwrap_or_default();
+    kind.get(..16).is_some_and(|start| start.eq_ignore_ascii_case(b"application/grpc"))
+        && matches!(kind.get(16), None | Some(b'+' | b';'))
+}
+
+fn strictest(a: Limits, b: Limits) -> Limits {
+    Limits {
+        head_deadline: a.head_deadline.min(b.head_deadline),
+        head_bytes: a.head_bytes.min(b.head_bytes),
+        head_fields: a.head_fields.min(b.head_fields),
+        target_bytes: a.target_bytes.min(b.target_bytes),
+        handshake_deadline: a.handshake_deadline.min(b.handshake_deadline),
+        idle: a.idle.min(b.idle),
+        stream_idle: a.stream_idle.min(b.stream_idle),
+        streams: a.streams.min(b.streams),
+    }
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Why a request goes where it goes: listeners first, then the router's own record.
+
+use serde::Serialize;
+use torana_ir::ListenerKey;
+
+use super::bind::{BindTable, Routed};
+use crate::fault::Fault;
+use crate::head::Head;
+use crate::route::Decision;
+
+/// The whole decision about one request.
+#[derive(Debug, Serialize)]
+pub struct Explanation {
+    /// The listeners of the socket, the most specific first.
+    pub listeners: Vec<ListenerVerdict>,
+    /// What the chosen listener's routes decided; empty if none was chosen.
+    pub decision: Decision,
+    /// The same result that [`BindTable::route`] gives.
+    #[serde(skip)]
+    pub routed: Routed,
+}
+
+/// One listener's part in the decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ListenerVerdict {
+    /// Which listener.
+    pub listener: ListenerKey,
+    /// Its hostname, `*` if it has none.
+    pub hostname: String,
+    /// Whether it was chosen, and if not, why.
+    pub fate: ListenerFate,
+}
+
+/// Whether a listener was chosen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ListenerFate {
+    /// Its routes decide.
+    Chosen,
+    /// It is the host's listener, but the TLS handshake chose another one (421).
+    Misdirected,
+    /// Its hostname does not cover the host.
+    HostNotCovered,
+    /// A more specific listener covers the host; no route of this one is looked at (listener isolation).
+    LessSpecific,
+}
+
+impl BindTable {
+    /// Decides as [`BindTable::route`] does and says why.
+    pub fn explain(&self, head: &Head, sni_listener: Option<&ListenerKey>) -> Explanation {
+        let chosen = self.admit(head, sni_listener);
+        let best = match &chosen {
+            Ok(listener) => Some(&listener.plan.key),
+            Err(Routed::Fault { listener, .. }) => listener.as_ref().map(|listener| &listener.key),
+            Err(Routed::Plan { .. }) => None,
+        };
+        let listeners = self.ordered().into_iter().map(|listener| ListenerVerdict {
+            listener: listener.plan.key.clone(),
+            hostname: listener.plan.hostname.to_string(),
+            fate: match (best == Some(&listener.plan.key), chosen.is_ok()) {
+                (true, true) => ListenerFate::Chosen,
+                (true, false) => ListenerFate::Misdirected,
+                (false, _) if listener.plan.hostname.covers(head.host()) => ListenerFate::LessSpecific,
+                (false, _) => ListenerFate::HostNotCovered,
+            },
+        });
+        let listeners = listeners.collect();
+        let listener = match chosen {
+            Ok(listener) => listener,
+            Err(routed) => return Explanation { listeners, decision: Decision::default(), routed },
+        };
+        let (found, decision) = listener.router.explain(head);
+        let routed = match found {
+            Some(found) => {
+                Routed::Plan { plan: std::sync::Arc::clone(found.candidate.target()), prefix_len: found.prefix_len }
+            }
+            None => Routed::fault(Fault::NoRoute, Some(listener), head),
+        };
+        Explanation { listeners, decision, routed }
+    }
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One listener: what requests keep of it, and the routes that it serves.
+
+use std::sync::Arc;
+
+use torana_ir::{HostPattern, Limits, Listener, ListenerKey, PathMode, Protocol, Rule};
+
+use super::Backends;
+use super::plan::Plan;
+use crate::head::Scheme;
+use crate::route::Router;
+
+/// What a request needs of its listener.
+#[derive(Debug)]
+pub struct ListenerPlan {
+    /// Gateway, listener set and name.
+    pub key: ListenerKey,
+    /// Its port.
+    pub port: u16,
+    /// `https` if TLS ends here.
+    pub scheme: Scheme,
+    /// Hosts that belong to it.
+    pub hostname: HostPattern,
+    /// How paths are normalised.
+    pub path_mode: PathMode,
+    /// Limits and deadlines.
+    pub limits: Limits,
+    pub(super) spec: Arc<Listener>,
+}
+
+impl ListenerPlan {
+    pub(super) fn new(spec: &Arc<Listener>) -> Self {
+        Self {
+            key: spec.key.clone(),
+            port: spec.port,
+            scheme: match spec.protocol {
+                Protocol::Http => Scheme::Http,
+                Protocol::Https(_) => Scheme::Https,
+            },
+            hostname: spec.hostname.clone(),
+            path_mode: spec.path_mode,
+            limits: spec.limits.clone(),
+            spec: Arc::clone(spec),
+        }
+    }
+}
+
+/// A listener with its routes.
+#[derive(Debug)]
+pub(super) struct ListenerTable {
+    pub(super) plan: Arc<ListenerPlan>,
+    pub(super) router: Router<Plan>,
+    /// In the order of their rule keys.
+    plans: Vec<Arc<Plan>>,
+}
+
+impl ListenerTable {
+    /// Plans and indexes `rules` (in the order of their keys), sharing with `previous` whatever is the same.
+    pub(super) fn compile(
+        spec: &Arc<Listener>,
+        rules: &[&Arc<Rule>],
+        backends: &Backends,
+        previous: Option<&Arc<Self>>,
+    ) -> Arc<Self> {
+        let kept = previous.filter(|before| Arc::ptr_eq(&before.plan.spec, spec) || before.plan.spec == *spec);
+        let plan = kept.map_or_else(|| Arc::new(ListenerPlan::new(spec)), |before| Arc::clone(&before.plan));
+        let mut old = kept.map(|before| before.plans.as_slice()).unwrap_or_default().iter().peekable();
+        let mut plans = Vec::with_capacity(rules.len());
+        let mut shared = 0;
+        for rule in rules {
+            while old.next_if(|before| before.key() < &rule.key).is_some() {}
+            let same = old.next_if(|before| before.key() == &rule.key).filter(|before| before.is_of(rule, backends));
+            shared += usize::from(same.is_some());
+            plans.push(same.cloned().unwrap_or_else(|| Arc::new(Plan::compile(&plan, rule, backends))));
+        }
+        match kept {
+            Some(before) if shared == plans.len() && shared == before.plans.len() => Arc::clone(before),
+            _ => {
+                let routes = plans.iter().map(|plan| (plan, plan.hostnames()));
+                let router = Router::build(routes, kept.map(|before| &before.router));
+                Arc::new(Self { plan, router, plans })
+            }
+        }
+    }
+
+    pub(super) fn plans(&self) -> &[Arc<Plan>] {
+        &self.plans
+    }
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+//! All that the data plane knows at one moment: what listens where, which rule takes which request, which backends
+//! there are.
+//!
+//! [`Table::compile`] turns a Snapshot into a Table and shares every part that did not change with the Table before it.
+//! A request loads the Table once, resolves one [`Plan`] and holds no Table afterwards. Nothing here waits or connects.
+
+mod listener;
+
+mod plan;
+
+mod bind;
+
+mod compile;
+
+mod explain;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use serde::Serialize;
+use torana_ir::{BackendKey, ListenerKey};
+
+use crate::balance::BackendState;
+
+pub use bind::{BindTable, Routed};
+pub use explain::{Explanation, ListenerFate, ListenerVerdict};
+pub use listener::ListenerPlan;
+pub use plan::{Choice, Notes, Plan, WeightedPlan};
+
+use listener::ListenerTable;
+
+pub(crate) type Backends = HashMap<BackendKey, Arc<BackendState>, RandomState>;
+
+/// A socket to listen on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct Bind {
+    /// `None`: every address, IPv4 and IPv6.
+    pub address: Option<IpAddr>,
+    /// TCP port.
+    pub port: u16,
+}
+
+/// One generation of the data plane's knowledge.
+#[derive(Debug, Default)]
+pub struct Table {
+    backends: Backends,
+    listeners: BTreeMap<ListenerKey, Arc<ListenerTable>>,
+    binds: BTreeMap<Bind, Arc<BindTable>>,
+}
+
+impl Table {
+    /// A table that listens nowhere.
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// Every socket that should be listening.
+    pub fn binds(&self) -> Vec<Bind> {
+        self.binds.keys().copied().collect()
+    }
+
+    /// What is served on one socket.
+    pub fn bind(&self, bind: &Bind) -> Option<&Arc<BindTable>> {
+        self.binds.get(bind)
+    }
+
+    /// The state of one backend.
+    pub fn backend(&self, key: &BackendKey) -> Option<&Arc<BackendState>> {
+        self.backends.get(key)
+    }
+
+    /// Every backend, in no order.
+    pub fn backends(&self) -> impl Iterator<Item = &Arc<BackendState>> {
+        self.backends.values()
+    }
+
+    /// Every plan with its listener, for tables and exporters.
+    pub fn plans(&self) -> impl Iterator<Item = &Arc<Plan>> {
+        self.listeners.values().flat_map(|listener| listener.plans())
+    }
+}
+
+#[cfg(test)]
+mod tests;

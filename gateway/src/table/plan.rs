@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is done with the requests of one rule on one listener: all that a request needs after it was routed.
+
+use std::sync::Arc;
+
+use torana_ir::{
+    Action, BackendKey, Filter, HostPattern, Invalid, Mirror, RouteKind, Rule, RuleKey, Target, Timeouts,
+    WeightedBackend,
+};
+
+use super::Backends;
+use super::listener::ListenerPlan;
+use crate::balance::{BackendState, Weights};
+use crate::filter::{self, Chain, RequestContext, Verdict};
+use crate::head::{Head, ResponseHead};
+use crate::route::Routable;
+
+/// What the filters of a request leave for later: mirrors, the `Origin`.
+pub type Notes = filter::Notes<Arc<BackendState>>;
+
+/// One rule on one listener.
+#[derive(Debug)]
+pub struct Plan {
+    /// Where requests come in.
+    pub listener: Arc<ListenerPlan>,
+    /// Deadlines.
+    pub timeouts: Timeouts,
+    /// Torana's own failures are gRPC statuses (GRPCRoute).
+    pub grpc: bool,
+    rule: Arc<Rule>,
+    filters: Chain<Arc<BackendState>>,
+    weights: Weights,
+    slots: Box<[Slot]>,
+    /// The answer when `weights` choose nothing.
+    unusable: Invalid,
+    /// The backends that the rule names, in the order of `targets`; to tell whether the plan is still true.
+    uses: Box<[Option<Arc<BackendState>>]>,
+}
+
+/// One entry of `backendRefs`.
+#[derive(Debug)]
+enum Slot {
+    Valid(WeightedPlan),
+    Invalid(Invalid),
+}
+
+/// A valid entry of `backendRefs`.
+#[derive(Debug)]
+pub struct WeightedPlan {
+    /// Where requests go.
+    pub backend: Arc<BackendState>,
+    filters: Chain<Arc<BackendState>>,
+}
+
+/// Where one request goes.
+#[derive(Debug)]
+pub enum Choice<'p> {
+    /// Here.
+    Backend(&'p WeightedPlan),
+    /// Nowhere: 500, and why.
+    Invalid(&'p Invalid),
+}
+
+impl Plan {
+    pub(super) fn compile(listener: &Arc<ListenerPlan>, rule: &Arc<Rule>, backends: &Backends) -> Self {
+        let resolve = |key: &BackendKey| backends.get(key).map(Arc::clone);
+        let chain = |filters: &[Filter]| Chain::compile(filters, listener.port, &mut { resolve });
+        let (filters, entries, unusable) = match &rule.action {
+            Action::Forward(entries) => (chain(&rule.filters), entries.as_slice(), no_backend(entries)),
+            // The rule as a whole is not honoured, so neither are its filters.
+            Action::Invalid(invalid) => (chain(&[]), [].as_slice(), invalid.clone()),
+        };
+        let slot = |entry: &WeightedBackend| match &entry.target {
+            Target::Invalid(invalid) => Slot::Invalid(invalid.clone()),
+            Target::Backend(key) => match resolve(key) {
+                Some(backend) => Slot::Valid(WeightedPlan { backend, filters: chain(&entry.filters) }),
+                None => Slot::Invalid(unknown(key)),
+            },
+        };
+        Self {
+            listener: Arc::clone(listener),
+            timeouts: rule.timeouts,
+            grpc: rule.key.route.kind == RouteKind::GrpcRoute,
+            rule: Arc::clone(rule),
+            filters,
+            weights: Weights::new(entries.iter().map(|entry| entry.weight)),
+            slots: entries.iter().map(slot).collect(),
+            unusable,
+            uses: targets(rule).map(resolve).collect(),
+        }
+    }
+
+    /// Whether compiling `rule` with `backends` on this listener would give this plan.
+    pub(super) fn is_of(&self, rule: &Arc<Rule>, backends: &Backends) -> bool {
+        let same = |(before, key): (&Option<Arc<BackendState>>, &BackendKey)| match (before, backends.get(key)) {
+            (Some(before), Some(now)) => Arc::ptr_eq(before, now),
+            (before, now) => before.is_none() && now.is_none(),
+        };
+        (Arc::ptr_eq(&self.rule, rule) || self.rule == *rule) && self.uses.iter().zip(targets(rule)).all(same)
+    }
+
+    /// Which rule it is.
+    pub fn key(&self) -> &RuleKey {
+        &self.rule.key
+    }
+
+    /// The rule's own name, if it has one.
+    pub fn rule_name(&self) -> Option<&str> {
+        self.rule.name.as_deref()
+    }
+
+    /// The rule's filters on the request, in order. `notes` takes what later stages need.
+    pub fn on_request(&self, head: &mut Head, context: &mut RequestContext, notes: &mut Notes) -> Verdict {
+        self.filters.on_request(head, context, notes)
+    }
+
+    /// Where the request goes, in exact proportion to the weights over uniform `random`.
+    pub fn choose(&self, random: u64) -> Choice<'_> {
+        match self.weights.choose(random).and_then(|at| self.slots.get(at)) {
+            Some(Slot::Valid(weighted)) => Choice::Backend(weighted),
+            Some(Slot::Invalid(invalid)) => Choice::Invalid(invalid),
+            None => Choice::Invalid(&self.unusable),
+        }
+    }
+
+    /// The rule's filters on the response, after those of the backend reference.
+    pub fn on_response(&self, notes: &Notes, head: &mut ResponseHead) {
+        self.filters.on_response(notes, head);
+    }
+
+    /// The hostnames that the route serves on this listener.
+    pub(super) fn hostnames(&self) -> &[HostPattern] {
+        let attachment = self.rule.attachments.iter().find(|attachment| attachment.listener == self.listener.key);
+        attachment.map(|attachment| attachment.hostnames.as_slice()).unwrap_or_default()
+    }
+}
+
+impl Routable for Plan {
+    fn rule(&self) -> &Rule {
+        &self.rule
+    }
+}
+
+impl WeightedPlan {
+    /// The reference's own filters on the request, after those of the rule.
+    pub fn on_request(&self, head: &mut Head, context: &mut RequestContext, notes: &mut Notes) -> Verdict {
+        self.filters.on_request(head, context, notes)
+    }
+
+    /// The reference's own filters on the response, before those of the rule.
+    pub fn on_response(&self, notes: &Notes, head: &mut ResponseHead) {
+        self.filters.on_response(notes, head);
+    }
+}
+
+/// Every backend that a rule names: forwarded to, or mirrored to.
+fn targets(rule: &Rule) -> impl Iterator<Item = &BackendKey> {
+    let entries = match &rule.action {
+        Action::Forward(entries) => entries.as_slice(),
+        Action::Invalid(_) => &[],
+    };
+    let nested = entries.iter().flat_map(|entry| &entry.filters);
+    let mirrored = rule.filters.iter().chain(nested).filter_map(|filter| match filter {
+        Filter::Mirror(Mirror { target, .. }) => Some(target),
+        _ => None,
+    });
+    entries.iter().map(|entry| &entry.target).chain(mirrored).filter_map(|target| match target {
+        Target::Backend(key) => Some(key),
+        Target::Invalid(_) => None,
+    })
+}
+
+fn no_backend(entries: &[WeightedBackend]) -> Invalid {
+    let message = match entries {
+        [] => "the rule names no backend: add a backendRef".to_owned(),
+        _ => "every backendRef of the rule has weight 0: give one of them a weight".to_owned(),
+    };
+    Invalid { reason: "BackendNotFound", message }
+}
+
+/// Translation never names a backend that it does not send.
+fn unknown(key: &BackendKey) -> Invalid {
+    Invalid { reason: "BackendNotFound", message: format!("backend {key} is not in the snapshot") }
+}
