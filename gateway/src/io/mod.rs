@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One stream type for every connection: TCP, TLS that ends here, TLS that begins here.
+//!
+//! It owns no buffer of its own, so that an idle connection costs its socket and nothing else; whoever writes many
+//! small pieces gathers them. It decides nothing and has no deadlines: those belong to its users.
+
+mod peer;
+
+mod pingora;
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsRawFd as _, RawFd};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Buf as _, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+pub use peer::{Peer, TlsPeer};
+
+/// TLS states are large and boxed, so that a plain connection does not pay for them.
+enum Transport {
+    Tcp(TcpStream),
+    Server(Box<tokio_rustls::server::TlsStream<TcpStream>>),
+    Client(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+}
+
+/// Calls the same method on whichever stream it is.
+macro_rules! with {
+    ($io:expr, $stream:ident => $call:expr) => {
+        match &mut $io.transport {
+            Transport::Tcp($stream) => $call,
+            Transport::Server($stream) => $call,
+            Transport::Client($stream) => $call,
+        }
+    };
+}
+
+/// A connection. Every write goes straight to the socket (or to the TLS layer before it).
+pub struct Io {
+    transport: Transport,
+    /// Read once to see what the peer speaks, and to be read again.
+    unread: Bytes,
+}
+
+impl Io {
+    /// A cleartext connection, accepted or opened.
+    pub fn tcp(stream: TcpStream) -> Self {
+        Self::new(Transport::Tcp(stream))
+    }
+
+    /// A client's connection whose TLS ends here; the handshake is done.
+    pub fn tls_server(stream: tokio_rustls::server::TlsStream<TcpStream>) -> Self {
+        Self::new(Transport::Server(Box::new(stream)))
+    }
+
+    /// A connection to a backend whose TLS begins here; the handshake is done.
+    pub fn tls_client(stream: tokio_rustls::client::TlsStream<TcpStream>) -> Self {
+        Self::new(Transport::Client(Box::new(stream)))
+    }
+
+    fn new(transport: Transport) -> Self {
+        Self { transport, unread: Bytes::new() }
+    }
+
+    /// Puts bytes back: they are read again before anything else.
+    pub fn unread(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.unread = [bytes, &self.unread].concat().into();
+        }
+    }
+
+    /// Writes what the socket takes at once; a TLS layer keeps what the socket does not take until it is flushed.
+    pub fn write_now(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        with!(self, stream => Pin::new(stream).poll_write(cx, bytes))
+    }
+
+    /// Whether an idle connection can still be used: nothing to read, not closed, no error. Costs a system call only if
+    /// the reactor saw something happen. After `false` the connection must be dropped: a byte of it may be lost.
+    pub fn quiet(&mut self) -> bool {
+        let mut byte = [0; 1];
+        let mut cx = Context::from_waker(Waker::noop());
+        self.unread.is_empty() && self.read_transport(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
+    }
+
+    fn read_transport(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        with!(self, stream => Pin::new(stream).poll_read(cx, buffer))
+    }
+
+    fn socket(&self) -> &TcpStream {
+        match &self.transport {
+            Transport::Tcp(stream) => stream,
+            Transport::Server(stream) => stream.get_ref().0,
+            Transport::Client(stream) => stream.get_ref().0,
+        }
+    }
+
+    fn session(&self) -> Option<&rustls::CommonState> {
+        match &self.transport {
+            Transport::Tcp(_) => None,
+            Transport::Server(stream) => Some(stream.get_ref().1),
+            Transport::Client(stream) => Some(stream.get_ref().1),
+        }
+    }
+
+    fn fd(&self) -> RawFd {
+        self.socket().as_raw_fd()
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.unread.is_empty() {
+            return self.read_transport(cx, buffer);
+        }
+        let taken = self.unread.len().min(buffer.remaining());
+        buffer.put_slice(&self.unread[..taken]);
+        self.unread.advance(taken);
+        if self.unread.is_empty() {
+            // Drops the memory, which an advanced `Bytes` would hold.
+            self.unread = Bytes::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.write_now(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        with!(self, stream => Pin::new(stream).poll_write_vectored(cx, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        // Also under TLS: rustls gathers the slices into one record.
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        with!(self, stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        with!(self, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}
+
+impl fmt::Debug for Io {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.transport {
+            Transport::Tcp(_) => "tcp",
+            Transport::Server(_) => "tls server",
+            Transport::Client(_) => "tls client",
+        };
+        write!(f, "Io({kind}, fd {})", self.fd())
+    }
+}
+
+/// As logs write it.
+pub(crate) fn tls_version(session: &rustls::CommonState) -> &'static str {
+    match session.protocol_version() {
+        Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+        Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
+        _ => "unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A record as one line: JSON or text. Whatever a client sent, it stays inside its quotes and on its line.
+
+use std::fmt::Display;
+use std::io::Write as _;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::record::{AccessRecord, Text};
+
+/// Writes lines; remembers the second it last wrote.
+#[derive(Default)]
+pub(super) struct Lines {
+    second: u64,
+    date: String,
+}
+
+impl Lines {
+    /// One JSON object and a newline. Absent things are left out.
+    pub(super) fn json(&mut self, out: &mut Vec<u8>, record: &AccessRecord) {
+        out.extend_from_slice(b"{\"start_time\":\"");
+        self.time(out, record.start);
+        out.push(b'"');
+        let mut line = Object(out);
+        line.millis("duration_ms", record.duration);
+        line.millis("overhead_ms", record.overhead);
+        for (name, text) in TEXTS {
+            line.text(name, record.text(text));
+        }
+        line.text("protocol", record.protocol);
+        line.number("status", u64::from(record.status));
+        if let Some(fault) = record.fault {
+            line.text("flags", fault.flag());
+            line.text("reason", fault.reason());
+            line.text("fault_source", fault.source().as_str());
+        }
+        line.number("bytes_received", record.bytes_received);
+        line.number("bytes_sent", record.bytes_sent);
+        line.shown("client", record.client);
+        line.shown("peer", record.peer);
+        nouns(&mut line, record);
+        line.number("attempts", u64::from(record.attempts));
+        line.text("tls_version", record.tls_version.unwrap_or_default());
+        line.text("upstream_transport", record.upstream_transport.unwrap_or_default());
+        out.extend_from_slice(b"}\n");
+    }
+
+    /// `time "METHOD authority path protocol" status flags reason received sent ms client route rule backend endpoint "user
+    /// agent" request-id`; `-` stands for what is absent.
+    pub(super) fn text(&mut self, out: &mut Vec<u8>, record: &AccessRecord) {
+        self.time(out, record.start);
+        out.extend_from_slice(b" \"");
+        let quoted = [Text::Method, Text::Authority, Text::Path].map(|text| record.text(text));
+        for text in quoted {
+            escaped(out, or_dash(text));
+            out.push(b' ');
+        }
+        out.extend_from_slice(record.protocol.as_bytes());
+        let (flag, reason) = record.fault.map_or(("-", "-"), |fault| (fault.flag(), fault.reason()));
+        let (received, sent) = (record.bytes_received, record.bytes_sent);
+        show(out, format_args!("\" {} {flag} {reason} {received} {sent} ", record.status));
+        millis(out, record.duration);
+        show(out, format_args!(" {} ", record.client));
+        match record.nouns.as_ref().and_then(|nouns| nouns.route.as_ref()) {
+            Some(route) => show(out, format_args!("{}/{}/{} {} ", route.kind, route.namespace, route.name, route.rule)),
+            None => out.extend_from_slice(b"- - "),
+        }
+        match &record.backend {
+            Some(backend) => show(out, format_args!("{} ", backend.key)),
+            None => out.extend_from_slice(b"- "),
+        }
+        match record.endpoint {
+            Some(endpoint) => show(out, format_args!("{endpoint} \"")),
+            None => out.extend_from_slice(b"- \""),
+        }
+        escaped(out, or_dash(record.text(Text::UserAgent)));
+        out.extend_from_slice(b"\" ");
+        escaped(out, or_dash(record.text(Text::RequestId)));
+        out.push(b'\n');
+    }
+
+    /// RFC 3339 in UTC with milliseconds.
+    fn time(&mut self, out: &mut Vec<u8>, at: SystemTime) {
+        let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        if since.as_secs() != self.second || self.date.is_empty() {
+            self.second = since.as_secs();
+            self.date = date(self.second);
+        }
+        show(out, format_args!("{}.{:03}Z", self.date, since.subsec_millis()));
+    }
+}
+
+/// Texts of a record by the names of their fields.
+const TEXTS: [(&str, Text); 8] = [
+    ("method", Text::Method),
+    ("authority", Text::Authority),
+    ("path", Text::Path),
+    ("user_agent", Text::UserAgent),
+    ("request_id", Text::RequestId),
+    ("trace_id", Text::TraceId),
+    ("forwarded_for", Text::ForwardedFor),
+    ("sni", Text::Sni),
+];
+
+fn nouns(line: &mut Object<'_>, record: &AccessRecord) {
+    if let Some(nouns) = &record.nouns {
+        line.text("gateway", &nouns.gateway);
+        line.text("listener", &nouns.listener);
+        if let Some(route) = &nouns.route {
+            line.shown("route", format_args!("{}/{}/{}", route.kind, route.namespace, route.name));
+            line.text("rule", &route.rule);
+        }
+    }
+    if let Some(backend) = &record.backend {
+        line.shown("backend", &backend.key);
+    }
+    if let Some(endpoint) = record.endpoint {
+        line.shown("endpoint", endpoint);
+    }
+}
+
+/// The fields of an object after its first.
+struct Object<'o>(&'o mut Vec<u8>);
+
+impl Object<'_> {
+    /// Names are literals without anything to escape.
+    fn name(&mut self, name: &str) {
+        self.0.extend_from_slice(b",\"");
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b"\":");
+    }
+
+    fn text(&mut self, name: &str, value: &str) {
+        if !value.is_empty() {
+            self.name(name);
+            self.0.push(b'"');
+            escaped(self.0, value);
+            self.0.push(b'"');
+        }
+    }
+
+    /// For values that hold names of objects and addresses, which need no escapes.
+    fn shown(&mut self, name: &str, value: impl Display) {
+        self.name(name);
+        show(self.0, format_args!("\"{value}\""));
+    }
+
+    fn number(&mut self, name: &str, value: u64) {
+        self.name(name);
+        self.0.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    }
+
+    fn millis(&mut self, name: &str, value: Duration) {
+        self.name(name);
+        millis(self.0, value);
+    }
+}
+
+/// Milliseconds with three decimals.
+fn millis(out: &mut Vec<u8>, value: Duration) {
+    let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
+    show(out, format_args!("{}.{:03}", micros / 1000, micros % 1000));
+}
+
+/// The inside of a JSON string (RFC 8259 §7); C1 controls and line separators go too, for terminals and line readers.
+fn escaped(out: &mut Vec<u8>, text: &str) {
+    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\' || byte == b' ';
+    if text.bytes().all(plain) {
+        return out.extend_from_slice(text.as_bytes());
+    }
+    for character in text.chars() {
+        match character {
+            '"' => out.extend_from_slice(b"\\\""),
+            '\\' => out.extend_from_slice(b"\\\\"),
+            '\u{2028}' | '\u{2029}' => show(out, format_args!("\\u{:04x}", u32::from(character))),
+            control if control.is_control() => show(out, format_args!("\\u{:04x}", u32::from(control))),
+            other => out.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+}
+
+fn or_dash(text: &str) -> &str {
+    if text.is_empty() { "-" } else { text }
+}
+
+fn show(out: &mut Vec<u8>, arguments: std::fmt::Arguments<'_>) {
+    // Writing to memory cannot fail.
+    let _ = out.write_fmt(arguments).is_ok();
+}
+
+/// `YYYY-MM-DDTHH:MM:SS` of a time since 1970, in UTC.
+fn date(second: u64) -> String {
+    let http = httpdate::HttpDate::from(UNIX_EPOCH + Duration::from_secs(second)).to_string();
+    rfc3339(&http).unwrap_or_default()
+}
+
+/// From `Sun, 06 Nov 1994 08:49:37 GMT`.
+fn rfc3339(http: &str) -> Option<String> {
+    let mut words = http.split(' ').skip(1);
+    let (day, month, year, time) = (words.next()?, words.next()?, words.next()?, words.next()?);
+    let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let month = months.iter().position(|name| *name == month)? + 1;
+    Some(format!("{year}-{month:02}-{day}T{time}"))
+}
+
+#[cfg(test)]
+mod tests;

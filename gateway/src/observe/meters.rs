@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The metric handles of one rule on one listener, looked up at the first request of their kind and never again.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use prometheus::{IntCounter, IntGauge};
+use torana_ir::BackendKey;
+
+use super::metrics::{Metrics, Timing};
+use super::nouns::{Nouns, method_index, method_label};
+use crate::head::Version;
+
+/// Kinds of requests that a rule keeps at hand. Of more (a backend that answers with every code there is) the rest is
+/// looked up each time.
+const MOST_CELLS: usize = 64;
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Outcome<'a> {
+    /// The backend that was chosen.
+    pub backend: Option<&'a BackendKey>,
+    /// The request's method.
+    pub method: &'a str,
+    /// The protocol of the client.
+    pub version: Version,
+    /// The status that was sent (or would have been: 499 if the client had left).
+    pub status: u16,
+    /// From the first byte of the request to the last of the response.
+    pub duration: Duration,
+    /// Of that, what was not spent waiting for the backend or the client.
+    pub overhead: Duration,
+}
+
+impl Outcome<'_> {
+    /// Method, version and status in one word: what is compared first.
+    fn tag(&self) -> u32 {
+        let version = match self.version {
+            Version::Http10 => 0,
+            Version::Http11 => 1,
+            Version::Http2 => 2,
+        };
+        u32::from(self.status) << 16 | u32::from(method_index(self.method)) << 8 | version
+    }
+}
+
+/// Handles by kind of request: a list that only grows, read without a lock.
+pub struct Meters {
+    nouns: Arc<Nouns>,
+    cells: OnceLock<Box<Cell>>,
+    upgraded: OnceLock<Arc<IntGauge>>,
+}
+
+struct Cell {
+    tag: u32,
+    backend: Option<BackendKey>,
+    handles: Handles,
+    next: OnceLock<Box<Self>>,
+}
+
+/// One connection that was upgraded; it is over when this is dropped.
+pub struct Upgraded(Arc<IntGauge>);
+
+#[derive(Clone)]
+struct Handles {
+    requests: Arc<IntCounter>,
+    timing: Arc<Timing>,
+}
+
+impl Meters {
+    /// Meters without a request.
+    pub fn new(nouns: Nouns) -> Self {
+        Self { nouns: Arc::new(nouns), cells: OnceLock::new(), upgraded: OnceLock::new() }
+    }
+
+    /// The meters for `nouns`: `previous` itself if it has these names.
+    pub fn carried(nouns: Nouns, previous: Option<&Arc<Self>>) -> Arc<Self> {
+        match previous {
+            Some(previous) if *previous.nouns == nouns => Arc::clone(previous),
+            _ => Arc::new(Self::new(nouns)),
+        }
+    }
+
+    /// The names, for the log.
+    pub fn nouns(&self) -> &Arc<Nouns> {
+        &self.nouns
+    }
+
+    /// Counts one request that is over.
+    pub fn record(&self, metrics: &Metrics, outcome: &Outcome<'_>) {
+        let tag = outcome.tag();
+        let mut slot = &self.cells;
+        for _ in 0..MOST_CELLS {
+            let cell = slot.get_or_init(|| {
+                let handles = self.handles(metrics, outcome);
+                Box::new(Cell { tag, backend: outcome.backend.cloned(), handles, next: OnceLock::new() })
+            });
+            if cell.tag == tag && cell.backend.as_ref() == outcome.backend {
+                return cell.handles.record(outcome);
+            }
+            slot = &cell.next;
+        }
+        self.handles(metrics, outcome).record(outcome);
+    }
+
+    /// A connection of this rule was upgraded.
+    pub fn upgraded(&self, metrics: &Metrics) -> Upgraded {
+        let gauge = self.upgraded.get_or_init(|| metrics.upgraded(self.nouns.route_labels()));
+        gauge.inc();
+        Upgraded(Arc::clone(gauge))
+    }
+
+    fn handles(&self, metrics: &Metrics, outcome: &Outcome<'_>) -> Handles {
+        let mut labels = self.nouns.route_labels();
+        labels.push(self.nouns.route.as_ref().map(|route| route.rule.clone()).unwrap_or_default());
+        labels.push(outcome.backend.map(ToString::to_string).unwrap_or_default());
+        labels.push(outcome.version.as_str().to_owned());
+        labels.push(outcome.status.to_string());
+        let timing = metrics.timing(labels.clone());
+        labels.push(method_label(method_index(outcome.method)).to_owned());
+        Handles { requests: metrics.requests(labels), timing }
+    }
+}
+
+impl Handles {
+    fn record(&self, outcome: &Outcome<'_>) {
+        self.requests.inc();
+        self.timing.duration.observe(outcome.duration.as_secs_f64());
+        self.timing.overhead.observe(outcome.overhead.as_secs_f64());
+    }
+}
+
+impl Drop for Upgraded {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl fmt::Debug for Meters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Meters({:?})", self.nouns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn backend(name: &str) -> BackendKey {
+        BackendKey { namespace: "n".into(), name: name.into(), port: 80 }
+    }
+
+    fn outcome<'a>(backend: Option<&'a BackendKey>, method: &'a str, status: u16) -> Outcome<'a> {
+        let (duration, overhead) = (Duration::from_millis(20), Duration::from_micros(60));
+        Outcome { backend, method, version: Version::Http11, status, duration, overhead }
+    }
+
+    fn nouns(route: &str) -> Nouns {
+        let route =
+            super::super::RouteNouns { kind: "HTTPRoute", namespace: "n".into(), name: route.into(), rule: "0".into() };
+        Nouns { gateway: "n/g".into(), listener: "web".into(), route: Some(route) }
+    }
+
+    fn cells(meters: &Meters) -> usize {
+        std::iter::successors(meters.cells.get(), |cell| cell.next.get()).count()
+    }
+
+    #[test]
+    fn each_kind_of_request_is_looked_up_once() {
+        let (metrics, meters) = (Metrics::new(), Meters::new(nouns("r")));
+        let (one, two) = (backend("one"), backend("two"));
+        for _ in 0..3 {
+            meters.record(&metrics, &outcome(Some(&one), "GET", 200));
+            meters.record(&metrics, &outcome(Some(&two), "GET", 200));
+            meters.record(&metrics, &outcome(Some(&one), "POST", 200));
+            meters.record(&metrics, &outcome(None, "GET", 503));
+        }
+        assert_eq!(cells(&meters), 4);
+        let text = metrics.render();
+        let line = "torana_requests_total{backend=\"n/one:80\",code=\"200\",gateway=\"n/g\",listener=\"web\",\
+                    method=\"GET\",protocol=\"HTTP/1.1\",route_kind=\"HTTPRoute\",route_name=\"r\",\
+                    route_namespace=\"n\",rule=\"0\"} 3";
+        assert!(text.contains(line), "{text}");
+        let timed = "torana_request_duration_seconds_count{backend=\"n/one:80\",code=\"200\",gateway=\"n/g\",\
+                     listener=\"web\",protocol=\"HTTP/1.1\",route_kind=\"HTTPRoute\",route_name=\"r\",\
+                     route_namespace=\"n\",rule=\"0\"} 6";
+        assert!(text.contains(timed), "GET and POST share their histogram: {text}");
+    }
+
+    #[test]
+    fn more_kinds_than_cells_are_still_counted() {
+        let (metrics, meters) = (Metrics::new(), Meters::new(nouns("r")));
+        for status in 200..300 {
+            meters.record(&metrics, &outcome(None, "GET", status));
+            meters.record(&metrics, &outcome(None, "GET", status));
+        }
+        assert_eq!(cells(&meters), MOST_CELLS);
+        assert_eq!(metrics.render().matches("torana_requests_total{").count(), 100);
+        assert!(
+            metrics
+                .render()
+                .lines()
+                .filter(|line| line.starts_with("torana_requests_total{"))
+                .all(|line| line.ends_with(" 2"))
+        );
+    }
+
+    #[test]
+    fn too_many_series_are_folded_and_counted() {
+        let metrics = Metrics::with_most_route_series(2);
+        for route in ["a", "b", "c", "d"] {
+            Meters::new(nouns(route)).record(&metrics, &outcome(None, "GET", 200));
+        }
+        let text = metrics.render();
+        let other = text
+            .lines()
+            .find(|line| line.starts_with("torana_requests_total") && line.contains("route_name=\"other\""));
+        assert!(other.is_some_and(|line| line.contains("code=\"2xx\"") && line.ends_with(" 2")), "{text}");
+        assert_eq!(text.lines().filter(|line| line.starts_with("torana_requests_total{")).count(), 3);
+    }
+
+    #[test]
+    fn the_series_of_a_removed_route_go_after_a_scrape() {
+        let (metrics, meters) = (Metrics::new(), Meters::new(nouns("r")));
+        meters.record(&metrics, &outcome(None, "GET", 200));
+        let now = std::time::Instant::now();
+        metrics.sweep(now);
+        metrics.sweep(now + Duration::from_secs(600));
+        assert!(metrics.render().contains("torana_requests_total{"), "the route is there");
+        drop(meters);
+        metrics.sweep(now + Duration::from_secs(601));
+        assert!(metrics.render().contains("torana_requests_total{"), "its last values are not yet scraped");
+        metrics.sweep(now + Duration::from_secs(662));
+        assert!(!metrics.render().contains("route_name=\"r\""), "{}", metrics.render());
+    }
+
+    #[test]
+    fn meters_are_carried_over_only_under_the_same_names() {
+        let old = Meters::carried(nouns("r"), None);
+        assert!(Arc::ptr_eq(&old, &Meters::carried(nouns("r"), Some(&old))));
+        assert!(!Arc::ptr_eq(&old, &Meters::carried(nouns("s"), Some(&old))));
+    }
+
+    #[test]
+    fn upgraded_connections_are_counted_while_they_last() {
+        let (metrics, meters) = (Metrics::new(), Meters::new(nouns("r")));
+        let tunnel = meters.upgraded(&metrics);
+        assert!(
+            metrics
+                .render()
+                .lines()
+                .any(|line| line.starts_with("torana_upgraded_connections{") && line.ends_with(" 1"))
+        );
+        drop(tunnel);
+        assert!(
+            metrics
+                .render()
+                .lines()
+                .any(|line| line.starts_with("torana_upgraded_connections{") && line.ends_with(" 0"))
+        );
+    }
+}

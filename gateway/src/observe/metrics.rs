@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Every metric family that the data plane has, under the names of the operator's manual.
+//!
+//! Labels are names of the user's objects and words from fixed lists, never a client's text.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use prometheus::core::Collector;
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+use torana_ir::{BackendKey, ListenerKey, ResourceKey, Snapshot};
+
+use super::nouns::Nouns;
+use super::shelf::Shelf;
+
+/// Children of `torana_requests_total` that name a route. Beyond, requests are counted under `route_name="other"`.
+const MOST_ROUTE_SERIES: usize = 10_000;
+
+/// Seconds of whole requests.
+const REQUEST_BUCKETS: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+/// Seconds that Torana itself took; also of connects and handshakes.
+const SHORT_BUCKETS: [f64; 13] = [5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
+
+const ROUTE: [&str; 5] = ["gateway", "listener", "route_kind", "route_namespace", "route_name"];
+const TIMING: [&str; 9] =
+    ["gateway", "listener", "route_kind", "route_namespace", "route_name", "rule", "backend", "protocol", "code"];
+const REQUEST: [&str; 10] = [
+    "gateway",
+    "listener",
+    "route_kind",
+    "route_namespace",
+    "route_name",
+    "rule",
+    "backend",
+    "protocol",
+    "code",
+    "method",
+];
+
+/// All metrics of a process.
+pub struct Metrics {
+    registry: Registry,
+    families: Families,
+    shelves: Mutex<Shelves>,
+    live: Mutex<Live>,
+    unrouted: super::Meters,
+    most_route_series: usize,
+}
+
+struct Families {
+    requests: IntCounterVec,
+    duration: HistogramVec,
+    overhead: HistogramVec,
+    upgraded: IntGaugeVec,
+    rejected: IntCounterVec,
+    fields_dropped: IntCounter,
+    series_folded: IntCounter,
+    mirrors_dropped: IntCounter,
+    connections: IntGaugeVec,
+    connections_refused: IntCounterVec,
+    handshake: HistogramVec,
+    tls_errors: IntCounterVec,
+    upstream_connect: HistogramVec,
+    generation: IntGauge,
+    apply: Histogram,
+    config_rejected: IntCounterVec,
+    log_dropped: IntCounterVec,
+}
+
+#[derive(Default)]
+struct Shelves {
+    requests: Shelf<IntCounter>,
+    timing: Shelf<Timing>,
+    upgraded: Shelf<IntGauge>,
+    connections: Shelf<IntGauge>,
+    handshake: Shelf<Histogram>,
+    tls_errors: Shelf<IntCounter>,
+    upstream_connect: Shelf<Histogram>,
+}
+
+/// What the current snapshot names: children of other listeners and backends go.
+#[derive(Default)]
+struct Live {
+    /// Gateway and listener.
+    listeners: BTreeSet<(String, String)>,
+    backends: BTreeSet<String>,
+    /// Rejected resources by their labels, to forget them when they are repaired.
+    rejected: BTreeMap<ResourceKey, [String; 3]>,
+}
+
+/// The two histograms of one kind of request.
+pub(super) struct Timing {
+    pub(super) duration: Histogram,
+    pub(super) overhead: Histogram,
+}
+
+/// One open connection; it is closed when this is dropped.
+pub struct Connected(Arc<IntGauge>);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Everything at zero.
+    pub fn new() -> Self {
+        Self::with_most_route_series(MOST_ROUTE_SERIES)
+    }
+
+    /// Another cap on the children that name a route.
+    pub fn with_most_route_series(most_route_series: usize) -> Self {
+        let registry = Registry::new();
+        let families = Families::register(&registry);
+        let unrouted = super::Meters::new(Nouns::default());
+        Self { registry, families, shelves: Mutex::default(), live: Mutex::default(), unrouted, most_route_series }
+    }
+
+    /// The Prometheus text format.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        match TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text) {
+            Ok(()) => text,
+            Err(error) => format!("# {error}\n"),
+        }
+    }
+
+    /// For requests that belong to no listener.
+    pub fn unrouted(&self) -> &super::Meters {
+        &self.unrouted
+    }
+
+    // === requests ===
+
+    /// The strict gate refused a request.
+    pub fn rejected(&self, reason: &'static str) {
+        self.families.rejected.with_label_values(&[reason]).inc();
+    }
+
+    /// Header fields with `_` in their names were dropped.
+    pub fn fields_dropped(&self, count: u64) {
+        self.families.fields_dropped.inc_by(count);
+    }
+
+    /// A mirrored request was not sent: too many are in flight.
+    pub fn mirror_dropped(&self) {
+        self.families.mirrors_dropped.inc();
+    }
+
+    // === connections ===
+
+    /// A client's connection, `protocol` being `http` or `https`. `listener` is `None` while several share the socket.
+    pub fn connected(&self, listener: Option<&ListenerKey>, protocol: &'static str) -> Connected {
+        let labels = listener_labels(listener, protocol);
+        let make = |labels: &[String]| self.families.connections.with_label_values(labels);
+        let gauge = self.shelves().connections.child(labels, make);
+        gauge.inc();
+        Connected(gauge)
+    }
+
+    /// A connection was closed at once: `global_cap`, `ip_cap` or `descriptors`.
+    pub fn connection_refused(&self, reason: &'static str) {
+        self.families.connections_refused.with_label_values(&[reason]).inc();
+    }
+
+    /// A TLS handshake took this long.
+    pub fn handshake(&self, listener: &ListenerKey, version: &'static str, took: Duration) {
+        let labels = listener_labels(Some(listener), version);
+        let make = |labels: &[String]| self.families.handshake.with_label_values(labels);
+        let histogram = self.shelves().handshake.child(labels, make);
+        histogram.observe(took.as_secs_f64());
+    }
+
+    /// A TLS handshake failed. `listener` is `None` if it failed before one was chosen.
+    pub fn tls_error(&self, listener: Option<&ListenerKey>, reason: &'static str) {
+        let labels = listener_labels(listener, reason);
+        let make = |labels: &[String]| self.families.tls_errors.with_label_values(labels);
+        self.shelves().tls_errors.child(labels, make).inc();
+    }
+
+    /// A connection to a backend was opened.
+    pub fn upstream_connected(&self, backend: &BackendKey, took: Duration) {
+        let make = |labels: &[String]| self.families.upstream_connect.with_label_values(labels);
+        let histogram = self.shelves().upstream_connect.child(vec![backend.to_string()], make);
+        histogram.observe(took.as_secs_f64());
+    }
+
+    // === configuration ===
+
+    /// A generation is in force. Children of listeners and backends that it no longer names go after a while.
+    pub fn programmed(&self, generation: u64, snapshot: &Snapshot, took: Duration) {
+        self.families.generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
+        self.families.apply.observe(took.as_secs_f64());
+        let names = snapshot.listeners.keys().map(Nouns::listener);
+        let mut live = self.live();
+        live.listeners = names.map(|nouns| (nouns.gateway, nouns.listener)).collect();
+        live.backends = snapshot.backends.keys().map(ToString::to_string).collect();
+    }
+
+    /// A resource could not be put in force.
+    pub fn config_rejected(&self, key: &ResourceKey) {
+        let labels = resource_labels(key);
+        self.families.config_rejected.with_label_values(&labels).inc();
+        self.live().rejected.insert(key.clone(), labels);
+    }
+
+    /// Lines of the access log that were dropped.
+    pub(super) fn log_dropped(&self) -> IntCounter {
+        self.families.log_dropped.with_label_values(&["access"])
+    }
+
+    /// Gives up children whose objects are gone; called every few seconds.
+    pub fn sweep(&self, now: Instant) {
+        let live = self.live();
+        let listener = |labels: &[String]| {
+            let pair = (labels[0].clone(), labels[1].clone());
+            pair.0.is_empty() || live.listeners.contains(&pair)
+        };
+        let families = &self.families;
+        let shelves = &mut *self.shelves();
+        shelves.requests.sweep(now, |_| false, |labels| removed(families.requests.remove_label_values(labels)));
+        shelves.timing.sweep(
+            now,
+            |_| false,
+            |labels| {
+                removed(families.duration.remove_label_values(labels));
+                removed(families.overhead.remove_label_values(labels));
+            },
+        );
+        shelves.upgraded.sweep(now, |_| false, |labels| removed(families.upgraded.remove_label_values(labels)));
+        shelves.connections.sweep(now, listener, |labels| removed(families.connections.remove_label_values(labels)));
+        shelves.handshake.sweep(now, listener, |labels| removed(families.handshake.remove_label_values(labels)));
+        shelves.tls_errors.sweep(now, listener, |labels| removed(families.tls_errors.remove_label_values(labels)));
+        let backend = |labels: &[String]| live.backends.contains(&labels[0]);
+        let remove = |labels: &[String]| removed(families.upstream_connect.remove_label_values(labels));
+        shelves.upstream_connect.sweep(now, backend, remove);
+    }
+
+    // === for meters ===
+
+    /// Counter of one kind of request: `route` labels, then rule, backend, protocol, code, method. Folded if too many.
+    pub(super) fn requests(&self, labels: Vec<String>) -> Arc<IntCounter> {
+        let mut shelves = self.shelves();
+        let labels = self.folded(&shelves, labels);
+        shelves.requests.child(labels, |labels| self.families.requests.with_label_values(labels))
+    }
+
+    /// Histograms of the same without the method.
+    pub(super) fn timing(&self, mut labels: Vec<String>) -> Arc<Timing> {
+        let mut shelves = self.shelves();
+        labels.push(String::new());
+        let mut labels =
+            if shelves.timing.find(&labels[..TIMING.len()]).is_some() { labels } else { self.folded(&shelves, labels) };
+        labels.truncate(TIMING.len());
+        shelves.timing.child(labels, |labels| Timing {
+            duration: self.families.duration.with_label_values(labels),
+            overhead: self.families.overhead.with_label_values(labels),
+        })
+    }
+
+    /// Gauge of upgraded connections by `route` labels.
+    pub(super) fn upgraded(&self, labels: Vec<String>) -> Arc<IntGauge> {
+        self.shelves().upgraded.child(labels, |labels| self.families.upgraded.with_label_values(labels))
+    }
+
+    fn folded(&self, shelves: &Shelves, labels: Vec<String>) -> Vec<String> {
+        if shelves.requests.len() < self.most_route_series || shelves.requests.find(&labels).is_some() {
+            return labels;
+        }
+        self.families.series_folded.inc();
+        let class = labels[8].get(..1).unwrap_or("0");
+        let mut folded = vec![String::new(); REQUEST.len()];
+        folded[4] = "other".to_owned();
+        folded[7].clone_from(&labels[7]);
+        folded[8] = format!("{class}xx");
+        folded[9].clone_from(&labels[9]);
+        folded
+    }
+
+    fn shelves(&self) -> MutexGuard<'_, Shelves> {
+        // Shelves are consistent after every statement, so a panic elsewhere left them whole.
+        self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Families {
+    fn register(registry: &Registry) -> Self {
+        let it = Register(registry);
+        let listener = ["gateway", "listener", "protocol"];
+        Self {
+            requests: it.counters("requests_total", "requests that were answered or cut", &REQUEST),
+            duration: it.histograms("request_duration_seconds", "from head to last byte", &TIMING, &REQUEST_BUCKETS),
+            overhead: it.histograms("overhead_seconds", "spent in Torana itself", &TIMING, &SHORT_BUCKETS),
+            upgraded: it.gauges("upgraded_connections", "connections that were upgraded", &ROUTE),
+            rejected: it.counters("requests_rejected_total", "refused by the strict gate", &["reason"]),
+            fields_dropped: it.counter("fields_dropped_total", "header fields with underscores that were dropped"),
+            series_folded: it.counter("series_folded_total", "children counted under route_name=\"other\""),
+            mirrors_dropped: it.counter("mirrors_dropped_total", "mirrored requests that were not sent"),
+            connections: it.gauges("connections", "open connections of clients", &listener),
+            connections_refused: it.counters("connections_refused_total", "closed at accept", &["reason"]),
+            handshake: it.histograms("tls_handshake_seconds", "TLS handshakes of clients", &listener, &SHORT_BUCKETS),
+            tls_errors: it.counters("tls_errors_total", "failed handshakes", &["gateway", "listener", "reason"]),
+            upstream_connect: it.histograms("upstream_connect_seconds", "connects", &["backend"], &SHORT_BUCKETS),
+            generation: it.add(IntGauge::new("torana_config_generation", "generation in force")),
+            apply: it.add(Histogram::with_opts(
+                HistogramOpts::new("torana_config_apply_seconds", "from delta to open sockets")
+                    .buckets(SHORT_BUCKETS.to_vec()),
+            )),
+            config_rejected: it.counters(
+                "config_rejected_total",
+                "resources that could not be put in force",
+                &["kind", "namespace", "name"],
+            ),
+            log_dropped: it.counters("log_dropped_total", "lines that a full queue dropped", &["sink"]),
+        }
+    }
+}
+
+struct Register<'r>(&'r Registry);
+
+impl Register<'_> {
+    fn add<M: Collector + Clone + 'static>(&self, metric: prometheus::Result<M>) -> M {
+        let metric = metric.expect("names and labels are literals that tests register");
+        self.0.register(Box::new(metric.clone())).expect("every name is registered once");
+        metric
+    }
+
+    fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.add(IntCounter::new(format!("torana_{name}"), help))
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.add(IntCounterVec::new(Opts::new(format!("torana_{name}"), help), labels))
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.add(IntGaugeVec::new(Opts::new(format!("torana_{name}"), help), labels))
+    }
+
+    fn histograms(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
+        let opts = HistogramOpts::new(format!("torana_{name}"), help).buckets(buckets.to_vec());
+        self.add(HistogramVec::new(opts, labels))
+    }
+}
+
+fn listener_labels(listener: Option<&ListenerKey>, last: &str) -> Vec<String> {
+    let nouns = listener.map(Nouns::listener).unwrap_or_default();
+    vec![nouns.gateway, nouns.listener, last.to_owned()]
+}
+
+fn resource_labels(key: &ResourceKey) -> [String; 3] {
+    let (kind, namespace, name) = match key {
+        ResourceKey::Listener(key) => ("Listener", key.gateway.namespace.clone(), Nouns::listener(key).listener),
+        ResourceKey::Certificate(key) => ("Certificate", key.namespace.clone(), key.name.clone()),
+        ResourceKey::Rule(key) => ("Rule", key.route.namespace.clone(), format!("{}/{}", key.route.name, key.index)),
+        ResourceKey::Backend(key) => ("Backend", key.namespace.clone(), format!("{}:{}", key.name, key.port)),
+        ResourceKey::Endpoints(key) => ("Endpoints", key.namespace.clone(), format!("{}:{}", key.name, key.port)),
+    };
+    [kind.to_owned(), namespace, name]
+}
+
+/// A child that is not there is as good as removed.
+fn removed(result: prometheus::Result<()>) {
+    let _ = result.is_ok();
+}
+
+#[cfg(test)]
+mod tests;

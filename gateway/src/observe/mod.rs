@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Numbers and lines: metrics and the access log.
+//!
+//! There is no global state: one [`Metrics`] is made at the start and handed down. Nothing here makes a request wait:
+//! what cannot be recorded at once is dropped and counted.
+
+mod nouns;
+
+mod shelf;
+
+mod metrics;
+
+mod meters;
+
+mod record;
+
+mod line;
+
+mod log;
+
+pub use self::log::{AccessLog, LogFormat};
+pub use meters::{Meters, Outcome, Upgraded};
+pub use metrics::{Connected, Metrics};
+pub use nouns::{Nouns, RouteNouns};
+pub use record::{AccessRecord, Text};

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The names of things as metrics and log lines write them: the user's own.
+
+use torana_ir::{ListenerKey, RuleKey};
+
+/// Methods that have a label of their own. A client may send any token; all others are `OTHER`.
+const METHODS: [&str; 9] = ["GET", "POST", "PUT", "HEAD", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"];
+
+/// Which listener and which rule took a request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Nouns {
+    /// `namespace/name` of the Gateway; empty if no listener took the request.
+    pub gateway: String,
+    /// The listener's name; `namespace.set/name` if a ListenerSet brought it.
+    pub listener: String,
+    /// The route; `None` if no route matched.
+    pub route: Option<RouteNouns>,
+}
+
+/// Which rule of which route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteNouns {
+    /// `HTTPRoute` or `GRPCRoute`.
+    pub kind: &'static str,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The rule's name, or its index from 0.
+    pub rule: String,
+}
+
+impl Nouns {
+    /// Of a listener alone.
+    pub fn listener(key: &ListenerKey) -> Self {
+        let listener = match &key.set {
+            None => key.name.clone(),
+            Some((namespace, set)) => format!("{namespace}.{set}/{}", key.name),
+        };
+        Self { gateway: key.gateway.to_string(), listener, route: None }
+    }
+
+    /// Of a rule on a listener.
+    pub fn rule(listener: &ListenerKey, rule: &RuleKey, rule_name: Option<&str>) -> Self {
+        let route = RouteNouns {
+            kind: rule.route.kind.as_str(),
+            namespace: rule.route.namespace.clone(),
+            name: rule.route.name.clone(),
+            rule: rule_name.map_or_else(|| rule.index.to_string(), str::to_owned),
+        };
+        Self { route: Some(route), ..Self::listener(listener) }
+    }
+
+    /// gateway, listener, route_kind, route_namespace, route_name.
+    pub(super) fn route_labels(&self) -> Vec<String> {
+        let (kind, namespace, name) = match &self.route {
+            Some(route) => (route.kind, route.namespace.clone(), route.name.clone()),
+            None => ("", String::new(), String::new()),
+        };
+        vec![self.gateway.clone(), self.listener.clone(), kind.to_owned(), namespace, name]
+    }
+}
+
+/// Where `method` stands in the list of methods that have a label.
+pub(super) fn method_index(method: &str) -> u8 {
+    METHODS.iter().position(|known| *known == method).unwrap_or(METHODS.len()) as u8
+}
+
+/// The label of a method.
+pub(super) fn method_label(index: u8) -> &'static str {
+    METHODS.get(usize::from(index)).copied().unwrap_or("OTHER")
+}
+
+#[cfg(test)]
+mod tests {
+    use torana_ir::{GatewayId, RouteId, RouteKind};
+
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_user() {
+        let gateway = GatewayId { namespace: "infra".into(), name: "edge".into() };
+        let mut listener = ListenerKey { gateway, set: None, name: "web".into() };
+        let route = RouteId { kind: RouteKind::HttpRoute, namespace: "shop".into(), name: "cart".into() };
+        let rule = RuleKey { route, index: 2 };
+        assert_eq!(
+            Nouns::rule(&listener, &rule, None).route_labels(),
+            ["infra/edge", "web", "HTTPRoute", "shop", "cart"]
+        );
+        assert_eq!(Nouns::rule(&listener, &rule, None).route.unwrap().rule, "2");
+        assert_eq!(Nouns::rule(&listener, &rule, Some("pay")).route.unwrap().rule, "pay");
+        listener.set = Some(("shop".into(), "more".into()));
+        assert_eq!(Nouns::listener(&listener).listener, "shop.more/web");
+    }
+
+    #[test]
+    fn a_method_of_the_client_cannot_make_a_label() {
+        assert_eq!(method_label(method_index("PATCH")), "PATCH");
+        assert_eq!(method_label(method_index("get")), "OTHER");
+        assert_eq!(method_label(method_index("X-1234")), "OTHER");
+    }
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the access log keeps of one request until it is written.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use torana_ir::Backend;
+
+use super::nouns::Nouns;
+use crate::fault::Fault;
+
+/// Longest text that a line carries; the rest is cut. Bounds what a full queue holds.
+const MOST_TEXT: usize = 2 << 10;
+
+/// Texts of a request that only the log keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Text {
+    /// The method.
+    Method,
+    /// `host[:port]`.
+    Authority,
+    /// Path and query after normalisation, before rewriting.
+    Path,
+    /// `User-Agent`.
+    UserAgent,
+    /// `X-Request-Id`.
+    RequestId,
+    /// The trace id of `traceparent`.
+    TraceId,
+    /// `X-Forwarded-For` as the client sent it.
+    ForwardedFor,
+    /// The server name of the handshake.
+    Sni,
+}
+
+/// Number of [`Text`]s.
+const TEXTS: usize = 8;
+
+/// One request. Texts are copied into one buffer; all else is shared or plain.
+#[derive(Debug, Clone)]
+pub struct AccessRecord {
+    /// When its first byte came.
+    pub start: SystemTime,
+    /// Until the last byte of the response.
+    pub duration: Duration,
+    /// Of that, what was spent in Torana itself.
+    pub overhead: Duration,
+    /// `HTTP/1.1` …
+    pub protocol: &'static str,
+    /// The status that was sent.
+    pub status: u16,
+    /// Why the client did not get a backend's whole answer.
+    pub fault: Option<Fault>,
+    /// Bytes of the request's body.
+    pub bytes_received: u64,
+    /// Bytes of the response's body.
+    pub bytes_sent: u64,
+    /// The client: the peer, until trusted hops are configured.
+    pub client: std::net::IpAddr,
+    /// The other end of the socket.
+    pub peer: SocketAddr,
+    /// Listener and rule.
+    pub nouns: Option<Arc<Nouns>>,
+    /// The backend that was chosen.
+    pub backend: Option<Arc<Backend>>,
+    /// The endpoint that was tried last.
+    pub endpoint: Option<SocketAddr>,
+    /// Tries.
+    pub attempts: u32,
+    /// `TLSv1.3` …
+    pub tls_version: Option<&'static str>,
+    /// How the backend was spoken to: `plain`.
+    pub upstream_transport: Option<&'static str>,
+    texts: String,
+    spans: [(u32, u32); TEXTS],
+}
+
+impl AccessRecord {
+    /// A record of a request that came at `start` from `peer`; everything else is empty or zero.
+    pub fn new(start: SystemTime, peer: SocketAddr, protocol: &'static str) -> Self {
+        Self {
+            start,
+            duration: Duration::ZERO,
+            overhead: Duration::ZERO,
+            protocol,
+            status: 0,
+            fault: None,
+            bytes_received: 0,
+            bytes_sent: 0,
+            client: peer.ip(),
+            peer,
+            nouns: None,
+            backend: None,
+            endpoint: None,
+            attempts: 0,
+            tls_version: None,
+            upstream_transport: None,
+            texts: String::new(),
+            spans: [(0, 0); TEXTS],
+        }
+    }
+
+    /// Makes room for texts of this many bytes in all.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.texts.reserve(bytes);
+    }
+
+    /// Keeps a text; what is not UTF-8 is replaced, what is too long is cut.
+    pub fn set(&mut self, text: Text, value: &[u8]) {
+        let value = &value[..value.len().min(MOST_TEXT)];
+        let start = self.texts.len();
+        match std::str::from_utf8(value) {
+            Ok(value) => self.texts.push_str(value),
+            Err(_) => self.texts.push_str(&String::from_utf8_lossy(value)),
+        }
+        self.spans[text as usize] = (start as u32, self.texts.len() as u32);
+    }
+
+    /// A text that was kept; empty if there was none.
+    pub fn text(&self, text: Text) -> &str {
+        let (start, end) = self.spans[text as usize];
+        &self.texts[start as usize..end as usize]
+    }
+}
