@@ -32,10 +32,19 @@ impl Fields {
 
     /// Appends a field; the name is lower-cased.
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
+        self.push_if(name, value, |_, _| true);
+    }
+
+    /// Appends a field if `keep`, which is shown its meaning and its lower-case name, says so; gives the meaning.
+    pub fn push_if(&mut self, name: &[u8], value: &[u8], keep: impl FnOnce(Known, &[u8]) -> bool) -> Known {
         let name_at = self.buffer.len();
         self.buffer.extend_from_slice(name);
         self.buffer[name_at..].make_ascii_lowercase();
         let known = Known::of(&self.buffer[name_at..]);
+        if !keep(known, &self.buffer[name_at..]) {
+            self.buffer.truncate(name_at);
+            return known;
+        }
         let value_at = self.buffer.len();
         self.buffer.extend_from_slice(value);
         self.list.push(Field {
@@ -45,6 +54,7 @@ impl Fields {
             value_len: value.len() as u32,
             known,
         });
+        known
     }
 
     /// Number of fields.
