@@ -187,7 +187,7 @@ fn once<'a>(slot: &mut Option<&'a [u8]>, value: &'a [u8], reason: &'static str) 
 
 /// Crumbs of HTTP/2 become one field again (RFC 9113 §8.2.3).
 fn join_cookies(fields: &mut Fields) {
-    let crumbs: Vec<&[u8]> = fields.values("cookie").collect();
+    let crumbs: Vec<&[u8]> = fields.values("cookie").filter(|crumb| !crumb.is_empty()).collect();
     let whole = crumbs.join(&b"; "[..]);
     fields.set("cookie", &whole);
 }

@@ -106,7 +106,7 @@ fn every_refusal_has_its_status_and_word() {
         ("GET / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", 400, "bad_transfer_encoding"),
         ("GET /\r\n\r\n", 400, "bad_request_line"),
         ("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400, "bad_request_line"),
-        ("GET /  HTTP/1.1\r\nHost: a\r\n\r\n", 400, "bad_request_line"),
+        ("GET /  HTTP/1.1\r\nHost: a\r\n\r\n", 505, "unknown_http_version"),
         ("GET / HTTP/1.1 \r\nHost: a\r\n\r\n", 400, "bad_line_end"),
         ("GET / HTTP/1.1\nHost: a\n\n", 400, "bad_request_line"),
         ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505, "unknown_http_version"),
