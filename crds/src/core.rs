@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::meta::{ObjectMeta, StringMap};
+use crate::shape;
 
 fn tcp() -> TransportProtocol {
     TransportProtocol::Tcp
@@ -23,7 +24,7 @@ pub struct Service {
     #[serde(rename = "metadata")]
     pub meta: ObjectMeta,
     /// Spec.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shape::map")]
     pub spec: ServiceSpec,
 }
 
@@ -40,6 +41,7 @@ pub struct ServiceSpec {
     /// DNS name of an `ExternalName` Service.
     pub external_name: Option<String>,
     /// Ports; may be empty on `ExternalName` and headless Services.
+    #[serde(deserialize_with = "shape::maps")]
     pub ports: Vec<ServicePort>,
     /// Labels of the pods; empty: EndpointSlices are written by others.
     pub selector: StringMap,
@@ -129,10 +131,10 @@ pub struct EndpointSlice {
     /// What the addresses are.
     pub address_type: AddressType,
     /// Endpoints.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shape::maps")]
     pub endpoints: Vec<SliceEndpoint>,
     /// Ports of every endpoint of the slice.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shape::maps")]
     pub ports: Vec<SlicePort>,
 }
 
@@ -165,7 +167,7 @@ pub struct SliceEndpoint {
     /// Consumers use the first only; the API allows up to 100 that mean the same.
     pub addresses: Vec<String>,
     /// Its state.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shape::map")]
     pub conditions: EndpointConditions,
     /// Node of the pod.
     pub node_name: Option<String>,

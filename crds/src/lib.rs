@@ -21,6 +21,8 @@
 
 mod duration;
 
+mod shape;
+
 mod kind;
 
 mod meta;

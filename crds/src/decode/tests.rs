@@ -201,6 +201,27 @@ mod tolerance {
     }
 
     #[test]
+    fn core_kinds_do_not_take_lists_for_maps() {
+        for (value, path) in [
+            (core("Service", json!({"spec": []})), "spec"),
+            (core("Service", json!({"spec": {"ports": [["http", "TCP", 80, null, null]]}})), "spec.ports[0]"),
+            (core("Service", json!({"spec": {"ports": {"port": 80}}})), "spec.ports"),
+            (core("EndpointSlice", json!({"addressType": "IPv4", "endpoints": [[["::1"]]]})), "endpoints[0]"),
+            (core("EndpointSlice", json!({"addressType": "IPv4", "ports": [80]})), "ports[0]"),
+            (
+                core(
+                    "EndpointSlice",
+                    json!({"addressType": "IPv4", "endpoints": [{"addresses": [], "conditions": [true]}]}),
+                ),
+                "endpoints[0].conditions",
+            ),
+            (core("ConfigMap", json!({"data": ["a"]})), "data"),
+        ] {
+            assert_eq!(unreadable(value).path, path);
+        }
+    }
+
+    #[test]
     fn an_object_nested_too_deeply_is_unreadable() {
         let deep = (0..200).fold(json!(1), |inner, _| json!({"x": inner}));
         assert_eq!(unreadable(gateway_api("HTTPRoute", &deep)).why, "nested too deeply");

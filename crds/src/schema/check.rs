@@ -236,9 +236,6 @@ fn object(node: &Node, fields: &Map<String, Value>, at: &At<'_>, findings: &mut 
     for name in node.required.iter().filter(|name| !fields.contains_key(*name)) {
         findings.error(&at.field(name), "is required", "add it");
     }
-    if let Some(least) = node.min_properties.filter(|least| fields.len() < *least) {
-        findings.error(at, format!("needs at least {least} entries"), "");
-    }
     if let Some(most) = node.max_properties.filter(|most| fields.len() > *most) {
         return findings.error(at, format!("may have at most {most} entries"), "remove some");
     }

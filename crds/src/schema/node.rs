@@ -30,7 +30,6 @@ pub(crate) struct Node {
     pub(crate) max_length: Option<usize>,
     pub(crate) min_items: Option<usize>,
     pub(crate) max_items: Option<usize>,
-    pub(crate) min_properties: Option<usize>,
     pub(crate) max_properties: Option<usize>,
     pub(crate) properties: BTreeMap<String, Self>,
     pub(crate) required: Vec<String>,

@@ -45,7 +45,7 @@ fn says(value: Value, expected: &[Expected<'_>]) {
 mod shipped_crds {
     use super::*;
 
-    fn visit(node: &super::super::node::Node, each: &mut impl FnMut(&super::super::node::Node)) {
+    pub(super) fn visit(node: &super::super::node::Node, each: &mut impl FnMut(&super::super::node::Node)) {
         each(node);
         let lists = [&node.any_of, &node.one_of];
         let single = [&node.items, &node.additional_properties, &node.not];
@@ -217,6 +217,25 @@ mod coverage {
     }
 
     #[test]
+    fn every_cel_rule_gives_a_verdict() {
+        let (mut asked, mut unknown) = (0, Vec::new());
+        for shipped in &SHIPPED {
+            shipped_crds::visit(shipped.schema(), &mut |node| {
+                let value = if node.rules.is_empty() { Value::Null } else { sample(node) };
+                let context = super::super::subject::context(&value, node);
+                for rule in node.rules.iter().filter(|rule| !rule.is_transition()) {
+                    asked += 1;
+                    if let super::super::rule::Verdict::Unknown(why) = rule.verdict(&context) {
+                        unknown.push(format!("{}: {} ({why})", shipped.kind, rule.message()));
+                    }
+                }
+            });
+        }
+        assert_eq!(unknown, Vec::<String>::new());
+        assert_eq!(asked, 166);
+    }
+
+    #[test]
     fn decode_knows_every_field_of_the_shipped_crds() {
         for shipped in &SHIPPED {
             let spec = sample(&shipped.schema().properties["spec"]);
@@ -315,8 +334,7 @@ mod completion {
     fn a_gateway_gets_its_defaults() {
         let http = json!({"name": "http", "port": 80, "protocol": "HTTP"});
         let https = json!({"name": "s", "port": 443, "protocol": "HTTPS", "tls": {"certificateRefs": [{"name": "c"}]}});
-        let addressed =
-            gateway(json!({"gatewayClassName": "t", "listeners": [http.clone()], "addresses": [{"value": "::1"}]}));
+        let addressed = gateway(json!({"gatewayClassName": "t", "listeners": [http], "addresses": [{"value": "::1"}]}));
         for (value, pointer, expected) in [
             (listener(http), "/spec/listeners/0/allowedRoutes/namespaces/from", json!("Same")),
             (listener(https.clone()), "/spec/listeners/0/tls/mode", json!("Terminate")),
@@ -446,6 +464,18 @@ mod violations {
             let (path, why, remedy) = expected;
             says(value, &[(path, Error, why, remedy)]);
         }
+    }
+
+    #[test]
+    fn numbers_and_maps_have_limits() {
+        let huge = rule(json!({"backendRefs": [{"name": "a", "port": u64::MAX}]}));
+        says(huge, &[("spec.rules[0].backendRefs[0].port", Error, "is too large", "")]);
+        let large = rule(json!({"filters": [{"type": "CORS", "cors": {"maxAge": 3_000_000_000_u32}}]}));
+        says(large, &[("spec.rules[0].filters[0].cors.maxAge", Error, "out of range", "use 1 to 2147483647")]);
+        let labels: serde_json::Map<_, _> = (0..9).map(|n| (format!("k{n}"), json!("v"))).collect();
+        let value = gateway(json!({"gatewayClassName": "t", "infrastructure": {"labels": labels},
+                                   "listeners": [{"name": "a", "port": 1, "protocol": "HTTP"}]}));
+        says(value, &[("spec.infrastructure.labels", Error, "at most 8 entries", "remove some")]);
     }
 
     #[test]
@@ -641,6 +671,102 @@ mod cel_rules {
         };
         says(with(json!({"example.com/team": "a", "tier": "b"})), &[]);
         says(with(json!({"-bad": "a"})), &[("spec.infrastructure.labels", Error, "Label keys", "")]);
+    }
+}
+
+mod agreement {
+    use super::*;
+
+    fn pointers(value: &Value, at: &str, into: &mut Vec<String>) {
+        into.push(at.to_owned());
+        match value {
+            Value::Object(fields) => fields
+                .iter()
+                .for_each(|(name, field)| pointers(field, &format!("{at}/{}", name.replace('/', "~1")), into)),
+            Value::Array(items) => {
+                items.iter().enumerate().for_each(|(index, item)| pointers(item, &format!("{at}/{index}"), into));
+            }
+            _ => {}
+        }
+    }
+
+    /// Every part of every object, replaced by every one of these.
+    fn mutants() -> impl Iterator<Item = Value> {
+        let backend = json!({"name": "app", "namespace": "b", "port": 80, "weight": 2, "filters": [
+            {"type": "ResponseHeaderModifier", "responseHeaderModifier": {"add": [{"name": "a", "value": "b"}]}}]});
+        let matches = json!([{"path": {"type": "PathPrefix", "value": "/a"}, "method": "GET",
+                              "headers": [{"name": "a", "value": "b", "type": "RegularExpression"}],
+                              "queryParams": [{"name": "a", "value": "b"}]}]);
+        let filters = json!([
+            {"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "m", "port": 1}, "fraction": {"numerator": 1}}},
+            {"type": "URLRewrite", "urlRewrite": {"hostname": "a.b", "path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}}},
+            {"type": "CORS", "cors": {"allowOrigins": ["https://a.b"], "allowMethods": ["GET"], "maxAge": 9}}]);
+        let tls = json!({"mode": "Terminate", "certificateRefs": [{"name": "c"}], "options": {"example.com/a": "b"}});
+        let allowed = json!({"kinds": [{"kind": "HTTPRoute"}],
+                             "namespaces": {"from": "Selector", "selector": {"matchLabels": {"a": "b"}}}});
+        let objects = [
+            route(
+                json!({"parentRefs": [{"name": "edge", "sectionName": "s", "port": 80}], "hostnames": ["*.example.com"],
+                         "rules": [{"name": "r", "matches": matches, "filters": filters, "backendRefs": [backend],
+                                    "timeouts": {"request": "10s", "backendRequest": "1s"},
+                                    "retry": {"codes": [500], "attempts": 2, "backoff": "1s"}}]}),
+            ),
+            gateway(json!({"gatewayClassName": "t", "addresses": [{"type": "IPAddress", "value": "::1"}],
+                           "listeners": [{"name": "s", "port": 443, "protocol": "HTTPS", "hostname": "a.b", "tls": tls,
+                                          "allowedRoutes": allowed}],
+                           "infrastructure": {"labels": {"a": "b"}, "parametersRef": {"group": "g", "kind": "K", "name": "n"}},
+                           "allowedListeners": {"namespaces": {"from": "All"}},
+                           "tls": {"frontend": {"default": {"validation": {"caCertificateRefs": [
+                               {"group": "", "kind": "ConfigMap", "name": "ca"}]}}}}})),
+        ];
+        let others = [
+            json!(null),
+            json!(0),
+            json!(-1),
+            json!(u64::MAX),
+            json!(1.5),
+            json!(""),
+            json!("x"),
+            json!(true),
+            json!([]),
+            json!([{}]),
+            json!(["x"]),
+            json!({}),
+            json!({"x": 1}),
+        ];
+        objects.into_iter().flat_map(move |object| {
+            let others = others.clone();
+            let mut places = Vec::new();
+            pointers(&object, "", &mut places);
+            places.into_iter().flat_map(move |place| {
+                let object = object.clone();
+                others.clone().into_iter().map(move |other| {
+                    let mut mutant = object.clone();
+                    *mutant.pointer_mut(&place).unwrap() = other;
+                    mutant
+                })
+            })
+        })
+    }
+
+    #[test]
+    fn what_the_schema_admits_decode_can_read() {
+        let (mut readable, mut refused) = (0, 0);
+        for mutant in mutants() {
+            let mut completed = mutant.clone();
+            if admit(&mut completed).iter().any(|told| told.severity == Severity::Error) {
+                refused += 1;
+                // No panic, whatever it is.
+                drop(decode(completed, "default"));
+                continue;
+            }
+            if let crate::decode::Content::Unreadable(told) = decode(completed, "default").content {
+                // Objects that are no longer of a spoken kind are not for the schema.
+                assert_eq!(told.path, "kind", "{told} in {mutant:#}");
+            }
+            readable += 1;
+        }
+        assert!(readable > 100 && refused > 1_000, "{readable} {refused}");
     }
 }
 
