@@ -1,28 +1,105 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the objects mean.
+//! What the objects mean: [`translate`] is pure and total. A user's mistake is a value (a [`Report`] entry, and an IR
+//! variant that answers 500), never an error, and never a neighbour's outage.
+//!
+//! ```text
+//! classes, Gateways, ListenerSets ── listeners ── conflicts ── certificates ─▶ frame ─▶ parents
+//!                                                                               │         │
+//!   routes ── attach ── matches (paths, grpc) ── filters ── backends ◀──────────┼─────────┘
+//!     │                                             │                           │
+//!     └──────────▶ rules          services ── endpoints                    listeners
+//! ```
+//!
+//! Each stage is a small file of pure functions; [`retranslate`] (`work`) only decides which of them to call again.
+//! Never does I/O, reads no clock.
+
+mod grants;
+
+mod allowed;
+
+mod certificates;
+
+mod listeners;
+
+mod conflicts;
+
+mod listener_sets;
+
+mod gateways;
+
+mod frame;
+
+mod entries;
+
+mod ledger;
+
+mod attach;
+
+mod paths;
+
+mod matches;
+
+mod grpc;
+
+mod backends;
+
+mod headers;
+
+mod cors;
+
+mod filters;
+
+mod rules;
+
+mod routes;
+
+mod endpoints;
+
+mod services;
+
+mod work;
+
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use torana_ir::Snapshot;
+use torana_ir::{Delta, Snapshot};
 
 use crate::report::Report;
 use crate::store::{Cluster, Dirty, FleetId};
+use crate::translate::work::{Memo, Work};
 
 /// What the objects mean: programs for the proxies, and what there is to say to their authors.
 #[derive(Debug, Clone, Default)]
 pub struct Translation {
     /// The whole program of each fleet.
     pub snapshots: BTreeMap<FleetId, Arc<Snapshot>>,
+    /// What turned the snapshots of the last translation into these; nothing for a fleet that did not change.
+    pub deltas: BTreeMap<FleetId, Delta>,
     /// What there is to say.
     pub report: Report,
+    memo: Memo,
 }
 
-/// Translates everything. Pure and total: a user's mistake is a value.
+/// Translates everything.
 pub fn translate(cluster: &Cluster) -> Translation {
     retranslate(cluster, &cluster.everything(), Translation::default())
 }
 
-/// Translates what `dirty` touched, and keeps the rest of `last`; equal to [`translate`].
-pub fn retranslate(_cluster: &Cluster, _dirty: &Dirty, last: Translation) -> Translation {
-    last
+/// Translates what `dirty` touched and keeps the rest of `last`; the result equals [`translate`]'s. Whatever did not
+/// change is shared with `last`.
+pub fn retranslate(cluster: &Cluster, dirty: &Dirty, last: Translation) -> Translation {
+    let Translation { mut snapshots, mut report, mut memo, .. } = last;
+    let fleet = cluster.settings().fleet.clone();
+    let snapshot = snapshots.entry(fleet.clone()).or_default();
+    let work = Work { cluster, dirty, snapshot, report: &mut report, memo: &mut memo, delta: Delta::default() };
+    let delta = work.run();
+    let mut deltas = BTreeMap::new();
+    if !delta.is_empty() {
+        Arc::make_mut(snapshot).apply(delta.clone());
+        deltas.insert(fleet, delta);
+    }
+    Translation { snapshots, deltas, report, memo }
 }

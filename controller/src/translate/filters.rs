@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Filters of rules and of backendRefs. A filter that cannot be carried out is never skipped: requests that it should
+//! have seen get 500 (`HTTPRouteFilter.extensionRef`). URLRewrite and RequestRedirect exclude each other; apart from
+//! mirrors none may stand twice (`HTTPRouteRule.filters`).
+//!
+//! Never looks at matches beyond whether there is a prefix to replace.
+
+use torana_crds::filter::{Filter, PathModifier, RequestMirror, RequestRedirect, Scheme, UrlRewrite};
+use torana_ir::{Filter as Step, Hostname, Mirror, PathRewrite, Redirect, Rewrite};
+
+use crate::report::Remark;
+use crate::report::conditions::route::INCOMPATIBLE_FILTERS;
+use crate::store::Cluster;
+use crate::translate::ledger::Ledger;
+use crate::translate::listeners::is_address;
+use crate::translate::matches::fault;
+use crate::translate::{backends, cors, headers};
+
+/// Where filters stand.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'p> {
+    /// `spec.rules[0].filters`.
+    pub(super) path: &'p str,
+    /// Whether they belong to one entry of backendRefs.
+    pub(super) of_backend: bool,
+    /// Whether they belong to a GRPCRoute.
+    pub(super) of_grpc: bool,
+    /// Whether the rule has exactly one match, and that is a path prefix.
+    pub(super) replaces_prefix: bool,
+}
+
+/// Translates filters in their order; what is wrong with them goes to `faults`.
+pub(super) fn filters(
+    cluster: &Cluster,
+    filters: &[Filter],
+    place: Place<'_>,
+    ledger: &mut Ledger,
+    faults: &mut Vec<Remark>,
+) -> Vec<Step> {
+    compatible(filters, place.path, faults);
+    let mut steps = Vec::with_capacity(filters.len());
+    for (index, filter) in filters.iter().enumerate() {
+        let at = format!("{}[{index}]", place.path);
+        let field = |name: &str| format!("{at}.{name}");
+        if !is_possible(filter, place) {
+            let object = if place.of_grpc { "a GRPCRoute" } else { "a backendRef" };
+            let message = format!("{} is not supported on {object}", filter.type_name());
+            faults.push(fault(&at, message, "remove it"));
+            continue;
+        }
+        match filter {
+            Filter::RequestHeaderModifier(modifier) => {
+                steps.push(Step::RequestHeaders(headers::edit(modifier, &field("requestHeaderModifier"), faults)));
+            }
+            Filter::ResponseHeaderModifier(modifier) => {
+                steps.push(Step::ResponseHeaders(headers::edit(modifier, &field("responseHeaderModifier"), faults)));
+            }
+            Filter::RequestMirror(mirror) => {
+                steps.extend(mirrored(cluster, mirror, &field("requestMirror"), ledger, faults).map(Step::Mirror));
+            }
+            Filter::RequestRedirect(redirect) => {
+                steps.extend(redirected(redirect, &field("requestRedirect"), place, faults).map(Step::Redirect));
+            }
+            Filter::UrlRewrite(rewrite) => {
+                steps.push(Step::Rewrite(rewritten(rewrite, &field("urlRewrite"), place, faults)))
+            }
+            Filter::Cors(policy) => steps.push(Step::Cors(cors::cors(policy, &field("cors"), faults))),
+            other => faults.push(unsupported(other, &at)),
+        }
+    }
+    steps
+}
+
+/// Whether the filter may stand there.
+fn is_possible(filter: &Filter, place: Place<'_>) -> bool {
+    match filter {
+        Filter::UrlRewrite(_) => !place.of_grpc,
+        Filter::RequestRedirect(_) | Filter::Cors(_) => !place.of_grpc && !place.of_backend,
+        _ => true,
+    }
+}
+
+fn unsupported(filter: &Filter, at: &str) -> Remark {
+    match filter {
+        Filter::ExtensionRef(to) => {
+            let message = format!("a filter of kind {} in group {:?} is not known", to.kind, to.group);
+            fault(at, message, "remove it; until then requests get 500")
+        }
+        Filter::Malformed { why, .. } => fault(at, why.clone(), "correct the filter"),
+        other => {
+            let message = format!("filters of type {} are not supported yet", other.type_name());
+            fault(at, message, "remove it; until then requests get 500")
+        }
+    }
+}
+
+fn compatible(filters: &[Filter], path: &str, faults: &mut Vec<Remark>) {
+    let mut seen: Vec<&str> = Vec::with_capacity(filters.len());
+    for (index, filter) in filters.iter().enumerate() {
+        let name = filter.type_name();
+        let repeatable = matches!(name, "RequestMirror" | "ExtensionRef");
+        let excluded = match name {
+            "URLRewrite" => seen.contains(&"RequestRedirect").then_some("RequestRedirect"),
+            "RequestRedirect" => seen.contains(&"URLRewrite").then_some("URLRewrite"),
+            _ => None,
+        };
+        let message = match excluded {
+            Some(other) => format!("{name} cannot be combined with {other}"),
+            None if seen.contains(&name) && !repeatable => format!("{name} stands twice"),
+            None => String::new(),
+        };
+        if !message.is_empty() {
+            faults.push(Remark::error(INCOMPATIBLE_FILTERS, &format!("{path}[{index}]"), message, "keep one of them"));
+        }
+        seen.push(name);
+    }
+}
+
+fn mirrored(
+    cluster: &Cluster,
+    mirror: &RequestMirror,
+    at: &str,
+    ledger: &mut Ledger,
+    faults: &mut Vec<Remark>,
+) -> Option<Mirror> {
+    let (numerator, denominator) = match (mirror.percent, mirror.fraction) {
+        (None, None) => (1, 1),
+        (Some(percent), None) => (percent, 100),
+        (None, Some(fraction)) => (fraction.numerator, fraction.denominator),
+        (Some(_), Some(_)) => {
+            faults.push(fault(at, "percent and fraction exclude each other".to_owned(), "keep one of them"));
+            return None;
+        }
+    };
+    if denominator == 0 || numerator > denominator {
+        let message = format!("{numerator}/{denominator} is not a share of all requests");
+        faults.push(fault(at, message, "write a share between 0 and 1"));
+        return None;
+    }
+    let target = backends::target(cluster, &mirror.backend, &format!("{at}.backendRef"), ledger);
+    Some(Mirror { target, numerator, denominator })
+}
+
+fn redirected(redirect: &RequestRedirect, at: &str, place: Place<'_>, faults: &mut Vec<Remark>) -> Option<Redirect> {
+    let scheme = match &redirect.scheme {
+        None => None,
+        Some(Scheme::Http) => Some("http"),
+        Some(Scheme::Https) => Some("https"),
+        Some(Scheme::Other(other)) => {
+            faults.push(fault(&format!("{at}.scheme"), format!("scheme {other:?} is not known"), "use http or https"));
+            None
+        }
+    };
+    let status = redirect.status_code;
+    if !matches!(status, 301 | 302 | 303 | 307 | 308) {
+        let message = format!("{status} is not the status of a redirect");
+        faults.push(fault(&format!("{at}.statusCode"), message, "use 301, 302, 303, 307 or 308"));
+    }
+    let hostname = hostname(redirect.hostname.as_deref(), at, faults);
+    let path = path(redirect.path.as_ref(), at, place, faults);
+    Some(Redirect { scheme, hostname, path, port: redirect.port, status })
+}
+
+fn rewritten(rewrite: &UrlRewrite, at: &str, place: Place<'_>, faults: &mut Vec<Remark>) -> Rewrite {
+    let hostname = hostname(rewrite.hostname.as_deref(), at, faults);
+    Rewrite { hostname, path: path(rewrite.path.as_ref(), at, place, faults) }
+}
+
+/// `PreciseHostname`: no wildcard, no address.
+fn hostname(text: Option<&str>, at: &str, faults: &mut Vec<Remark>) -> Option<Hostname> {
+    let text = text?;
+    let hostname = Hostname::new(text).filter(|_| !is_address(text));
+    if hostname.is_none() {
+        let message = format!("{text:?} is not a hostname");
+        faults.push(fault(&format!("{at}.hostname"), message, "write a DNS name without a wildcard"));
+    }
+    hostname
+}
+
+fn path(modifier: Option<&PathModifier>, at: &str, place: Place<'_>, faults: &mut Vec<Remark>) -> Option<PathRewrite> {
+    let rewrite = match modifier? {
+        PathModifier::ReplaceFullPath(path) => PathRewrite::Full(path.clone()),
+        PathModifier::ReplacePrefixMatch(prefix) if place.replaces_prefix => PathRewrite::Prefix(prefix.clone()),
+        PathModifier::ReplacePrefixMatch(_) => {
+            let message = "replacePrefixMatch needs exactly one match, of type PathPrefix".to_owned();
+            faults.push(fault(&format!("{at}.path"), message, "use replaceFullPath or change the matches"));
+            return None;
+        }
+        PathModifier::Malformed(why) => {
+            faults.push(fault(&format!("{at}.path"), why.clone(), "correct the path"));
+            return None;
+        }
+    };
+    let checked = rewrite.checked();
+    if checked.is_none() {
+        let message = "the replacement cannot stand in a path".to_owned();
+        faults.push(fault(&format!("{at}.path"), message, "begin it with / and escape special characters as %XX"));
+    }
+    checked
+}

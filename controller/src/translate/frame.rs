@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The frame that routes hang in: classes, Gateways, ListenerSets, certificates. Small, so it is made anew whenever one
+//! of its objects changes; only certificates are kept. Routes see of it what they may attach to ([`Parents`]).
+//!
+//! Never looks at routes: numbers of attached routes are filled in by whoever counts them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use torana_crds::gateway::{Gateway, GatewayClass, ListenerSet, RouteGroupKind};
+use torana_crds::{Kind, ObjectRef};
+use torana_ir::{
+    Certificate, CertificateKey, HostPattern, Limits, Listener, ListenerKey, PathMode, Protocol, Tls, TlsVersion,
+};
+
+use crate::class;
+use crate::report::conditions::class as conditions;
+use crate::report::{Entry, Remark};
+use crate::store::Cluster;
+use crate::translate::allowed::Namespaces;
+use crate::translate::certificates::{self, Certificates};
+use crate::translate::conflicts::{self, Ports};
+use crate::translate::gateways::{GatewayDraft, is_ours};
+use crate::translate::listeners::ListenerDraft;
+use crate::translate::{entries, listener_sets};
+
+/// Everything that is not about routes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Frame {
+    /// Listeners that are served.
+    pub(super) listeners: BTreeMap<ListenerKey, Listener>,
+    /// Certificates that they serve.
+    pub(super) certificates: BTreeMap<CertificateKey, Arc<Certificate>>,
+    /// What routes may attach to.
+    pub(super) parents: Parents,
+    /// What there is to say, before routes are counted.
+    pub(super) drafts: BTreeMap<ObjectRef, Draft>,
+    secrets: Certificates,
+}
+
+/// What routes may attach to, by the object that they name.
+pub(super) type Parents = BTreeMap<ObjectRef, Parent>;
+
+/// An object that a route may name as its parent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Parent {
+    /// Ours, with these listeners.
+    Ours(Vec<Slot>),
+    /// Somebody else's: nothing is said about it.
+    Foreign,
+}
+
+/// A listener, as routes see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Slot {
+    /// Who it is.
+    pub(super) key: ListenerKey,
+    /// Its port.
+    pub(super) port: u16,
+    /// Hosts that belong to it; `None` if it has no proper hostname.
+    pub(super) hostname: Option<HostPattern>,
+    /// Kinds of routes that may attach.
+    pub(super) kinds: Vec<RouteGroupKind>,
+    /// Namespaces of routes that may attach.
+    pub(super) namespaces: Namespaces,
+    /// Whether it is served.
+    pub(super) served: bool,
+}
+
+/// An entry of the report that waits for the numbers of attached routes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Draft {
+    /// All but the numbers.
+    pub(super) entry: Entry,
+    /// The key of each of its listeners.
+    pub(super) keys: Vec<ListenerKey>,
+}
+
+impl Frame {
+    /// Whether a change of an object of this kind asks for a new frame.
+    pub(super) fn is_made_of(kind: Kind) -> bool {
+        matches!(
+            kind,
+            Kind::GatewayClass
+                | Kind::Gateway
+                | Kind::ListenerSet
+                | Kind::Secret
+                | Kind::Namespace
+                | Kind::ReferenceGrant
+        )
+    }
+
+    /// Makes the frame; certificates that `before` read are not read again.
+    pub(super) fn new(cluster: &Cluster, before: &Self) -> Self {
+        let mut frame = Self::default();
+        frame.classes(cluster);
+        let sets = listener_sets::by_gateway(cluster);
+        let mut gateways = Vec::new();
+        for gateway in cluster.all::<Gateway>() {
+            let reference = ObjectRef::new(Kind::Gateway, &gateway.meta.namespace, &gateway.meta.name);
+            let sets = sets.get(&reference).map(Vec::as_slice).unwrap_or_default();
+            if is_ours(cluster, gateway) {
+                gateways.push(GatewayDraft::new(cluster, gateway, sets));
+            } else {
+                let foreign =
+                    sets.iter().map(|set| ObjectRef::new(Kind::ListenerSet, &set.meta.namespace, &set.meta.name));
+                frame.parents.extend(foreign.chain([reference]).map(|it| (it, Parent::Foreign)));
+            }
+        }
+        gateways.sort_by(|one, two| age(one).cmp(&age(two)));
+        frame.settle(cluster, before, &mut gateways);
+        frame.orphans(cluster);
+        frame
+    }
+
+    fn classes(&mut self, cluster: &Cluster) {
+        let ours = cluster.all::<GatewayClass>().filter(|it| it.spec.controller_name == class::CONTROLLER_NAME);
+        for class in ours {
+            let mut entry = Entry { generation: class.meta.generation, ..Entry::default() };
+            match &class.spec.parameters_ref {
+                None => entry.conditions.push(conditions::accepted()),
+                Some(parameters) => {
+                    let message =
+                        format!("parameters of kind {} in group {:?} are not known", parameters.kind, parameters.group);
+                    let remedy = "remove the reference";
+                    let remark = Remark::error(conditions::INVALID_PARAMETERS, "spec.parametersRef", message, remedy);
+                    entry.conditions.push(conditions::invalid_parameters(remark.to_string()));
+                    entry.remarks.push(remark);
+                }
+            }
+            let reference = ObjectRef::new(Kind::GatewayClass, "", &class.meta.name);
+            self.drafts.insert(reference, Draft { entry, keys: Vec::new() });
+        }
+    }
+
+    /// Everything that needs more than one Gateway, oldest first.
+    fn settle(&mut self, cluster: &Cluster, before: &Self, gateways: &mut [GatewayDraft<'_>]) {
+        let mut ports = Ports::default();
+        let settings = cluster.settings();
+        for gateway in gateways {
+            conflicts::mark(&mut gateway.listeners);
+            if gateway.is_usable() {
+                ports.claim(&gateway.id, &gateway.addresses, &mut gateway.listeners, &settings.reserved);
+            }
+            for listener in gateway.listeners.iter_mut().filter(|listener| listener.is_https()) {
+                self.resolve(cluster, before, listener);
+            }
+            gateway.client_certificate(cluster, &mut self.secrets, &before.secrets);
+            self.serve(gateway);
+            self.drafts.extend(entries::of(gateway));
+        }
+        let used = self.listeners.values().filter_map(|listener| match &listener.protocol {
+            Protocol::Https(tls) => Some(&tls.certificates),
+            Protocol::Http => None,
+        });
+        let used: std::collections::BTreeSet<_> = used.flatten().collect();
+        let usable = self.secrets.usable().filter(|(key, _)| used.contains(key));
+        self.certificates = usable.map(|(key, certificate)| (key.clone(), Arc::clone(certificate))).collect();
+    }
+
+    fn resolve(&mut self, cluster: &Cluster, before: &Self, listener: &mut ListenerDraft<'_>) {
+        let references = listener.spec.tls.iter().flat_map(|tls| &tls.certificate_refs).enumerate();
+        for (index, reference) in references {
+            let path = format!("{}.tls.certificateRefs[{index}]", listener.path);
+            let resolved = self.secrets.resolve(cluster, &before.secrets, &listener.owner, (reference, &path));
+            match resolved {
+                Ok(certificate) => {
+                    listener.remarks.extend(certificates::validity(&certificate, cluster.settings().now, &path));
+                    if !listener.certificates.contains(&certificate.key) {
+                        listener.certificates.push(certificate.key.clone());
+                    }
+                }
+                Err(remark) => listener.unresolved.push(remark),
+            }
+        }
+        if listener.certificates.is_empty() {
+            listener.unservable.get_or_insert_with(|| "it has no certificate that can be used".to_owned());
+        }
+    }
+
+    /// Puts the listeners of a Gateway into the program and before the routes.
+    fn serve(&mut self, gateway: &GatewayDraft<'_>) {
+        self.parents.insert(gateway.reference.clone(), Parent::Ours(Vec::new()));
+        let sets = gateway.sets.iter().map(|set| (set.reference.clone(), Parent::Ours(Vec::new())));
+        self.parents.extend(sets);
+        for draft in &gateway.listeners {
+            let served = is_served(gateway, draft);
+            let slot = Slot {
+                key: draft.key.clone(),
+                port: draft.spec.port,
+                hostname: draft.hostname.clone(),
+                kinds: draft.kinds.clone(),
+                namespaces: draft.namespaces.clone(),
+                served,
+            };
+            if let Some(Parent::Ours(slots)) = self.parents.get_mut(&draft.owner) {
+                slots.push(slot);
+            }
+            if served {
+                self.listeners.insert(draft.key.clone(), listener(gateway, draft));
+            }
+        }
+    }
+
+    fn orphans(&mut self, cluster: &Cluster) {
+        for set in cluster.all::<ListenerSet>() {
+            if let Some(remark) = listener_sets::orphan(cluster, set) {
+                let reference = ObjectRef::new(Kind::ListenerSet, &set.meta.namespace, &set.meta.name);
+                let entry = Entry { generation: set.meta.generation, remarks: vec![remark], ..Entry::default() };
+                self.drafts.insert(reference.clone(), Draft { entry, keys: Vec::new() });
+                // What is wrong is said there; routes that name it have nothing to correct.
+                self.parents.insert(reference, Parent::Foreign);
+            }
+        }
+    }
+}
+
+/// Whether proxies get the listener.
+pub(super) fn is_served(gateway: &GatewayDraft<'_>, listener: &ListenerDraft<'_>) -> bool {
+    gateway.is_usable() && listener.is_accepted() && listener.unservable.is_none()
+}
+
+/// Older wins a port, then by name.
+fn age<'a>(gateway: &'a GatewayDraft<'_>) -> (i64, &'a str, &'a str) {
+    let meta = &gateway.gateway.meta;
+    (meta.created.unwrap_or_default(), &meta.namespace, &meta.name)
+}
+
+fn listener(gateway: &GatewayDraft<'_>, draft: &ListenerDraft<'_>) -> Listener {
+    let tls = || Tls { certificates: draft.certificates.clone(), min_version: TlsVersion::V1_2 };
+    Listener {
+        key: draft.key.clone(),
+        addresses: gateway.addresses.clone(),
+        port: draft.spec.port,
+        protocol: if draft.is_https() { Protocol::Https(tls()) } else { Protocol::Http },
+        hostname: draft.hostname.clone().unwrap_or(HostPattern::Any),
+        path_mode: PathMode::Base,
+        limits: Limits::default(),
+    }
+}

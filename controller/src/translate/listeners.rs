@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One listener by itself: protocol, hostname, kinds, namespaces, and what of it this version does not do. What the
+//! spec asks for and cannot be done yet closes the listener: serving without it would be worse.
+//!
+//! Never compares two listeners and reads no certificate.
+
+use torana_crds::gateway::{Gateway, Listener, ProtocolType, RouteGroupKind, TlsMode};
+use torana_crds::{GATEWAY_GROUP, ObjectRef};
+use torana_ir::{CertificateKey, HostPattern, ListenerKey};
+
+use crate::report::Remark;
+use crate::report::conditions::listener::{
+    INVALID_CERTIFICATE_REF, INVALID_ROUTE_KINDS, UNSUPPORTED_PROTOCOL, UNSUPPORTED_VALUE,
+};
+use crate::store::Cluster;
+use crate::translate::allowed::{Namespaces, kinds_of};
+
+/// A listener on its way into the program.
+#[derive(Debug)]
+pub(super) struct ListenerDraft<'a> {
+    /// Who it will be.
+    pub(super) key: ListenerKey,
+    /// The Gateway or ListenerSet that has it.
+    pub(super) owner: ObjectRef,
+    /// As written.
+    pub(super) spec: &'a Listener,
+    /// `spec.listeners[0]`.
+    pub(super) path: String,
+    /// Hosts that belong to it; `None` if what is written is no hostname.
+    pub(super) hostname: Option<HostPattern>,
+    /// Kinds of routes that may attach.
+    pub(super) kinds: Vec<RouteGroupKind>,
+    /// Namespaces of routes that may attach.
+    pub(super) namespaces: Namespaces,
+    /// Why it is not accepted.
+    pub(super) refused: Option<Remark>,
+    /// With which other listener it cannot be told apart.
+    pub(super) conflict: Option<Remark>,
+    /// References that are not good.
+    pub(super) unresolved: Vec<Remark>,
+    /// Why it cannot be served though it is accepted.
+    pub(super) unservable: Option<String>,
+    /// What else there is to say.
+    pub(super) remarks: Vec<Remark>,
+    /// Certificates that it serves.
+    pub(super) certificates: Vec<CertificateKey>,
+}
+
+impl<'a> ListenerDraft<'a> {
+    /// Judges one listener of `owner`, which belongs to `gateway`.
+    pub(super) fn new(
+        cluster: &Cluster,
+        gateway: &Gateway,
+        owner: &ObjectRef,
+        (key, path): (ListenerKey, String),
+        spec: &'a Listener,
+    ) -> Self {
+        let mut draft = Self {
+            key,
+            owner: owner.clone(),
+            spec,
+            path,
+            hostname: Some(HostPattern::Any),
+            kinds: Vec::new(),
+            namespaces: Namespaces::None,
+            refused: None,
+            conflict: None,
+            unresolved: Vec::new(),
+            unservable: None,
+            remarks: Vec::new(),
+            certificates: Vec::new(),
+        };
+        draft.protocol();
+        draft.host();
+        draft.admission(cluster);
+        draft.tls();
+        draft.client_validation(gateway);
+        draft
+    }
+
+    /// Whether it is accepted, as far as is known by now.
+    pub(super) fn is_accepted(&self) -> bool {
+        self.refused.is_none() && self.conflict.is_none()
+    }
+
+    /// Whether TLS ends at it.
+    pub(super) fn is_https(&self) -> bool {
+        self.spec.protocol == ProtocolType::Https
+    }
+
+    /// Refuses it, if nothing did before.
+    pub(super) fn refuse(&mut self, remark: Remark) {
+        self.refused.get_or_insert(remark);
+    }
+
+    fn at(&self, field: &str) -> String {
+        format!("{}.{field}", self.path)
+    }
+
+    fn protocol(&mut self) {
+        let why = match &self.spec.protocol {
+            ProtocolType::Http | ProtocolType::Https => return,
+            ProtocolType::Other(other) => format!("protocol {other:?} is not known"),
+            known => format!("protocol {} is not supported yet", known.as_str()),
+        };
+        let path = self.at("protocol");
+        self.refuse(Remark::error(UNSUPPORTED_PROTOCOL, &path, why, "use HTTP or HTTPS"));
+    }
+
+    fn host(&mut self) {
+        let Some(text) = self.spec.hostname.as_deref().filter(|text| !text.is_empty()) else { return };
+        match HostPattern::parse(text) {
+            Some(pattern) if pattern != HostPattern::Any && !is_address(text) => self.hostname = Some(pattern),
+            _ => {
+                self.hostname = None;
+                let (path, why) = (self.at("hostname"), format!("{text:?} is not a hostname"));
+                self.refuse(Remark::error(
+                    UNSUPPORTED_VALUE,
+                    &path,
+                    why,
+                    "write a DNS name or *.name, or leave it out",
+                ));
+            }
+        }
+    }
+
+    fn admission(&mut self, cluster: &Cluster) {
+        let allowed = &self.spec.allowed_routes;
+        let (from, selector) = (&allowed.namespaces.from, allowed.namespaces.selector.as_ref());
+        match Namespaces::resolve(cluster, &self.owner.namespace, from, selector) {
+            Ok(namespaces) => self.namespaces = namespaces,
+            Err(why) => {
+                let path = self.at("allowedRoutes.namespaces");
+                let message = format!("{why}; no route may attach");
+                self.remarks.push(Remark::error(UNSUPPORTED_VALUE, &path, message, "correct the selection"));
+            }
+        }
+        let fitting = kinds_of(&self.spec.protocol);
+        if allowed.kinds.is_empty() || fitting.is_empty() {
+            self.kinds = fitting;
+            return;
+        }
+        for (index, kind) in allowed.kinds.iter().enumerate() {
+            if fitting.contains(kind) {
+                self.kinds.push(kind.clone());
+            } else {
+                let path = self.at(&format!("allowedRoutes.kinds[{index}]"));
+                let (what, protocol) = (shown(kind), self.spec.protocol.as_str());
+                let message = format!("{what} cannot attach to a listener of protocol {protocol}");
+                self.unresolved.push(Remark::error(INVALID_ROUTE_KINDS, &path, message, "use HTTPRoute or GRPCRoute"));
+            }
+        }
+        if self.kinds.is_empty() {
+            self.unservable = Some("none of allowedRoutes.kinds can attach".to_owned());
+        }
+    }
+
+    fn tls(&mut self) {
+        let spec = self.spec;
+        let tls = spec.tls.as_ref();
+        if !self.is_https() {
+            if let (ProtocolType::Http, Some(_)) = (&spec.protocol, tls) {
+                let why = "a listener of protocol HTTP has no TLS";
+                self.refuse(Remark::error(UNSUPPORTED_VALUE, &self.at("tls"), why, "remove tls or use protocol HTTPS"));
+            }
+            return;
+        }
+        if let Some(tls) = tls.filter(|tls| tls.mode != TlsMode::Terminate) {
+            let why = format!("a listener of protocol HTTPS cannot have tls.mode {}", mode(&tls.mode));
+            self.refuse(Remark::error(UNSUPPORTED_VALUE, &self.at("tls.mode"), why, "use mode Terminate"));
+        }
+        for option in tls.into_iter().flat_map(|tls| tls.options.keys()) {
+            let path = self.at(&format!("tls.options[{option:?}]"));
+            self.remarks.push(Remark::warning(
+                UNSUPPORTED_VALUE,
+                &path,
+                "TLS option is not known and has no effect",
+                "remove it",
+            ));
+        }
+        if tls.is_none_or(|tls| tls.certificate_refs.is_empty()) {
+            let path = self.at("tls.certificateRefs");
+            let message = "a listener of protocol HTTPS needs a certificate";
+            let remedy = "refer to a Secret of type kubernetes.io/tls";
+            self.unresolved.push(Remark::error(INVALID_CERTIFICATE_REF, &path, message, remedy));
+        }
+    }
+
+    /// Fails closed: without the check that the Gateway asks for, everybody would be let in.
+    fn client_validation(&mut self, gateway: &Gateway) {
+        let filters = self.spec.filters.as_ref().is_some_and(|filters| !filters.requests.is_empty());
+        if filters {
+            let why = "filters of a listener are not supported yet, so it is not served";
+            self.refuse(Remark::error(UNSUPPORTED_VALUE, &self.at("filters"), why, "use filters of routes"));
+        }
+        let Some(frontend) = gateway.spec.tls.as_ref().and_then(|tls| tls.frontend.as_ref()) else { return };
+        if !self.is_https() {
+            return;
+        }
+        let own = frontend.per_port.iter().position(|entry| entry.port == self.spec.port);
+        let (path, config) = match own.and_then(|at| Some((at, frontend.per_port.get(at)?))) {
+            Some((at, entry)) => (format!("spec.tls.frontend.perPort[{at}].tls.validation"), &entry.tls),
+            None => ("spec.tls.frontend.default.validation".to_owned(), &frontend.default),
+        };
+        if config.validation.is_some() {
+            let port = self.spec.port;
+            let why = format!("client certificates are not checked yet, so HTTPS on port {port} is not served");
+            self.refuse(Remark::error(UNSUPPORTED_VALUE, &path, why, "remove the validation to serve without it"));
+        }
+    }
+}
+
+/// The spec allows no IP addresses where it says hostname.
+pub(super) fn is_address(text: &str) -> bool {
+    text.parse::<std::net::IpAddr>().is_ok()
+}
+
+fn shown(kind: &RouteGroupKind) -> String {
+    if kind.group == GATEWAY_GROUP { kind.kind.clone() } else { format!("{} of group {:?}", kind.kind, kind.group) }
+}
+
+fn mode(mode: &TlsMode) -> &str {
+    match mode {
+        TlsMode::Terminate => "Terminate",
+        TlsMode::Passthrough => "Passthrough",
+        TlsMode::Other(other) => other,
+    }
+}

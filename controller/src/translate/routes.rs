@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One route: its rules, where they are served, and what its author is told. A pure function of the route, the parents
+//! and the objects that it names, which the result lists.
+//!
+//! *Accepted* for a parent: it attaches there and at least one rule is valid. Invalid rules next to valid ones:
+//! *PartiallyInvalid*. References that are not good change *ResolvedRefs* only, and that is said even where the route is
+//! not accepted.
+
+use std::collections::BTreeSet;
+
+use torana_crds::route::{GrpcRoute, HttpRoute, StreamRule, TcpRoute, TlsRoute, UdpRoute};
+use torana_crds::{Kind, Object, ObjectMeta, ObjectRef, ParentRef};
+use torana_ir::{
+    Action, Attachment, BackendKey, Filter, ListenerKey, RouteId, RouteKind, Rule, RuleKey, Target, Timeouts,
+};
+
+use crate::report::conditions::{Condition, route as conditions};
+use crate::report::{Entry, ParentEntry, Remark, Severity};
+use crate::store::Cluster;
+use crate::translate::attach::{Attached, attach};
+use crate::translate::backends;
+use crate::translate::entries::joined;
+use crate::translate::frame::Parents;
+use crate::translate::ledger::Ledger;
+use crate::translate::rules::{self, RuleDraft};
+
+/// All that follows from one route.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct RouteOutput {
+    /// Rules that are served somewhere.
+    pub(super) rules: Vec<Rule>,
+    /// What there is to say.
+    pub(super) entry: Entry,
+    /// Listeners that count the route as attached.
+    pub(super) attached: BTreeSet<ListenerKey>,
+    /// Backends of the rules.
+    pub(super) backends: BTreeSet<BackendKey>,
+    /// Objects, there or not, whose change may change all this.
+    pub(super) needs: BTreeSet<ObjectRef>,
+}
+
+/// Kinds of objects that are routes.
+pub(super) const KINDS: [Kind; 5] = [Kind::HttpRoute, Kind::GrpcRoute, Kind::TlsRoute, Kind::TcpRoute, Kind::UdpRoute];
+
+/// Translates a route; `None` for any other object.
+pub(super) fn route(cluster: &Cluster, parents: &Parents, object: &Object) -> Option<RouteOutput> {
+    let mut ledger = Ledger::new(object.reference());
+    let output = match object {
+        Object::HttpRoute(HttpRoute { meta, spec }) => {
+            let attached = attach(&spec.parents, &spec.hostnames, parents, &mut ledger);
+            not_default(spec.use_default_gateways.is_some(), &mut ledger);
+            let rules = spec.rules.iter().enumerate();
+            let rules = rules.map(|(at, rule)| rules::http(cluster, rule, &path(at), &mut ledger)).collect();
+            output(meta, Some(RouteKind::HttpRoute), attached, rules, ledger)
+        }
+        Object::GrpcRoute(GrpcRoute { meta, spec }) => {
+            let attached = attach(&spec.parents, &spec.hostnames, parents, &mut ledger);
+            not_default(spec.use_default_gateways.is_some(), &mut ledger);
+            let rules = spec.rules.iter().enumerate();
+            let rules = rules.map(|(at, rule)| rules::grpc(cluster, rule, &path(at), &mut ledger)).collect();
+            output(meta, Some(RouteKind::GrpcRoute), attached, rules, ledger)
+        }
+        Object::TlsRoute(TlsRoute { meta, spec }) => {
+            let attached = attach(&spec.parents, &spec.hostnames, parents, &mut ledger);
+            stream(cluster, meta, (attached, &spec.rules), ledger)
+        }
+        Object::TcpRoute(TcpRoute { meta, spec }) | Object::UdpRoute(UdpRoute { meta, spec }) => {
+            let attached = attach(&spec.parents, &[], parents, &mut ledger);
+            stream(cluster, meta, (attached, &spec.rules), ledger)
+        }
+        _ => return None,
+    };
+    Some(output)
+}
+
+/// No listener takes these kinds yet; only their references are judged.
+fn stream(
+    cluster: &Cluster,
+    meta: &ObjectMeta,
+    (attached, rules): (Attached, &[StreamRule]),
+    mut ledger: Ledger,
+) -> RouteOutput {
+    for (at, rule) in rules.iter().enumerate() {
+        for (index, entry) in rule.backends.iter().enumerate() {
+            let path = format!("{}.backendRefs[{index}]", path(at));
+            // Only the finding is of use: nothing serves the target.
+            drop(backends::target(cluster, entry, &path, &mut ledger));
+        }
+    }
+    output(meta, None, attached, Vec::new(), ledger)
+}
+
+fn path(rule: usize) -> String {
+    format!("spec.rules[{rule}]")
+}
+
+fn not_default(written: bool, ledger: &mut Ledger) {
+    if written {
+        let message = "default Gateways are not supported, so it has no effect";
+        ledger.remarks.push(Remark::warning(
+            "UnsupportedValue",
+            "spec.useDefaultGateways",
+            message,
+            "name the Gateway",
+        ));
+    }
+}
+
+fn output(
+    meta: &ObjectMeta,
+    kind: Option<RouteKind>,
+    attached: Attached,
+    drafts: Vec<RuleDraft>,
+    mut ledger: Ledger,
+) -> RouteOutput {
+    // A kind that is not served has no rules to be invalid; it is refused by the listeners.
+    let some_valid = kind.is_none() || drafts.is_empty() || drafts.iter().any(|draft| draft.faults.is_empty());
+    let faults: Vec<_> = drafts.iter().flat_map(|draft| draft.faults.iter().cloned()).collect();
+    let mut entry = Entry { generation: meta.generation, ..Entry::default() };
+    let mut counted = BTreeSet::new();
+    for (parent, verdict) in &attached.verdicts {
+        let accepted = match verdict {
+            Err(why) => conditions::not_accepted(why.reason, why.to_string()),
+            Ok(_) if !some_valid => not_valid(&faults),
+            Ok(listeners) => {
+                counted.extend(listeners.iter().cloned());
+                conditions::accepted(acceptance(&ledger))
+            }
+        };
+        entry.parents.push(parent_entry(parent, accepted, &faults, &ledger));
+        entry.remarks.extend(verdict.as_ref().err().cloned());
+    }
+    entry.remarks.extend(faults);
+    entry.remarks.append(&mut ledger.unresolved);
+    entry.remarks.append(&mut ledger.remarks);
+    let rules = kind.map(|kind| finished(meta, kind, &attached, drafts)).unwrap_or_default();
+    let backends = rules.iter().flat_map(backends_of).cloned().collect();
+    RouteOutput { rules, entry, attached: counted, backends, needs: ledger.needs }
+}
+
+fn not_valid(faults: &[Remark]) -> Condition {
+    let reason = faults.first().map_or(conditions::UNSUPPORTED_VALUE, |first| first.reason);
+    conditions::not_accepted(reason, joined(faults))
+}
+
+/// Says what is not honoured, so that it is seen by those who only look at status.
+fn acceptance(ledger: &Ledger) -> String {
+    let fields = ledger.remarks.iter().filter(|remark| remark.severity == Severity::Warning);
+    let fields: Vec<_> = fields.map(ToString::to_string).collect();
+    if fields.is_empty() {
+        "the route is served".to_owned()
+    } else {
+        format!("the route is served, but: {}", fields.join(" | "))
+    }
+}
+
+fn parent_entry(parent: &ParentRef, accepted: Condition, faults: &[Remark], ledger: &Ledger) -> ParentEntry {
+    let is_accepted = accepted.status == crate::report::Status::True;
+    let mut list = vec![accepted];
+    if is_accepted && !faults.is_empty() {
+        list.push(conditions::partially_invalid(&joined(faults)));
+    }
+    list.push(match ledger.unresolved.first() {
+        None => conditions::resolved_refs(),
+        Some(first) => conditions::unresolved_refs(first.reason, joined(&ledger.unresolved)),
+    });
+    ParentEntry { parent: parent.clone(), conditions: list }
+}
+
+fn finished(meta: &ObjectMeta, kind: RouteKind, attached: &Attached, drafts: Vec<RuleDraft>) -> Vec<Rule> {
+    if attached.served.is_empty() {
+        return Vec::new();
+    }
+    let route = RouteId { kind, namespace: meta.namespace.clone(), name: meta.name.clone() };
+    let attachments: Vec<_> = attached
+        .served
+        .iter()
+        .map(|(listener, hostnames)| Attachment { listener: listener.clone(), hostnames: hostnames.clone() })
+        .collect();
+    let drafts = drafts.into_iter().enumerate().filter(|(_, draft)| !draft.matches.is_empty());
+    drafts
+        .filter_map(|(index, draft)| {
+            let index = u16::try_from(index).ok()?;
+            let is_invalid = matches!(draft.action, Action::Invalid(_));
+            Some(Rule {
+                key: RuleKey { route: route.clone(), index },
+                name: draft.name,
+                created: meta.created.unwrap_or_default(),
+                attachments: attachments.clone(),
+                matches: draft.matches,
+                filters: draft.filters,
+                action: draft.action,
+                timeouts: if is_invalid { Timeouts::default() } else { draft.timeouts },
+            })
+        })
+        .collect()
+}
+
+fn backends_of(rule: &Rule) -> Vec<&BackendKey> {
+    fn mirror(filter: &Filter) -> Option<&Target> {
+        if let Filter::Mirror(mirror) = filter { Some(&mirror.target) } else { None }
+    }
+    let entries = if let Action::Forward(entries) = &rule.action { entries.as_slice() } else { &[] };
+    let targets = entries.iter().flat_map(|entry| entry.filters.iter().filter_map(mirror).chain([&entry.target]));
+    let targets = targets.chain(rule.filters.iter().filter_map(mirror));
+    targets.filter_map(|target| if let Target::Backend(key) = target { Some(key) } else { None }).collect()
+}

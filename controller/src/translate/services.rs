@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One Service that rules send to: a backend for each of its ports that is used, with its endpoints. A pure function of
+//! the Service, its EndpointSlices and who uses it. Never looks at a route.
+
+use std::collections::BTreeMap;
+
+use torana_crds::core::{EndpointSlice, Service, ServicePort};
+use torana_crds::{Kind, ObjectRef};
+use torana_ir::{Backend, BackendKey, Endpoints, Hostname, UpstreamProtocol};
+
+use crate::report::{Entry, Remark};
+use crate::store::Cluster;
+use crate::translate::backends::is_alias;
+use crate::translate::endpoints::endpoints;
+
+/// Who uses a port: numbers of routes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Users {
+    /// HTTPRoutes.
+    pub(super) http: u32,
+    /// GRPCRoutes.
+    pub(super) grpc: u32,
+}
+
+/// All that follows from one Service.
+#[derive(Debug, Default)]
+pub(super) struct ServiceOutput {
+    /// A backend with its endpoints for each port that is used.
+    pub(super) backends: BTreeMap<BackendKey, (Backend, Endpoints)>,
+    /// What there is to say about the Service and its slices.
+    pub(super) entries: BTreeMap<ObjectRef, Entry>,
+}
+
+/// Translates the ports of a Service that are used.
+pub(super) fn service(cluster: &Cluster, reference: &ObjectRef, used: &BTreeMap<u16, Users>) -> ServiceOutput {
+    let mut output = ServiceOutput::default();
+    let Some(service) = cluster.find::<Service>(&reference.namespace, &reference.name) else { return output };
+    for (number, users) in used {
+        let key = BackendKey { namespace: reference.namespace.clone(), name: reference.name.clone(), port: *number };
+        let port = service.port(*number);
+        let mut backend = Backend::new(key.clone());
+        backend.protocol = output.protocol(reference, port, *users);
+        let addresses = if is_alias(service) {
+            output.alias(reference, service, &key)
+        } else {
+            output.slices(cluster, reference, port, &key)
+        };
+        output.backends.insert(key, (backend, addresses));
+    }
+    for (object, entry) in &mut output.entries {
+        let slice = || Some(cluster.find::<EndpointSlice>(&object.namespace, &object.name)?.meta.generation);
+        let is_slice = object.known_kind() == Some(Kind::EndpointSlice);
+        entry.generation = if is_slice { slice().unwrap_or_default() } else { service.meta.generation };
+    }
+    output
+}
+
+impl ServiceOutput {
+    fn say(&mut self, object: &ObjectRef, remark: Remark) {
+        let remarks = &mut self.entries.entry(object.clone()).or_default().remarks;
+        // A slice says the same for every port of its Service.
+        if !remarks.contains(&remark) {
+            remarks.push(remark);
+        }
+    }
+
+    /// HTTP/2 if the port says so, or if a GRPCRoute uses it: gRPC knows nothing else. Names other than Kubernetes' own
+    /// are Istio's.
+    fn protocol(&mut self, service: &ObjectRef, port: Option<&ServicePort>, users: Users) -> UpstreamProtocol {
+        let named = match port.and_then(|port| port.app_protocol.as_deref()) {
+            Some("kubernetes.io/h2c" | "grpc" | "http2") => UpstreamProtocol::H2c,
+            None | Some("http" | "kubernetes.io/ws") => UpstreamProtocol::Http1,
+            Some(other) => {
+                let message = format!("appProtocol {other:?} is not known: HTTP/1.1 is spoken");
+                self.say(service, Remark::note("UnsupportedValue", "spec.ports", message, ""));
+                UpstreamProtocol::Http1
+            }
+        };
+        if users.grpc > 0 { UpstreamProtocol::H2c } else { named }
+    }
+
+    fn alias(&mut self, reference: &ObjectRef, service: &Service, key: &BackendKey) -> Endpoints {
+        let name = service.spec.external_name.as_deref().unwrap_or_default();
+        let bare = name.strip_suffix('.').unwrap_or(name);
+        if let Some(host) = Hostname::new(bare) {
+            return Endpoints::Dns { backend: key.clone(), host: host.as_str().to_owned(), port: key.port };
+        }
+        let message = format!("{name:?} is not a DNS name, so requests get 503");
+        self.say(
+            reference,
+            Remark::error("NoEndpoints", "spec.externalName", message, "write the DNS name to resolve"),
+        );
+        Endpoints::Static { backend: key.clone(), endpoints: Vec::new() }
+    }
+
+    fn slices(
+        &mut self,
+        cluster: &Cluster,
+        reference: &ObjectRef,
+        port: Option<&ServicePort>,
+        key: &BackendKey,
+    ) -> Endpoints {
+        let (endpoints, remarks) = port.map(|port| endpoints(port, cluster.slices(reference))).unwrap_or_default();
+        for (slice, remark) in remarks {
+            self.say(&slice, remark);
+        }
+        if !endpoints.iter().any(|endpoint| endpoint.ready) {
+            let (what, number) =
+                if endpoints.is_empty() { ("no endpoints", key.port) } else { ("no ready endpoints", key.port) };
+            let message = format!("{what} for port {number}");
+            let remedy = format!("add an EndpointSlice with label kubernetes.io/service-name: {}", key.name);
+            self.say(reference, Remark::warning("NoEndpoints", "", message, remedy));
+        }
+        Endpoints::Static { backend: key.clone(), endpoints }
+    }
+}
