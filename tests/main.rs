@@ -1,1 +1,11 @@
-//! Placeholder.
+// SPDX-License-Identifier: Apache-2.0
+//! Every black-box suite in one binary.
+
+#[cfg(test)]
+mod blackbox;
+
+#[cfg(test)]
+mod documents;
+
+#[cfg(test)]
+mod house;

@@ -7,6 +7,8 @@ pub mod fault;
 
 pub mod head;
 
+pub(crate) mod gate;
+
 pub mod answer;
 
 pub mod route;
@@ -22,3 +24,7 @@ pub mod tls;
 pub mod io;
 
 pub mod table;
+
+pub(crate) mod upstream;
+
+pub mod http;

@@ -2,7 +2,7 @@
 //! The run-time state of one backend.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -20,6 +20,8 @@ pub struct BackendState {
     /// Where endpoints come from; held while they are replaced.
     source: Mutex<Arc<Endpoints>>,
     turn: AtomicUsize,
+    /// Connections that are open or opening, for the cap of the configuration.
+    pub(crate) connections: AtomicU32,
 }
 
 impl BackendState {
@@ -30,6 +32,7 @@ impl BackendState {
             endpoints: ArcSwap::default(),
             source: Mutex::new(Arc::new(nothing(source.backend()))),
             turn: AtomicUsize::new(0),
+            connections: AtomicU32::new(0),
         };
         if let Some(previous) = previous {
             // Through the old source, so that what `set_source` keeps of a name is kept here too.
@@ -163,11 +166,12 @@ mod tests {
     #[test]
     fn serving_endpoints_are_used_only_without_ready_ones() {
         let state = state(listed(&[(1, false), (2, true), (3, false)]));
-        let all =
-            |state: &BackendState| (0..64).map(|step| state.pick(step << 58 | step << 26, &[]).unwrap().address.port());
-        assert!(all(&state).all(|port| port == 2));
+        let all = |state: &BackendState| -> Vec<u16> {
+            (0..64).map(|step| state.pick(step << 58 | step << 26, &[]).unwrap().address.port()).collect()
+        };
+        assert!(all(&state).iter().all(|port| *port == 2));
         state.set_source(listed(&[(1, false), (3, false)]));
-        assert!(all(&state).any(|port| port == 1) && all(&state).any(|port| port == 3));
+        assert!(all(&state).contains(&1) && all(&state).contains(&3));
         state.set_source(listed(&[]));
         assert!(state.pick(0, &[]).is_none());
     }

@@ -38,7 +38,7 @@ mod tests {
         let weights = Weights::new([1, 0, 3]);
         let mut counts = [0; 3];
         for step in 0..1000u64 {
-            counts[weights.choose(step * (u64::MAX / 1000) + 1).unwrap()] += 1;
+            counts[weights.choose(step * (u64::MAX / 1000) + u64::MAX / 2000).unwrap()] += 1;
         }
         assert_eq!(counts, [250, 0, 750]);
         assert_eq!((weights.choose(0), weights.choose(u64::MAX)), (Some(0), Some(2)));

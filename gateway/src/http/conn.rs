@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use torana_ir::ListenerKey;
+
 use crate::head::Scheme;
 use crate::http::worker::Worker;
 use crate::io::Peer;
@@ -22,5 +24,10 @@ impl Conn {
     /// `https` on a connection whose TLS ends here.
     pub(crate) fn scheme(&self) -> Scheme {
         if self.peer.tls.is_some() { Scheme::Https } else { Scheme::Http }
+    }
+
+    /// The listener that the TLS handshake chose by name.
+    pub(crate) fn sni_listener(&self) -> Option<&ListenerKey> {
+        self.peer.tls.as_ref().and_then(|tls| tls.listener.as_ref())
     }
 }

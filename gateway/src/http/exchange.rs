@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::head::{BodyLength, ResponseHead};
-use crate::http::piece::{Broken, Data, Piece};
+use crate::http::piece::{Broken, Piece};
 use crate::http::scratch;
 use crate::http::side::{Down, Up};
 use crate::http::tee::Tee;
@@ -56,8 +56,6 @@ pub(crate) struct Moved {
     pub(crate) sent: u64,
     /// Status that the backend sent.
     pub(crate) status: u16,
-    /// When the response head came.
-    pub(crate) head_at: Option<Instant>,
 }
 
 #[derive(PartialEq, Eq, Clone, Copy)]
@@ -198,15 +196,17 @@ impl<'a, F: FnMut(&mut ResponseHead)> Exchange<'a, F> {
             if self.response == Response::Ended {
                 return Poll::Ready(Ok(()));
             }
-            let step = match ready!(self.up.poll_piece(cx, scratch)) {
-                Ok(Piece::Data(data)) => self.forward(cx, &data),
-                Ok(Piece::Trailers(fields)) => self.end(Some(&fields)),
-                Ok(Piece::End) => self.end(None),
+            match ready!(self.up.poll_piece(cx, scratch)) {
+                Ok(Piece::Data(data)) => {
+                    self.moved.sent += data.as_slice().len() as u64;
+                    self.down.send(cx, &data)?;
+                }
+                Ok(Piece::Trailers(fields)) => self.end(Some(&fields))?,
+                Ok(Piece::End) => self.end(None)?,
                 // A tunnel ends as it likes.
-                Err(Broken::Upstream { .. }) if self.tunnel => self.end(None),
-                Err(broken) => Err(broken),
-            };
-            step?;
+                Err(Broken::Upstream { .. }) if self.tunnel => self.end(None)?,
+                Err(broken) => return Poll::Ready(Err(broken)),
+            }
         }
     }
 
@@ -222,7 +222,6 @@ impl<'a, F: FnMut(&mut ResponseHead)> Exchange<'a, F> {
             return Poll::Ready(if relay { self.down.interim(&head) } else { Ok(()) });
         }
         self.moved.status = head.status;
-        self.moved.head_at = Some(Instant::now());
         (self.edit)(&mut head);
         let end = head.body == BodyLength::None || self.head_only || matches!(head.status, 204 | 304);
         if head.status == 101 {
@@ -238,11 +237,6 @@ impl<'a, F: FnMut(&mut ResponseHead)> Exchange<'a, F> {
         self.down.start(&head, end)?;
         self.response = if end { Response::Ended } else { Response::Body };
         Poll::Ready(Ok(()))
-    }
-
-    fn forward(&mut self, cx: &mut Context<'_>, data: &Data<'_>) -> Result<(), Broken> {
-        self.moved.sent += data.as_slice().len() as u64;
-        self.down.send(cx, data)
     }
 
     fn end(&mut self, trailers: Option<&crate::head::Fields>) -> Result<(), Broken> {

@@ -57,7 +57,7 @@ async fn run(ticket: Ticket, head: Head, backend: Arc<BackendState>, down: mirro
     let mut down = Down::Mirror(down);
     let mut trace = Trace::default();
     if let Err(fault) = forward(&order, &mut down, &mut Tee::default(), &mut trace, |_| {}).await {
-        tracing::debug!(backend = %backend.key, reason = fault.reason(), "mirror failed");
+        tracing::debug!(backend = %backend.key(), reason = fault.reason(), "mirror failed");
     }
 }
 

@@ -35,6 +35,8 @@ mod respond;
 
 mod mirrors;
 
+mod record;
+
 mod request;
 
 mod serve;

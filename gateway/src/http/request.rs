@@ -5,19 +5,19 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
+use torana_ir::UpstreamProtocol;
 
 use crate::answer::Answer;
 use crate::fault::{Fault, Reject};
-use crate::filter::Verdict;
-use crate::head::{Head, Version};
+use crate::filter::{RequestContext, Verdict};
+use crate::head::{Head, ResponseHead, Version};
 use crate::http::conn::Conn;
 use crate::http::forward::{Order, Trace, forward};
+use crate::http::piece::Broken;
 use crate::http::record::Record;
 use crate::http::side::Down;
-use crate::http::tee::Tee;
 use crate::http::{forwarding, mirrors, respond};
-use crate::table::{Choice, Plan, Routed};
+use crate::table::{Choice, Notes, Plan, Routed};
 
 /// Handles a request that passed the gate. The response is wholly sent, or cut, when this returns.
 pub(crate) async fn handle(conn: &Arc<Conn>, down: &mut Down, mut head: Head) {
@@ -25,11 +25,11 @@ pub(crate) async fn handle(conn: &Arc<Conn>, down: &mut Down, mut head: Head) {
     let routed = conn.worker.table.load().bind(&conn.bind).map(|bind| bind.route(&head, conn.sni_listener()));
     let result = match routed {
         Some(Routed::Plan { plan, prefix_len }) => {
-            record.routed(&plan);
+            record.routed(&plan, plan.grpc);
             planned(conn, down, &mut head, (&plan, prefix_len), &mut record).await
         }
         Some(Routed::Fault { fault, listener, grpc }) => {
-            record.unrouted(listener, grpc);
+            record.unrouted(listener.as_deref(), grpc);
             Err(fault)
         }
         None => Err(Fault::NoListener),
@@ -37,7 +37,7 @@ pub(crate) async fn handle(conn: &Arc<Conn>, down: &mut Down, mut head: Head) {
     if let Err(fault) = result {
         fail(down, &head, fault, &mut record).await;
     }
-    record.finish(conn, &head);
+    record.finish(conn);
 }
 
 /// Answers a request that the gate refused.
@@ -45,11 +45,9 @@ pub(crate) async fn refuse(conn: &Arc<Conn>, down: &mut Down, reject: Reject, ve
     let mut record = Record::refused(conn, version, reject);
     close_after(down);
     let answer = respond::answer(Fault::Rejected(reject), false);
-    record.answered(answer.status);
-    if respond::send(down, answer, false).await.is_err() {
-        record.fault(Fault::ClientGone);
-    }
-    record.finish_refused(conn);
+    // A client that has left needs no answer; the line says why it was refused either way.
+    let _ = respond::send(down, answer, false).await.is_ok();
+    record.finish(conn);
 }
 
 /// `OPTIONS *` asks about the gateway itself (RFC 9110 §9.3.7): 204, nothing is forwarded.
@@ -66,7 +64,52 @@ async fn planned(
     (plan, prefix_len): (&Arc<Plan>, usize),
     record: &mut Record,
 ) -> Result<(), Fault> {
-    todo!()
+    let mut context = RequestContext { prefix_len, random: fastrand::u64(..) };
+    let mut notes = Notes::default();
+    // Before the filters, so that a rule may overwrite what backends are told about the client.
+    forwarding::stamp(head, conn.peer.remote, record.request_id());
+    if let Verdict::Respond(answer) = plan.on_request(head, &mut context, &mut notes) {
+        return own_answer(down, head, answer, record).await;
+    }
+    let weighted = match plan.choose(fastrand::u64(..)) {
+        Choice::Backend(weighted) => weighted,
+        Choice::Invalid(invalid) => {
+            record.invalid(invalid);
+            return Err(Fault::InvalidConfig);
+        }
+    };
+    record.backend(&weighted.backend);
+    if let Verdict::Respond(answer) = weighted.on_request(head, &mut context, &mut notes) {
+        return own_answer(down, head, answer, record).await;
+    }
+    if weighted.backend.config.protocol != UpstreamProtocol::Http1 {
+        head.upgrade = false;
+    }
+    let mut tee = mirrors::launch(conn, head, &notes.mirrors);
+    let order = Order {
+        worker: &conn.worker,
+        head,
+        backend: &weighted.backend,
+        request_deadline: plan.timeouts.request.map(|limit| record.started() + limit),
+        attempt_deadline: plan.timeouts.backend_request,
+        idle: plan.listener.limits.stream_idle,
+        trailers: record.grpc(),
+    };
+    record.forwarded();
+    let mut trace = Trace::default();
+    let edit = |response: &mut ResponseHead| {
+        weighted.on_response(&notes, response);
+        plan.on_response(&notes, response);
+    };
+    let result = forward(&order, down, &mut tee, &mut trace, edit).await;
+    record.traced(trace);
+    result
+}
+
+/// A filter answered.
+async fn own_answer(down: &mut Down, head: &Head, answer: Answer, record: &mut Record) -> Result<(), Fault> {
+    record.answered(answer.status);
+    respond::send(down, answer, head.method() == "HEAD").await.map_err(Broken::fault)
 }
 
 /// Tells the client, if it can still be told.

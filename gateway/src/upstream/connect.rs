@@ -46,7 +46,7 @@ pub(super) async fn open(target: &Target<'_>, metrics: &Metrics) -> Result<(Box<
             return Err(Fault::Connect);
         }
     };
-    metrics.upstream_connected(&target.backend.key, started.elapsed());
+    metrics.upstream_connected(target.backend.key(), started.elapsed());
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "nodelay not set");
     }

@@ -33,18 +33,16 @@ pub(crate) async fn serve(io: Box<Io>, conn: Arc<Conn>, limits: Limits, sniffed:
         let _ = drain.wait_for(|draining| *draining).await.is_ok();
     });
     let mut reader = Reader { drained, watchdog: Watchdog::default(), limits };
-    let mut side = side::Down::H1(Box::new(Down::new(io, sniffed, conn.scheme())));
+    let mut side = side::Down::H1(Box::new(Down::new(io, sniffed, conn.scheme(), conn.worker.drain.clone())));
     loop {
         let side::Down::H1(down) = &mut side else { return };
         match reader.next(down).await {
-            Next::Request(head) => {
-                if conn.worker.draining() {
-                    down.close_after();
-                }
+            Next::Request(head, dropped) => {
+                conn.worker.metrics.fields_dropped(u64::from(dropped));
                 Box::pin(request::handle(&conn, &mut side, *head)).await;
             }
-            Next::Asterisk => request::options_asterisk(&conn, &mut side).await,
-            Next::Bad(reject) => request::refuse(&conn, &mut side, reject, Version::Http11).await,
+            Next::Asterisk => Box::pin(request::options_asterisk(&mut side)).await,
+            Next::Bad(reject) => Box::pin(request::refuse(&conn, &mut side, reject, Version::Http11)).await,
             Next::Closed => return,
         }
         let side::Down::H1(down) = &mut side else { return };

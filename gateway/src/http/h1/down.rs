@@ -6,9 +6,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite as _;
+use tokio::sync::watch;
 use torana_ir::Limits;
 
 use crate::fault::Reject;
+use crate::gate::Passed;
 use crate::head::{BodyLength, Fields, Head, ResponseHead, Scheme, Version};
 use crate::http::h1::incoming::{Bad, Incoming, Input};
 use crate::http::h1::out::{Out, poll_read};
@@ -20,8 +22,8 @@ use crate::io::Io;
 
 /// What came next on a connection.
 pub(crate) enum Next {
-    /// A request.
-    Request(Box<Head>),
+    /// A request, and how many of its fields were dropped for their names.
+    Request(Box<Head>, u32),
     /// `OPTIONS *`: about the gateway itself (RFC 9110 §9.3.7).
     Asterisk,
     /// Something that the gate refuses.
@@ -51,6 +53,7 @@ pub(crate) struct Down {
     incoming: Incoming,
     outgoing: Outgoing,
     scheme: Scheme,
+    drain: watch::Receiver<bool>,
     version: Version,
     /// The connection may carry another request.
     keep_alive: bool,
@@ -63,7 +66,7 @@ pub(crate) struct Down {
 }
 
 impl Down {
-    pub(crate) fn new(io: Box<Io>, sniffed: Vec<u8>, scheme: Scheme) -> Self {
+    pub(crate) fn new(io: Box<Io>, sniffed: Vec<u8>, scheme: Scheme, drain: watch::Receiver<bool>) -> Self {
         Self {
             io,
             out: Out::default(),
@@ -71,6 +74,7 @@ impl Down {
             incoming: Incoming::Ended,
             outgoing: Outgoing::Waiting,
             scheme,
+            drain,
             version: Version::Http11,
             keep_alive: true,
             owes_continue: false,
@@ -141,7 +145,22 @@ impl Down {
 
     /// Takes over what was parsed; gives the bytes it used.
     fn accept(&mut self, parsed: Parsed) -> (Next, usize) {
-        todo!()
+        match parsed {
+            Parsed::Complete { passed, used } => {
+                let Passed { head, keep_alive, asterisk, dropped_names } = *passed;
+                self.version = head.version;
+                self.keep_alive = keep_alive;
+                self.owes_continue = head.expects_continue;
+                self.incoming = Incoming::of(head.body);
+                if asterisk { (Next::Asterisk, used) } else { (Next::Request(Box::new(head), dropped_names), used) }
+            }
+            Parsed::Bad(reject) => {
+                self.keep_alive = false;
+                (Next::Bad(reject), 0)
+            }
+            // Not called with it; closing is the harmless answer.
+            Parsed::Partial => (Next::Closed, 0),
+        }
     }
 
     pub(crate) fn received(&self) -> bool {
@@ -219,7 +238,11 @@ impl Down {
         if !end && head.body == BodyLength::Unknown && !chunked && head.status != 101 {
             self.keep_alive = false;
         }
-        write::response(self.out.buffer(), head, chunked, self.keep_alive);
+        if *self.drain.borrow() {
+            self.keep_alive = false;
+        }
+        let sending = write::Sending { version: self.version, chunked, keep_alive: self.keep_alive };
+        write::response(self.out.buffer(), head, sending);
         self.outgoing = match (end, chunked) {
             (true, _) => Outgoing::Ended,
             (false, true) => Outgoing::Chunked,
@@ -272,7 +295,6 @@ impl Down {
         self.unparsed = true;
         self.out.slim();
         self.input.slim();
-        self.io.slim();
         true
     }
 

@@ -9,10 +9,9 @@ use tokio::io::AsyncWrite as _;
 use crate::head::{BodyLength, Fields, Head, ResponseHead};
 use crate::http::h1::incoming::{Bad, Incoming, Input};
 use crate::http::h1::out::{Out, poll_read};
-use crate::http::h1::response::{self, Parsed};
+use crate::http::h1::response::{self, Framing, Parsed};
 use crate::http::h1::write;
 use crate::http::piece::{Broken, Piece};
-use crate::io::Io;
 use crate::upstream::Carrier;
 
 /// How the request body is framed.
@@ -31,7 +30,6 @@ pub(crate) struct Up {
     incoming: Incoming,
     outgoing: Outgoing,
     asked: response::Asked,
-    head_read: bool,
     /// A byte of the response has come.
     heard: bool,
     keep_alive: bool,
@@ -56,7 +54,6 @@ impl Up {
             incoming: Incoming::Ended,
             outgoing,
             asked: response::Asked { head: head.method() == "HEAD", upgrade: head.upgrade },
-            head_read: false,
             heard: false,
             keep_alive: false,
             tunnel: false,
@@ -108,7 +105,23 @@ impl Up {
     }
 
     fn accept(&mut self, parsed: Parsed) -> Result<(ResponseHead, usize), Broken> {
-        todo!()
+        match parsed {
+            Parsed::Complete { head, framing, used, keep_alive } => {
+                self.keep_alive = keep_alive;
+                self.incoming = match framing {
+                    Framing::None => Incoming::Ended,
+                    Framing::Exact(length) => Incoming::of(BodyLength::Exact(length)),
+                    Framing::Chunked => Incoming::of(BodyLength::Unknown),
+                    Framing::Close => Incoming::Close,
+                };
+                Ok((head, used))
+            }
+            Parsed::Bad(reason) => {
+                tracing::debug!(reason, "backend's response refused");
+                Err(Broken::UpstreamProtocol)
+            }
+            Parsed::Partial => Err(Broken::UpstreamProtocol),
+        }
     }
 
     pub(crate) fn poll_piece<'a>(

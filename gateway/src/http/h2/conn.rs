@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -72,29 +71,29 @@ pub(crate) async fn serve(io: Box<Io>, conn: Arc<Conn>, limits: Limits) {
         .max_local_error_reset_streams(Some(MAX_ERROR_RESETS));
     let shaking = tokio::time::timeout(limits.handshake_deadline, handshake(io, Some(options)));
     let Ok(Ok(h2)) = shaking.await else { return };
-    Accepting::new(h2, &limits).run(conn, limits.streams).await;
+    Accepting::new(h2, limits).run(conn).await;
 }
 
 struct Accepting {
     h2: H2,
     running: Running,
     watchdog: Watchdog,
-    idle: Duration,
+    limits: Arc<Limits>,
     closing: bool,
 }
 
 impl Accepting {
-    fn new(h2: H2, limits: &Limits) -> Self {
+    fn new(h2: H2, limits: Limits) -> Self {
         Self {
             h2,
             running: Running::default(),
             watchdog: Watchdog::default(),
-            idle: limits.idle,
+            limits: Arc::new(limits),
             closing: false,
         }
     }
 
-    async fn run(mut self, conn: Arc<Conn>, streams: u32) {
+    async fn run(mut self, conn: Arc<Conn>) {
         let mut drain = conn.worker.drain.clone();
         let mut drained = Box::pin(async move {
             // An error means that the process is going down: the same thing.
@@ -107,10 +106,10 @@ impl Accepting {
                 }
                 self.poll_next(cx)
             });
-            let Some((request, mut respond)) = next.await else { return };
-            match self.running.enter(streams) {
-                Some(ticket) => spawn_stream(Arc::clone(&conn), request, respond, ticket),
-                None => respond.send_reset(Reason::REFUSED_STREAM),
+            let Some(mut accepted) = next.await else { return };
+            match self.running.enter(self.limits.streams) {
+                Some(ticket) => spawn_stream(Arc::clone(&conn), Arc::clone(&self.limits), accepted, ticket),
+                None => accepted.1.send_reset(Reason::REFUSED_STREAM),
             }
         }
     }
@@ -127,11 +126,11 @@ impl Accepting {
         }
         // A running stream moves the deadline on; frames alone (PING, SETTINGS) do not.
         if self.watchdog.unset() || !self.running.none() {
-            self.watchdog.set(Some(Instant::now() + self.idle));
+            self.watchdog.set(Some(Instant::now() + self.limits.idle));
         }
         if self.watchdog.poll(cx).is_ready() {
             if !self.running.none() {
-                self.watchdog.set(Some(Instant::now() + self.idle));
+                self.watchdog.set(Some(Instant::now() + self.limits.idle));
             } else if self.closing {
                 return Poll::Ready(None);
             } else {
@@ -146,18 +145,22 @@ impl Accepting {
     fn close(&mut self) {
         self.closing = true;
         self.h2.graceful_shutdown();
-        self.watchdog.set(Some(Instant::now() + self.idle));
+        self.watchdog.set(Some(Instant::now() + self.limits.idle));
     }
 }
 
-fn spawn_stream(conn: Arc<Conn>, request: Request<RecvStream>, respond: SendResponse<Bytes>, ticket: Ticket) {
+fn spawn_stream(conn: Arc<Conn>, limits: Arc<Limits>, (request, respond): Accepted, ticket: Ticket) {
     tokio::spawn(async move {
         let _ticket = ticket;
         let (parts, receive) = request.into_parts();
         let ended = receive.is_end_stream();
         let mut down = Down::H2(Box::new(down::Down::new(receive, respond)));
-        match gate::h2(&parts, ended, conn.scheme()) {
-            Ok(head) => request::handle(&conn, &mut down, head).await,
+        match gate::h2(&parts, ended, conn.scheme(), &limits) {
+            Ok(passed) if passed.asterisk => request::options_asterisk(&mut down).await,
+            Ok(passed) => {
+                conn.worker.metrics.fields_dropped(u64::from(passed.dropped_names));
+                request::handle(&conn, &mut down, passed.head).await;
+            }
             Err(reject) => request::refuse(&conn, &mut down, reject, crate::head::Version::Http2).await,
         }
         if let Down::H2(down) = &mut down {

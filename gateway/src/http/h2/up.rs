@@ -8,7 +8,7 @@ use bytes::Bytes;
 use h2::{Reason, SendStream};
 use http::HeaderMap;
 use pingora_core::protocols::http::v2::client::Http2Session;
-use pingora_core::prelude::RequestHeader;
+use pingora_http::RequestHeader;
 
 use crate::head::{BodyLength, Fields, Head, ResponseHead};
 use crate::http::h2::map;

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is counted and logged of one request. Filled along the way, handed over once at the end.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+use torana_ir::Invalid;
+
+use crate::balance::BackendState;
+use crate::fault::{Fault, Reject};
+use crate::head::{Head, Version};
+use crate::http::conn::Conn;
+use crate::http::forward::Trace;
+use crate::observe::{AccessRecord, Meters, Outcome, Text};
+use crate::table::{ListenerPlan, Plan};
+
+/// One request's account.
+pub(crate) struct Record {
+    started: Instant,
+    version: Version,
+    /// What the metrics call the method: the one that the client used.
+    method: String,
+    grpc: bool,
+    meters: Option<Arc<Meters>>,
+    backend: Option<Arc<BackendState>>,
+    trace: Trace,
+    /// When the request was handed to the backend: all before is our own time.
+    forwarded: Option<Instant>,
+    status: u16,
+    fault: Option<Fault>,
+    request_id: String,
+    line: Option<Box<AccessRecord>>,
+}
+
+impl Record {
+    /// Begins the account of a request that passed the gate.
+    pub(crate) fn begin(conn: &Conn, head: &Head) -> Self {
+        let line = conn.worker.log.is_on().then(|| Box::new(line(conn, head)));
+        Self::new(head.version, head.method().to_owned(), line)
+    }
+
+    /// Begins the account of one that did not.
+    pub(crate) fn refused(conn: &Conn, version: Version, reject: Reject) -> Self {
+        conn.worker.metrics.rejected(reject.reason);
+        let new = || AccessRecord::new(SystemTime::now(), conn.peer.remote, version.as_str());
+        let mut record = Self::new(version, String::new(), conn.worker.log.is_on().then(|| Box::new(new())));
+        record.fault = Some(Fault::Rejected(reject));
+        record
+    }
+
+    fn new(version: Version, method: String, line: Option<Box<AccessRecord>>) -> Self {
+        Self {
+            started: Instant::now(),
+            version,
+            method,
+            grpc: false,
+            meters: None,
+            backend: None,
+            trace: Trace::default(),
+            forwarded: None,
+            status: 0,
+            fault: None,
+            request_id: String::new(),
+            line,
+        }
+    }
+
+    /// When the request's head was complete.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Failures are told as gRPC statuses.
+    pub(crate) fn grpc(&self) -> bool {
+        self.grpc
+    }
+
+    pub(crate) fn routed(&mut self, plan: &Plan, grpc: bool) {
+        self.grpc = grpc;
+        self.meters = Some(Arc::clone(&plan.meters));
+    }
+
+    pub(crate) fn unrouted(&mut self, listener: Option<&ListenerPlan>, grpc: bool) {
+        self.grpc = grpc;
+        self.meters = listener.map(|listener| Arc::clone(&listener.meters));
+    }
+
+    pub(crate) fn request_id(&mut self) -> &mut String {
+        &mut self.request_id
+    }
+
+    pub(crate) fn backend(&mut self, backend: &Arc<BackendState>) {
+        self.backend = Some(Arc::clone(backend));
+    }
+
+    pub(crate) fn forwarded(&mut self) {
+        self.forwarded = Some(Instant::now());
+    }
+
+    /// The rule or its reference is invalid; the user finds out why from status, `lint` and `explain`.
+    pub(crate) fn invalid(&mut self, invalid: &Invalid) {
+        tracing::debug!(reason = invalid.reason, message = %invalid.message, "request for an invalid rule");
+    }
+
+    pub(crate) fn traced(&mut self, trace: Trace) {
+        self.status = trace.moved.status;
+        self.trace = trace;
+    }
+
+    /// Torana itself answered.
+    pub(crate) fn answered(&mut self, status: u16) {
+        self.status = status;
+    }
+
+    /// Keeps the first fault: what follows from it is not its cause.
+    pub(crate) fn fault(&mut self, fault: Fault) {
+        self.fault.get_or_insert(fault);
+        if fault == Fault::ClientGone && self.status == 0 {
+            self.status = fault.status();
+        }
+    }
+
+    /// Counts and logs.
+    pub(crate) fn finish(self, conn: &Conn) {
+        let now = Instant::now();
+        let duration = now - self.started;
+        let overhead = self.overhead(now);
+        let outcome = Outcome {
+            backend: self.backend.as_ref().map(|backend| backend.key()),
+            method: &self.method,
+            version: self.version,
+            status: self.status,
+            duration,
+            overhead,
+        };
+        let metrics = &conn.worker.metrics;
+        self.meters.as_deref().unwrap_or(metrics.unrouted()).record(metrics, &outcome);
+        let Some(mut line) = self.line else { return };
+        line.duration = duration;
+        line.overhead = overhead;
+        line.status = self.status;
+        line.fault = self.fault;
+        line.bytes_received = self.trace.moved.received;
+        line.bytes_sent = self.trace.moved.sent;
+        line.nouns = self.meters.as_deref().map(|meters| Arc::clone(meters.nouns()));
+        line.backend = self.backend.as_ref().map(|backend| Arc::clone(&backend.config));
+        line.endpoint = self.trace.endpoint.as_ref().map(|endpoint| endpoint.address);
+        line.upstream_transport = line.endpoint.is_some().then_some("plain");
+        line.attempts = self.trace.attempts;
+        line.set(Text::RequestId, self.request_id.as_bytes());
+        conn.worker.log.write(*line);
+    }
+
+    /// Until the request was handed to the backend; all of it if it never was.
+    fn overhead(&self, now: Instant) -> Duration {
+        self.forwarded.unwrap_or(now) - self.started
+    }
+}
+
+/// What is known before the request is routed or edited.
+fn line(conn: &Conn, head: &Head) -> AccessRecord {
+    let mut line = AccessRecord::new(SystemTime::now(), conn.peer.remote, head.version.as_str());
+    line.reserve(head.target().len() + head.authority().len() + 128);
+    line.set(Text::Method, head.method().as_bytes());
+    line.set(Text::Authority, head.authority().as_bytes());
+    line.set(Text::Path, head.target().as_bytes());
+    if let Some(agent) = head.fields.first("user-agent") {
+        line.set(Text::UserAgent, agent);
+    }
+    // W3C: version-traceid-parentid-flags.
+    if let Some(id) = head.fields.first("traceparent").and_then(|parent| parent.split(|byte| *byte == b'-').nth(1)) {
+        line.set(Text::TraceId, id);
+    }
+    if let Some(tls) = &conn.peer.tls {
+        line.tls_version = Some(tls.version);
+        line.set(Text::Sni, tls.sni.as_deref().unwrap_or_default().as_bytes());
+    }
+    line
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+//! HTTP/2 by prior knowledge, and gRPC's shapes over it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use http::{HeaderMap, Request};
+use tokio::net::{TcpListener, TcpStream};
+use torana_tests::{Backend, World};
+
+async fn client(port: u16) -> SendRequest<Bytes> {
+    let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let (send, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(async move {
+        let _ = connection.await.is_ok();
+    });
+    send.ready().await.unwrap()
+}
+
+async fn start(manifests: String) -> World {
+    tokio::task::spawn_blocking(move || World::start(&manifests)).await.unwrap()
+}
+
+fn h2c_service(name: &str, port: u16) -> String {
+    World::service(name, port).replacen(
+        "{name: http, port: 80,",
+        "{name: http, port: 80, appProtocol: kubernetes.io/h2c,",
+        1,
+    )
+}
+
+/// Sends every frame of a request back, then the trailer `grpc-status: 0`.
+async fn echo() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut connection = h2::server::handshake(stream).await.unwrap();
+                while let Some(Ok((request, mut respond))) = connection.accept().await {
+                    tokio::spawn(async move {
+                        let mut body = request.into_body();
+                        let mut send = respond.send_response(http::Response::new(()), false).unwrap();
+                        while let Some(Ok(data)) = body.data().await {
+                            body.flow_control().release_capacity(data.len()).unwrap();
+                            let mut left = data;
+                            while !left.is_empty() {
+                                send.reserve_capacity(left.len());
+                                let room = std::future::poll_fn(|cx| send.poll_capacity(cx)).await.unwrap().unwrap();
+                                let part = left.split_to(room.min(left.len()));
+                                send.send_data(part, false).unwrap();
+                            }
+                        }
+                        let mut trailers = HeaderMap::new();
+                        trailers.insert("grpc-status", "0".parse().unwrap());
+                        let _ = send.send_trailers(trailers).is_ok();
+                    });
+                }
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn http2_is_spoken_on_the_port_of_http1() {
+    let backend = Backend::named("blue");
+    let world = start(format!(
+        "{}{}{}",
+        World::gateway(),
+        World::service("blue", backend.port),
+        World::catch_all("all", "blue")
+    ))
+    .await;
+    let mut client = client(world.http).await;
+    let request =
+        Request::get("http://a.example.com/p?q").header("cookie", "a=1").header("cookie", "b=2").body(()).unwrap();
+    let (response, _) = client.send_request(request, true).unwrap();
+    let response = response.await.unwrap();
+    assert_eq!(response.status(), 200);
+    let mut body = response.into_body();
+    assert_eq!(body.data().await.unwrap().unwrap(), "blue");
+    let seen = &backend.seen()[0];
+    assert_eq!((seen.target.as_str(), seen.header("host")), ("/p?q", Some("a.example.com")));
+    assert_eq!(seen.header("cookie"), Some("a=1; b=2"));
+    assert_eq!(seen.faults, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bidirectional_stream_with_full_windows_does_not_stall() {
+    let port = echo().await;
+    let world = start(format!("{}{}{}", World::gateway(), h2c_service("b", port), World::catch_all("all", "b"))).await;
+    let mut client = client(world.http).await;
+    let request = Request::post("http://a/echo").header("te", "trailers").header("content-type", "application/grpc");
+    let (response, mut send) = client.send_request(request.body(()).unwrap(), false).unwrap();
+    const TOTAL: usize = 32 << 20;
+    // Nothing is read back until far more was sent than all windows on the way hold.
+    let sender = tokio::spawn(async move {
+        let mut sent = 0;
+        while sent < TOTAL {
+            send.reserve_capacity(64 << 10);
+            let room = std::future::poll_fn(|cx| send.poll_capacity(cx)).await.unwrap().unwrap();
+            let size = room.min(TOTAL - sent);
+            send.send_data(Bytes::from(vec![1; size]), false).unwrap();
+            sent += size;
+        }
+        send.send_data(Bytes::new(), true).unwrap();
+    });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let mut body = response.await.unwrap().into_body();
+    let mut got = 0;
+    while let Some(data) = tokio::time::timeout(Duration::from_secs(10), body.data()).await.expect("no stall") {
+        let data = data.unwrap();
+        got += data.len();
+        body.flow_control().release_capacity(data.len()).unwrap();
+    }
+    sender.await.unwrap();
+    assert_eq!(got, TOTAL);
+    assert_eq!(body.trailers().await.unwrap().unwrap()["grpc-status"], "0");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn grpc_clients_get_a_status_where_nothing_matches() {
+    let world = start(World::gateway().to_owned()).await;
+    let mut client = client(world.http).await;
+    let request = Request::post("http://a/svc/Method").header("content-type", "application/grpc").body(()).unwrap();
+    let (response, _) = client.send_request(request, true).unwrap();
+    let response = response.await.unwrap();
+    assert_eq!((response.status().as_u16(), &response.headers()["grpc-status"]), (200, &"12".parse().unwrap()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reset_stream_cancels_its_request() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let closed = tokio::spawn(async move {
+        use tokio::io::AsyncReadExt as _;
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut bytes = [0; 4096];
+        while stream.read(&mut bytes).await.is_ok_and(|read| read > 0) {}
+    });
+    let world =
+        start(format!("{}{}{}", World::gateway(), World::service("b", port), World::catch_all("all", "b"))).await;
+    let mut client = client(world.http).await;
+    let (response, mut send) = client.send_request(Request::get("http://a/").body(()).unwrap(), false).unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    send.send_reset(h2::Reason::CANCEL);
+    drop(response);
+    tokio::time::timeout(Duration::from_secs(5), closed).await.expect("the backend's connection ends").unwrap();
+}

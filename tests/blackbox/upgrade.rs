@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//! WebSockets and what must not become one.
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::tungstenite::Message;
+use torana_tests::{Backend, World};
+
+fn world(port: u16) -> World {
+    World::start(&format!("{}{}{}", World::gateway(), World::service("b", port), World::catch_all("all", "b")))
+}
+
+async fn echo() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+                while let Some(Ok(message)) = socket.next().await {
+                    if message.is_close() || socket.send(message).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_websocket_carries_messages_both_ways_and_ends() {
+    let port = echo().await;
+    let world = tokio::task::spawn_blocking(move || world(port)).await.unwrap();
+    let stream = TcpStream::connect(("127.0.0.1", world.http)).await.unwrap();
+    let (mut socket, response) = tokio_tungstenite::client_async("ws://chat.example.com/room", stream).await.unwrap();
+    assert_eq!(response.status(), 101);
+    for number in 0..1000 {
+        let text = format!("message {number}");
+        socket.send(Message::text(text.clone())).await.unwrap();
+        assert_eq!(socket.next().await.unwrap().unwrap().into_text().unwrap().as_str(), text);
+    }
+    let large = vec![7u8; 1 << 20];
+    socket.send(Message::binary(large.clone())).await.unwrap();
+    assert_eq!(socket.next().await.unwrap().unwrap().into_data(), large);
+    socket.close(None).await.unwrap();
+}
+
+#[test]
+fn a_200_to_an_upgrade_is_no_tunnel() {
+    let backend = Backend::scripted(|seen| {
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", seen.target.len(), seen.target).into_bytes()
+    });
+    let world = world(backend.port);
+    let mut connection = torana_tests::Connection::open(world.http).unwrap();
+    connection
+        .send(
+            b"GET /one HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n\
+              GET /two HTTP/1.1\r\nHost: a\r\n\r\n",
+        )
+        .unwrap();
+    assert_eq!(connection.reply("GET").unwrap().text(), "/one");
+    assert_eq!(connection.reply("GET").unwrap().text(), "/two");
+    assert_eq!(backend.seen().len(), 2);
+}
+
+#[test]
+fn an_unasked_101_is_502() {
+    let backend = Backend::scripted(|_| {
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n".to_vec()
+    });
+    assert_eq!(world(backend.port).status("a", "/"), 502);
+}
