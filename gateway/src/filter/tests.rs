@@ -56,7 +56,7 @@ fn filters_combine_in_order() {
 #[test]
 fn mirrors_of_one_request_are_drawn_independently() {
     let chain = chain(&[mirror("one", 50), mirror("two", 50)]);
-    let mut counts = [0; 3];
+    let mut counts = [0_u32; 3];
     let mut rng = fastrand::Rng::with_seed(1);
     for _ in 0..4_000 {
         counts[run(&chain, &mut head(), rng.u64(..)).1.mirrors.len()] += 1;

@@ -174,7 +174,7 @@ fn any_request() -> impl Strategy<Value = Head> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_000))]
+    #![proptest_config(ProptestConfig::with_cases(2_500))]
 
     #[test]
     fn the_router_agrees_with_a_naive_matcher(

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One socket: which of its listeners a request belongs to, and then which plan.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use torana_ir::{HostPattern, Limits, ListenerKey};
+use torana_ir::{Certificate, CertificateKey, Limits, ListenerKey, Protocol};
 
 use super::listener::{ListenerPlan, ListenerTable};
 use super::plan::Plan;
 use crate::fault::Fault;
 use crate::head::{Head, Scheme};
 use crate::route::{HostIndex, Silent};
+use crate::tls::ServerTls;
+
+type Certificates = BTreeMap<CertificateKey, Arc<Certificate>>;
 
 /// The listeners of one socket.
 #[derive(Debug)]
@@ -18,7 +22,15 @@ pub struct BindTable {
     /// The members, to tell whether the table is still true.
     members: Vec<Arc<ListenerTable>>,
     limits: Limits,
-    scheme: Scheme,
+    tls: Option<Served>,
+}
+
+/// TLS of a socket, and what it was made of.
+#[derive(Debug)]
+struct Served {
+    tls: Arc<ServerTls>,
+    listeners: Vec<Arc<ListenerPlan>>,
+    certificates: Vec<Option<Arc<Certificate>>>,
 }
 
 /// Where a request goes.
@@ -45,16 +57,26 @@ pub enum Routed {
 impl BindTable {
     /// Listeners of one socket. Of those with one hostname the first stays; those that do not speak what the first
     /// speaks are left out (translation has reported both).
-    pub(super) fn new(members: Vec<Arc<ListenerTable>>) -> Self {
+    pub(super) fn compile(
+        members: Vec<Arc<ListenerTable>>,
+        certificates: &Certificates,
+        previous: Option<&Arc<Self>>,
+    ) -> Arc<Self> {
         let scheme = members.first().map_or(Scheme::Http, |first| first.plan.scheme);
-        let speaking = members.iter().filter(|member| member.plan.scheme == scheme);
-        let limits = speaking.clone().map(|member| member.plan.limits.clone()).reduce(strictest).unwrap_or_default();
-        let listeners = HostIndex::new(speaking.map(|member| (member.plan.hostname.clone(), Arc::clone(member))));
-        Self { listeners, members, limits, scheme }
-    }
-
-    pub(super) fn is_of(&self, members: &[Arc<ListenerTable>]) -> bool {
-        self.members.len() == members.len() && self.members.iter().zip(members).all(|(a, b)| Arc::ptr_eq(a, b))
+        let speaking = || members.iter().filter(|member| member.plan.scheme == scheme);
+        let plans = speaking().map(|member| Arc::clone(&member.plan));
+        let before = previous.and_then(|before| before.tls.as_ref());
+        let tls = (scheme == Scheme::Https).then(|| Served::compile(plans.collect(), certificates, before));
+        let same = |before: &&Arc<Self>| {
+            before.tls.as_ref().map(|served| Arc::as_ptr(&served.tls)) == tls.as_ref().map(|now| Arc::as_ptr(&now.tls))
+                && all_same(&before.members, &members)
+        };
+        if let Some(before) = previous.filter(same) {
+            return Arc::clone(before);
+        }
+        let limits = speaking().map(|member| member.plan.limits.clone()).reduce(strictest).unwrap_or_default();
+        let listeners = HostIndex::new(speaking().map(|member| (member.plan.hostname.clone(), Arc::clone(member))));
+        Arc::new(Self { listeners, members, limits, tls })
     }
 
     /// The strictest limit of any listener, element by element: for what happens before the host is known.
@@ -64,10 +86,15 @@ impl BindTable {
 
     /// Whether TLS ends here.
     pub fn is_tls(&self) -> bool {
-        self.scheme == Scheme::Https
+        self.tls.is_some()
     }
 
-    /// The most specific listener for a host or SNI (lower case).
+    /// What TLS handshakes are answered with.
+    pub fn tls(&self) -> Option<&Arc<ServerTls>> {
+        self.tls.as_ref().map(|served| &served.tls)
+    }
+
+    /// The most specific listener for a host or server name (lower case).
     pub fn listener(&self, host: &str) -> Option<&Arc<ListenerPlan>> {
         self.listeners.covering(host).next().map(|listener| &listener.plan)
     }
@@ -100,11 +127,27 @@ impl BindTable {
     /// Every listener that can be chosen, the most specific first.
     pub(super) fn ordered(&self) -> Vec<&ListenerTable> {
         let mut all: Vec<&ListenerTable> = self.listeners.values().map(AsRef::as_ref).collect();
-        all.sort_by(|a, b| {
-            let key = |it: &ListenerTable| -> HostPattern { it.plan.hostname.clone() };
-            key(b).cmp(&key(a))
-        });
+        all.sort_by(|a, b| b.plan.hostname.cmp(&a.plan.hostname));
         all
+    }
+}
+
+impl Served {
+    fn compile(listeners: Vec<Arc<ListenerPlan>>, all: &Certificates, previous: Option<&Self>) -> Self {
+        let keys = listeners.iter().flat_map(|listener| match &listener.spec.protocol {
+            Protocol::Https(tls) => tls.certificates.as_slice(),
+            Protocol::Http => &[],
+        });
+        let certificates: Vec<_> = keys.map(|key| all.get(key).cloned()).collect();
+        let same = |before: &&Self| all_same(&before.listeners, &listeners) && before.certificates == certificates;
+        let tls = previous.filter(same).map_or_else(
+            || {
+                let specs = listeners.iter().map(|listener| &*listener.spec);
+                Arc::new(ServerTls::build(specs, all, previous.map(|before| &*before.tls)))
+            },
+            |before| Arc::clone(&before.tls),
+        );
+        Self { tls, listeners, certificates }
     }
 }
 
@@ -112,6 +155,10 @@ impl Routed {
     pub(super) fn fault(fault: Fault, listener: Option<&ListenerTable>, head: &Head) -> Self {
         Self::Fault { fault, listener: listener.map(|listener| Arc::clone(&listener.plan)), grpc: is_grpc(head) }
     }
+}
+
+fn all_same<T>(before: &[Arc<T>], now: &[Arc<T>]) -> bool {
+    before.len() == now.len() && before.iter().zip(now).all(|(before, now)| Arc::ptr_eq(before, now))
 }
 
 /// gRPC over HTTP/2: "Content-Type begins with application/grpc".

@@ -34,7 +34,7 @@ impl Table {
                 (key.clone(), ListenerTable::compile(spec, rules, &backends, previous.listeners.get(key)))
             })
             .collect();
-        let binds = binds(&listeners, &previous.binds);
+        let binds = binds(&listeners, snapshot, &previous.binds);
         let table = Self { backends, listeners, binds };
         table.renew(snapshot, false);
         table
@@ -78,6 +78,7 @@ fn source(snapshot: &Snapshot, key: &BackendKey) -> Arc<Endpoints> {
 /// connections to the more specific socket.
 fn binds(
     listeners: &BTreeMap<ListenerKey, Arc<ListenerTable>>,
+    snapshot: &Snapshot,
     previous: &BTreeMap<Bind, Arc<BindTable>>,
 ) -> BTreeMap<Bind, Arc<BindTable>> {
     let mut members: BTreeMap<Bind, Vec<Arc<ListenerTable>>> = BTreeMap::new();
@@ -93,10 +94,9 @@ fn binds(
             narrow.extend(all.iter().cloned());
         }
     }
-    let tables = members.into_iter().map(|(bind, members)| {
-        let kept = previous.get(&bind).filter(|before| before.is_of(&members));
-        (bind, kept.cloned().unwrap_or_else(|| Arc::new(BindTable::new(members))))
-    });
+    let tables = members
+        .into_iter()
+        .map(|(bind, members)| (bind, BindTable::compile(members, &snapshot.certificates, previous.get(&bind))));
     tables.collect()
 }
 

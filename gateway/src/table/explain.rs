@@ -2,12 +2,27 @@
 //! Why a request goes where it goes: listeners first, then the router's own record.
 
 use serde::Serialize;
-use torana_ir::ListenerKey;
+use torana_ir::{Limits, ListenerKey};
 
 use super::bind::{BindTable, Routed};
-use crate::fault::Fault;
-use crate::head::Head;
+use crate::fault::{Fault, Reject};
+use crate::gate::{self, Draft};
+use crate::head::{Head, Scheme, Version};
 use crate::route::Decision;
+
+/// The head that the gate makes of a request that nobody sent, as if it had come by HTTP/1.1, or its objection. `Host`
+/// is among the `fields`.
+pub fn imagine(scheme: Scheme, method: &str, target: &str, fields: &[(&str, &str)]) -> Result<Head, Reject> {
+    let draft = Draft {
+        version: Version::Http11,
+        scheme,
+        method: method.as_bytes(),
+        target: target.as_bytes(),
+        authority: None,
+        fields: fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())),
+    };
+    gate::judge(draft, &Limits::default()).map(|passed| passed.head)
+}
 
 /// The whole decision about one request.
 #[derive(Debug, Serialize)]

@@ -8,6 +8,7 @@ use torana_ir::{HostPattern, Limits, Listener, ListenerKey, PathMode, Protocol, 
 use super::Backends;
 use super::plan::Plan;
 use crate::head::Scheme;
+use crate::observe::{Meters, Nouns};
 use crate::route::Router;
 
 /// What a request needs of its listener.
@@ -25,11 +26,13 @@ pub struct ListenerPlan {
     pub path_mode: PathMode,
     /// Limits and deadlines.
     pub limits: Limits,
+    /// Metric handles of requests that no rule took.
+    pub meters: Arc<Meters>,
     pub(super) spec: Arc<Listener>,
 }
 
 impl ListenerPlan {
-    pub(super) fn new(spec: &Arc<Listener>) -> Self {
+    fn new(spec: &Arc<Listener>, previous: Option<&Self>) -> Self {
         Self {
             key: spec.key.clone(),
             port: spec.port,
@@ -40,6 +43,7 @@ impl ListenerPlan {
             hostname: spec.hostname.clone(),
             path_mode: spec.path_mode,
             limits: spec.limits.clone(),
+            meters: Meters::carried(Nouns::listener(&spec.key), previous.map(|plan| &plan.meters)),
             spec: Arc::clone(spec),
         }
     }
@@ -63,15 +67,20 @@ impl ListenerTable {
         previous: Option<&Arc<Self>>,
     ) -> Arc<Self> {
         let kept = previous.filter(|before| Arc::ptr_eq(&before.plan.spec, spec) || before.plan.spec == *spec);
-        let plan = kept.map_or_else(|| Arc::new(ListenerPlan::new(spec)), |before| Arc::clone(&before.plan));
-        let mut old = kept.map(|before| before.plans.as_slice()).unwrap_or_default().iter().peekable();
+        let plan = match kept {
+            Some(before) => Arc::clone(&before.plan),
+            None => Arc::new(ListenerPlan::new(spec, previous.map(|before| &*before.plan))),
+        };
+        let mut old = previous.map(|before| before.plans.as_slice()).unwrap_or_default().iter().peekable();
         let mut plans = Vec::with_capacity(rules.len());
         let mut shared = 0;
         for rule in rules {
             while old.next_if(|before| before.key() < &rule.key).is_some() {}
-            let same = old.next_if(|before| before.key() == &rule.key).filter(|before| before.is_of(rule, backends));
+            let before = old.next_if(|before| before.key() == &rule.key);
+            let same = before.filter(|before| kept.is_some() && before.is_of(rule, backends));
             shared += usize::from(same.is_some());
-            plans.push(same.cloned().unwrap_or_else(|| Arc::new(Plan::compile(&plan, rule, backends))));
+            let compiled = || Arc::new(Plan::compile(&plan, rule, backends, before.map(AsRef::as_ref)));
+            plans.push(same.cloned().unwrap_or_else(compiled));
         }
         match kept {
             Some(before) if shared == plans.len() && shared == before.plans.len() => Arc::clone(before),

@@ -27,7 +27,7 @@ use torana_ir::{BackendKey, ListenerKey};
 use crate::balance::BackendState;
 
 pub use bind::{BindTable, Routed};
-pub use explain::{Explanation, ListenerFate, ListenerVerdict};
+pub use explain::{Explanation, ListenerFate, ListenerVerdict, imagine};
 pub use listener::ListenerPlan;
 pub use plan::{Choice, Notes, Plan, WeightedPlan};
 

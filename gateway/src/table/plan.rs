@@ -13,6 +13,7 @@ use super::listener::ListenerPlan;
 use crate::balance::{BackendState, Weights};
 use crate::filter::{self, Chain, RequestContext, Verdict};
 use crate::head::{Head, ResponseHead};
+use crate::observe::{Meters, Nouns};
 use crate::route::Routable;
 
 /// What the filters of a request leave for later: mirrors, the `Origin`.
@@ -27,6 +28,8 @@ pub struct Plan {
     pub timeouts: Timeouts,
     /// Torana's own failures are gRPC statuses (GRPCRoute).
     pub grpc: bool,
+    /// Metric handles; they go over to the plan that follows this one.
+    pub meters: Arc<Meters>,
     rule: Arc<Rule>,
     filters: Chain<Arc<BackendState>>,
     weights: Weights,
@@ -62,7 +65,13 @@ pub enum Choice<'p> {
 }
 
 impl Plan {
-    pub(super) fn compile(listener: &Arc<ListenerPlan>, rule: &Arc<Rule>, backends: &Backends) -> Self {
+    /// The plan for `rule`. `previous` is the plan that the rule had on this listener before.
+    pub(super) fn compile(
+        listener: &Arc<ListenerPlan>,
+        rule: &Arc<Rule>,
+        backends: &Backends,
+        previous: Option<&Self>,
+    ) -> Self {
         let resolve = |key: &BackendKey| backends.get(key).map(Arc::clone);
         let chain = |filters: &[Filter]| Chain::compile(filters, listener.port, &mut { resolve });
         let (filters, entries, unusable) = match &rule.action {
@@ -81,6 +90,10 @@ impl Plan {
             listener: Arc::clone(listener),
             timeouts: rule.timeouts,
             grpc: rule.key.route.kind == RouteKind::GrpcRoute,
+            meters: Meters::carried(
+                Nouns::rule(&listener.key, &rule.key, rule.name.as_deref()),
+                previous.map(|plan| &plan.meters),
+            ),
             rule: Arc::clone(rule),
             filters,
             weights: Weights::new(entries.iter().map(|entry| entry.weight)),
