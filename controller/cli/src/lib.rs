@@ -1,1 +1,17 @@
-//! Placeholder.
+// SPDX-License-Identifier: Apache-2.0
+//! The command line. `run` is the one place where both planes meet in one process; every other command is small.
+//!
+//! Modules are declared lowest first; a module imports only what is declared above it. Adding a command is adding a
+//! module with its `Args` here and one variant and one arm in [`command`].
+
+mod version;
+
+pub mod echo;
+
+pub mod logging;
+
+pub mod lint;
+
+pub mod explain;
+
+pub mod command;

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::atom::{HeaderName, HeaderValue, Method};
 use crate::host::Hostname;
-use crate::rule::Target;
+use crate::target::Target;
 
 /// One filter, in the order the user wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -26,6 +26,8 @@ mod certificate;
 
 mod listener;
 
+mod target;
+
 mod filter;
 
 mod backend;
@@ -42,7 +44,6 @@ pub use host::{HostPattern, Hostname, hostname_of};
 pub use key::{BackendKey, CertificateKey, GatewayId, ListenerKey, RouteId, RouteKind, RuleKey};
 pub use listener::{Limits, Listener, PathMode, Protocol, Tls, TlsVersion};
 pub use pattern::{REGEX_SIZE_LIMIT, Regex, RegexError};
-pub use rule::{
-    Action, Attachment, FieldMatch, Invalid, PathMatch, RouteMatch, Rule, Target, TextMatch, Timeouts, WeightedBackend,
-};
+pub use rule::{Action, Attachment, FieldMatch, PathMatch, RouteMatch, Rule, TextMatch, Timeouts, WeightedBackend};
 pub use snapshot::{Delta, Resource, ResourceKey, Snapshot};
+pub use target::{Invalid, Target};

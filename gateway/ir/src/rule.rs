@@ -8,8 +8,9 @@ use serde::Serialize;
 use crate::atom::{HeaderName, Method};
 use crate::filter::Filter;
 use crate::host::HostPattern;
-use crate::key::{BackendKey, ListenerKey, RuleKey};
+use crate::key::{ListenerKey, RuleKey};
 use crate::pattern::Regex;
+use crate::target::{Invalid, Target};
 
 /// One rule of a route.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -61,24 +62,6 @@ pub struct WeightedBackend {
     pub weight: u32,
     /// Filters of this entry, after those of the rule.
     pub filters: Vec<Filter>,
-}
-
-/// A resolved reference, or why there is none.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub enum Target {
-    /// A backend of this snapshot.
-    Backend(BackendKey),
-    /// Requests that would go here get 500.
-    Invalid(Invalid),
-}
-
-/// A user's mistake as data: what, where, and what to change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Invalid {
-    /// A Gateway API reason: `BackendNotFound`, `RefNotPermitted`, `InvalidKind`, `UnsupportedValue` …
-    pub reason: &'static str,
-    /// One sentence for `explain` and the log.
-    pub message: String,
 }
 
 /// One alternative of a rule; every part that is given must match.

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Pure zones compute: no `async`, no clock, no socket. And what a folder may name.
+
+use super::source::{Source, product};
+
+/// Folders and files that decide, and do nothing else.
+const PURE: [&str; 8] = [
+    "gateway/ir/src/",
+    "gateway/src/head/",
+    "gateway/src/gate/",
+    "gateway/src/route/",
+    "gateway/src/filter/",
+    "controller/src/store",
+    "controller/src/report/",
+    "controller/src/translate/",
+];
+const IMPURE: [&str; 10] = [
+    "async ",
+    ".await",
+    "tokio::",
+    "Instant::now",
+    "SystemTime::now",
+    "Timestamp::now",
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+    "std::fs",
+];
+/// What may be named only below some folders.
+const RESERVED: [(&str, &[&str]); 4] = [
+    (
+        "pingora",
+        &[
+            "gateway/src/io/",
+            "gateway/src/http/",
+            "gateway/src/upstream/",
+            "gateway/src/stream/",
+            "gateway/src/listen/",
+        ],
+    ),
+    ("torana_gateway", &["controller/cli/src/"]),
+    ("kube::", &["crds/src/", "controller/src/"]),
+    ("k8s_openapi", &["crds/src/", "controller/src/"]),
+];
+
+fn impurities(source: &Source) -> Vec<String> {
+    if !PURE.iter().any(|zone| source.path.starts_with(zone)) {
+        return Vec::new();
+    }
+    let found = IMPURE.iter().filter(|word| source.code.contains(**word));
+    found.map(|word| format!("{}: {word} in a pure zone", source.path)).collect()
+}
+
+fn strangers(source: &Source) -> Vec<String> {
+    let found = RESERVED.iter().filter(|(name, homes)| {
+        let at_home = homes.iter().any(|home| source.path.starts_with(home));
+        !at_home && source.code.contains(name)
+    });
+    found.map(|(name, homes)| format!("{} names {name}: only {homes:?} may", source.path)).collect()
+}
+
+#[test]
+fn pure_zones_have_no_clock_and_no_socket() {
+    let sources = product();
+    for zone in PURE {
+        assert!(sources.iter().any(|source| source.path.starts_with(zone)), "{zone} is gone: correct this list");
+    }
+    let found: Vec<String> = sources.iter().flat_map(impurities).collect();
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn crates_are_named_only_where_they_belong() {
+    let found: Vec<String> = product().iter().flat_map(strangers).collect();
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn impurities_and_strangers_are_found() {
+    let impure = "use tokio::net::TcpStream;\nasync fn f() { g().await }\n";
+    assert_eq!(impurities(&Source::new("gateway/src/route/x.rs", impure)).len(), 4);
+    assert_eq!(impurities(&Source::new("gateway/src/http/x.rs", impure)), Vec::<String>::new());
+    assert_eq!(strangers(&Source::new("controller/src/x.rs", "use torana_gateway::App;")).len(), 1);
+    assert_eq!(strangers(&Source::new("gateway/src/http/x.rs", "use pingora_core::x;")), Vec::<String>::new());
+}
