@@ -53,6 +53,12 @@ fn has_header(path: &str, text: &str) -> bool {
 }
 
 #[test]
+fn no_file_panics_or_hides_behind_an_empty_name() {
+    let found: Vec<String> = product().iter().flat_map(complaints).collect();
+    assert!(found.is_empty(), "{}:\n{}", found.len(), found.join("\n"));
+}
+
+#[test]
 fn every_file_begins_with_its_licence_and_what_it_is() {
     let sources = everything();
     let found: Vec<&str> = sources
