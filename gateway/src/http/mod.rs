@@ -43,3 +43,6 @@ mod serve;
 
 pub(crate) use serve::serve;
 pub use worker::Worker;
+
+#[cfg(test)]
+mod tests;

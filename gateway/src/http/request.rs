@@ -45,6 +45,7 @@ pub(crate) async fn refuse(conn: &Arc<Conn>, down: &mut Down, reject: Reject, ve
     let mut record = Record::refused(conn, version, reject);
     close_after(down);
     let answer = respond::answer(Fault::Rejected(reject), false);
+    record.answered(answer.status);
     // A client that has left needs no answer; the line says why it was refused either way.
     let _ = respond::send(down, answer, false).await.is_ok();
     record.finish(conn);

@@ -48,9 +48,4 @@ impl Worker {
             self.pools.sweep();
         }
     }
-
-    /// The process drains: answer what is there, take nothing new.
-    pub(crate) fn draining(&self) -> bool {
-        *self.drain.borrow()
-    }
 }
