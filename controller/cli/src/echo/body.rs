@@ -69,13 +69,10 @@ pub(super) fn lines(count: u32, pause: Duration) -> Body {
     StreamBody::new(lines).boxed_unsync()
 }
 
-/// `content`, then one trailer field.
+/// `content`, then one trailer field. Its length is not told: over HTTP/1.1 only a chunked body has trailers.
 pub(super) fn with_trailer(content: impl Into<Bytes>, name: HeaderName, value: HeaderValue) -> Body {
     let trailers = HeaderMap::from_iter([(name, value)]);
-    Full::new(content.into())
-        .map_err(|never| match never {})
-        .with_trailers(std::future::ready(Some(Ok(trailers))))
-        .boxed_unsync()
+    StreamBody::new(stream::iter([Ok(Frame::data(content.into())), Ok(Frame::trailers(trailers))])).boxed_unsync()
 }
 
 /// An answer of one media type.

@@ -14,15 +14,13 @@ mod grpc;
 
 mod websocket;
 
-#[cfg(test)]
-mod tests;
-
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -39,7 +37,7 @@ use self::body::Reply;
 
 /// Connections open at one time; more wait in the kernel's queue.
 const CONNECTIONS: u32 = 16_384;
-/// A new connection's first byte and every request head must come within this; so must each piece of a body.
+/// A new connection's first request and every later head must come within this; so must each piece of a body.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Requests in flight may take this long to finish after the process is told to stop.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -112,6 +110,15 @@ async fn stopped() {
     }
 }
 
+/// Resolves after [`PATIENCE`] if nothing was asked by then: the builder tells the protocols apart by the first bytes
+/// and would wait for them for ever.
+async fn silence(asked: Arc<AtomicBool>) {
+    tokio::time::sleep(PATIENCE).await;
+    if asked.load(Ordering::Relaxed) {
+        std::future::pending().await
+    }
+}
+
 /// One sample backend.
 #[derive(Debug)]
 struct Backend {
@@ -153,18 +160,22 @@ impl Backend {
     }
 
     async fn connection(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, mut leaving: watch::Receiver<bool>) {
-        // The builder tells the protocols apart by the first bytes and would wait for them for ever.
-        if socket.set_nodelay(true).is_err() || !matches!(timeout(PATIENCE, socket.readable()).await, Ok(Ok(()))) {
+        if socket.set_nodelay(true).is_err() {
             return;
         }
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
         builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS).keep_alive_interval(PATIENCE);
-        let service = service_fn(|request| self.clone().answer(peer, request));
+        let asked = Arc::new(AtomicBool::new(false));
+        let service = service_fn(|request| {
+            asked.store(true, Ordering::Relaxed);
+            self.clone().answer(peer, request)
+        });
         let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(socket), service));
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
             _ = leaving.wait_for(|leaving| *leaving) => None,
+            () = silence(asked.clone()) => return,
         };
         let ended = match ended {
             Some(ended) => ended,
@@ -190,3 +201,6 @@ impl Backend {
         Ok(reply)
     }
 }
+
+#[cfg(test)]
+mod tests;
