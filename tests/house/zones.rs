@@ -4,12 +4,15 @@
 use super::source::{Source, product};
 
 /// Folders and files that decide, and do nothing else.
-const PURE: [&str; 8] = [
+const PURE: [&str; 11] = [
     "gateway/ir/src/",
     "gateway/src/head/",
     "gateway/src/gate/",
     "gateway/src/route/",
     "gateway/src/filter/",
+    "gateway/src/tls",
+    "gateway/src/table/",
+    "gateway/src/fault.rs",
     "controller/src/store",
     "controller/src/report/",
     "controller/src/translate/",
