@@ -28,3 +28,11 @@ pub mod table;
 pub(crate) mod upstream;
 
 pub mod http;
+
+pub(crate) mod listen;
+
+pub mod feed;
+
+pub(crate) mod admin;
+
+pub mod app;

@@ -88,7 +88,7 @@ struct Live {
     /// Gateway and listener.
     listeners: BTreeSet<(String, String)>,
     backends: BTreeSet<String>,
-    /// Rejected resources by their labels, to forget them when they are repaired.
+    /// Resources that were ever rejected, with their labels; forgotten when they are removed.
     rejected: BTreeMap<ResourceKey, [String; 3]>,
 }
 
@@ -206,6 +206,13 @@ impl Metrics {
         let mut live = self.live();
         live.listeners = names.map(|nouns| (nouns.gateway, nouns.listener)).collect();
         live.backends = snapshot.backends.keys().map(ToString::to_string).collect();
+        live.rejected.retain(|key, labels| {
+            let there = contains(snapshot, key);
+            if !there {
+                removed(self.families.config_rejected.remove_label_values(&labels[..]));
+            }
+            there
+        });
     }
 
     /// A resource could not be put in force.
@@ -372,6 +379,16 @@ fn resource_labels(key: &ResourceKey) -> [String; 3] {
         ResourceKey::Endpoints(key) => ("Endpoints", key.namespace.clone(), format!("{}:{}", key.name, key.port)),
     };
     [kind.to_owned(), namespace, name]
+}
+
+fn contains(snapshot: &Snapshot, key: &ResourceKey) -> bool {
+    match key {
+        ResourceKey::Listener(key) => snapshot.listeners.contains_key(key),
+        ResourceKey::Certificate(key) => snapshot.certificates.contains_key(key),
+        ResourceKey::Rule(key) => snapshot.rules.contains_key(key),
+        ResourceKey::Backend(key) => snapshot.backends.contains_key(key),
+        ResourceKey::Endpoints(key) => snapshot.endpoints.contains_key(key),
+    }
 }
 
 /// A child that is not there is as good as removed.

@@ -18,8 +18,11 @@ mod line;
 
 mod log;
 
+mod readiness;
+
 pub use self::log::{AccessLog, LogFormat};
 pub use meters::{Meters, Outcome, Upgraded};
 pub use metrics::{Connected, Metrics};
 pub use nouns::{Nouns, RouteNouns};
+pub use readiness::Readiness;
 pub use record::{AccessRecord, Text};

@@ -1,1 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
 
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, SignatureAlgorithm};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, ServerConnection, SignatureScheme};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use torana_ir::{GatewayId, Limits, PathMode};
+
+use super::*;
+
+type Certificates = BTreeMap<CertificateKey, Arc<Certificate>>;
+
+fn secret(name: &str) -> CertificateKey {
+    CertificateKey { namespace: "n".into(), name: name.into() }
+}
+
+fn certificate(secret_name: &str, host: &str, algorithm: &'static SignatureAlgorithm) -> Arc<Certificate> {
+    let key = KeyPair::generate_for(algorithm).unwrap();
+    let cert = CertificateParams::new(vec![host.to_owned()]).unwrap().self_signed(&key).unwrap();
+    let pem = key.serialize_pem();
+    Arc::new(Certificate::from_pem(secret(secret_name), cert.pem().as_bytes(), pem.as_bytes()).unwrap())
+}
+
+fn certificates(list: &[&Arc<Certificate>]) -> Certificates {
+    list.iter().map(|one| (one.key.clone(), Arc::clone(one))).collect()
+}
+
+fn listener(name: &str, hostname: &str, secrets: &[&str]) -> Listener {
+    let gateway = GatewayId { namespace: "n".into(), name: "g".into() };
+    let tls = Tls { certificates: secrets.iter().map(|name| secret(name)).collect(), min_version: TlsVersion::V1_2 };
+    Listener {
+        key: ListenerKey { gateway, set: None, name: name.into() },
+        addresses: vec![],
+        port: 443,
+        protocol: Protocol::Https(tls),
+        hostname: HostPattern::parse(hostname).unwrap(),
+        path_mode: PathMode::Base,
+        limits: Limits::default(),
+    }
+}
+
+fn selected(tls: &ServerTls, sni: Option<&str>) -> Option<String> {
+    tls.select(sni).map(|(key, _)| key.name.clone())
+}
+
+/// Takes every certificate; `schemes` are what it says it understands.
+#[derive(Debug)]
+struct Trusting(Vec<SignatureScheme>);
+
+impl ServerCertVerifier for Trusting {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.clone()
+    }
+}
+
+const ECDSA: SignatureScheme = SignatureScheme::ECDSA_NISTP256_SHA256;
+const RSA: SignatureScheme = SignatureScheme::RSA_PSS_SHA256;
+
+fn client(schemes: &[SignatureScheme]) -> Arc<ClientConfig> {
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Trusting(schemes.to_vec())))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Arc::new(config)
+}
+
+/// A handshake in memory: what the client saw, or what the server refused with.
+fn shake(tls: &ServerTls, sni: &'static str, client: &Arc<ClientConfig>) -> Result<Seen, rustls::Error> {
+    let (_, config) = tls.select(Some(sni)).expect("a listener");
+    let mut server = ServerConnection::new(config).unwrap();
+    let mut client = ClientConnection::new(Arc::clone(client), ServerName::try_from(sni).unwrap()).unwrap();
+    for _ in 0..8 {
+        pass(&mut client, &mut server)?;
+        pass_back(&mut server, &mut client)?;
+    }
+    Ok(Seen {
+        leaf: client.peer_certificates().unwrap()[0].to_vec(),
+        alpn: client.alpn_protocol().map(<[u8]>::to_vec),
+        kind: client.handshake_kind().unwrap(),
+    })
+}
+
+struct Seen {
+    leaf: Vec<u8>,
+    alpn: Option<Vec<u8>>,
+    kind: HandshakeKind,
+}
+
+fn pass(from: &mut ClientConnection, to: &mut ServerConnection) -> Result<(), rustls::Error> {
+    let mut wire = Vec::new();
+    from.write_tls(&mut wire).unwrap();
+    let mut wire = wire.as_slice();
+    while !wire.is_empty() {
+        to.read_tls(&mut wire).unwrap();
+        to.process_new_packets()?;
+    }
+    Ok(())
+}
+
+fn pass_back(from: &mut ServerConnection, to: &mut ClientConnection) -> Result<(), rustls::Error> {
+    let mut wire = Vec::new();
+    from.write_tls(&mut wire).unwrap();
+    let mut wire = wire.as_slice();
+    while !wire.is_empty() {
+        to.read_tls(&mut wire).unwrap();
+        to.process_new_packets()?;
+    }
+    Ok(())
+}
+
+fn leaf(certificate: &Certificate) -> Vec<u8> {
+    certificate.certified().unwrap().cert[0].to_vec()
+}
+
+#[test]
+fn the_most_specific_listener_has_the_name() {
+    let all = [
+        listener("any", "", &[]),
+        listener("com", "*.com", &[]),
+        listener("b", "*.b.com", &[]),
+        listener("exact", "a.b.com", &[]),
+    ];
+    let tls = ServerTls::build(&all, &Certificates::new(), None);
+    let rows = [
+        (Some("a.b.com"), "exact"),
+        (Some("A.B.COM"), "exact"),
+        (Some("a.b.com."), "exact"),
+        (Some("c.b.com"), "b"),
+        (Some("d.c.b.com"), "b"),
+        (Some("b.com"), "com"),
+        (Some("com"), "any"),
+        (Some("a.org"), "any"),
+        (None, "any"),
+    ];
+    for (sni, expected) in rows {
+        assert_eq!(selected(&tls, sni).as_deref(), Some(expected), "{sni:?}");
+    }
+}
+
+#[test]
+fn a_name_of_nobody_gets_nobodys_certificate() {
+    let tls = ServerTls::build(&[listener("b", "*.b.com", &[])], &Certificates::new(), None);
+    for sni in [None, Some("b.com"), Some("a.org"), Some(""), Some("."), Some("..b.com")] {
+        let expected = (sni == Some("..b.com")).then_some("b");
+        assert_eq!(selected(&tls, sni).as_deref(), expected, "{sni:?}");
+    }
+}
+
+#[test]
+fn of_two_listeners_with_one_hostname_the_first_is_served() {
+    let all = [listener("one", "a.com", &[]), listener("two", "a.com", &[]), listener("three", "b.com", &[])];
+    let tls = ServerTls::build(&all, &Certificates::new(), None);
+    assert_eq!(selected(&tls, Some("a.com")).as_deref(), Some("one"));
+    assert_eq!(selected(&tls, Some("b.com")).as_deref(), Some("three"));
+}
+
+#[test]
+fn the_certificate_suits_the_name_and_then_the_client() {
+    let ecdsa = certificate("ecdsa", "a.com", &PKCS_ECDSA_P256_SHA256);
+    let rsa = certificate("rsa", "a.com", &PKCS_RSA_SHA256);
+    let other = certificate("other", "*.b.com", &PKCS_ECDSA_P256_SHA256);
+    let all = [listener("any", "", &["ecdsa", "missing", "rsa", "other"])];
+    let tls = ServerTls::build(&all, &certificates(&[&ecdsa, &rsa, &other]), None);
+    let served = |sni, schemes: &[SignatureScheme]| shake(&tls, sni, &client(schemes)).unwrap().leaf;
+    assert_eq!(served("a.com", &[ECDSA, RSA]), leaf(&ecdsa));
+    assert_eq!(served("a.com", &[RSA]), leaf(&rsa));
+    assert_eq!(served("x.b.com", &[ECDSA, RSA]), leaf(&other));
+    assert_eq!(served("x.b.com", &[RSA]), leaf(&rsa), "the name is lost, the connection is not");
+    assert_eq!(served("y.x.b.com", &[ECDSA]), leaf(&ecdsa), "a wildcard is one label, and the first is served");
+    assert_eq!(shake(&tls, "a.com", &client(&[ECDSA])).unwrap().alpn.as_deref(), Some(&b"h2"[..]));
+}
+
+#[test]
+fn without_a_certificate_the_handshake_is_refused() {
+    let tls = ServerTls::build(&[listener("any", "", &["missing"])], &Certificates::new(), None);
+    assert!(shake(&tls, "a.com", &client(&[ECDSA])).is_err());
+}
+
+#[test]
+fn an_old_version_is_refused_where_1_3_is_asked_for() {
+    let ecdsa = certificate("ecdsa", "a.com", &PKCS_ECDSA_P256_SHA256);
+    let mut strict = listener("any", "", &["ecdsa"]);
+    let Protocol::Https(tls) = &mut strict.protocol else { unreachable!() };
+    tls.min_version = TlsVersion::V1_3;
+    let old = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Trusting(vec![ECDSA])))
+        .with_no_client_auth();
+    let old = Arc::new(old);
+    let table = certificates(&[&ecdsa]);
+    assert!(shake(&ServerTls::build(&[strict], &table, None), "a.com", &old).is_err());
+    assert!(shake(&ServerTls::build(&[listener("any", "", &["ecdsa"])], &table, None), "a.com", &old).is_ok());
+}
+
+#[test]
+fn sessions_are_resumed_across_generations_and_never_across_listeners() {
+    let one = certificate("one", "*.com", &PKCS_ECDSA_P256_SHA256);
+    let all = [listener("a", "a.com", &["one"]), listener("b", "b.com", &["one"])];
+    let table = certificates(&[&one]);
+    let first = ServerTls::build(&all, &table, None);
+    let client = client(&[ECDSA]);
+    assert_eq!(shake(&first, "a.com", &client).unwrap().kind, HandshakeKind::Full);
+    let second = ServerTls::build(&all, &table, Some(&first));
+    assert!(Arc::ptr_eq(&first.select(Some("a.com")).unwrap().1, &second.select(Some("a.com")).unwrap().1));
+    assert_eq!(shake(&second, "a.com", &client).unwrap().kind, HandshakeKind::Resumed);
+    // rustls keeps tickets by name; a client that presents a ticket of `a` to `b` gets a full handshake.
+    let (ticket_key_a, ticket_key_b) =
+        (&second.select(Some("a.com")).unwrap().1, &second.select(Some("b.com")).unwrap().1);
+    let ticket = ticket_key_a.ticketer.encrypt(b"session").unwrap();
+    assert_eq!(ticket_key_a.ticketer.decrypt(&ticket).as_deref(), Some(&b"session"[..]));
+    assert_eq!(ticket_key_b.ticketer.decrypt(&ticket), None);
+}
+
+#[test]
+fn a_new_certificate_makes_a_new_configuration_for_its_listener_only() {
+    let (one, two) =
+        (certificate("one", "a.com", &PKCS_ECDSA_P256_SHA256), certificate("two", "b.com", &PKCS_ECDSA_P256_SHA256));
+    let all = [listener("a", "a.com", &["one"]), listener("b", "b.com", &["two"])];
+    let first = ServerTls::build(&all, &certificates(&[&one, &two]), None);
+    let renewed = certificate("one", "a.com", &PKCS_ECDSA_P256_SHA256);
+    let second = ServerTls::build(&all, &certificates(&[&renewed, &two]), Some(&first));
+    let config = |tls: &ServerTls, name| tls.select(Some(name)).unwrap().1;
+    assert!(!Arc::ptr_eq(&config(&first, "a.com"), &config(&second, "a.com")));
+    assert!(Arc::ptr_eq(&config(&first, "b.com"), &config(&second, "b.com")));
+    assert_eq!(shake(&second, "a.com", &client(&[ECDSA])).unwrap().leaf, leaf(&renewed));
+}

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The data plane as a whole: what is started, in which order, and how it ends.
+
+mod files;
+
+mod resolve;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{Mutex, watch};
+
+use crate::admin::{self, Debug, Health};
+use crate::feed::{Feed, Programming};
+use crate::http::Worker;
+use crate::listen::{Admission, Workers};
+use crate::observe::{AccessLog, Metrics, Readiness};
+use crate::table::Table;
+
+pub use crate::admin::{Explain, LogLevel};
+pub use crate::listen::Caps;
+pub use crate::observe::LogFormat;
+
+/// The blocker of a process that drains.
+const DRAINING: &str = "draining";
+/// How often children of metrics that nobody needs are looked for.
+const SWEEP: Duration = Duration::from_secs(10);
+/// How often a drain looks whether the last connection is gone.
+const DRAIN_TICK: Duration = Duration::from_millis(20);
+/// What the writer of the log gets to finish.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
+/// How the data plane runs. All of it is fixed for the life of the process.
+#[derive(Clone)]
+pub struct Config {
+    /// Worker threads; 0 means one a core.
+    pub workers: usize,
+    /// Where debugging is served, if it is.
+    pub admin: Option<SocketAddr>,
+    /// Where health and metrics are served, if they are.
+    pub health: Option<SocketAddr>,
+    /// What the access log on standard output looks like.
+    pub access_log: LogFormat,
+    /// A drain begins with this long of being not ready and accepting all the same, until load balancers have seen it.
+    pub pre_stop: Duration,
+    /// Requests that are in flight when a drain stops accepting get this long.
+    pub drain_deadline: Duration,
+    /// Caps on clients' connections; by default what the limit of open files allows.
+    pub caps: Option<Caps>,
+    /// Answers `/debug/explain`.
+    pub explain: Option<Explain>,
+    /// Answers `/log-level`.
+    pub log_level: Option<Arc<dyn LogLevel>>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            workers: 0,
+            admin: None,
+            health: None,
+            access_log: LogFormat::Json,
+            pre_stop: Duration::ZERO,
+            drain_deadline: Duration::from_secs(30),
+            caps: None,
+            explain: None,
+            log_level: None,
+        }
+    }
+}
+
+/// A running data plane. Dropping it cuts what is left of its connections.
+pub struct App {
+    /// `None` once it is dropped.
+    control: Option<Runtime>,
+    workers: Arc<Mutex<Workers>>,
+    admission: Arc<Admission>,
+    readiness: Readiness,
+    metrics: Arc<Metrics>,
+    log: AccessLog,
+    drain: watch::Sender<bool>,
+    config: Config,
+}
+
+impl App {
+    /// Starts everything; it serves what `feed` brings. An error means that a thread, or the address for health or
+    /// debugging, is not to be had.
+    pub fn start(config: Config, feed: Feed) -> io::Result<Self> {
+        let metrics = Arc::new(Metrics::new());
+        let log = AccessLog::start(config.access_log, io::stdout(), &metrics)?;
+        let readiness = Readiness::default();
+        let table = Arc::new(ArcSwap::from_pointee(Table::empty()));
+        let (drain, draining) = watch::channel(false);
+        let admission = Admission::new(config.caps.unwrap_or_else(|| Caps::for_open_files(files::most_open())));
+        let worker = |_| Worker::new(Arc::clone(&table), Arc::clone(&metrics), log.clone(), draining.clone());
+        let started = Workers::start((0..workers(config.workers)).map(worker).collect(), &admission)?;
+        let workers = Arc::new(Mutex::new(started));
+        let programming = Programming::new(table, Arc::clone(&workers), Arc::clone(&metrics), readiness.clone());
+        let control = Builder::new_multi_thread().worker_threads(1).thread_name("control").enable_all().build()?;
+        let app = Self { control: Some(control), workers, admission, readiness, metrics, log, drain, config };
+        app.control(programming, feed)?;
+        Ok(app)
+    }
+
+    /// Ends with grace: not ready, then no new connections and no further requests on the old ones, then the end of
+    /// what is in flight or of its time. Returns the connections that had to be left.
+    pub async fn drain(&self) -> usize {
+        self.readiness.block(DRAINING);
+        tokio::time::sleep(self.config.pre_stop).await;
+        self.workers.lock().await.close_all().await;
+        self.drain.send_replace(true);
+        let deadline = Instant::now() + self.config.drain_deadline;
+        while self.admission.connections() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(DRAIN_TICK).await;
+        }
+        let log = self.log.clone();
+        // The writer ends with the process: nothing is to be done about lines that it cannot write.
+        let _ = tokio::task::spawn_blocking(move || log.flush(LAST_LINES)).await.is_ok();
+        self.admission.connections()
+    }
+
+    /// The numbers, in the Prometheus text format.
+    pub fn metrics(&self) -> String {
+        self.metrics.render()
+    }
+
+    /// Starts what runs beside the workers.
+    fn control(&self, programming: Programming, feed: Feed) -> io::Result<()> {
+        let Some(control) = &self.control else { return Ok(()) };
+        let program = programming.program();
+        let _inside = control.enter();
+        if let Some(address) = self.config.health {
+            let health = Health { metrics: Arc::clone(&self.metrics), readiness: self.readiness.clone() };
+            control.spawn(admin::serve(bound(address)?, Arc::new(health)));
+        }
+        if let Some(address) = self.config.admin {
+            let (explain, log_level) = (self.config.explain.clone(), self.config.log_level.clone());
+            let debug = Debug { program: program.clone(), explain, log_level };
+            control.spawn(admin::serve(bound(address)?, Arc::new(debug)));
+        }
+        control.spawn(resolve::run(program));
+        control.spawn(sweep(Arc::clone(&self.metrics)));
+        control.spawn(programming.run(feed));
+        Ok(())
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        if let Some(control) = self.control.take() {
+            // Waiting is not allowed where an `App` may be dropped.
+            control.shutdown_background();
+        }
+    }
+}
+
+async fn sweep(metrics: Arc<Metrics>) {
+    let mut tick = tokio::time::interval(SWEEP);
+    loop {
+        tick.tick().await;
+        metrics.sweep(Instant::now());
+    }
+}
+
+/// Must be called inside a runtime.
+fn bound(address: SocketAddr) -> io::Result<TcpListener> {
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}"));
+    let listener = std::net::TcpListener::bind(address).map_err(named)?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+fn workers(asked: usize) -> usize {
+    match asked {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        some => some,
+    }
+}
+
+#[cfg(test)]
+mod tests;

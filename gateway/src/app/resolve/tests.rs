@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use torana_ir::{Backend, BackendKey, Endpoints, Snapshot};
+
+use super::*;
+use crate::table::Table;
+
+fn key(name: &str) -> BackendKey {
+    BackendKey { namespace: "n".into(), name: name.into(), port: 80 }
+}
+
+fn snapshot(backends: &[(&str, &str, u16)]) -> Snapshot {
+    let mut snapshot = Snapshot::default();
+    for (name, host, port) in backends {
+        snapshot.backends.insert(key(name), Arc::new(Backend::new(key(name))));
+        let endpoints = Endpoints::Dns { backend: key(name), host: (*host).to_owned(), port: *port };
+        snapshot.endpoints.insert(key(name), Arc::new(endpoints));
+    }
+    snapshot
+}
+
+struct World {
+    program: Program,
+    generation: watch::Sender<u64>,
+    asked: Arc<AtomicUsize>,
+}
+
+/// `answer` is given how often it was asked before.
+fn world(first: &Snapshot, answer: fn(usize) -> Answer) -> World {
+    let (sender, generation) = watch::channel(0);
+    let table = Arc::new(ArcSwap::from_pointee(Table::compile(first, &Table::empty())));
+    let program = Program { snapshot: Arc::default(), table, generation };
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let lookup = move |_name: String| {
+        let count = Arc::clone(&count);
+        async move { answer(count.fetch_add(1, Ordering::SeqCst)) }
+    };
+    tokio::spawn(Resolving::new(program.clone(), lookup).run());
+    World { program, generation: sender, asked }
+}
+
+impl World {
+    fn addresses(&self, name: &str) -> Vec<String> {
+        let table = self.program.table.load();
+        let set = table.backend(&key(name)).unwrap().endpoints();
+        set.iter().map(|(endpoint, _)| endpoint.address.to_string()).collect()
+    }
+
+    async fn eventually(&self, name: &str, expected: &[&str]) {
+        for _ in 0..500 {
+            if self.addresses(name) == expected {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{:?} instead of {expected:?}", self.addresses(name));
+    }
+}
+
+fn v4(last: u8) -> IpAddr {
+    [10, 0, 0, last].into()
+}
+
+#[tokio::test]
+async fn an_answer_is_asked_for_again_when_it_expires_and_kept_when_that_fails() {
+    let world = world(&snapshot(&[("a", "a.com", 8080)]), |before| match before {
+        0 => Ok((vec![v4(1)], Duration::ZERO)),
+        1 => Ok((vec![v4(2), "::1".parse().unwrap()], Duration::ZERO)),
+        _ => Err("refused".to_owned()),
+    });
+    world.eventually("a", &["10.0.0.1:8080"]).await;
+    world.eventually("a", &["10.0.0.2:8080", "[::1]:8080"]).await;
+    for _ in 0..400 {
+        if world.asked.load(Ordering::SeqCst) > 2 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(world.asked.load(Ordering::SeqCst) > 2);
+    assert_eq!(world.addresses("a"), ["10.0.0.2:8080", "[::1]:8080"], "the last good answer");
+}
+
+#[tokio::test]
+async fn a_new_backend_of_a_known_name_gets_its_addresses_at_once() {
+    let first = snapshot(&[("a", "a.com", 80)]);
+    let world = world(&first, |_| Ok((vec![v4(1)], Duration::from_secs(3600))));
+    world.eventually("a", &["10.0.0.1:80"]).await;
+    let second = snapshot(&[("a", "a.com", 80), ("b", "a.com", 81)]);
+    let table = Table::compile(&second, &world.program.table.load());
+    world.program.table.store(Arc::new(table));
+    world.generation.send_replace(1);
+    world.eventually("b", &["10.0.0.1:81"]).await;
+    assert_eq!(world.asked.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn the_hosts_file_is_a_resolver_too() {
+    let found = lookup(Arc::new(resolver().unwrap()), "localhost".to_owned()).await.unwrap();
+    assert!(found.0.iter().all(IpAddr::is_loopback) && !found.0.is_empty(), "{found:?}");
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+use torana_ir::{GatewayId, HostPattern, Limits, Listener, ListenerKey, PathMode, Protocol, Resource};
+
+use super::*;
+use crate::http::Worker;
+use crate::listen::{Admission, Caps, Workers};
+use crate::observe::{AccessLog, LogFormat, Metrics, Readiness};
+use crate::table::Table;
+
+const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+struct World {
+    publisher: Publisher,
+    readiness: Readiness,
+    metrics: Arc<Metrics>,
+    program: Program,
+}
+
+fn world() -> World {
+    let (publisher, feed) = channel();
+    let metrics = Arc::new(Metrics::new());
+    let table = Arc::new(ArcSwap::from_pointee(Table::empty()));
+    let log = AccessLog::start(LogFormat::Off, std::io::sink(), &metrics).unwrap();
+    let (_, draining) = watch::channel(false);
+    let worker = Worker::new(Arc::clone(&table), Arc::clone(&metrics), log, draining);
+    let admission = Admission::new(Caps { connections: 100, connections_per_ip: 100 });
+    let workers = Arc::new(Mutex::new(Workers::start(vec![worker], &admission).unwrap()));
+    let readiness = Readiness::default();
+    let programming = Programming::new(table, workers, Arc::clone(&metrics), readiness.clone());
+    let program = programming.program();
+    tokio::spawn(programming.run(feed));
+    World { publisher, readiness, metrics, program }
+}
+
+impl World {
+    async fn ack(&mut self) -> Ack {
+        tokio::time::timeout(Duration::from_secs(10), self.publisher.ack()).await.expect("an ack").unwrap()
+    }
+}
+
+fn key(name: &str) -> ListenerKey {
+    ListenerKey { gateway: GatewayId { namespace: "n".into(), name: "g".into() }, set: None, name: name.into() }
+}
+
+fn listen(name: &str, port: u16) -> Delta {
+    let listener = Listener {
+        key: key(name),
+        addresses: vec![LOCAL],
+        port,
+        protocol: Protocol::Http,
+        hostname: HostPattern::Any,
+        path_mode: PathMode::Base,
+        limits: Limits::default(),
+    };
+    Delta { upserts: vec![Resource::Listener(Arc::new(listener))], removals: vec![] }
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind((LOCAL, 0)).unwrap().local_addr().unwrap().port()
+}
+
+#[tokio::test]
+async fn an_ack_means_that_sockets_are_open() {
+    let mut world = world();
+    assert_eq!(world.readiness.blockers(), ["table"]);
+    let port = free_port();
+    world.publisher.publish(3, listen("web", port)).await.unwrap();
+    assert_eq!(world.ack().await, Ack { generation: 3, rejected: vec![] });
+    TcpStream::connect((LOCAL, port)).await.unwrap();
+    assert!(world.readiness.blockers().is_empty());
+    assert_eq!(*world.program.generation.borrow(), 3);
+    assert!(world.metrics.render().contains("\ntorana_config_generation 3\n"));
+
+    let gone = Delta { upserts: vec![], removals: vec![ResourceKey::Listener(key("web"))] };
+    world.publisher.publish(4, gone).await.unwrap();
+    assert_eq!(world.ack().await.generation, 4);
+    assert!(TcpStream::connect((LOCAL, port)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_rejected_by_name_and_acked_again_when_it_is_free() {
+    let mut world = world();
+    let other = std::net::TcpListener::bind((LOCAL, 0)).unwrap();
+    let (taken, free) = (other.local_addr().unwrap().port(), free_port());
+    let mut delta = listen("taken", taken);
+    delta.upserts.extend(listen("free", free).upserts);
+    world.publisher.publish(1, delta).await.unwrap();
+    let ack = world.ack().await;
+    assert_eq!(ack.rejected.len(), 1);
+    let (rejected, why) = &ack.rejected[0];
+    assert_eq!(*rejected, ResourceKey::Listener(key("taken")));
+    assert!(why.starts_with(&format!("PortUnavailable: port {taken} on 127.0.0.1: ")), "{why}");
+    TcpStream::connect((LOCAL, free)).await.unwrap();
+    let counted = "torana_config_rejected_total{kind=\"Listener\",name=\"taken\",namespace=\"n\"} 1";
+    assert!(world.metrics.render().contains(counted));
+    drop(other);
+    assert_eq!(world.ack().await, Ack { generation: 1, rejected: vec![] });
+    TcpStream::connect((LOCAL, taken)).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_empty_program_is_acked_too() {
+    let mut world = world();
+    world.publisher.publish(1, Delta::default()).await.unwrap();
+    assert_eq!(world.ack().await, Ack { generation: 1, rejected: vec![] });
+    assert!(world.readiness.blockers().is_empty());
+}
+
+#[tokio::test]
+async fn a_publisher_learns_that_the_data_plane_has_ended() {
+    let (mut publisher, feed) = channel();
+    drop(feed);
+    assert_eq!(publisher.publish(1, Delta::default()).await, Err(Ended));
+    assert_eq!(publisher.ack().await, Err(Ended));
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The accept loop of one socket on one worker.
+
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+
+use super::admission::{Admission, Place};
+use super::handshake::{self, Session};
+use crate::http::{self, Worker};
+use crate::io::{Io, Peer};
+use crate::table::Bind;
+
+/// Connections that are closed in one go while descriptors are exhausted.
+const SHED: usize = 64;
+/// Wait after a failed accept: doubled up to the second.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A socket that is accepted from.
+pub(super) struct Door {
+    pub(super) listener: TcpListener,
+    pub(super) bind: Bind,
+    pub(super) worker: Arc<Worker>,
+    pub(super) admission: Arc<Admission>,
+}
+
+impl Door {
+    /// Accepts until `stop`, then serves what the kernel has already accepted and closes the socket.
+    pub(super) async fn run(self, mut stop: oneshot::Receiver<()>) {
+        let mut reserve = Reserve::new();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                // The other end is dropped with the worker: the same thing.
+                _ = &mut stop => break,
+                accepted = self.listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, remote)) => {
+                    pause = FIRST_PAUSE;
+                    self.enter(stream, remote);
+                }
+                Err(error) if of_one_connection(&error) => {}
+                Err(error) => {
+                    if exhausted(&error) {
+                        reserve.shed(&self);
+                    }
+                    tracing::warn!(port = self.bind.port, %error, "accept failed");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+        while let Some(Ok((stream, remote))) = self.listener.accept().now_or_never() {
+            self.enter(stream, remote);
+        }
+    }
+
+    fn enter(&self, stream: TcpStream, remote: SocketAddr) {
+        // A v4 client of a v6 socket is a v4 client.
+        let remote = canonical(remote);
+        match self.admission.admit(remote.ip()) {
+            Ok(place) => {
+                let (bind, worker) = (self.bind, Arc::clone(&self.worker));
+                tokio::spawn(connection(stream, remote, bind, worker, place));
+            }
+            Err(reason) => self.worker.metrics.connection_refused(reason),
+        }
+    }
+}
+
+/// Serves a connection to its end. What a handshake needs is boxed and gone before the first request: the task of an
+/// idle connection is small.
+async fn connection(stream: TcpStream, remote: SocketAddr, bind: Bind, worker: Arc<Worker>, _place: Place) {
+    let local = match (bind.address, stream.local_addr()) {
+        (_, Ok(local)) => canonical(local),
+        (Some(address), Err(_)) => SocketAddr::new(address, bind.port),
+        (None, Err(_)) => return,
+    };
+    let tls = match worker.table.load().bind(&bind) {
+        Some(bind) => bind.is_tls(),
+        // The listener went while the connection was on its way.
+        None => return,
+    };
+    if !tls {
+        let _open = worker.metrics.connected(None, "http");
+        let peer = Peer { remote, local, tls: None };
+        return http::serve(Box::new(Io::tcp(stream)), peer, bind, worker).await;
+    }
+    let Some(Session { io, peer, listener }) = Box::pin(handshake::shake(stream, &bind, &worker)).await else { return };
+    let _open = worker.metrics.connected(Some(&listener), "https");
+    drop(listener);
+    http::serve(io, Peer { remote, local, tls: Some(peer) }, bind, worker).await;
+}
+
+/// A descriptor that is given up to get rid of clients that cannot be served: they see a close at once and not a
+/// connection that hangs, and the kernel's queue does not stay full.
+struct Reserve(Option<File>);
+
+impl Reserve {
+    fn new() -> Self {
+        Self(File::open("/dev/null").ok())
+    }
+
+    fn shed(&mut self, door: &Door) {
+        self.0 = None;
+        for _ in 0..SHED {
+            match door.listener.accept().now_or_never() {
+                Some(Ok(_)) => door.worker.metrics.connection_refused("descriptors"),
+                _ => break,
+            }
+        }
+        *self = Self::new();
+    }
+}
+
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// accept(2): already-pending errors of the new connection, which say nothing about the socket.
+fn of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable};
+    const EPROTO: i32 = 71;
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | HostUnreachable | NetworkUnreachable
+    ) || error.raw_os_error() == Some(EPROTO)
+}
+
+/// EMFILE of the process, ENFILE of the system.
+fn exhausted(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(23 | 24))
+}
