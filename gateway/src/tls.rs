@@ -29,9 +29,15 @@ pub struct ServerTls {
     wildcard: HashMap<String, usize, RandomState>,
     any: Option<usize>,
     /// Parsed once for all listeners that serve them.
-    keys: BTreeMap<CertificateKey, (Arc<Certificate>, Arc<CertifiedKey>)>,
+    keys: Keys,
     provider: Arc<CryptoProvider>,
 }
+
+type Keys = BTreeMap<CertificateKey, (Arc<Certificate>, Arc<CertifiedKey>)>;
+type Known<'a> = HashMap<&'a ListenerKey, &'a Arc<ListenerTls>, RandomState>;
+
+/// The listener that a server name belongs to, and what it serves.
+pub type Selected<'a> = (&'a ListenerKey, Arc<ServerConfig>);
 
 /// One listener's configuration, and what it was made of.
 #[derive(Debug)]
@@ -59,7 +65,7 @@ impl ServerTls {
             keys: BTreeMap::new(),
             provider: previous.map_or_else(|| Arc::new(aws_lc_rs::default_provider()), |old| Arc::clone(&old.provider)),
         };
-        let before: HashMap<&ListenerKey, &Arc<ListenerTls>, RandomState> =
+        let before: Known<'_> =
             previous.iter().flat_map(|old| &old.listeners).map(|listener| (&listener.key, listener)).collect();
         for listener in listeners {
             let Protocol::Https(tls) = &listener.protocol else { continue };
@@ -86,7 +92,7 @@ impl ServerTls {
     /// The listener for a server name: the most specific hostname that covers it. Without a name, or with one that no
     /// hostname covers, the listener for every host; `None` if there is none: the client gets `unrecognized_name`, never
     /// another tenant's certificate (RFC 6066 §3).
-    pub fn select(&self, sni: Option<&str>) -> Option<(&ListenerKey, Arc<ServerConfig>)> {
+    pub fn select(&self, sni: Option<&str>) -> Option<Selected<'_>> {
         let named =
             sni.and_then(|name| self.named(name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase().as_str()));
         let listener = self.listeners.get(named.or(self.any)?)?;
@@ -145,7 +151,7 @@ impl ServerTls {
     }
 
     fn certified(&mut self, certificate: &Arc<Certificate>, previous: Option<&Self>) -> Option<Arc<CertifiedKey>> {
-        let known = |keys: &BTreeMap<CertificateKey, (Arc<Certificate>, Arc<CertifiedKey>)>| {
+        let known = |keys: &Keys| {
             let (of, key) = keys.get(&certificate.key)?;
             (Arc::ptr_eq(of, certificate) || of == certificate).then(|| Arc::clone(key))
         };

@@ -21,7 +21,7 @@ const CONNECTIONS: usize = 64;
 /// From the first byte of a head to its last.
 const HEAD_DEADLINE: Duration = Duration::from_secs(5);
 /// Of a connection, whatever it does: probes come again.
-const CONNECTION_DEADLINE: Duration = Duration::from_secs(60);
+const CONNECTION_DEADLINE: Duration = Duration::from_mins(1);
 /// Bytes of a request's head.
 const HEAD_BYTES: usize = 16 << 10;
 /// Bytes of a request's body.
@@ -65,7 +65,7 @@ pub(crate) async fn serve(listener: TcpListener, service: Arc<dyn Service>) {
         tokio::spawn(async move {
             let _place = place;
             // Slow and broken clients are no news.
-            let _ = tokio::time::timeout(CONNECTION_DEADLINE, connection(stream, service)).await.is_ok();
+            tokio::time::timeout(CONNECTION_DEADLINE, connection(stream, service)).await.ok();
         });
     }
 }

@@ -120,7 +120,7 @@ impl App {
         }
         let log = self.log.clone();
         // The writer ends with the process: nothing is to be done about lines that it cannot write.
-        let _ = tokio::task::spawn_blocking(move || log.flush(LAST_LINES)).await.is_ok();
+        tokio::task::spawn_blocking(move || log.flush(LAST_LINES)).await.ok();
         self.admission.connections()
     }
 

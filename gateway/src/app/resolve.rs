@@ -19,14 +19,14 @@ use crate::feed::Program;
 
 /// Bounds of an answer's time to live.
 const SHORTEST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(300);
+const LONGEST: Duration = Duration::from_mins(5);
 /// After a failure, doubled up to the second.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
 /// Of one question, retries included.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Wake-up when there is nothing to do.
-const IDLE: Duration = Duration::from_secs(3600);
+const IDLE: Duration = Duration::from_hours(1);
 
 /// Addresses, and how long they are good.
 type Answer = Result<(Vec<IpAddr>, Duration), String>;
@@ -55,6 +55,9 @@ async fn lookup(resolver: Arc<TokioResolver>, name: String) -> Answer {
     let good = found.valid_until().saturating_duration_since(std::time::Instant::now());
     Ok((found.iter().collect(), good))
 }
+
+/// Name, port, and who asks for them.
+type Named = (String, u16, Arc<BackendState>);
 
 /// One name.
 struct Entry {
@@ -150,7 +153,7 @@ where
         waiting.min().unwrap_or_else(|| Instant::now() + IDLE)
     }
 
-    fn backends(&self) -> Vec<(String, u16, Arc<BackendState>)> {
+    fn backends(&self) -> Vec<Named> {
         let table = self.program.table.load();
         let named = |backend: &Arc<BackendState>| {
             let (name, port) = backend.dns()?;

@@ -16,7 +16,7 @@ use super::{Io, tls_version};
 impl Shutdown for Io {
     async fn shutdown(&mut self) {
         // A peer that is gone needs no goodbye.
-        let _ = tokio::io::AsyncWriteExt::shutdown(self).await.is_ok();
+        tokio::io::AsyncWriteExt::shutdown(self).await.ok();
     }
 }
 

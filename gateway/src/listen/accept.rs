@@ -79,7 +79,7 @@ impl Door {
 
 /// Serves a connection to its end. What a handshake needs is boxed and gone before the first request: the task of an
 /// idle connection is small.
-async fn connection(stream: TcpStream, remote: SocketAddr, bind: Bind, worker: Arc<Worker>, _place: Place) {
+pub(super) async fn connection(stream: TcpStream, remote: SocketAddr, bind: Bind, worker: Arc<Worker>, _place: Place) {
     let local = match (bind.address, stream.local_addr()) {
         (_, Ok(local)) => canonical(local),
         (Some(address), Err(_)) => SocketAddr::new(address, bind.port),

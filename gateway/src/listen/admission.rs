@@ -29,7 +29,8 @@ impl Caps {
     }
 }
 
-type Shard = Mutex<HashMap<IpAddr, usize, RandomState>>;
+type Counts = HashMap<IpAddr, usize, RandomState>;
+type Shard = Mutex<Counts>;
 
 /// The connections that there are.
 pub(crate) struct Admission {
@@ -88,7 +89,7 @@ impl Admission {
         }
     }
 
-    fn shard(&self, client: IpAddr) -> MutexGuard<'_, HashMap<IpAddr, usize, RandomState>> {
+    fn shard(&self, client: IpAddr) -> MutexGuard<'_, Counts> {
         use std::hash::BuildHasher as _;
         let shard = &self.clients[self.hasher.hash_one(client) as usize % SHARDS];
         // Counts are right after every statement, so a panic elsewhere left them right.

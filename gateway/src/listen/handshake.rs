@@ -34,8 +34,11 @@ pub(super) struct Session {
 /// Why there is no session: the word of `torana_tls_errors_total{reason}`, and the listener if one was chosen.
 struct Failure {
     reason: &'static str,
-    listener: Option<ListenerKey>,
+    listener: Option<Box<ListenerKey>>,
 }
+
+/// What the rest of a handshake needs.
+type Chosen = (ListenerKey, Arc<ServerConfig>);
 
 impl From<&'static str> for Failure {
     fn from(reason: &'static str) -> Self {
@@ -55,7 +58,7 @@ pub(super) async fn shake(stream: TcpStream, bind: &Bind, worker: &Worker) -> Op
             Some(session)
         }
         Err(failure) => {
-            worker.metrics.tls_error(failure.listener.as_ref(), failure.reason);
+            worker.metrics.tls_error(failure.listener.as_deref(), failure.reason);
             None
         }
     }
@@ -68,7 +71,7 @@ async fn handshake(mut stream: TcpStream, bind: &Bind, worker: &Worker) -> Resul
         Ok(1) => {
             if first[0].is_ascii_uppercase() {
                 // Whether it arrives or not, the connection is over.
-                let _ = stream.write_all(PLAIN_HTTP).await.is_ok();
+                stream.write_all(PLAIN_HTTP).await.ok();
             }
             return Err("not_tls".into());
         }
@@ -79,7 +82,7 @@ async fn handshake(mut stream: TcpStream, bind: &Bind, worker: &Worker) -> Resul
     let mut start = (&mut acceptor).await.map_err(|error| Failure::from(reason(&error)))?;
     let sni = start.client_hello().server_name().map(str::to_ascii_lowercase);
     let Some((listener, config)) = choose(sni.as_deref(), bind, worker) else {
-        let _ = start.io.write_all(&UNRECOGNIZED_NAME).await.is_ok();
+        start.io.write_all(&UNRECOGNIZED_NAME).await.ok();
         return Err("unrecognized_name".into());
     };
     match established(start, config).await {
@@ -93,12 +96,12 @@ async fn handshake(mut stream: TcpStream, bind: &Bind, worker: &Worker) -> Resul
             };
             Ok(Session { io: Box::new(Io::tls_server(stream)), peer, listener })
         }
-        Err(error) => Err(Failure { reason: reason(&error), listener: Some(listener) }),
+        Err(error) => Err(Failure { reason: reason(&error), listener: Some(Box::new(listener)) }),
     }
 }
 
 /// From the table of this moment, which is not held.
-fn choose(sni: Option<&str>, bind: &Bind, worker: &Worker) -> Option<(ListenerKey, Arc<ServerConfig>)> {
+fn choose(sni: Option<&str>, bind: &Bind, worker: &Worker) -> Option<Chosen> {
     let table = worker.table.load();
     let (listener, config) = table.bind(bind)?.tls()?.select(sni)?;
     Some((listener.clone(), config))

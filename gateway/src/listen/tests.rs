@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
+use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr};
+use std::process::Command;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -79,9 +82,8 @@ fn listener(name: &str, port: u16, hostname: &str, protocol: Protocol) -> Arc<Li
 }
 
 fn snapshot(listeners: &[Arc<Listener>]) -> Snapshot {
-    let mut snapshot = Snapshot::default();
-    snapshot.listeners = listeners.iter().map(|one| (one.key.clone(), Arc::clone(one))).collect();
-    snapshot
+    let listeners = listeners.iter().map(|one| (one.key.clone(), Arc::clone(one))).collect();
+    Snapshot { listeners, ..Snapshot::default() }
 }
 
 /// A snapshot with one HTTPS listener for `hostname`, and a client that trusts its certificate.
@@ -107,7 +109,7 @@ async fn all(stream: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     let read = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut bytes)).await.expect("a close");
     // A reset is a close too.
-    let _ = read.is_ok();
+    read.ok();
     bytes
 }
 
@@ -216,4 +218,50 @@ async fn a_client_that_does_not_shake_hands_is_closed_at_the_deadline() {
     half.write_all(&[22, 3, 1, 0, 200, 1, 0]).await.unwrap();
     assert_eq!((all(&mut silent).await, all(&mut half).await), (vec![], vec![]));
     world.eventually("torana_tls_errors_total{gateway=\"\",listener=\"\",reason=\"timeout\"} 2").await;
+}
+
+/// In a process of its own: the limit is that of the process.
+#[test]
+fn without_descriptors_clients_are_closed_and_afterwards_served_again() {
+    const ALONE: &str = "TORANA_TEST_ALONE";
+    const NAME: &str = "listen::tests::without_descriptors_clients_are_closed_and_afterwards_served_again";
+    if std::env::var_os(ALONE).is_some() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        return runtime.block_on(exhausted());
+    }
+    let alone =
+        Command::new(std::env::current_exe().unwrap()).args(["--exact", NAME]).env(ALONE, "1").output().unwrap();
+    assert!(alone.status.success(), "{}", String::from_utf8_lossy(&alone.stdout));
+}
+
+async fn exhausted() {
+    let limit = Rlimit { current: Some(64), maximum: getrlimit(Resource::Nofile).maximum };
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let port = free_port();
+    let mut world = world(1, many());
+    world.program(&snapshot(&[listener("one", port, "", Protocol::Http)])).await;
+    let mut others: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    // One for the client, none for the server.
+    others.pop();
+    let mut client = TcpStream::connect((LOCAL, port)).await.unwrap();
+    assert_eq!(all(&mut client).await, b"");
+    world.eventually("torana_connections_refused_total{reason=\"descriptors\"} 1").await;
+    drop((client, others));
+    let _served = TcpStream::connect((LOCAL, port)).await.unwrap();
+    world.eventually("torana_connections{gateway=\"\",listener=\"\",protocol=\"http\"} 1").await;
+}
+
+#[tokio::test]
+async fn the_task_of_a_connection_is_small() {
+    let port = free_port();
+    let mut world = world(1, many());
+    world.program(&snapshot(&[listener("one", port, "", Protocol::Http)])).await;
+    let stream = TcpStream::connect((LOCAL, port)).await.unwrap();
+    let (_drain, draining) = watch::channel(false);
+    let log = AccessLog::start(LogFormat::Off, std::io::sink(), &world.metrics).unwrap();
+    let worker = Worker::new(Arc::clone(&world.table), Arc::clone(&world.metrics), log, draining);
+    let place = Admission::new(many()).admit(LOCAL).ok().unwrap();
+    let bind = Bind { address: Some(LOCAL), port };
+    let task = accept::connection(stream, (LOCAL, 1).into(), bind, worker, place);
+    assert!(size_of_val(&task) <= 2 << 10, "{} bytes", size_of_val(&task));
 }

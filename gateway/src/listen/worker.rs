@@ -53,7 +53,7 @@ impl Thread {
         let (done, closed) = oneshot::channel();
         if self.orders.send(Order::Close { bind, done }).await.is_ok() {
             // A worker that has ended has closed its sockets.
-            let _ = closed.await.is_ok();
+            closed.await.ok();
         }
     }
 }
@@ -79,7 +79,7 @@ impl Desk {
                 Order::Open { bind, socket, done } => drop(done.send(self.open(bind, socket))),
                 Order::Close { bind, done } => {
                     self.close(bind).await;
-                    let _ = done.send(()).is_ok();
+                    done.send(()).ok();
                 }
             }
         }
@@ -101,8 +101,8 @@ impl Desk {
     async fn close(&mut self, bind: Bind) {
         if let Some(Accepting { stop, task }) = self.accepting.remove(&bind) {
             // A task that has ended needs no order; one that panicked has dropped its socket.
-            let _ = stop.send(()).is_ok();
-            let _ = task.await.is_ok();
+            stop.send(()).ok();
+            task.await.ok();
         }
     }
 }

@@ -184,7 +184,7 @@ fn or_dash(text: &str) -> &str {
 
 fn show(out: &mut Vec<u8>, arguments: std::fmt::Arguments<'_>) {
     // Writing to memory cannot fail.
-    let _ = out.write_fmt(arguments).is_ok();
+    out.write_fmt(arguments).ok();
 }
 
 /// `YYYY-MM-DDTHH:MM:SS` of a time since 1970, in UTC.

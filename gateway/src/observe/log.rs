@@ -5,7 +5,7 @@
 
 use std::io::{self, Write};
 use std::str::FromStr;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use prometheus::IntCounter;
@@ -54,7 +54,7 @@ pub struct AccessLog {
 }
 
 enum Item {
-    Line(AccessRecord),
+    Line(Box<AccessRecord>),
     /// Everything before it was written when its sender is dropped.
     Flush(SyncSender<()>),
 }
@@ -88,9 +88,9 @@ impl AccessLog {
     }
 
     /// Queues a line, or drops it.
-    pub fn write(&self, record: AccessRecord) {
+    pub fn write(&self, record: impl Into<Box<AccessRecord>>) {
         let Some(queue) = &self.queue else { return };
-        if queue.try_send(Item::Line(record)).is_err() {
+        if queue.try_send(Item::Line(record.into())).is_err() {
             self.dropped.inc();
         }
     }
@@ -109,7 +109,7 @@ impl AccessLog {
             std::thread::sleep(PAUSE);
         }
         // Disconnected is success: the writer dropped its end.
-        let _ = wait.recv_timeout(deadline.saturating_duration_since(std::time::Instant::now())).is_ok();
+        wait.recv_timeout(deadline.saturating_duration_since(std::time::Instant::now())).ok();
     }
 }
 
@@ -126,23 +126,21 @@ struct Writer<W> {
 impl<W: Write> Writer<W> {
     fn run(mut self, items: &Receiver<Item>) {
         loop {
-            let waited = match items.try_recv() {
-                Ok(item) => Ok(item),
+            let item = if let Ok(item) = items.try_recv() {
+                item
+            } else {
                 // Nothing is left: write, rest, and only then ask to be woken.
-                Err(_) => {
-                    self.write();
-                    std::thread::sleep(PAUSE);
-                    items.recv_timeout(Duration::from_secs(3600))
-                }
+                self.write();
+                std::thread::sleep(PAUSE);
+                let Ok(item) = items.recv() else { return };
+                item
             };
-            match waited {
-                Ok(Item::Line(record)) => self.line(&record),
-                Ok(Item::Flush(done)) => {
+            match item {
+                Item::Line(record) => self.line(&record),
+                Item::Flush(done) => {
                     self.write();
                     drop(done);
                 }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return self.write(),
             }
         }
     }

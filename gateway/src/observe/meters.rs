@@ -226,7 +226,7 @@ mod tests {
         meters.record(&metrics, &outcome(None, "GET", 200));
         let now = std::time::Instant::now();
         metrics.sweep(now);
-        metrics.sweep(now + Duration::from_secs(600));
+        metrics.sweep(now + Duration::from_mins(10));
         assert!(metrics.render().contains("torana_requests_total{"), "the route is there");
         drop(meters);
         metrics.sweep(now + Duration::from_secs(601));

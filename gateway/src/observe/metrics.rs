@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Every metric family that the data plane has, under the names of the operator's manual.
+//! Everything that the data plane counts.
 //!
 //! Labels are names of the user's objects and words from fixed lists, never a client's text.
 
@@ -7,39 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use prometheus::core::Collector;
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
-};
+use prometheus::core::{MetricVec, MetricVecBuilder};
+use prometheus::{Histogram, IntCounter, IntGauge, Registry, TextEncoder};
 use torana_ir::{BackendKey, ListenerKey, ResourceKey, Snapshot};
 
+use super::families::{Families, REQUEST, TIMING};
 use super::nouns::Nouns;
 use super::shelf::Shelf;
 
 /// Children of `torana_requests_total` that name a route. Beyond, requests are counted under `route_name="other"`.
 const MOST_ROUTE_SERIES: usize = 10_000;
-
-/// Seconds of whole requests.
-const REQUEST_BUCKETS: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
-/// Seconds that Torana itself took; also of connects and handshakes.
-const SHORT_BUCKETS: [f64; 13] = [5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
-
-const ROUTE: [&str; 5] = ["gateway", "listener", "route_kind", "route_namespace", "route_name"];
-const TIMING: [&str; 9] =
-    ["gateway", "listener", "route_kind", "route_namespace", "route_name", "rule", "backend", "protocol", "code"];
-const REQUEST: [&str; 10] = [
-    "gateway",
-    "listener",
-    "route_kind",
-    "route_namespace",
-    "route_name",
-    "rule",
-    "backend",
-    "protocol",
-    "code",
-    "method",
-];
 
 /// All metrics of a process.
 pub struct Metrics {
@@ -49,26 +26,6 @@ pub struct Metrics {
     live: Mutex<Live>,
     unrouted: super::Meters,
     most_route_series: usize,
-}
-
-struct Families {
-    requests: IntCounterVec,
-    duration: HistogramVec,
-    overhead: HistogramVec,
-    upgraded: IntGaugeVec,
-    rejected: IntCounterVec,
-    fields_dropped: IntCounter,
-    series_folded: IntCounter,
-    mirrors_dropped: IntCounter,
-    connections: IntGaugeVec,
-    connections_refused: IntCounterVec,
-    handshake: HistogramVec,
-    tls_errors: IntCounterVec,
-    upstream_connect: HistogramVec,
-    generation: IntGauge,
-    apply: Histogram,
-    config_rejected: IntCounterVec,
-    log_dropped: IntCounterVec,
 }
 
 #[derive(Default)]
@@ -209,7 +166,7 @@ impl Metrics {
         live.rejected.retain(|key, labels| {
             let there = contains(snapshot, key);
             if !there {
-                removed(self.families.config_rejected.remove_label_values(&labels[..]));
+                removing(&self.families.config_rejected)(labels);
             }
             there
         });
@@ -234,24 +191,20 @@ impl Metrics {
             let pair = (labels[0].clone(), labels[1].clone());
             pair.0.is_empty() || live.listeners.contains(&pair)
         };
+        let nobody = |_: &[String]| false;
         let families = &self.families;
         let shelves = &mut *self.shelves();
-        shelves.requests.sweep(now, |_| false, |labels| removed(families.requests.remove_label_values(labels)));
-        shelves.timing.sweep(
-            now,
-            |_| false,
-            |labels| {
-                removed(families.duration.remove_label_values(labels));
-                removed(families.overhead.remove_label_values(labels));
-            },
-        );
-        shelves.upgraded.sweep(now, |_| false, |labels| removed(families.upgraded.remove_label_values(labels)));
-        shelves.connections.sweep(now, listener, |labels| removed(families.connections.remove_label_values(labels)));
-        shelves.handshake.sweep(now, listener, |labels| removed(families.handshake.remove_label_values(labels)));
-        shelves.tls_errors.sweep(now, listener, |labels| removed(families.tls_errors.remove_label_values(labels)));
+        shelves.requests.sweep(now, nobody, removing(&families.requests));
+        shelves.timing.sweep(now, nobody, |labels| {
+            removing(&families.duration)(labels);
+            removing(&families.overhead)(labels);
+        });
+        shelves.upgraded.sweep(now, nobody, removing(&families.upgraded));
+        shelves.connections.sweep(now, listener, removing(&families.connections));
+        shelves.handshake.sweep(now, listener, removing(&families.handshake));
+        shelves.tls_errors.sweep(now, listener, removing(&families.tls_errors));
         let backend = |labels: &[String]| live.backends.contains(&labels[0]);
-        let remove = |labels: &[String]| removed(families.upstream_connect.remove_label_values(labels));
-        shelves.upstream_connect.sweep(now, backend, remove);
+        shelves.upstream_connect.sweep(now, backend, removing(&families.upstream_connect));
     }
 
     // === for meters ===
@@ -288,7 +241,7 @@ impl Metrics {
         self.families.series_folded.inc();
         let class = labels[8].get(..1).unwrap_or("0");
         let mut folded = vec![String::new(); REQUEST.len()];
-        folded[4] = "other".to_owned();
+        "other".clone_into(&mut folded[4]);
         folded[7].clone_from(&labels[7]);
         folded[8] = format!("{class}xx");
         folded[9].clone_from(&labels[9]);
@@ -302,66 +255,6 @@ impl Metrics {
 
     fn live(&self) -> MutexGuard<'_, Live> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Families {
-    fn register(registry: &Registry) -> Self {
-        let it = Register(registry);
-        let listener = ["gateway", "listener", "protocol"];
-        Self {
-            requests: it.counters("requests_total", "requests that were answered or cut", &REQUEST),
-            duration: it.histograms("request_duration_seconds", "from head to last byte", &TIMING, &REQUEST_BUCKETS),
-            overhead: it.histograms("overhead_seconds", "spent in Torana itself", &TIMING, &SHORT_BUCKETS),
-            upgraded: it.gauges("upgraded_connections", "connections that were upgraded", &ROUTE),
-            rejected: it.counters("requests_rejected_total", "refused by the strict gate", &["reason"]),
-            fields_dropped: it.counter("fields_dropped_total", "header fields with underscores that were dropped"),
-            series_folded: it.counter("series_folded_total", "children counted under route_name=\"other\""),
-            mirrors_dropped: it.counter("mirrors_dropped_total", "mirrored requests that were not sent"),
-            connections: it.gauges("connections", "open connections of clients", &listener),
-            connections_refused: it.counters("connections_refused_total", "closed at accept", &["reason"]),
-            handshake: it.histograms("tls_handshake_seconds", "TLS handshakes of clients", &listener, &SHORT_BUCKETS),
-            tls_errors: it.counters("tls_errors_total", "failed handshakes", &["gateway", "listener", "reason"]),
-            upstream_connect: it.histograms("upstream_connect_seconds", "connects", &["backend"], &SHORT_BUCKETS),
-            generation: it.add(IntGauge::new("torana_config_generation", "generation in force")),
-            apply: it.add(Histogram::with_opts(
-                HistogramOpts::new("torana_config_apply_seconds", "from delta to open sockets")
-                    .buckets(SHORT_BUCKETS.to_vec()),
-            )),
-            config_rejected: it.counters(
-                "config_rejected_total",
-                "resources that could not be put in force",
-                &["kind", "namespace", "name"],
-            ),
-            log_dropped: it.counters("log_dropped_total", "lines that a full queue dropped", &["sink"]),
-        }
-    }
-}
-
-struct Register<'r>(&'r Registry);
-
-impl Register<'_> {
-    fn add<M: Collector + Clone + 'static>(&self, metric: prometheus::Result<M>) -> M {
-        let metric = metric.expect("names and labels are literals that tests register");
-        self.0.register(Box::new(metric.clone())).expect("every name is registered once");
-        metric
-    }
-
-    fn counter(&self, name: &str, help: &str) -> IntCounter {
-        self.add(IntCounter::new(format!("torana_{name}"), help))
-    }
-
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        self.add(IntCounterVec::new(Opts::new(format!("torana_{name}"), help), labels))
-    }
-
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        self.add(IntGaugeVec::new(Opts::new(format!("torana_{name}"), help), labels))
-    }
-
-    fn histograms(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
-        let opts = HistogramOpts::new(format!("torana_{name}"), help).buckets(buckets.to_vec());
-        self.add(HistogramVec::new(opts, labels))
     }
 }
 
@@ -392,8 +285,10 @@ fn contains(snapshot: &Snapshot, key: &ResourceKey) -> bool {
 }
 
 /// A child that is not there is as good as removed.
-fn removed(result: prometheus::Result<()>) {
-    let _ = result.is_ok();
+fn removing<B: MetricVecBuilder>(family: &MetricVec<B>) -> impl Fn(&[String]) {
+    |labels| {
+        family.remove_label_values(labels).ok();
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ mod nouns;
 
 mod shelf;
 
+mod families;
+
 mod metrics;
 
 mod meters;

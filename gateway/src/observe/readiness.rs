@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A set of named blockers; clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Readiness(Arc<Mutex<BTreeSet<&'static str>>>);
+pub struct Readiness(Arc<Mutex<Blockers>>);
+
+type Blockers = BTreeSet<&'static str>;
 
 impl Readiness {
     /// Not ready until `name` is cleared.
@@ -24,7 +26,7 @@ impl Readiness {
         self.blocked().iter().copied().collect()
     }
 
-    fn blocked(&self) -> MutexGuard<'_, BTreeSet<&'static str>> {
+    fn blocked(&self) -> MutexGuard<'_, Blockers> {
         // A set of words is whole whatever panicked.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -39,7 +41,8 @@ mod tests {
         let readiness = Readiness::default();
         assert!(readiness.blockers().is_empty());
         readiness.block("table");
-        readiness.clone().block("drain");
+        let shared = readiness.clone();
+        shared.block("drain");
         readiness.clear("table");
         assert_eq!(readiness.blockers(), ["drain"]);
     }

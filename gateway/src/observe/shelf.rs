@@ -8,12 +8,14 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 /// A child that nobody needs stays this long, so that its last values are scraped.
-pub(super) const SCRAPE_INTERVAL: Duration = Duration::from_secs(60);
+pub(super) const SCRAPE_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Children by their label values. Who holds an `Arc` uses its child.
 pub(super) struct Shelf<T> {
-    children: HashMap<Vec<String>, Kept<T>, RandomState>,
+    children: Children<T>,
 }
+
+type Children<T> = HashMap<Vec<String>, Kept<T>, RandomState>;
 
 struct Kept<T> {
     child: Arc<T>,

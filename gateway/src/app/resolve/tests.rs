@@ -13,7 +13,10 @@ fn key(name: &str) -> BackendKey {
     BackendKey { namespace: "n".into(), name: name.into(), port: 80 }
 }
 
-fn snapshot(backends: &[(&str, &str, u16)]) -> Snapshot {
+/// Backend, name, port.
+type Row<'a> = (&'a str, &'a str, u16);
+
+fn snapshot(backends: &[Row<'_>]) -> Snapshot {
     let mut snapshot = Snapshot::default();
     for (name, host, port) in backends {
         snapshot.backends.insert(key(name), Arc::new(Backend::new(key(name))));
@@ -88,7 +91,7 @@ async fn an_answer_is_asked_for_again_when_it_expires_and_kept_when_that_fails()
 #[tokio::test]
 async fn a_new_backend_of_a_known_name_gets_its_addresses_at_once() {
     let first = snapshot(&[("a", "a.com", 80)]);
-    let world = world(&first, |_| Ok((vec![v4(1)], Duration::from_secs(3600))));
+    let world = world(&first, |_| Ok((vec![v4(1)], Duration::from_hours(1))));
     world.eventually("a", &["10.0.0.1:80"]).await;
     let second = snapshot(&[("a", "a.com", 80), ("b", "a.com", 81)]);
     let table = Table::compile(&second, &world.program.table.load());

@@ -82,7 +82,7 @@ fn text_lines_have_a_dash_for_what_is_absent() {
 #[test]
 fn a_long_text_is_cut() {
     let mut record = record();
-    record.set(Text::Path, &[b'a'; 100_000]);
+    record.set(Text::Path, &vec![b'a'; 100_000]);
     assert_eq!(record.text(Text::Path).len(), 2048);
     assert_eq!(record.text(Text::Method), "GET");
 }

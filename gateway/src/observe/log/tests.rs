@@ -14,7 +14,10 @@ fn record(path: &str) -> AccessRecord {
 
 /// A sink that blocks while it is held, and remembers.
 #[derive(Clone, Default)]
-struct Sink(Arc<(Mutex<(bool, Vec<u8>)>, Condvar)>);
+struct Sink(Arc<Pipe>);
+
+/// Whether it is held, and what was written.
+type Pipe = (Mutex<(bool, Vec<u8>)>, Condvar);
 
 impl Sink {
     fn hold(&self, held: bool) {

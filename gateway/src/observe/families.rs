@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Names, labels and buckets of every metric family.
+
+use prometheus::core::Collector;
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+
+/// Seconds of whole requests.
+const REQUEST_BUCKETS: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+/// Seconds that Torana itself took; also of connects and handshakes.
+const SHORT_BUCKETS: [f64; 13] = [5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
+
+const ROUTE: [&str; 5] = ["gateway", "listener", "route_kind", "route_namespace", "route_name"];
+/// Labels of the histograms: the first of those of the counters.
+pub(super) const TIMING: [&str; 9] =
+    ["gateway", "listener", "route_kind", "route_namespace", "route_name", "rule", "backend", "protocol", "code"];
+/// Labels of the counters of requests.
+pub(super) const REQUEST: [&str; 10] = [
+    "gateway",
+    "listener",
+    "route_kind",
+    "route_namespace",
+    "route_name",
+    "rule",
+    "backend",
+    "protocol",
+    "code",
+    "method",
+];
+
+/// The families, registered.
+pub(super) struct Families {
+    pub(super) requests: IntCounterVec,
+    pub(super) duration: HistogramVec,
+    pub(super) overhead: HistogramVec,
+    pub(super) upgraded: IntGaugeVec,
+    pub(super) rejected: IntCounterVec,
+    pub(super) fields_dropped: IntCounter,
+    pub(super) series_folded: IntCounter,
+    pub(super) mirrors_dropped: IntCounter,
+    pub(super) connections: IntGaugeVec,
+    pub(super) connections_refused: IntCounterVec,
+    pub(super) handshake: HistogramVec,
+    pub(super) tls_errors: IntCounterVec,
+    pub(super) upstream_connect: HistogramVec,
+    pub(super) generation: IntGauge,
+    pub(super) apply: Histogram,
+    pub(super) config_rejected: IntCounterVec,
+    pub(super) log_dropped: IntCounterVec,
+}
+
+impl Families {
+    /// All of them in `registry`.
+    pub(super) fn register(registry: &Registry) -> Self {
+        let it = Register(registry);
+        let listener = ["gateway", "listener", "protocol"];
+        Self {
+            requests: it.counters("requests_total", "requests that were answered or cut", &REQUEST),
+            duration: it.histograms("request_duration_seconds", "from head to last byte", &TIMING, &REQUEST_BUCKETS),
+            overhead: it.histograms("overhead_seconds", "spent in Torana itself", &TIMING, &SHORT_BUCKETS),
+            upgraded: it.gauges("upgraded_connections", "connections that were upgraded", &ROUTE),
+            rejected: it.counters("requests_rejected_total", "refused by the strict gate", &["reason"]),
+            fields_dropped: it.counter("fields_dropped_total", "header fields with underscores that were dropped"),
+            series_folded: it.counter("series_folded_total", "children counted under route_name=\"other\""),
+            mirrors_dropped: it.counter("mirrors_dropped_total", "mirrored requests that were not sent"),
+            connections: it.gauges("connections", "open connections of clients", &listener),
+            connections_refused: it.counters("connections_refused_total", "closed at accept", &["reason"]),
+            handshake: it.histograms("tls_handshake_seconds", "TLS handshakes of clients", &listener, &SHORT_BUCKETS),
+            tls_errors: it.counters("tls_errors_total", "failed handshakes", &["gateway", "listener", "reason"]),
+            upstream_connect: it.histograms("upstream_connect_seconds", "connects", &["backend"], &SHORT_BUCKETS),
+            generation: it.add(IntGauge::new("torana_config_generation", "generation in force")),
+            apply: it.add(Histogram::with_opts(
+                HistogramOpts::new("torana_config_apply_seconds", "from delta to open sockets")
+                    .buckets(SHORT_BUCKETS.to_vec()),
+            )),
+            config_rejected: it.counters(
+                "config_rejected_total",
+                "resources that could not be put in force",
+                &["kind", "namespace", "name"],
+            ),
+            log_dropped: it.counters("log_dropped_total", "lines that a full queue dropped", &["sink"]),
+        }
+    }
+}
+
+struct Register<'r>(&'r Registry);
+
+impl Register<'_> {
+    fn add<M: Collector + Clone + 'static>(&self, metric: prometheus::Result<M>) -> M {
+        let metric = metric.expect("names and labels are literals that tests register");
+        self.0.register(Box::new(metric.clone())).expect("every name is registered once");
+        metric
+    }
+
+    fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.add(IntCounter::new(format!("torana_{name}"), help))
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.add(IntCounterVec::new(Opts::new(format!("torana_{name}"), help), labels))
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.add(IntGaugeVec::new(Opts::new(format!("torana_{name}"), help), labels))
+    }
+
+    fn histograms(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
+        let opts = HistogramOpts::new(format!("torana_{name}"), help).buckets(buckets.to_vec());
+        self.add(HistogramVec::new(opts, labels))
+    }
+}
