@@ -42,11 +42,25 @@ impl<V> HostIndex<V> {
         }
     }
 
-    /// The values whose pattern covers `host` (lower case, no port), most specific first.
-    pub fn covering<'i>(&'i self, host: &str) -> impl Iterator<Item = &'i V> {
-        let exact = if self.exact.is_empty() { None } else { self.exact.get(host) };
-        let wildcards = (!self.wildcard.is_empty()).then(|| self.wildcards(host));
-        exact.into_iter().chain(wildcards.into_iter().flatten()).chain(&self.any)
+    /// Shows `visit` the values whose pattern covers `host` (lower case, no port), the most specific first, until it
+    /// gives a result.
+    pub fn search<'i, R>(&'i self, host: &str, mut visit: impl FnMut(&'i V) -> Option<R>) -> Option<R> {
+        if !self.exact.is_empty()
+            && let Some(result) = self.exact.get(host).and_then(&mut visit)
+        {
+            return Some(result);
+        }
+        if !self.wildcard.is_empty()
+            && let Some(result) = self.wildcards(host).find_map(&mut visit)
+        {
+            return Some(result);
+        }
+        self.any.as_ref().and_then(visit)
+    }
+
+    /// The value of the most specific pattern that covers `host`.
+    pub fn best(&self, host: &str) -> Option<&V> {
+        self.search(host, Some)
     }
 
     /// Suffixes from the longest: a host's first label may not be empty, so a dot at 0 starts none.
@@ -86,24 +100,34 @@ mod tests {
         HostIndex::new(patterns.iter().map(|text| (HostPattern::parse(text).unwrap(), *text)))
     }
 
+    fn covering<'i>(index: &'i HostIndex<&'static str>, host: &str) -> Vec<&'i str> {
+        let mut all = Vec::new();
+        let stopped = index.search(host, |value| -> Option<()> {
+            all.push(*value);
+            None
+        });
+        assert!(stopped.is_none());
+        all
+    }
+
     #[test]
     fn the_most_specific_pattern_comes_first() {
         let index = index(&["*", "*.com", "*.b.com", "a.b.com", "*.a.b.com"]);
-        assert_eq!(index.covering("a.b.com").collect::<Vec<_>>(), [&"a.b.com", &"*.b.com", &"*.com", &"*"]);
-        assert_eq!(index.covering("x.a.b.com").next(), Some(&"*.a.b.com"));
-        assert_eq!(index.covering("b.com").collect::<Vec<_>>(), [&"*.com", &"*"]);
-        assert_eq!(index.covering("com").collect::<Vec<_>>(), [&"*"]);
+        assert_eq!(covering(&index, "a.b.com"), ["a.b.com", "*.b.com", "*.com", "*"]);
+        assert_eq!(index.best("x.a.b.com"), Some(&"*.a.b.com"));
+        assert_eq!(covering(&index, "b.com"), ["*.com", "*"]);
+        assert_eq!(covering(&index, "com"), ["*"]);
     }
 
     #[test]
     fn an_empty_label_is_not_covered_by_a_wildcard() {
-        assert_eq!(index(&["*.b.com"]).covering(".b.com").count(), 0);
-        assert_eq!(index(&["*.b.com"]).covering("").count(), 0);
+        assert_eq!(index(&["*.b.com"]).best(".b.com"), None);
+        assert_eq!(index(&["*.b.com"]).best(""), None);
     }
 
     #[test]
     fn a_host_made_of_dots_is_found_nowhere() {
         let host = ".".repeat(16 << 10);
-        assert_eq!(index(&["*.b.com", "a.com"]).covering(&host).count(), 0);
+        assert_eq!(index(&["*.b.com", "a.com"]).best(&host), None);
     }
 }

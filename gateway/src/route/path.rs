@@ -92,26 +92,49 @@ impl<T: Routable> Paths<T> {
         }
     }
 
-    /// Candidates whose path fits, best first, with the length of the part that they matched.
-    pub(crate) fn fitting<'p>(&'p self, path: &str) -> impl Iterator<Item = (&'p Candidate<T>, usize)> {
-        let whole = path.len();
-        let exact = if self.exact.is_empty() { None } else { self.exact.get(path) };
-        let regexes = self.regexes.iter().filter(move |candidate| candidate.fits_path(path));
-        let whole_paths = exact.into_iter().flatten().chain(regexes).map(move |candidate| (candidate, whole));
-        whole_paths.chain(std::iter::once_with(move || self.prefixes(path)).flatten())
-    }
-
-    /// From the deepest prefix upwards.
-    fn prefixes<'p>(&'p self, path: &str) -> impl Iterator<Item = (&'p Candidate<T>, usize)> + use<'p, T> {
-        let mut deepest = &self.nodes[0];
-        for element in elements(path) {
-            match deepest.children.get(element) {
-                Some(child) => deepest = &self.nodes[*child as usize],
-                None => break,
+    /// Shows `visit` the candidates whose path fits, best first, each with the length of the part that it matched,
+    /// until it gives a result.
+    pub(crate) fn search<'p, R>(
+        &'p self,
+        path: &str,
+        mut visit: impl FnMut(&'p Candidate<T>, usize) -> Option<R>,
+    ) -> Option<R> {
+        if !self.exact.is_empty()
+            && let Some(bucket) = self.exact.get(path)
+            && let Some(result) = bucket.iter().find_map(|candidate| visit(candidate, path.len()))
+        {
+            return Some(result);
+        }
+        for candidate in &self.regexes {
+            if candidate.fits_path(path)
+                && let Some(result) = visit(candidate, path.len())
+            {
+                return Some(result);
             }
         }
-        let chain = std::iter::successors(Some(deepest), |node| node.above.map(|above| &self.nodes[above as usize]));
-        chain.flat_map(|node| node.bucket.iter().map(|candidate| (candidate, node.len)))
+        let mut next = Some(self.deepest(path));
+        while let Some(node) = next {
+            if let Some(result) = node.bucket.iter().find_map(|candidate| visit(candidate, node.len)) {
+                return Some(result);
+            }
+            next = node.above.and_then(|above| self.nodes.get(above as usize));
+        }
+        None
+    }
+
+    /// The node of the longest known prefix of `path`.
+    fn deepest(&self, path: &str) -> &Node<T> {
+        let mut node = &self.nodes[0];
+        let mut rest = path;
+        while !node.children.is_empty()
+            && let Some(tail) = rest.strip_prefix('/')
+        {
+            let (element, after) = tail.split_at(memchr::memchr(b'/', tail.as_bytes()).unwrap_or(tail.len()));
+            let Some(child) = node.children.get(element) else { break };
+            node = &self.nodes[*child as usize];
+            rest = after;
+        }
+        node
     }
 
     /// Every candidate, in no order.

@@ -106,7 +106,7 @@ impl<T: Routable> Router<T> {
     /// Decides as [`Router::find`] does and says why.
     pub fn explain<'r>(&'r self, head: &Head) -> (Option<Found<'r, T>>, Decision) {
         let mut trail = Trail::default();
-        let found = self.find(head, &mut trail);
+        let found = self.find(head.host(), head, &mut trail);
         let winner = found.as_ref().map(|found| Winner {
             rule: found.candidate.target().rule().key.clone(),
             index: found.candidate.index(),

@@ -76,19 +76,15 @@ impl<T: Routable> Router<T> {
         Self { tiers: HostIndex::new(tiers) }
     }
 
-    /// The winner among the routes of this listener.
-    pub fn find<'r, R: Recorder<T>>(&'r self, head: &Head, recorder: &mut R) -> Option<Found<'r, T>> {
-        let (host, path) = (head.host(), head.path());
-        for tier in self.tiers.covering(host) {
-            for (candidate, prefix_len) in tier.paths.fitting(path) {
+    /// The winner among the routes of this listener; `host` is the head's.
+    pub fn find<'r, R: Recorder<T>>(&'r self, host: &str, head: &Head, recorder: &mut R) -> Option<Found<'r, T>> {
+        self.tiers.search(host, |tier| {
+            tier.paths.search(head.path(), |candidate, prefix_len| {
                 let verdict = candidate.judge(head);
                 recorder.judged(&tier.host, candidate, verdict);
-                if verdict.is_ok() {
-                    return Some(Found { candidate, prefix_len, host: &tier.host });
-                }
-            }
-        }
-        None
+                verdict.is_ok().then_some(Found { candidate, prefix_len, host: &tier.host })
+            })
+        })
     }
 
     /// Every tier, in no order.

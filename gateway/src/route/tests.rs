@@ -183,7 +183,7 @@ proptest! {
     ) {
         let router = router(&routes, None);
         for head in &requests {
-            let found = router.find(head, &mut Silent);
+            let found = router.find(head.host(), head, &mut Silent);
             let got = found.as_ref().map(|it| (it.candidate.target().rule.key.clone(), it.candidate.index()));
             prop_assert_eq!(&got, &naive(&routes, head), "{:?}", head);
             if let Some(found) = &found {
@@ -215,7 +215,7 @@ proptest! {
         routes.extend(new.into_iter().filter(|it| old.iter().all(|before| before.rule.key.route != it.rule.key.route)));
         let shared = router(&routes, Some(&router(&old, None)));
         for head in &requests {
-            let got = shared.find(head, &mut Silent).map(|it| (it.candidate.target().rule.key.clone(), it.candidate.index()));
+            let got = shared.find(head.host(), head, &mut Silent).map(|it| (it.candidate.target().rule.key.clone(), it.candidate.index()));
             prop_assert_eq!(got, naive(&routes, head));
         }
     }
@@ -256,7 +256,9 @@ fn get(host: &str, target: &str) -> Head {
 }
 
 fn winner(routes: &[Arc<Route>], head: &Head) -> Option<String> {
-    router(routes, None).find(head, &mut Silent).map(|it| it.candidate.target().rule.key.route.name.clone())
+    router(routes, None)
+        .find(head.host(), head, &mut Silent)
+        .map(|it| it.candidate.target().rule.key.route.name.clone())
 }
 
 fn lost(routes: &[Arc<Route>], head: &Head, name: &str) -> Loss {

@@ -96,25 +96,31 @@ impl BindTable {
 
     /// The most specific listener for a host or server name (lower case).
     pub fn listener(&self, host: &str) -> Option<&Arc<ListenerPlan>> {
-        self.listeners.covering(host).next().map(|listener| &listener.plan)
+        self.listeners.best(host).map(|listener| &listener.plan)
     }
 
     /// Where `head` goes. The most specific listener for its host is chosen first, then only that listener's routes
     /// count (listener isolation). `sni_listener` is the one that the TLS handshake chose, if it chose by name.
     pub fn route(&self, head: &Head, sni_listener: Option<&ListenerKey>) -> Routed {
-        let listener = match self.admit(head, sni_listener) {
+        let host = head.host();
+        let listener = match self.admit(host, head, sni_listener) {
             Ok(listener) => listener,
             Err(fault) => return fault,
         };
-        match listener.router.find(head, &mut Silent) {
+        match listener.router.find(host, head, &mut Silent) {
             Some(found) => Routed::Plan { plan: Arc::clone(found.candidate.target()), prefix_len: found.prefix_len },
             None => Routed::fault(Fault::NoRoute, Some(listener), head),
         }
     }
 
     /// The listener that the host belongs to, unless TLS was set up for another one.
-    pub(super) fn admit(&self, head: &Head, sni_listener: Option<&ListenerKey>) -> Result<&ListenerTable, Routed> {
-        let Some(listener) = self.listeners.covering(head.host()).next() else {
+    pub(super) fn admit(
+        &self,
+        host: &str,
+        head: &Head,
+        sni_listener: Option<&ListenerKey>,
+    ) -> Result<&ListenerTable, Routed> {
+        let Some(listener) = self.listeners.best(host) else {
             return Err(Routed::fault(Fault::NoListener, None, head));
         };
         // RFC 9110 §7.4: what was agreed for one host is not to be used for another.

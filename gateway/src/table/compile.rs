@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use torana_ir::{BackendKey, Endpoints, Listener, ListenerKey, Rule, Snapshot};
+use torana_ir::{Listener, ListenerKey, Rule, Snapshot};
 
 use super::bind::BindTable;
 use super::listener::ListenerTable;
 use super::{Backends, Bind, Table};
-use crate::balance::BackendState;
 
 impl Table {
     /// The table for `snapshot`. Every part that is the same as in `previous` is that part itself.
@@ -19,7 +18,8 @@ impl Table {
     /// Endpoints of kept backends are renewed at once where there are new ones; where none are left, `previous` may
     /// still need the old ones, so the caller runs [`Table::apply_endpoints`] after the swap.
     pub fn compile(snapshot: &Snapshot, previous: &Self) -> Self {
-        let backends = backends(snapshot, &previous.backends);
+        let (backends, changed) = Backends::compile(snapshot, &previous.backends);
+        backends.renew(snapshot, false);
         let mut rules: HashMap<&ListenerKey, Vec<&Arc<Rule>>, RandomState> = HashMap::default();
         for rule in snapshot.rules.values() {
             for attachment in &rule.attachments {
@@ -31,47 +31,17 @@ impl Table {
             .iter()
             .map(|(key, spec)| {
                 let rules = rules.get(key).map(Vec::as_slice).unwrap_or_default();
-                (key.clone(), ListenerTable::compile(spec, rules, &backends, previous.listeners.get(key)))
+                (key.clone(), ListenerTable::compile(spec, rules, (&backends, &changed), previous.listeners.get(key)))
             })
             .collect();
         let binds = binds(&listeners, snapshot, &previous.binds);
-        let table = Self { backends, listeners, binds };
-        table.renew(snapshot, false);
-        table
+        Self { backends, listeners, binds }
     }
 
     /// Endpoints as `snapshot` has them, in the backends that are already in use. Routes are not touched.
     pub fn apply_endpoints(&self, snapshot: &Snapshot) {
-        self.renew(snapshot, true);
+        self.backends.renew(snapshot, true);
     }
-
-    fn renew(&self, snapshot: &Snapshot, also_none: bool) {
-        for (key, backend) in &self.backends {
-            let source = source(snapshot, key);
-            let none = matches!(&*source, Endpoints::Static { endpoints, .. } if endpoints.is_empty());
-            if also_none || !none {
-                backend.set_source(source);
-            }
-        }
-    }
-}
-
-fn backends(snapshot: &Snapshot, previous: &Backends) -> Backends {
-    let states = snapshot.backends.iter().map(|(key, config)| {
-        let before = previous.get(key);
-        let kept = before.filter(|before| Arc::ptr_eq(&before.config, config) || before.config == *config);
-        let state = kept.cloned().unwrap_or_else(|| {
-            let before = before.map(AsRef::as_ref);
-            Arc::new(BackendState::new(Arc::clone(config), source(snapshot, key), before))
-        });
-        (key.clone(), state)
-    });
-    states.collect()
-}
-
-fn source(snapshot: &Snapshot, key: &BackendKey) -> Arc<Endpoints> {
-    let nothing = || Arc::new(Endpoints::Static { backend: key.clone(), endpoints: Vec::new() });
-    snapshot.endpoints.get(key).map_or_else(nothing, Arc::clone)
 }
 
 /// A listener without addresses also takes part in the sockets of single addresses of its port: the kernel hands those

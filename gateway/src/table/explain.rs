@@ -64,7 +64,7 @@ pub enum ListenerFate {
 impl BindTable {
     /// Decides as [`BindTable::route`] does and says why.
     pub fn explain(&self, head: &Head, sni_listener: Option<&ListenerKey>) -> Explanation {
-        let chosen = self.admit(head, sni_listener);
+        let chosen = self.admit(head.host(), head, sni_listener);
         let best = match &chosen {
             Ok(listener) => Some(&listener.plan.key),
             Err(Routed::Fault { listener, .. }) => listener.as_ref().map(|listener| &listener.key),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use torana_ir::{HostPattern, Limits, Listener, ListenerKey, PathMode, Protocol, Rule};
 
-use super::Backends;
+use super::backends::{Backends, Changed};
 use super::plan::Plan;
 use crate::head::Scheme;
 use crate::observe::{Meters, Nouns};
@@ -63,10 +63,10 @@ impl ListenerTable {
     pub(super) fn compile(
         spec: &Arc<Listener>,
         rules: &[&Arc<Rule>],
-        backends: &Backends,
+        (backends, changed): (&Backends, &Changed),
         previous: Option<&Arc<Self>>,
     ) -> Arc<Self> {
-        let kept = previous.filter(|before| Arc::ptr_eq(&before.plan.spec, spec) || before.plan.spec == *spec);
+        let kept = previous.filter(|before| before.plan.spec == *spec);
         let plan = match kept {
             Some(before) => Arc::clone(&before.plan),
             None => Arc::new(ListenerPlan::new(spec, previous.map(|before| &*before.plan))),
@@ -75,9 +75,12 @@ impl ListenerTable {
         let mut plans = Vec::with_capacity(rules.len());
         let mut shared = 0;
         for rule in rules {
-            while old.next_if(|before| before.key() < &rule.key).is_some() {}
-            let before = old.next_if(|before| before.key() == &rule.key);
-            let same = before.filter(|before| kept.is_some() && before.is_of(rule, backends));
+            let mut before = old.next_if(|before| Arc::ptr_eq(before.source(), rule));
+            if before.is_none() {
+                while old.next_if(|before| before.key() < &rule.key).is_some() {}
+                before = old.next_if(|before| before.key() == &rule.key);
+            }
+            let same = before.filter(|before| kept.is_some() && before.is_of(rule, changed));
             shared += usize::from(same.is_some());
             let compiled = || Arc::new(Plan::compile(&plan, rule, backends, before.map(AsRef::as_ref)));
             plans.push(same.cloned().unwrap_or_else(compiled));

@@ -5,6 +5,8 @@
 //! [`Table::compile`] turns a Snapshot into a Table and shares every part that did not change with the Table before it.
 //! A request loads the Table once, resolves one [`Plan`] and holds no Table afterwards. Nothing here waits or connects.
 
+mod backends;
+
 mod listener;
 
 mod plan;
@@ -19,8 +21,6 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
-use hashbrown::HashMap;
 use serde::Serialize;
 use torana_ir::{BackendKey, ListenerKey};
 
@@ -31,9 +31,8 @@ pub use explain::{Explanation, ListenerFate, ListenerVerdict, imagine};
 pub use listener::ListenerPlan;
 pub use plan::{Choice, Notes, Plan, WeightedPlan};
 
+use backends::Backends;
 use listener::ListenerTable;
-
-pub(crate) type Backends = HashMap<BackendKey, Arc<BackendState>, RandomState>;
 
 /// A socket to listen on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -70,12 +69,12 @@ impl Table {
 
     /// The state of one backend.
     pub fn backend(&self, key: &BackendKey) -> Option<&Arc<BackendState>> {
-        self.backends.get(key)
+        self.backends.find(key)
     }
 
-    /// Every backend, in no order.
+    /// Every backend, in the order of their keys.
     pub fn backends(&self) -> impl Iterator<Item = &Arc<BackendState>> {
-        self.backends.values()
+        self.backends.iter()
     }
 
     /// Every plan with its listener, for tables and exporters.

@@ -8,7 +8,7 @@ use torana_ir::{
     WeightedBackend,
 };
 
-use super::Backends;
+use super::backends::{Backends, Changed};
 use super::listener::ListenerPlan;
 use crate::balance::{BackendState, Weights};
 use crate::filter::{self, Chain, RequestContext, Verdict};
@@ -36,8 +36,6 @@ pub struct Plan {
     slots: Box<[Slot]>,
     /// The answer when `weights` choose nothing.
     unusable: Invalid,
-    /// The backends that the rule names, in the order of `targets`; to tell whether the plan is still true.
-    uses: Box<[Option<Arc<BackendState>>]>,
 }
 
 /// One entry of `backendRefs`.
@@ -72,7 +70,7 @@ impl Plan {
         backends: &Backends,
         previous: Option<&Self>,
     ) -> Self {
-        let resolve = |key: &BackendKey| backends.get(key).map(Arc::clone);
+        let resolve = |key: &BackendKey| backends.find(key).map(Arc::clone);
         let chain = |filters: &[Filter]| Chain::compile(filters, listener.port, &mut { resolve });
         let (filters, entries, unusable) = match &rule.action {
             Action::Forward(entries) => (chain(&rule.filters), entries.as_slice(), no_backend(entries)),
@@ -99,17 +97,17 @@ impl Plan {
             weights: Weights::new(entries.iter().map(|entry| entry.weight)),
             slots: entries.iter().map(slot).collect(),
             unusable,
-            uses: targets(rule).map(resolve).collect(),
         }
     }
 
-    /// Whether compiling `rule` with `backends` on this listener would give this plan.
-    pub(super) fn is_of(&self, rule: &Arc<Rule>, backends: &Backends) -> bool {
-        let same = |(before, key): (&Option<Arc<BackendState>>, &BackendKey)| match (before, backends.get(key)) {
-            (Some(before), Some(now)) => Arc::ptr_eq(before, now),
-            (before, now) => before.is_none() && now.is_none(),
-        };
-        (Arc::ptr_eq(&self.rule, rule) || self.rule == *rule) && self.uses.iter().zip(targets(rule)).all(same)
+    /// Whether compiling `rule` on this listener would give this plan again, now that `changed` backends have changed.
+    pub(super) fn is_of(&self, rule: &Arc<Rule>, changed: &Changed) -> bool {
+        self.rule == *rule && (changed.is_empty() || !targets(rule).any(|key| changed.contains(key)))
+    }
+
+    /// The rule itself, for a quick look.
+    pub(super) fn source(&self) -> &Arc<Rule> {
+        &self.rule
     }
 
     /// Which rule it is.
