@@ -1,2 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Tests of the whole translation.
+//! The whole translation: goldens (objects, and the program and status that follow), and the property that translating
+//! what changed equals translating everything.
+
+mod golden;
+
+mod incremental;
+
+mod speed;
