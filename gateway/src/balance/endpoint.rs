@@ -5,6 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use foldhash::fast::RandomState;
+use hashbrown::{HashMap, HashSet};
+
 /// Ids are never reused, so a pool keyed by one can never serve another address.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -54,6 +57,8 @@ impl Drop for InFlight {
     }
 }
 
+type ByAddress<V> = HashMap<SocketAddr, V, RandomState>;
+
 /// The endpoints of a backend at one moment, ready ones first.
 #[derive(Debug, Default)]
 pub struct EndpointSet {
@@ -64,11 +69,11 @@ pub struct EndpointSet {
 impl EndpointSet {
     /// The set that `addresses` (with readiness) make, keeping endpoints of `self` by address.
     pub(crate) fn updated(&self, addresses: impl Iterator<Item = (SocketAddr, bool)>) -> Self {
-        let mut known: hashbrown::HashMap<SocketAddr, &Arc<Endpoint>, foldhash::fast::RandomState> =
+        let mut known: ByAddress<&Arc<Endpoint>> =
             self.all.iter().map(|endpoint| (endpoint.address, endpoint)).collect();
         let mut ready = Vec::new();
         let mut serving = Vec::new();
-        let mut seen = hashbrown::HashSet::<SocketAddr, foldhash::fast::RandomState>::default();
+        let mut seen: HashSet<SocketAddr, RandomState> = HashSet::default();
         for (address, is_ready) in addresses {
             if !seen.insert(address) {
                 continue;

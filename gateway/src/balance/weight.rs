@@ -4,8 +4,16 @@
 /// Running sums of weights.
 #[derive(Debug, Clone, Default)]
 pub struct Weights {
-    /// Position of the alternative and the sum up to and with it; those of weight 0 are not here.
-    sums: Box<[(u32, u64)]>,
+    /// Those of weight 0 are not here.
+    sums: Box<[Sum]>,
+}
+
+#[derive(Debug, Clone)]
+struct Sum {
+    /// Which alternative.
+    position: u32,
+    /// Weights up to and with it.
+    until: u64,
 }
 
 impl Weights {
@@ -14,18 +22,18 @@ impl Weights {
         let mut sum = 0;
         let sums = weights.into_iter().zip(0..).filter(|(weight, _)| *weight > 0).map(|(weight, at)| {
             sum += u64::from(weight);
-            (at, sum)
+            Sum { position: at, until: sum }
         });
         Self { sums: sums.collect() }
     }
 
     /// Position of the alternative that uniform `random` falls on; `None` if every weight is 0.
     pub fn choose(&self, random: u64) -> Option<usize> {
-        let (_, total) = self.sums.last()?;
+        let total = self.sums.last()?.until;
         // Below `total`, each value in proportion to within 2⁻⁶⁴.
-        let drawn = ((u128::from(random) * u128::from(*total)) >> 64) as u64;
-        let at = self.sums.partition_point(|(_, sum)| *sum <= drawn);
-        self.sums.get(at).map(|(position, _)| *position as usize)
+        let drawn = ((u128::from(random) * u128::from(total)) >> 64) as u64;
+        let at = self.sums.partition_point(|sum| sum.until <= drawn);
+        self.sums.get(at).map(|sum| sum.position as usize)
     }
 }
 

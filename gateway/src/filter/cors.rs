@@ -195,7 +195,9 @@ mod tests {
 
     fn request(method: &str, fields: &[(&str, &str)]) -> Head {
         let mut head = Head::new(Version::Http11, Scheme::Https, method, "a.com", "/");
-        fields.iter().for_each(|(name, value)| head.fields.push(name.as_bytes(), value.as_bytes()));
+        for (name, value) in fields {
+            head.fields.push(name.as_bytes(), value.as_bytes());
+        }
         head
     }
 

@@ -22,10 +22,12 @@ pub struct ResponseHeaders {
     edit: Edit,
 }
 
+type Pair = (HeaderName, HeaderValue);
+
 #[derive(Debug)]
 struct Edit {
-    set: Box<[(HeaderName, HeaderValue)]>,
-    add: Box<[(HeaderName, HeaderValue)]>,
+    set: Box<[Pair]>,
+    add: Box<[Pair]>,
     remove: Box<[HeaderName]>,
 }
 
@@ -59,7 +61,7 @@ impl ResponseHeaders {
 
 impl Edit {
     fn compile(edit: &HeaderEdit) -> Self {
-        let fields = |list: &[(HeaderName, HeaderValue)]| list.iter().filter(|(name, _)| free(name)).cloned().collect();
+        let fields = |list: &[Pair]| list.iter().filter(|(name, _)| free(name)).cloned().collect();
         Self {
             set: fields(&edit.set),
             add: fields(&edit.add),
@@ -103,7 +105,9 @@ mod tests {
 
     fn head(fields: &[(&str, &str)]) -> Head {
         let mut head = Head::new(Version::Http11, Scheme::Http, "GET", "a.com", "/");
-        fields.iter().for_each(|(name, value)| head.fields.push(name.as_bytes(), value.as_bytes()));
+        for (name, value) in fields {
+            head.fields.push(name.as_bytes(), value.as_bytes());
+        }
         head
     }
 

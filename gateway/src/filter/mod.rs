@@ -78,7 +78,10 @@ enum Step<B> {
 
 impl<B: Clone> Chain<B> {
     /// Compiles `filters` for a listener on `port`; `resolve` finds mirrored backends (an unknown one mirrors nothing).
-    pub fn compile(filters: &[Filter], port: u16, resolve: &mut dyn FnMut(&BackendKey) -> Option<B>) -> Self {
+    pub fn compile<F>(filters: &[Filter], port: u16, resolve: F) -> Self
+    where
+        F: Fn(&BackendKey) -> Option<B>,
+    {
         let steps = filters.iter().filter_map(|filter| {
             Some(match filter {
                 Filter::RequestHeaders(edit) => Step::RequestHeaders(RequestHeaders::compile(edit)),

@@ -4,8 +4,6 @@
 //! Spec: "HTTPRequestRedirectFilter defines a filter that redirects a request. This filter MUST NOT be used on the same
 //! Route rule as a HTTPURLRewrite filter." The `Location` is absolute, so a path of `//evil` names no host.
 
-use std::fmt::Write as _;
-
 use torana_ir::PathRewrite;
 
 use super::path::replaced;
@@ -58,8 +56,8 @@ impl Redirect {
             location.push_str("://");
             push_safe(&mut location, host);
             if well_known(scheme) != Some(self.port) {
-                // Writing to a String cannot fail.
-                let _ = write!(location, ":{}", self.port);
+                location.push(':');
+                location.push_str(itoa::Buffer::new().format(self.port));
             }
             push_safe(&mut location, &path);
         }
@@ -85,9 +83,13 @@ fn push_safe(location: &mut String, text: &str) {
         if byte.is_ascii_graphic() && !matches!(byte, b'#' | b'\\' | b'"' | b'<' | b'>') {
             location.push(char::from(byte));
         } else {
-            let _ = write!(location, "%{byte:02X}");
+            location.extend(['%', digit(byte >> 4), digit(byte & 15)]);
         }
     }
+}
+
+fn digit(nibble: u8) -> char {
+    char::from(b"0123456789ABCDEF"[usize::from(nibble & 15)])
 }
 
 #[cfg(test)]

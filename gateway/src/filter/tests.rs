@@ -18,7 +18,7 @@ fn mirror(name: &str, numerator: u32) -> Filter {
 
 /// Backends are their own names here; `gone` is none.
 fn chain(filters: &[Filter]) -> Chain<String> {
-    Chain::compile(filters, 80, &mut |key| (key.name != "gone").then(|| key.name.clone()))
+    Chain::compile(filters, 80, |key| (key.name != "gone").then(|| key.name.clone()))
 }
 
 fn head() -> Head {

@@ -24,6 +24,9 @@ pub struct Candidate<T> {
     plain: bool,
 }
 
+/// Whether a request fits.
+pub type Fit = Result<(), Mismatch>;
+
 /// The first thing in which a request does not fit; indexes are into the match's own lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mismatch {
@@ -65,11 +68,11 @@ impl<T: Routable> Candidate<T> {
 
     /// Its rank among the others.
     pub fn precedence(&self) -> Precedence<'_> {
-        Precedence::of(self.target.rule(), self.index as usize).expect("a candidate is made of an existing match")
+        Precedence::of(self.target.rule(), self.spec(), self.index())
     }
 
     /// Judges method, headers and query.
-    pub fn judge(&self, head: &Head) -> Result<(), Mismatch> {
+    pub fn judge(&self, head: &Head) -> Fit {
         if self.plain { Ok(()) } else { judge(self.spec(), head) }
     }
 
@@ -89,7 +92,7 @@ fn under(rest: &str) -> bool {
     rest.is_empty() || rest.starts_with('/')
 }
 
-fn judge(one: &RouteMatch, head: &Head) -> Result<(), Mismatch> {
+fn judge(one: &RouteMatch, head: &Head) -> Fit {
     if one.method.as_ref().is_some_and(|method| method.as_str() != head.method()) {
         return Err(Mismatch::Method);
     }

@@ -18,10 +18,10 @@ mod router;
 
 mod record;
 
-pub use candidate::{Candidate, Mismatch, Routable};
+pub use candidate::{Candidate, Fit, Mismatch, Routable};
 pub use host::HostIndex;
 pub use order::{DecidingKey, PathRank, Precedence};
-pub use record::{Decision, Loser, Loss, Winner};
+pub use record::{Decision, Explained, Loser, Loss, Winner};
 pub use router::{Found, Recorder, Router, Silent};
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 use std::cmp::{Ordering, Reverse};
 
 use serde::Serialize;
-use torana_ir::{PathMatch, RouteId, RouteKind, Rule};
+use torana_ir::{PathMatch, RouteId, RouteKind, RouteMatch, Rule};
 
 /// Rank of one match of one rule.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,11 +78,10 @@ pub enum DecidingKey {
 }
 
 impl<'r> Precedence<'r> {
-    /// The rank of `rule.matches[index]`.
-    pub fn of(rule: &'r Rule, index: usize) -> Option<Self> {
-        let one = rule.matches.get(index)?;
+    /// The rank of `one`, which is `rule.matches[index]`.
+    pub fn of(rule: &'r Rule, one: &RouteMatch, index: usize) -> Self {
         let route = &rule.key.route;
-        Some(Self {
+        Self {
             path: PathRank::of(&one.path),
             method: Reverse(one.method.is_some()),
             headers: Reverse(one.headers.len()),
@@ -92,7 +91,7 @@ impl<'r> Precedence<'r> {
             kind: route.kind,
             rule: rule.key.index,
             index,
-        })
+        }
     }
 
     /// The first key in which the two differ.

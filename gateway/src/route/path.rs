@@ -12,10 +12,12 @@ use super::candidate::{Candidate, Routable};
 /// Candidates of one path, best first.
 type Bucket<T> = Vec<Candidate<T>>;
 
+type ByText<V> = HashMap<Box<str>, V, RandomState>;
+
 /// The index; every bucket is in order of precedence.
 #[derive(Debug)]
 pub(crate) struct Paths<T> {
-    exact: HashMap<Box<str>, Bucket<T>, RandomState>,
+    exact: ByText<Bucket<T>>,
     regexes: Bucket<T>,
     nodes: Vec<Node<T>>,
 }
@@ -23,7 +25,7 @@ pub(crate) struct Paths<T> {
 /// One element of a prefix. Node 0 is the empty prefix, which every path has.
 #[derive(Debug)]
 struct Node<T> {
-    children: HashMap<Box<str>, u32, RandomState>,
+    children: ByText<u32>,
     /// The nearest ancestor that has candidates.
     above: Option<u32>,
     /// Bytes of the path up to here.
@@ -50,8 +52,8 @@ impl<T: Routable> Paths<T> {
     fn insert(&mut self, candidate: Candidate<T>) {
         match &candidate.spec().path {
             PathMatch::Exact(path) => {
-                let path = Box::from(path.as_str());
-                self.exact.entry(path).or_default().push(candidate);
+                let path = path.clone();
+                self.exact.entry(path.into_boxed_str()).or_default().push(candidate);
             }
             PathMatch::Regex(_) => self.regexes.push(candidate),
             PathMatch::Prefix(prefix) => {
@@ -67,15 +69,12 @@ impl<T: Routable> Paths<T> {
         let mut len = 0;
         for element in elements(prefix) {
             len += 1 + element.len();
-            at = match self.nodes[at].children.get(element) {
-                Some(child) => *child as usize,
-                None => {
-                    let child = self.nodes.len();
-                    self.nodes.push(Node::new(len));
-                    self.nodes[at].children.insert(Box::from(element), child as u32);
-                    child
-                }
-            };
+            let fresh = self.nodes.len();
+            let child = *self.nodes[at].children.entry(Box::from(element)).or_insert(fresh as u32) as usize;
+            if child == fresh {
+                self.nodes.push(Node::new(len));
+            }
+            at = child;
         }
         at
     }

@@ -6,7 +6,7 @@
 use serde::Serialize;
 use torana_ir::{HostPattern, PathMatch, RuleKey, TextMatch};
 
-use super::candidate::{Candidate, Mismatch, Routable};
+use super::candidate::{Candidate, Fit, Mismatch, Routable};
 use super::order::DecidingKey;
 use super::query;
 use super::router::{Found, Recorder, Router};
@@ -19,6 +19,15 @@ pub struct Decision {
     pub winner: Option<Winner>,
     /// All other matches of the listener: those that came closest first.
     pub losers: Vec<Loser>,
+}
+
+/// A decision with what it leads to.
+#[derive(Debug)]
+pub struct Explained<'r, T> {
+    /// What [`Router::find`] gives.
+    pub found: Option<Found<'r, T>>,
+    /// Why.
+    pub decision: Decision,
 }
 
 /// The match that takes the request.
@@ -104,7 +113,7 @@ impl Loss {
 
 impl<T: Routable> Router<T> {
     /// Decides as [`Router::find`] does and says why.
-    pub fn explain<'r>(&'r self, head: &Head) -> (Option<Found<'r, T>>, Decision) {
+    pub fn explain<'r>(&'r self, head: &Head) -> Explained<'r, T> {
         let mut trail = Trail::default();
         let found = self.find(head.host(), head, &mut trail);
         let winner = found.as_ref().map(|found| Winner {
@@ -128,26 +137,32 @@ impl<T: Routable> Router<T> {
             let key = |loser: &Loser| (loser.why.distance(), loser.rule.clone(), loser.index);
             key(a).cmp(&key(b)).then_with(|| a.hostname.cmp(&b.hostname))
         });
-        (found, Decision { winner, losers })
+        Explained { found, decision: Decision { winner, losers } }
     }
 }
 
-/// What the search saw: address of the candidate and its verdict.
+/// What the search saw.
 #[derive(Default)]
 struct Trail {
-    seen: Vec<(usize, Result<(), Mismatch>)>,
+    seen: Vec<Seen>,
+}
+
+/// One candidate, told apart by where it lies.
+struct Seen {
+    address: usize,
+    verdict: Fit,
 }
 
 impl Trail {
-    fn verdict<T>(&self, candidate: &Candidate<T>) -> Option<Result<(), Mismatch>> {
+    fn verdict<T>(&self, candidate: &Candidate<T>) -> Option<Fit> {
         let address = std::ptr::from_ref(candidate) as usize;
-        self.seen.iter().find(|(seen, _)| *seen == address).map(|(_, verdict)| *verdict)
+        self.seen.iter().find(|seen| seen.address == address).map(|seen| seen.verdict)
     }
 }
 
 impl<T> Recorder<T> for Trail {
-    fn judged(&mut self, _: &HostPattern, candidate: &Candidate<T>, verdict: Result<(), Mismatch>) {
-        self.seen.push((std::ptr::from_ref(candidate) as usize, verdict));
+    fn judged(&mut self, _: &HostPattern, candidate: &Candidate<T>, verdict: Fit) {
+        self.seen.push(Seen { address: std::ptr::from_ref(candidate) as usize, verdict });
     }
 }
 
@@ -161,17 +176,16 @@ fn loss<T: Routable>(
     if !host.covers(head.host()) {
         return Loss::Host;
     }
-    let verdict = trail.verdict(candidate).unwrap_or_else(|| match candidate.fits_path(head.path()) {
-        true => candidate.judge(head),
-        false => Err(Mismatch::Path),
-    });
+    let skipped = || if candidate.fits_path(head.path()) { candidate.judge(head) } else { Err(Mismatch::Path) };
+    let verdict = trail.verdict(candidate).unwrap_or_else(skipped);
     match (verdict, winner) {
         (Err(mismatch), _) => named(mismatch, candidate, head),
         (Ok(()), Some(winner)) => Loss::Shadowed {
             winner: winner.candidate.target().rule().key.clone(),
-            key: match winner.host == host {
-                true => winner.candidate.precedence().deciding(&candidate.precedence()),
-                false => DecidingKey::Hostname,
+            key: if winner.host == host {
+                winner.candidate.precedence().deciding(&candidate.precedence())
+            } else {
+                DecidingKey::Hostname
             },
         },
         // A candidate that fits is found, so there is a winner whenever one fits.
@@ -188,7 +202,7 @@ fn named<T: Routable>(mismatch: Mismatch, candidate: &Candidate<T>, head: &Head)
             let field = &spec.headers[at];
             let got = match field.name.as_str() {
                 "host" => Some(head.authority().to_owned()),
-                name => head.fields.joined(name).map(|value| value.into_owned()),
+                name => head.fields.joined(name).map(std::borrow::Cow::into_owned),
             };
             Loss::Header { name: field.name.to_string(), wants: value_text(&field.value), got }
         }

@@ -9,7 +9,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use torana_ir::HostPattern;
 
-use super::candidate::{Candidate, Mismatch, Routable};
+use super::candidate::{Candidate, Fit, Routable};
 use super::host::HostIndex;
 use super::path::Paths;
 use crate::head::Head;
@@ -24,9 +24,13 @@ pub struct Router<T> {
 #[derive(Debug)]
 pub(crate) struct Tier<T> {
     pub(crate) host: HostPattern,
-    targets: Vec<Arc<T>>,
+    targets: Targets<T>,
     paths: Paths<T>,
 }
+
+type Targets<T> = Vec<Arc<T>>;
+
+type Groups<'a, T> = HashMap<&'a HostPattern, Targets<T>, RandomState>;
 
 /// Where a request goes.
 #[derive(Debug)]
@@ -42,7 +46,7 @@ pub struct Found<'r, T> {
 /// Sees every candidate that the search looks at.
 pub trait Recorder<T> {
     /// `candidate`, served under `host`, fits by host and path; `verdict` is about the rest.
-    fn judged(&mut self, host: &HostPattern, candidate: &Candidate<T>, verdict: Result<(), Mismatch>);
+    fn judged(&mut self, host: &HostPattern, candidate: &Candidate<T>, verdict: Fit);
 }
 
 /// Records nothing and costs nothing.
@@ -51,7 +55,7 @@ pub struct Silent;
 
 impl<T> Recorder<T> for Silent {
     #[inline]
-    fn judged(&mut self, _: &HostPattern, _: &Candidate<T>, _: Result<(), Mismatch>) {}
+    fn judged(&mut self, _: &HostPattern, _: &Candidate<T>, _: Fit) {}
 }
 
 impl<T: Routable> Router<T> {
@@ -60,7 +64,7 @@ impl<T: Routable> Router<T> {
     where
         T: 'a,
     {
-        let mut groups: HashMap<&HostPattern, Vec<Arc<T>>, RandomState> = HashMap::default();
+        let mut groups: Groups<'_, T> = HashMap::default();
         for (target, hosts) in routes {
             for host in hosts {
                 let group = groups.entry(host).or_default();
@@ -94,7 +98,7 @@ impl<T: Routable> Router<T> {
 }
 
 impl<T: Routable> Tier<T> {
-    fn build(host: HostPattern, targets: Vec<Arc<T>>) -> Self {
+    fn build(host: HostPattern, targets: Targets<T>) -> Self {
         let paths = Paths::build(&targets);
         Self { host, targets, paths }
     }

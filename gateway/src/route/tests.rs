@@ -167,7 +167,9 @@ fn any_request() -> impl Strategy<Value = Head> {
             let query: Vec<String> = query.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
             let target = if query.is_empty() { path } else { format!("{path}?{}", query.join("&")) };
             let mut head = Head::new(Version::Http11, Scheme::Http, &method, &host, &target);
-            fields.iter().for_each(|(name, value)| head.fields.push(name.as_bytes(), value.as_bytes()));
+            for (name, value) in fields {
+                head.fields.push(name.as_bytes(), value.as_bytes());
+            }
             head
         },
     )
@@ -194,7 +196,7 @@ proptest! {
                 prop_assert_eq!(found.prefix_len, covered);
             }
             // The record is of the same decision and leaves nobody out.
-            let (explained, decision) = router.explain(head);
+            let Explained { found: explained, decision } = router.explain(head);
             prop_assert_eq!(explained.map(|it| std::ptr::from_ref(it.candidate)), found.map(|it| std::ptr::from_ref(it.candidate)));
             let total: usize = routes.iter().map(|it| it.hosts.len() * it.rule.matches.len()).sum();
             prop_assert_eq!(decision.losers.len() + usize::from(decision.winner.is_some()), total);
@@ -262,7 +264,7 @@ fn winner(routes: &[Arc<Route>], head: &Head) -> Option<String> {
 }
 
 fn lost(routes: &[Arc<Route>], head: &Head, name: &str) -> Loss {
-    let (_, decision) = router(routes, None).explain(head);
+    let decision = router(routes, None).explain(head).decision;
     decision.losers.into_iter().find(|loser| loser.rule.route.name == name).unwrap().why
 }
 

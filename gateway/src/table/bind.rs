@@ -74,7 +74,8 @@ impl BindTable {
         if let Some(before) = previous.filter(same) {
             return Arc::clone(before);
         }
-        let limits = speaking().map(|member| member.plan.limits.clone()).reduce(strictest).unwrap_or_default();
+        let limits =
+            speaking().map(|member| member.plan.limits.clone()).reduce(|a, b| strictest(&a, &b)).unwrap_or_default();
         let listeners = HostIndex::new(speaking().map(|member| (member.plan.hostname.clone(), Arc::clone(member))));
         Arc::new(Self { listeners, members, limits, tls })
     }
@@ -174,7 +175,7 @@ fn is_grpc(head: &Head) -> bool {
         && matches!(kind.get(16), None | Some(b'+' | b';'))
 }
 
-fn strictest(a: Limits, b: Limits) -> Limits {
+fn strictest(a: &Limits, b: &Limits) -> Limits {
     Limits {
         head_deadline: a.head_deadline.min(b.head_deadline),
         head_bytes: a.head_bytes.min(b.head_bytes),

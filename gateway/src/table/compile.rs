@@ -12,6 +12,12 @@ use super::bind::BindTable;
 use super::listener::ListenerTable;
 use super::{Backends, Bind, Table};
 
+type Rules<'s> = Vec<&'s Arc<Rule>>;
+
+type ByListener<'s, V> = HashMap<&'s ListenerKey, V, RandomState>;
+
+type Members = Vec<Arc<ListenerTable>>;
+
 impl Table {
     /// The table for `snapshot`. Every part that is the same as in `previous` is that part itself.
     ///
@@ -20,7 +26,7 @@ impl Table {
     pub fn compile(snapshot: &Snapshot, previous: &Self) -> Self {
         let (backends, changed) = Backends::compile(snapshot, &previous.backends);
         backends.renew(snapshot, false);
-        let mut rules: HashMap<&ListenerKey, Vec<&Arc<Rule>>, RandomState> = HashMap::default();
+        let mut rules: ByListener<'_, Rules<'_>> = HashMap::default();
         for rule in snapshot.rules.values() {
             for attachment in &rule.attachments {
                 rules.entry(&attachment.listener).or_default().push(rule);
@@ -51,13 +57,13 @@ fn binds(
     snapshot: &Snapshot,
     previous: &BTreeMap<Bind, Arc<BindTable>>,
 ) -> BTreeMap<Bind, Arc<BindTable>> {
-    let mut members: BTreeMap<Bind, Vec<Arc<ListenerTable>>> = BTreeMap::new();
+    let mut members: BTreeMap<Bind, Members> = BTreeMap::new();
     for listener in listeners.values() {
         for bind in sockets(&listener.plan.spec) {
             members.entry(bind).or_default().push(Arc::clone(listener));
         }
     }
-    let everywhere: Vec<(Bind, Vec<Arc<ListenerTable>>)> =
+    let everywhere: Vec<(Bind, Members)> =
         members.iter().filter(|(bind, _)| bind.address.is_none()).map(|(bind, all)| (*bind, all.clone())).collect();
     for (wide, all) in everywhere {
         for (_, narrow) in members.iter_mut().filter(|(bind, _)| bind.port == wide.port && bind.address.is_some()) {

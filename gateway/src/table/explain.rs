@@ -8,7 +8,7 @@ use super::bind::{BindTable, Routed};
 use crate::fault::{Fault, Reject};
 use crate::gate::{self, Draft};
 use crate::head::{Head, Scheme, Version};
-use crate::route::Decision;
+use crate::route::{Decision, Explained};
 
 /// The head that the gate makes of a request that nobody sent, as if it had come by HTTP/1.1, or its objection. `Host`
 /// is among the `fields`.
@@ -85,7 +85,7 @@ impl BindTable {
             Ok(listener) => listener,
             Err(routed) => return Explanation { listeners, decision: Decision::default(), routed },
         };
-        let (found, decision) = listener.router.explain(head);
+        let Explained { found, decision } = listener.router.explain(head);
         let routed = match found {
             Some(found) => {
                 Routed::Plan { plan: std::sync::Arc::clone(found.candidate.target()), prefix_len: found.prefix_len }

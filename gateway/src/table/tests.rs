@@ -369,7 +369,7 @@ fn equal_objects_are_shared_even_if_they_are_copies() {
 fn endpoints_change_without_touching_a_route() {
     let old = snapshot(vec![listener("l", "", 80)], vec![rule("r", &["l"], &[""], ""), rule("s", &["l"], &[""], "/s")]);
     let before = compile(&old);
-    let mut new = old.clone();
+    let mut new = old;
     new.endpoints.insert(backend_key("r"), endpoints(&backend_key("r"), &[1, 2]));
     new.endpoints.remove(&backend_key("s"));
     let after = Table::compile(&new, &before);
@@ -384,7 +384,7 @@ fn endpoints_change_without_touching_a_route() {
 fn a_changed_backend_renews_only_the_plans_that_use_it() {
     let old = snapshot(vec![listener("l", "", 80)], vec![rule("r", &["l"], &[""], ""), rule("s", &["l"], &[""], "/s")]);
     let before = compile(&old);
-    let mut new = old.clone();
+    let mut new = old;
     let changed = Backend { max_connections: 1, ..Backend::new(backend_key("r")) };
     new.backends.insert(backend_key("r"), Arc::new(changed));
     let after = Table::compile(&new, &before);
