@@ -29,12 +29,13 @@ pub(super) struct Door {
     pub(super) bind: Bind,
     pub(super) worker: Arc<Worker>,
     pub(super) admission: Arc<Admission>,
+    /// Held before the first client comes: afterwards there may be no descriptor left.
+    pub(super) reserve: Reserve,
 }
 
 impl Door {
     /// Accepts until `stop`, then serves what the kernel has already accepted and closes the socket.
-    pub(super) async fn run(self, mut stop: oneshot::Receiver<()>) {
-        let mut reserve = Reserve::new();
+    pub(super) async fn run(mut self, mut stop: oneshot::Receiver<()>) {
         let mut pause = FIRST_PAUSE;
         loop {
             let accepted = tokio::select! {
@@ -46,12 +47,13 @@ impl Door {
             match accepted {
                 Ok((stream, remote)) => {
                     pause = FIRST_PAUSE;
+                    self.reserve.hold();
                     self.enter(stream, remote);
                 }
                 Err(error) if of_one_connection(&error) => {}
                 Err(error) => {
                     if exhausted(&error) {
-                        reserve.shed(&self);
+                        self.shed();
                     }
                     tracing::warn!(port = self.bind.port, %error, "accept failed");
                     tokio::time::sleep(pause).await;
@@ -62,6 +64,17 @@ impl Door {
         while let Some(Ok((stream, remote))) = self.listener.accept().now_or_never() {
             self.enter(stream, remote);
         }
+    }
+
+    fn shed(&mut self) {
+        self.reserve.release();
+        for _ in 0..SHED {
+            match self.listener.accept().now_or_never() {
+                Some(Ok(_)) => self.worker.metrics.connection_refused("descriptors"),
+                _ => break,
+            }
+        }
+        self.reserve.hold();
     }
 
     fn enter(&self, stream: TcpStream, remote: SocketAddr) {
@@ -103,22 +116,22 @@ pub(super) async fn connection(stream: TcpStream, remote: SocketAddr, bind: Bind
 
 /// A descriptor that is given up to get rid of clients that cannot be served: they see a close at once and not a
 /// connection that hangs, and the kernel's queue does not stay full.
-struct Reserve(Option<File>);
+pub(super) struct Reserve(Option<File>);
 
 impl Reserve {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(File::open("/dev/null").ok())
     }
 
-    fn shed(&mut self, door: &Door) {
-        self.0 = None;
-        for _ in 0..SHED {
-            match door.listener.accept().now_or_never() {
-                Some(Ok(_)) => door.worker.metrics.connection_refused("descriptors"),
-                _ => break,
-            }
+    /// Takes a descriptor again, if it was given up and somebody else was faster.
+    fn hold(&mut self) {
+        if self.0.is_none() {
+            *self = Self::new();
         }
-        *self = Self::new();
+    }
+
+    fn release(&mut self) {
+        self.0 = None;
     }
 }
 

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
-use super::accept::Door;
+use super::accept::{Door, Reserve};
 use super::admission::Admission;
 use crate::http::Worker;
 use crate::table::Bind;
@@ -92,6 +92,7 @@ impl Desk {
             bind,
             worker: Arc::clone(&self.worker),
             admission: Arc::clone(&self.admission),
+            reserve: Reserve::new(),
         };
         let task = tokio::spawn(door.run(stopped));
         self.accepting.insert(bind, Accepting { stop, task });

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A record as one line: JSON or text. Whatever a client sent, it stays inside its quotes and on its line.
 
-use std::fmt::Display;
 use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use torana_ir::BackendKey;
+
+use super::nouns::RouteNouns;
 use super::record::{AccessRecord, Text};
 
 /// Writes lines; remembers the second it last wrote.
@@ -35,8 +38,8 @@ impl Lines {
         }
         line.number("bytes_received", record.bytes_received);
         line.number("bytes_sent", record.bytes_sent);
-        line.shown("client", record.client);
-        line.shown("peer", record.peer);
+        line.raw("client", |out| ip(out, record.client));
+        line.raw("peer", |out| socket(out, record.peer));
         nouns(&mut line, record);
         line.number("attempts", u64::from(record.attempts));
         line.text("tls_version", record.tls_version.unwrap_or_default());
@@ -61,7 +64,10 @@ impl Lines {
         millis(out, record.duration);
         show(out, format_args!(" {} ", record.client));
         match record.nouns.as_ref().and_then(|nouns| nouns.route.as_ref()) {
-            Some(route) => show(out, format_args!("{}/{}/{} {} ", route.kind, route.namespace, route.name, route.rule)),
+            Some(of) => {
+                route(out, of);
+                show(out, format_args!(" {} ", of.rule));
+            }
             None => out.extend_from_slice(b"- - "),
         }
         match &record.backend {
@@ -85,7 +91,10 @@ impl Lines {
             self.second = since.as_secs();
             self.date = date(self.second);
         }
-        show(out, format_args!("{}.{:03}Z", self.date, since.subsec_millis()));
+        out.extend_from_slice(self.date.as_bytes());
+        out.push(b'.');
+        three(out, u64::from(since.subsec_millis()));
+        out.push(b'Z');
     }
 }
 
@@ -105,16 +114,16 @@ fn nouns(line: &mut Object<'_>, record: &AccessRecord) {
     if let Some(nouns) = &record.nouns {
         line.text("gateway", &nouns.gateway);
         line.text("listener", &nouns.listener);
-        if let Some(route) = &nouns.route {
-            line.shown("route", format_args!("{}/{}/{}", route.kind, route.namespace, route.name));
-            line.text("rule", &route.rule);
+        if let Some(of) = &nouns.route {
+            line.raw("route", |out| route(out, of));
+            line.text("rule", &of.rule);
         }
     }
-    if let Some(backend) = &record.backend {
-        line.shown("backend", &backend.key);
+    if let Some(of) = &record.backend {
+        line.raw("backend", |out| backend(out, &of.key));
     }
     if let Some(endpoint) = record.endpoint {
-        line.shown("endpoint", endpoint);
+        line.raw("endpoint", |out| socket(out, endpoint));
     }
 }
 
@@ -139,14 +148,16 @@ impl Object<'_> {
     }
 
     /// For values that hold names of objects and addresses, which need no escapes.
-    fn shown(&mut self, name: &str, value: impl Display) {
+    fn raw(&mut self, name: &str, value: impl FnOnce(&mut Vec<u8>)) {
         self.name(name);
-        show(self.0, format_args!("\"{value}\""));
+        self.0.push(b'"');
+        value(self.0);
+        self.0.push(b'"');
     }
 
     fn number(&mut self, name: &str, value: u64) {
         self.name(name);
-        self.0.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+        number(self.0, value);
     }
 
     fn millis(&mut self, name: &str, value: Duration) {
@@ -158,7 +169,57 @@ impl Object<'_> {
 /// Milliseconds with three decimals.
 fn millis(out: &mut Vec<u8>, value: Duration) {
     let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
-    show(out, format_args!("{}.{:03}", micros / 1000, micros % 1000));
+    number(out, micros / 1000);
+    out.push(b'.');
+    three(out, micros % 1000);
+}
+
+/// `value`, less than 1,000, with leading zeros.
+fn three(out: &mut Vec<u8>, value: u64) {
+    let digit = |place: u64| b'0' + (value / place % 10) as u8;
+    out.extend_from_slice(&[digit(100), digit(10), digit(1)]);
+}
+
+fn number(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+fn route(out: &mut Vec<u8>, route: &RouteNouns) {
+    for part in [route.kind, "/", &route.namespace, "/", &route.name] {
+        out.extend_from_slice(part.as_bytes());
+    }
+}
+
+fn backend(out: &mut Vec<u8>, key: &BackendKey) {
+    for part in [&key.namespace, "/", &key.name, ":"] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    number(out, u64::from(key.port));
+}
+
+fn socket(out: &mut Vec<u8>, address: SocketAddr) {
+    match address {
+        SocketAddr::V4(v4) => {
+            ip(out, IpAddr::V4(*v4.ip()));
+            out.push(b':');
+            number(out, u64::from(v4.port()));
+        }
+        SocketAddr::V6(v6) => show(out, format_args!("{v6}")),
+    }
+}
+
+fn ip(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(v4) => {
+            for (at, octet) in v4.octets().into_iter().enumerate() {
+                if at > 0 {
+                    out.push(b'.');
+                }
+                number(out, u64::from(octet));
+            }
+        }
+        IpAddr::V6(v6) => show(out, format_args!("{v6}")),
+    }
 }
 
 /// The inside of a JSON string (RFC 8259 §7); C1 controls and line separators go too, for terminals and line readers.
