@@ -66,7 +66,7 @@ fn prune(node: &Node, fields: &mut Map<String, Value>, at: &At<'_>, findings: &m
             Some(known) => format!("did you mean `{known}`?"),
             None => format!("remove it, or use one of: {}", listed(node)),
         };
-        findings.warning(&at.field(name), "unknown field: it has no effect", remedy);
+        findings.warning(&at.field(name), "unknown field", remedy);
         false
     });
 }

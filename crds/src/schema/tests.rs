@@ -771,7 +771,7 @@ mod agreement {
 }
 
 #[test]
-#[ignore = "a measurement: cargo test --release -- --ignored --nocapture five_thousand"]
+#[ignore = "a measurement: run with --ignored --nocapture"]
 fn five_thousand_routes_take_well_under_two_seconds() {
     let routes: Vec<Value> = (0..5_000)
         .map(|n| {
