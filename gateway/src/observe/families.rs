@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Names, labels and buckets of every metric family.
+//! Names, labels and buckets of every metric family. Counts nothing.
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -13,10 +13,14 @@ const SHORT_BUCKETS: [f64; 13] = [5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 
 
 const ROUTE: [&str; 5] = ["gateway", "listener", "route_kind", "route_namespace", "route_name"];
 /// Labels of the histograms: the first of those of the counters.
-pub(super) const TIMING: [&str; 9] =
+const TIMING: [&str; 9] =
     ["gateway", "listener", "route_kind", "route_namespace", "route_name", "rule", "backend", "protocol", "code"];
+/// How many of them, at the start, are names of objects.
+pub(super) const NAMES: usize = 7;
+/// Which one is the route's.
+pub(super) const ROUTE_NAME: usize = 4;
 /// Labels of the counters of requests.
-pub(super) const REQUEST: [&str; 10] = [
+const REQUEST: [&str; 10] = [
     "gateway",
     "listener",
     "route_kind",

@@ -11,7 +11,7 @@ use prometheus::core::{MetricVec, MetricVecBuilder};
 use prometheus::{Histogram, IntCounter, IntGauge, Registry, TextEncoder};
 use torana_ir::{BackendKey, ListenerKey, ResourceKey, Snapshot};
 
-use super::families::{Families, REQUEST, TIMING};
+use super::families::{Families, NAMES, ROUTE_NAME};
 use super::nouns::Nouns;
 use super::shelf::Shelf;
 
@@ -210,19 +210,21 @@ impl Metrics {
     // === for meters ===
 
     /// Counter of one kind of request: `route` labels, then rule, backend, protocol, code, method. Folded if too many.
-    pub(super) fn requests(&self, labels: Vec<String>) -> Arc<IntCounter> {
+    pub(super) fn requests(&self, mut labels: Vec<String>) -> Arc<IntCounter> {
         let mut shelves = self.shelves();
-        let labels = self.folded(&shelves, labels);
+        if self.full(&shelves) && shelves.requests.find(&labels).is_none() {
+            self.families.series_folded.inc();
+            fold(&mut labels);
+        }
         shelves.requests.child(labels, |labels| self.families.requests.with_label_values(labels))
     }
 
     /// Histograms of the same without the method.
     pub(super) fn timing(&self, mut labels: Vec<String>) -> Arc<Timing> {
         let mut shelves = self.shelves();
-        labels.push(String::new());
-        let mut labels =
-            if shelves.timing.find(&labels[..TIMING.len()]).is_some() { labels } else { self.folded(&shelves, labels) };
-        labels.truncate(TIMING.len());
+        if self.full(&shelves) && shelves.timing.find(&labels).is_none() {
+            fold(&mut labels);
+        }
         shelves.timing.child(labels, |labels| Timing {
             duration: self.families.duration.with_label_values(labels),
             overhead: self.families.overhead.with_label_values(labels),
@@ -234,18 +236,8 @@ impl Metrics {
         self.shelves().upgraded.child(labels, |labels| self.families.upgraded.with_label_values(labels))
     }
 
-    fn folded(&self, shelves: &Shelves, labels: Vec<String>) -> Vec<String> {
-        if shelves.requests.len() < self.most_route_series || shelves.requests.find(&labels).is_some() {
-            return labels;
-        }
-        self.families.series_folded.inc();
-        let class = labels[8].get(..1).unwrap_or("0");
-        let mut folded = vec![String::new(); REQUEST.len()];
-        "other".clone_into(&mut folded[4]);
-        folded[7].clone_from(&labels[7]);
-        folded[8] = format!("{class}xx");
-        folded[9].clone_from(&labels[9]);
-        folded
+    fn full(&self, shelves: &Shelves) -> bool {
+        shelves.requests.len() >= self.most_route_series
     }
 
     fn shelves(&self) -> MutexGuard<'_, Shelves> {
@@ -255,6 +247,17 @@ impl Metrics {
 
     fn live(&self) -> MutexGuard<'_, Live> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes the names out; protocol, class of the code and method stay, which are few.
+fn fold(labels: &mut [String]) {
+    let (names, rest) = labels.split_at_mut(NAMES);
+    names.iter_mut().for_each(String::clear);
+    "other".clone_into(&mut names[ROUTE_NAME]);
+    if let [_protocol, code, ..] = rest {
+        code.truncate(1);
+        code.push_str("xx");
     }
 }
 
