@@ -156,7 +156,8 @@ impl Backend {
     async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
         let permit = self.connections.clone().acquire_owned().await.map_err(io::Error::other)?;
         let (socket, peer) = listener.accept().await?;
-        Ok((socket, peer, permit))
+        // An IPv4 client of a socket for both families is `::ffff:a.b.c.d`.
+        Ok((socket, SocketAddr::new(peer.ip().to_canonical(), peer.port()), permit))
     }
 
     async fn connection(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, mut leaving: watch::Receiver<bool>) {
