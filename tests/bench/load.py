@@ -2,6 +2,7 @@
 """The clients: each runs one load against a proxy and returns how many requests or connections were answered.
 An answer that is not 2xx, a socket error or too few answers is a `Failed`, never a number."""
 
+import os
 import re
 import subprocess
 from contextlib import contextmanager
@@ -15,11 +16,13 @@ GRPC_MESSAGE = b"\x00\x00\x00\x00\x05hello"
 
 def run(command: list[str], patience: float) -> str:
     try:
-        done = subprocess.run(pinned(CLIENT_CPU, command), capture_output=True, text=True, timeout=patience)
+        done = subprocess.run(pinned(CLIENT_CPU, command), capture_output=True, text=True, timeout=patience,
+                              env=os.environ | {"RUST_BACKTRACE": "0"})
     except subprocess.TimeoutExpired as expired:
         raise Failed(f"{command[0]} still ran after {patience:.0f} s") from expired
     if done.returncode != 0:
-        raise Failed(f"{command[0]} ended with {done.returncode}: {(done.stderr + done.stdout)[-400:].strip()}")
+        said = " ".join((done.stderr + done.stdout).split())
+        raise Failed(f"{os.path.basename(command[0])} ended with {done.returncode}: {said[-400:]}")
     return done.stdout
 
 

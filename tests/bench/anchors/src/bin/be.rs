@@ -94,6 +94,9 @@ async fn grpc(stream: TcpStream) -> anyhow::Result<()> {
         .initial_window_size(1 << 20)
         .initial_connection_window_size(1 << 24)
         .max_concurrent_streams(1024)
+        // A load ends by cutting its streams; the proxies pass that on all at once, and none of them may be blamed.
+        .max_pending_accept_reset_streams(8192)
+        .max_concurrent_reset_streams(8192)
         .handshake::<_, Bytes>(stream)
         .await?;
     while let Some(accepted) = connection.accept().await {
