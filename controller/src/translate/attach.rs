@@ -28,6 +28,8 @@ use crate::translate::listeners::is_address;
 pub(super) struct Attached {
     /// For each parentRef that is ours: the listeners, or why there are none.
     pub(super) verdicts: Vec<(ParentRef, Result<Vec<ListenerKey>, Remark>)>,
+    /// What there is to say about parents that nobody has.
+    pub(super) strays: Vec<Remark>,
     /// Every listener with the route's own hostnames that intersect the listener's; only listeners that are served.
     pub(super) served: BTreeMap<ListenerKey, Vec<HostPattern>>,
 }
@@ -38,7 +40,7 @@ pub(super) fn attach(parents: &[ParentRef], hostnames: &[String], frame: &Parent
     let hosts = hosts(hostnames, ledger);
     if parents.is_empty() {
         let message = "the route names no parent, so it is not served";
-        ledger.remarks.push(Remark::warning(NO_MATCHING_PARENT, "spec.parentRefs", message, "name a Gateway"));
+        attached.strays.push(Remark::warning(NO_MATCHING_PARENT, "spec.parentRefs", message, "name a Gateway"));
     }
     for (index, parent) in parents.iter().enumerate() {
         let path = format!("spec.parentRefs[{index}]");
@@ -46,7 +48,7 @@ pub(super) fn attach(parents: &[ParentRef], hostnames: &[String], frame: &Parent
         ledger.need(&target);
         match frame.get(&target) {
             Some(Parent::Foreign) => {}
-            None => ledger.remarks.push(absent(&target, &path)),
+            None => attached.strays.push(absent(&target, &path)),
             Some(Parent::Ours(slots)) => {
                 let verdict = select(slots, (parent, &target), &hosts, (&ledger.route, &path));
                 if let Ok(slots) = &verdict {
@@ -99,6 +101,9 @@ fn select<'s>(
     (route, path): (&ObjectRef, &str),
 ) -> Result<Vec<&'s Slot>, Remark> {
     let refuse = |reason, message: String, remedy: &str| Err(Remark::error(reason, path, message, remedy));
+    if slots.is_empty() {
+        return refuse(NO_MATCHING_PARENT, format!("no listener of {target} is in force"), "see its own status");
+    }
     let named: Vec<_> = slots.iter().filter(|slot| is_named(slot, parent)).collect();
     if named.is_empty() {
         let message = format!("{target} has no listener{}", asked(parent));

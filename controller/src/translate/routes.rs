@@ -118,6 +118,12 @@ fn output(
     let faults: Vec<_> = drafts.iter().flat_map(|draft| draft.faults.iter().cloned()).collect();
     let mut entry = Entry { generation: meta.generation, ..Entry::default() };
     let mut counted = BTreeSet::new();
+    if attached.verdicts.is_empty() {
+        // Nobody of ours has it: what else is wrong with it is not for us to say.
+        entry.remarks = attached.strays;
+        return RouteOutput { entry, needs: ledger.needs, ..RouteOutput::default() };
+    }
+    ledger.remarks.extend(attached.strays.iter().cloned());
     for (parent, verdict) in &attached.verdicts {
         let accepted = match verdict {
             Err(why) => conditions::not_accepted(why.reason, why.to_string()),
@@ -148,9 +154,9 @@ fn acceptance(ledger: &Ledger) -> String {
     let fields = ledger.remarks.iter().filter(|remark| remark.severity == Severity::Warning);
     let fields: Vec<_> = fields.map(ToString::to_string).collect();
     if fields.is_empty() {
-        "the route is served".to_owned()
+        "the route is attached".to_owned()
     } else {
-        format!("the route is served, but: {}", fields.join(" | "))
+        format!("the route is attached, but: {}", fields.join(" | "))
     }
 }
 
