@@ -247,6 +247,8 @@ async fn exhausted() {
     assert_eq!(all(&mut client).await, b"");
     world.eventually("torana_connections_refused_total{reason=\"descriptors\"} 1").await;
     drop((client, others));
+    // A client that comes while others are being shed is shed with them.
+    tokio::time::sleep(Duration::from_millis(200)).await;
     let _served = TcpStream::connect((LOCAL, port)).await.unwrap();
     world.eventually("torana_connections{gateway=\"\",listener=\"\",protocol=\"http\"} 1").await;
 }
