@@ -6,6 +6,7 @@
 
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,8 @@ const INBOX: usize = 1024;
 const POLL_WATCHED: Duration = Duration::from_secs(5);
 /// … and where some cannot be.
 const POLL_UNWATCHED: Duration = Duration::from_secs(1);
+/// Looks of one turn while new folders keep appearing; what comes later waits for the next poll.
+const LOOKS: usize = 3;
 
 enum Signal {
     Touch(Touch),
@@ -30,11 +33,12 @@ enum Signal {
 /// The running control plane. Dropping it stops the thread.
 #[derive(Debug)]
 pub struct Embedded {
+    plane: Arc<Mutex<Plane>>,
     inbox: SyncSender<Signal>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// What the control plane is told from outside.
+/// Where the answers of the proxies go.
 #[derive(Debug, Clone)]
 pub struct Answers(SyncSender<Signal>);
 
@@ -45,6 +49,22 @@ impl Answers {
     }
 }
 
+/// The plane as others may look at it. Looking delays the next generation, so it should be short.
+#[derive(Debug, Clone)]
+pub struct View(Arc<Mutex<Plane>>);
+
+impl View {
+    /// The plane as it is now.
+    pub fn plane(&self) -> MutexGuard<'_, Plane> {
+        locked(&self.0)
+    }
+}
+
+/// A panic elsewhere leaves the plane as the last whole step left it.
+fn locked(plane: &Mutex<Plane>) -> MutexGuard<'_, Plane> {
+    plane.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Embedded {
     /// Follows the files of `plane` and calls `publish` for every generation, beginning with everything. `publish` runs
     /// on the control thread and may block it.
@@ -52,14 +72,21 @@ impl Embedded {
         let (inbox, signals) = sync_channel(INBOX);
         let hints = inbox.clone();
         let watch = Watch::new(move |touch| drop(hints.try_send(Signal::Touch(touch))));
-        let control = Control { plane, watch, burst: Burst::default(), journal: Journal::default(), publish };
-        let thread = thread::Builder::new().name("control".to_owned()).spawn(move || control.run(&signals))?;
-        Ok(Self { inbox, thread: Some(thread) })
+        let plane = Arc::new(Mutex::new(plane));
+        let shared = Arc::clone(&plane);
+        let control = Control { plane: shared, watch, burst: Burst::default(), journal: Journal::default(), publish };
+        let thread = thread::Builder::new().name("manifests".to_owned()).spawn(move || control.run(&signals))?;
+        Ok(Self { plane, inbox, thread: Some(thread) })
     }
 
     /// Where answers of the proxies go.
     pub fn answers(&self) -> Answers {
         Answers(self.inbox.clone())
+    }
+
+    /// The plane, for `explain`.
+    pub fn view(&self) -> View {
+        View(Arc::clone(&self.plane))
     }
 }
 
@@ -73,7 +100,7 @@ impl Drop for Embedded {
 }
 
 struct Control<P> {
-    plane: Plane,
+    plane: Arc<Mutex<Plane>>,
     watch: Watch,
     burst: Burst,
     journal: Journal,
@@ -82,9 +109,7 @@ struct Control<P> {
 
 impl<P: FnMut(Publication)> Control<P> {
     fn run(mut self, signals: &Receiver<Signal>) {
-        if let Some(publication) = self.plane.publication() {
-            (self.publish)(publication);
-        }
+        self.publish();
         self.look();
         let mut looked = Instant::now();
         loop {
@@ -92,7 +117,7 @@ impl<P: FnMut(Publication)> Control<P> {
             match signals.recv_timeout(due.saturating_duration_since(Instant::now())) {
                 Ok(Signal::Touch(touch)) => self.burst.add(touch, Instant::now()),
                 Ok(Signal::Ack(ack)) => {
-                    self.plane.acked(ack);
+                    locked(&self.plane).acked(ack);
                     self.tell();
                 }
                 Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return,
@@ -110,25 +135,37 @@ impl<P: FnMut(Publication)> Control<P> {
     }
 
     /// One generation: everything that changed since the last look. A folder that is watched only now may have changed
-    /// before, hence further looks; a folder that comes after those waits for the next poll.
+    /// before, hence further looks.
     fn look(&mut self) {
         let named = self.burst.end();
-        self.plane.refresh(&named);
-        for _ in 0..3 {
-            if !self.watch.follow(self.plane.folders()) {
+        for _ in 0..LOOKS {
+            let mut plane = locked(&self.plane);
+            plane.refresh(&named);
+            if !self.watch.follow(plane.folders()) {
                 break;
             }
-            self.plane.refresh(&named);
         }
-        if let Some(publication) = self.plane.publication() {
-            (self.publish)(publication);
-        }
+        self.publish();
         self.tell();
     }
 
+    fn publish(&mut self) {
+        let publication = locked(&self.plane).publication();
+        if let Some(publication) = publication {
+            let Publication { generation, delta } = &publication;
+            tracing::info!(generation, changed = delta.upserts.len(), gone = delta.removals.len(), "publishing");
+            (self.publish)(publication);
+        }
+    }
+
     fn tell(&mut self) {
-        let mut news = self.journal.turn(self.plane.findings());
-        news.appeared.iter_mut().for_each(|finding| self.plane.locate(finding));
+        let plane = locked(&self.plane);
+        let mut news = self.journal.turn(plane.findings());
+        news.appeared.iter_mut().for_each(|finding| plane.locate(finding));
+        drop(plane);
         news.tell();
     }
 }
+
+#[cfg(test)]
+mod tests;

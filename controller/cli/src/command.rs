@@ -9,12 +9,14 @@ use clap_complete::Shell;
 use crate::echo::{self, EchoArgs};
 use crate::explain::{self, ExplainArgs};
 use crate::lint::{self, LintArgs};
+use crate::run::{self, RunArgs};
 use crate::version;
 
 /// A Kubernetes edge gateway: Gateway API in, a strict and fast proxy out.
 #[derive(Debug, Parser)]
 #[command(name = "torana", version, long_version = version::LONG, arg_required_else_help = true)]
 #[command(after_help = "Examples:
+  torana run -f deploy/                   serve what the manifests say
   torana lint -f deploy/                  check manifests
   torana explain -f deploy/ http://a/b    where a request would go, and why
   torana echo --port 9001 --name v1       a sample backend
@@ -28,6 +30,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Serve: the gateway in one process, programmed by manifests
+    Run(RunArgs),
     /// Check manifests: everything that is not as hoped, with file and line
     Lint(LintArgs),
     /// Tell where a request would go and why, and if it does not arrive, what to change
@@ -63,6 +67,7 @@ impl Command {
     /// The exit code, or why the command could not do its work.
     fn run(self) -> anyhow::Result<u8> {
         match self {
+            Self::Run(args) => return run::main(&args),
             Self::Lint(args) => return lint::main(&args),
             Self::Explain(args) => return explain::main(&args),
             Self::Echo(args) => runtime()?.block_on(echo::run(args))?,

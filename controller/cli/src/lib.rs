@@ -14,4 +14,8 @@ pub mod lint;
 
 pub mod explain;
 
+mod greeting;
+
+pub mod run;
+
 pub mod command;

@@ -55,7 +55,10 @@ pub struct Verdict {
 
 /// Reads, translates and judges a set of paths.
 pub fn lint(paths: &[PathBuf]) -> Verdict {
-    let plane = Plane::open(paths, Settings::standalone(now()));
+    judge(&Plane::open(paths, Settings::standalone(now())))
+}
+
+fn judge(plane: &Plane) -> Verdict {
     let mut findings = plane.findings();
     findings.iter_mut().for_each(|finding| plane.locate(finding));
     findings.sort();
@@ -99,3 +102,6 @@ pub fn main(args: &LintArgs) -> anyhow::Result<u8> {
     verdict.print(args.output, &mut io::stdout().lock())?;
     Ok(verdict.code(args.strict))
 }
+
+#[cfg(test)]
+mod tests;

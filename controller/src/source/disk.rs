@@ -89,11 +89,11 @@ impl Seen {
         match fs::metadata(&path) {
             Ok(meta) if meta.is_dir() => self.folder(&path, &meta, above),
             Ok(meta) if meta.is_file() && is_manifest(&path) => self.file(path, &meta),
-            Ok(_) => {}
-            // Gone since the folder was read, or a link in the middle of a swap: the next walk will tell.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && path.symlink_metadata().is_err() => {}
-            Err(error) if is_manifest(&path) => drop(self.unreadable.insert(path, error.to_string())),
-            Err(_) => {}
+            // What is gone since the folder was read is no trouble: the next walk will not see it.
+            Err(error) if is_manifest(&path) && path.symlink_metadata().is_ok() => {
+                self.unreadable.insert(path, error.to_string());
+            }
+            Ok(_) | Err(_) => {}
         }
     }
 

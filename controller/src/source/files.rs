@@ -23,7 +23,7 @@ const STDIN: &str = "-";
 #[derive(Debug)]
 pub struct Files {
     paths: Vec<PathBuf>,
-    files: BTreeMap<PathBuf, File>,
+    known: BTreeMap<PathBuf, File>,
     folders: BTreeMap<PathBuf, u64>,
     unreadable: BTreeMap<PathBuf, String>,
     objects: Objects,
@@ -34,13 +34,13 @@ impl Files {
     pub fn open(paths: &[PathBuf]) -> Self {
         let mut files = Self {
             paths: paths.iter().filter(|path| !is_stdin(path)).cloned().collect(),
-            files: BTreeMap::new(),
+            known: BTreeMap::new(),
             folders: BTreeMap::new(),
             unreadable: BTreeMap::new(),
             objects: Objects::new(),
         };
         if let Some(path) = paths.iter().find(|path| is_stdin(path)) {
-            files.files.insert(path.clone(), File::default().reread(disk::read_stdin(), None));
+            files.known.insert(path.clone(), File::default().reread(disk::read_stdin(), None));
         }
         files.look(&BTreeSet::new());
         files
@@ -77,7 +77,7 @@ impl Files {
 
     /// Everything there is to say about the files themselves, ordered by place.
     pub fn findings(&self) -> Vec<Finding> {
-        let mut findings: Vec<_> = self.files.iter().flat_map(|(path, file)| file.findings(&shown(path))).collect();
+        let mut findings: Vec<_> = self.known.iter().flat_map(|(path, file)| file.findings(&shown(path))).collect();
         findings.extend(self.unreadable.iter().map(|(path, why)| unreadable(path, why)));
         self.duplicates(&mut findings);
         findings.sort();
@@ -87,18 +87,18 @@ impl Files {
     /// Where `path` of an object stands, or the object itself if the path does not; `None` if no file holds the object.
     pub fn place(&self, object: &ObjectRef, path: &str) -> Option<Place> {
         let line = |file: &File| file.line(object, path);
-        self.files.iter().find_map(|(name, file)| Some(Place { file: shown(name), line: line(file)? }))
+        self.known.iter().find_map(|(name, file)| Some(Place { file: shown(name), line: line(file)? }))
     }
 
     fn look(&mut self, named: &BTreeSet<PathBuf>) {
         let seen = disk::walk(&self.paths);
-        self.files.retain(|path, _| is_stdin(path) || seen.files.contains_key(path) || seen.is_unknown(path));
+        self.known.retain(|path, _| is_stdin(path) || seen.files.contains_key(path) || seen.is_unknown(path));
         for (path, stamp) in &seen.files {
             let is_named = || !named.is_empty() && std::path::absolute(path).is_ok_and(|path| named.contains(&path));
-            let looks_same = self.files.get(path).is_some_and(|file| file.has(*stamp));
+            let looks_same = self.known.get(path).is_some_and(|file| file.has(*stamp));
             if !looks_same || is_named() {
-                let old = self.files.remove(path).unwrap_or_default();
-                self.files.insert(path.clone(), old.reread(disk::read(path), Some(*stamp)));
+                let old = self.known.remove(path).unwrap_or_default();
+                self.known.insert(path.clone(), old.reread(disk::read(path), Some(*stamp)));
             }
         }
         (self.folders, self.unreadable) = (seen.folders, seen.unreadable);
@@ -108,8 +108,8 @@ impl Files {
     /// Of several definitions of an object the first by path wins, and a present one wins over a kept one.
     fn choose(&mut self) {
         self.objects.clear();
-        let present = self.files.values().flat_map(File::present);
-        let kept = self.files.values().flat_map(File::kept);
+        let present = self.known.values().flat_map(File::present);
+        let kept = self.known.values().flat_map(File::kept);
         for (reference, object) in present.chain(kept) {
             self.objects.entry(reference.clone()).or_insert_with(|| Arc::clone(object));
         }
@@ -117,7 +117,7 @@ impl Files {
 
     fn duplicates(&self, findings: &mut Vec<Finding>) {
         let mut first: BTreeMap<&ObjectRef, Place> = BTreeMap::new();
-        for (path, file) in &self.files {
+        for (path, file) in &self.known {
             for (reference, line) in file.references() {
                 let place = Place { file: shown(path), line };
                 match first.get(reference) {

@@ -3,7 +3,8 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
 use torana_crds::ObjectRef;
 
 use crate::report::Severity;
@@ -24,18 +25,15 @@ impl fmt::Display for Place {
 }
 
 /// One thing to tell. Ordered by place.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Finding {
     /// Where it stands; `None` for an object that no file holds.
-    #[serde(flatten)]
     pub place: Option<Place>,
     /// How bad it is.
-    #[serde(serialize_with = "word")]
     pub severity: Severity,
     /// In one word: the reason of a condition, or what kind of slip it is.
     pub reason: &'static str,
     /// The object, if it could be named.
-    #[serde(serialize_with = "shown")]
     pub object: Option<ObjectRef>,
     /// Field of the object (`spec.rules[0].matches[1].path`), or `""`.
     pub path: String,
@@ -47,10 +45,6 @@ pub struct Finding {
     pub remedy: String,
 }
 
-fn word<S: serde::Serializer>(severity: &Severity, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(severity_word(*severity))
-}
-
 fn severity_word(severity: Severity) -> &'static str {
     match severity {
         Severity::Note => "note",
@@ -59,17 +53,27 @@ fn severity_word(severity: Severity) -> &'static str {
     }
 }
 
-fn shown<S: serde::Serializer>(object: &Option<ObjectRef>, serializer: S) -> Result<S::Ok, S::Error> {
-    match object {
-        Some(object) => serializer.collect_str(object),
-        None => serializer.serialize_none(),
-    }
-}
-
 impl Finding {
     /// The finding without its place: `HTTPRoute default/web: spec.rules[0]: what; why; remedy`.
     pub fn sentence(&self) -> impl fmt::Display + '_ {
         Sentence(self)
+    }
+}
+
+/// A flat object: `file` and `line` beside the rest, `null` where no file holds the object.
+impl Serialize for Finding {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Finding", 9)?;
+        fields.serialize_field("file", &self.place.as_ref().map(|place| &place.file))?;
+        fields.serialize_field("line", &self.place.as_ref().map(|place| place.line))?;
+        fields.serialize_field("severity", severity_word(self.severity))?;
+        fields.serialize_field("reason", self.reason)?;
+        fields.serialize_field("object", &self.object.as_ref().map(ToString::to_string))?;
+        fields.serialize_field("path", &self.path)?;
+        fields.serialize_field("what", &self.what)?;
+        fields.serialize_field("why", &self.why)?;
+        fields.serialize_field("remedy", &self.remedy)?;
+        fields.end()
     }
 }
 

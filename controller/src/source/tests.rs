@@ -56,6 +56,7 @@ fn event(event: &Event) -> String {
     match event {
         Event::Applied(object) => format!("+{}", object.meta().name),
         Event::Removed(reference) => format!("-{}", reference.name),
+        Event::Unreadable(reference, _) => format!("?{}", reference.name),
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, MetadataKind, ModifyKind, RemoveKind};
+use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RemoveKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
 use crate::source::disk;
@@ -95,18 +95,15 @@ fn touches(event: notify::Event) -> impl Iterator<Item = Touch> {
 
 /// Reading is no change, and neither are bytes written to a file that is no manifest.
 fn touch(kind: EventKind, path: PathBuf) -> Option<Touch> {
+    let manifest = disk::is_manifest(&path);
     match kind {
-        EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any) if disk::is_manifest(&path) => {
-            Some(Touch::Writing(path))
+        EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any) => manifest.then_some(Touch::Writing(path)),
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) | EventKind::Modify(ModifyKind::Metadata(_)) => {
+            manifest.then_some(Touch::Changed(path))
         }
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) if disk::is_manifest(&path) => {
-            Some(Touch::Changed(path))
+        EventKind::Create(CreateKind::File) | EventKind::Remove(RemoveKind::File) => {
+            (manifest || is_link_of_a_mount(&path)).then_some(Touch::Changed(path))
         }
-        EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any)) if disk::is_manifest(&path) => {
-            Some(Touch::Changed(path))
-        }
-        EventKind::Create(CreateKind::File) if !disk::is_manifest(&path) && !is_link_of_a_mount(&path) => None,
-        EventKind::Remove(RemoveKind::File) if !disk::is_manifest(&path) && !is_link_of_a_mount(&path) => None,
         EventKind::Create(_) | EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)) => {
             Some(Touch::Changed(path))
         }

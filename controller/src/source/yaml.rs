@@ -123,10 +123,10 @@ pub(super) fn lines(text: &str, paths: &[String]) -> Vec<u32> {
 fn line_of(root: &Spanned<Node>, path: &str) -> u32 {
     let mut line = root.referenced.line();
     let (mut node, mut rest) = (&root.value, path);
-    while let Some((next, at, tail)) = step(node, rest) {
-        (node, rest) = (next, tail);
-        if at > 0 {
-            line = at;
+    while let Some(step) = step(node, rest) {
+        (node, rest) = (step.node, step.rest);
+        if step.line > 0 {
+            line = step.line;
         }
     }
     u32::try_from(line).unwrap_or(1).max(1)
@@ -173,22 +173,34 @@ fn broken(error: &serde_saphyr::Error) -> Broken {
 enum Node {
     Leaf,
     Sequence(Vec<Spanned<Self>>),
-    Mapping(Vec<(Spanned<String>, Spanned<Self>)>),
+    Mapping(Vec<Field>),
 }
 
-/// One step of a path: the node it leads to, the line where that stands (its key's, in a mapping), what is left.
-fn step<'n, 'p>(node: &'n Node, path: &'p str) -> Option<(&'n Node, u64, &'p str)> {
+type Field = (Spanned<String>, Spanned<Node>);
+
+/// One step along a path.
+struct Step<'n, 'p> {
+    /// Where it leads.
+    node: &'n Node,
+    /// The line where that stands: its key's, in a mapping.
+    line: u64,
+    /// What is left of the path.
+    rest: &'p str,
+}
+
+fn step<'n, 'p>(node: &'n Node, path: &'p str) -> Option<Step<'n, 'p>> {
     match node {
         Node::Leaf => None,
         Node::Sequence(items) => {
             let (index, rest) = path.strip_prefix('[')?.split_once(']')?;
             let item = items.get(index.parse::<usize>().ok()?)?;
-            Some((&item.value, item.referenced.line(), rest.strip_prefix('.').unwrap_or(rest)))
+            let rest = rest.strip_prefix('.').unwrap_or(rest);
+            Some(Step { node: &item.value, line: item.referenced.line(), rest })
         }
         Node::Mapping(fields) => {
-            let steps = fields.iter().filter_map(|(key, value)| Some((key, value, after(path, &key.value)?)));
-            let (key, value, rest) = steps.max_by_key(|(key, ..)| key.value.len())?;
-            Some((&value.value, key.referenced.line(), rest))
+            let steps = fields.iter().filter_map(|field| Some((field, after(path, &field.0.value)?)));
+            let ((key, value), rest) = steps.max_by_key(|((key, _), _)| key.value.len())?;
+            Some(Step { node: &value.value, line: key.referenced.line(), rest })
         }
     }
 }

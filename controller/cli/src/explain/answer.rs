@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 use torana_controller::source::Place;
 use torana_crds::ObjectRef;
@@ -38,10 +39,9 @@ pub struct Answer {
 }
 
 /// A reason, with the object to change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
     /// What to change.
-    #[serde(serialize_with = "shown")]
     pub object: Option<ObjectRef>,
     /// Where it stands, if a file holds it.
     pub place: Option<Place>,
@@ -71,10 +71,14 @@ impl Answer {
     }
 }
 
-fn shown<S: Serializer>(object: &Option<ObjectRef>, serializer: S) -> Result<S::Ok, S::Error> {
-    match object {
-        Some(object) => serializer.collect_str(object),
-        None => serializer.serialize_none(),
+impl Serialize for Cause {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Cause", 4)?;
+        fields.serialize_field("object", &self.object.as_ref().map(ToString::to_string))?;
+        fields.serialize_field("place", &self.place)?;
+        fields.serialize_field("what", &self.what)?;
+        fields.serialize_field("remedy", &self.remedy)?;
+        fields.end()
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use torana_controller::plane::{Plane, object_of};
 use torana_crds::ObjectRef;
 use torana_gateway::answer::Answer as Response;
-use torana_gateway::fault::Fault;
+use torana_gateway::fault::{Fault, Reject};
 use torana_gateway::filter::{RequestContext, Verdict};
 use torana_gateway::head::{Head, Scheme};
 use torana_gateway::table::{Bind, BindTable, Plan, Routed, Table};
@@ -26,32 +26,28 @@ pub(super) struct Case<'a> {
     pub(super) snapshot: Arc<Snapshot>,
 }
 
-/// Explains one request against everything that `plane` holds.
-pub fn explain(plane: &Plane, question: &Question) -> Answer {
+/// Explains one request: what `table` decides, and what of `plane` is the reason.
+pub fn explain(table: &Table, plane: &Plane, question: &Question) -> Answer {
     let case = Case { plane, question, snapshot: plane.snapshot() };
-    let table = Table::compile(&case.snapshot, &Table::empty());
     let scheme = question.scheme.as_str();
     let request = format!("{} {scheme}://{}{}", question.method, question.authority, question.target);
     let answer = match question.head() {
-        Err(objection) => refused(objection),
-        Ok(head) => match case.bind(&table) {
+        Err(reject) => refused(reject),
+        Ok(head) => match case.bind(table) {
             Some(bind) if bind.is_tls() != (question.scheme == Scheme::Https) => case.wrong_scheme(bind),
             Some(bind) => case.on(bind, &head),
-            None => case.nobody_listens(&table),
+            None => case.nobody_listens(table),
         },
     };
     Answer { request, ..answer }
 }
 
-fn refused(objection: String) -> Answer {
-    let what = format!("the strict gate refuses it: {objection}");
+fn refused(reject: Reject) -> Answer {
+    let Reject { status, reason } = reject;
+    let what = format!("the strict gate objects: {reason}");
     let cause = Cause { object: None, place: None, what, remedy: "the client must send another request".to_owned() };
-    Answer {
-        status: Some(400),
-        outcome: "400: the request itself is refused".to_owned(),
-        causes: vec![cause],
-        ..Answer::default()
-    }
+    let outcome = format!("{status}: the request itself is refused");
+    Answer { status: Some(status), outcome, causes: vec![cause], ..Answer::default() }
 }
 
 impl Case<'_> {

@@ -14,17 +14,27 @@ mod cause;
 
 mod detached;
 
+mod query;
+
+mod remote;
+
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
+
+use anyhow::Context;
+use serde_json::Value;
+use torana_controller::plane::{Plane, now};
+use torana_controller::store::Settings;
+use torana_gateway::table::Table;
+
+use crate::lint::Output;
 
 pub use answer::{Answer, BackendStep, Cause};
 pub use judge::explain;
 pub use question::Question;
-
-use torana_controller::plane::{Plane, now};
-use torana_controller::store::Settings;
-
-use crate::lint::Output;
 
 /// Arguments of `torana explain`.
 #[derive(Debug, clap::Args)]
@@ -37,13 +47,13 @@ pub struct ExplainArgs {
     #[arg(env = "TORANA_URL")]
     pub url: String,
     /// A folder, a file, or - for standard input; may be given several times
-    #[arg(short = 'f', long = "file", value_name = "PATH", env = "TORANA_FILE", value_delimiter = ',')]
+    #[arg(short = 'f', long = "file", value_name = "PATH", env = "TORANA_EXPLAIN_FILE", value_delimiter = ',')]
     pub files: Vec<PathBuf>,
     /// Ask the running gateway that has its admin server here
     #[arg(
         long,
         value_name = "ADDRESS",
-        env = "TORANA_ADMIN",
+        env = "TORANA_EXPLAIN_ADMIN",
         conflicts_with = "files",
         required_unless_present = "files"
     )]
@@ -62,11 +72,45 @@ pub struct ExplainArgs {
 /// Runs the command; returns the exit code: 1 if the request does not arrive.
 pub fn main(args: &ExplainArgs) -> anyhow::Result<u8> {
     let question = Question::new(&args.url, &args.method, &args.headers)?;
-    let plane = Plane::open(&args.files, Settings::standalone(now()));
-    let answer = explain(&plane, &question);
+    let answer = match args.admin {
+        Some(address) => {
+            let headers = args.headers.iter().map(|header| ("header", header.as_str()));
+            let pairs = [("url", args.url.as_str()), ("method", args.method.as_str())];
+            remote::ask(address, &query::encode(pairs.into_iter().chain(headers)))?
+        }
+        None => {
+            let plane = Plane::open(&args.files, Settings::standalone(now()));
+            let table = Table::compile(&plane.snapshot(), &Table::empty());
+            json(&explain(&table, &plane, &question))?
+        }
+    };
     match args.output {
-        Output::Text => print!("{answer}"),
+        Output::Text => print!("{}", answer["text"].as_str().context("the answer has no text")?),
         Output::Json => println!("{}", serde_json::to_string_pretty(&answer)?),
     }
-    Ok(u8::from(!answer.arrives()))
+    Ok(u8::from(answer["arrives"] != Value::Bool(true)))
+}
+
+/// Answers a question that came as a query, as JSON; an error is one sentence.
+pub fn answer(table: &Table, plane: &Plane, query: &str) -> Result<String, String> {
+    let (mut url, mut method, mut headers) = (None, "GET".to_owned(), Vec::new());
+    for (name, value) in query::decode(query) {
+        match name.as_str() {
+            "url" => url = Some(value),
+            "method" => method = value,
+            "header" => headers.push(value),
+            _ => return Err(format!("{name:?} is not known: use url, method and header")),
+        }
+    }
+    let url = url.ok_or("url is missing: /debug/explain?url=http://example.com/")?;
+    let question = Question::new(&url, &method, &headers).map_err(|error| format!("{error:#}"))?;
+    json(&explain(table, plane, &question)).map(|answer| answer.to_string()).map_err(|error| error.to_string())
+}
+
+/// The answer for programs, with the text for people in it.
+fn json(answer: &Answer) -> anyhow::Result<Value> {
+    let mut value = serde_json::to_value(answer)?;
+    value["arrives"] = answer.arrives().into();
+    value["text"] = answer.to_string().into();
+    Ok(value)
 }

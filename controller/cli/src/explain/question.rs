@@ -3,7 +3,9 @@
 
 use anyhow::{Context, bail};
 use http::Uri;
-use torana_gateway::head::{Head, Scheme, Version};
+use torana_gateway::fault::Reject;
+use torana_gateway::head::{Head, Scheme};
+use torana_gateway::table::imagine;
 
 /// A request that nobody sends.
 #[derive(Debug, Clone)]
@@ -63,12 +65,11 @@ impl Question {
     }
 
     /// The head as the gateway sees it, or the gate's objection.
-    pub fn head(&self) -> Result<Head, String> {
-        let mut head = Head::new(Version::Http11, self.scheme, &self.method, &self.authority, &self.target);
-        for (name, value) in &self.headers {
-            head.fields.push(name.as_bytes(), value.as_bytes());
-        }
-        Ok(head)
+    pub fn head(&self) -> Result<Head, Reject> {
+        let host = [("host", self.authority.as_str())];
+        let headers = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let fields: Vec<_> = host.into_iter().chain(headers).collect();
+        imagine(self.scheme, &self.method, &self.target, &fields)
     }
 }
 

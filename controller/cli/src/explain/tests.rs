@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Puzzling requests: `explain` names the cause and the object to change.
+
+use std::fs;
+
+use super::*;
+
+const GATEWAY: &str = "
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge}
+spec:
+  gatewayClassName: torana
+  listeners:
+  - {name: http, port: 80, protocol: HTTP}
+";
+
+const BACKENDS: &str = "
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {ports: [{port: 80}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web-1, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+endpoints: [{addresses: [127.0.0.1]}]
+ports: [{port: 9}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: idle}
+spec: {ports: [{port: 80}]}
+";
+
+const CERTIFICATE: &str = include_str!("../../testdata/certificate.yaml");
+
+fn route(name: &str, spec: &str) -> String {
+    let head = "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata:";
+    let spec =
+        if spec.contains("parentRefs") { spec.to_owned() } else { format!("parentRefs: [{{name: edge}}], {spec}") };
+    format!("{head} {{name: {name}}}\nspec: {{{spec}}}\n")
+}
+
+fn gateway(listeners: &str) -> String {
+    let listeners: String = listeners.lines().map(|listener| format!("  - {listener}\n")).collect();
+    GATEWAY.replace("  - {name: http, port: 80, protocol: HTTP}\n", &listeners)
+}
+
+/// Explains `request` (`METHOD URL`, then one header a line) with `documents` and the backends.
+fn explained(documents: &[String], request: &str) -> Answer {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("backends.yaml"), BACKENDS).unwrap();
+    fs::write(root.path().join("case.yaml"), documents.join("---\n")).unwrap();
+    let plane = Plane::open(&[root.path().to_owned()], Settings::standalone(0));
+    let table = Table::compile(&plane.snapshot(), &Table::empty());
+    let mut lines = request.lines();
+    let (method, url) = lines.next().unwrap().split_once(' ').unwrap();
+    let headers: Vec<String> = lines.map(str::to_owned).collect();
+    explain(&table, &plane, &Question::new(url, method, &headers).unwrap())
+}
+
+/// One puzzle: objects, a request, and the status, object and words that explain it.
+struct Puzzle {
+    name: &'static str,
+    documents: Vec<String>,
+    request: &'static str,
+    status: Option<u16>,
+    object: &'static str,
+    words: &'static str,
+}
+
+fn puzzle(
+    name: &'static str,
+    documents: impl Into<Vec<String>>,
+    request: &'static str,
+    (status, object, words): (u16, &'static str, &'static str),
+) -> Puzzle {
+    let status = (status > 0).then_some(status);
+    Puzzle { name, documents: documents.into(), request, status, object, words }
+}
+
+const TO_WEB: &str = "rules: [{backendRefs: [{name: web, port: 80}]}]";
+
+fn with(route_spec: &str) -> Vec<String> {
+    vec![GATEWAY.to_owned(), route("web", route_spec)]
+}
+
+fn of_listeners() -> Vec<Puzzle> {
+    let isolated =
+        "{name: any, port: 80, protocol: HTTP}\n{name: shop, port: 80, protocol: HTTP, hostname: shop.example.com}";
+    let tls = "{name: a, port: 443, protocol: HTTPS, hostname: a.example.com, tls: {certificateRefs: [{name: cert}]}}\n\
+        {name: b, port: 443, protocol: HTTPS, hostname: b.example.com, tls: {certificateRefs: [{name: cert}]}}";
+    let only_any = "parentRefs: [{name: edge, sectionName: any}], hostnames: [shop.example.com], ";
+    let foreign = GATEWAY.replace("gatewayClassName: torana", "gatewayClassName: nginx");
+    let no_certificate = "{name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: lost}]}}";
+    vec![
+        puzzle(
+            "no listener on the port",
+            with(TO_WEB),
+            "GET http://a.example.com:81/",
+            (0, "Gateway default/edge", "no listener has port 81"),
+        ),
+        puzzle(
+            "a Gateway of another class",
+            [foreign],
+            "GET http://a/",
+            (0, "Gateway default/edge", "class nginx is not Torana's"),
+        ),
+        puzzle(
+            "https to a port that speaks http",
+            with(TO_WEB),
+            "GET https://a.example.com:80/",
+            (0, "Gateway default/edge", "speak HTTP"),
+        ),
+        puzzle(
+            "no listener covers the host",
+            [gateway("{name: x, port: 80, protocol: HTTP, hostname: \"*.example.com\"}")],
+            "GET http://example.com/",
+            (404, "Gateway default/edge", "covers *.example.com only"),
+        ),
+        puzzle(
+            "listener isolation",
+            [gateway(isolated), route("web", &format!("{only_any}{TO_WEB}"))],
+            "GET http://shop.example.com/",
+            (404, "HTTPRoute default/web", "listener isolation"),
+        ),
+        puzzle(
+            "misdirected",
+            [gateway(tls), CERTIFICATE.to_owned(), route("web", TO_WEB)],
+            "GET https://a.example.com/\nHost: b.example.com",
+            (421, "Gateway default/edge", "the handshake was for a.example.com (listener a)"),
+        ),
+        puzzle(
+            "a listener without its certificate",
+            [gateway(no_certificate), route("web", TO_WEB)],
+            "GET https://a.example.com/",
+            (0, "Gateway default/edge", "there is no Secret default/lost"),
+        ),
+        puzzle(
+            "two protocols on one port",
+            [
+                gateway(
+                    "{name: a, port: 80, protocol: HTTP}\n{name: b, port: 80, protocol: HTTPS, tls: {certificateRefs: [{name: cert}]}}",
+                ),
+                CERTIFICATE.to_owned(),
+            ],
+            "GET http://a/",
+            (0, "Gateway default/edge", "ProtocolConflict"),
+        ),
+        puzzle(
+            "no route at all",
+            [GATEWAY.to_owned()],
+            "GET http://a/",
+            (404, "Gateway default/edge", "no route is attached to listener http"),
+        ),
+    ]
+}
+
+fn of_routes() -> Vec<Puzzle> {
+    let host = format!("hostnames: [a.example.com], {TO_WEB}");
+    let matching = |matches: &str| format!("rules: [{{matches: [{matches}], backendRefs: [{{name: web, port: 80}}]}}]");
+    let elsewhere = route("web", TO_WEB)
+        .replace("{name: web}\nspec", "{name: web, namespace: other}\nspec")
+        .replace("[{name: edge}]", "[{name: edge, namespace: default}]");
+    vec![
+        puzzle(
+            "another host",
+            with(&host),
+            "GET http://b.example.com/",
+            (404, "HTTPRoute default/web", "serves host a.example.com, not b.example.com"),
+        ),
+        puzzle(
+            "another path",
+            with(&matching("{path: {value: /shop}}")),
+            "GET http://a/shopping",
+            (404, "HTTPRoute default/web", "wants prefix /shop, the path is /shopping"),
+        ),
+        puzzle(
+            "an exact path with a slash at its end",
+            with(&matching("{path: {type: Exact, value: /shop}}")),
+            "GET http://a/shop/",
+            (404, "HTTPRoute default/web", "wants exact /shop, the path is /shop/"),
+        ),
+        puzzle(
+            "another method",
+            with(&matching("{method: POST}")),
+            "GET http://a/",
+            (404, "HTTPRoute default/web", "method must be POST"),
+        ),
+        puzzle(
+            "a header that is absent",
+            with(&matching("{headers: [{name: X-Beta, value: \"1\"}]}")),
+            "GET http://a/",
+            (404, "HTTPRoute default/web", "header x-beta must be \"1\", is absent"),
+        ),
+        puzzle(
+            "a query parameter of another value",
+            with(&matching("{queryParams: [{name: v, value: \"2\"}]}")),
+            "GET http://a/?v=1",
+            (404, "HTTPRoute default/web", "query v must be \"2\", is \"1\""),
+        ),
+        puzzle(
+            "a namespace that may not attach",
+            [GATEWAY.to_owned(), elsewhere],
+            "GET http://a/",
+            (404, "HTTPRoute other/web", "NotAllowedByListeners"),
+        ),
+        puzzle(
+            "a section that is not there",
+            with(&format!("parentRefs: [{{name: edge, sectionName: https}}], {TO_WEB}")),
+            "GET http://a/",
+            (404, "HTTPRoute default/web", "has no listener https"),
+        ),
+        puzzle(
+            "a Gateway that is not there",
+            with(&format!("parentRefs: [{{name: other}}], {TO_WEB}")),
+            "GET http://a/",
+            (404, "HTTPRoute default/web", "there is no Gateway default/other"),
+        ),
+        puzzle(
+            "hostnames that do not meet",
+            [
+                gateway(
+                    "{name: http, port: 80, protocol: HTTP}\n{name: org, port: 81, protocol: HTTP, hostname: \"*.example.org\"}",
+                ),
+                route("web", &format!("parentRefs: [{{name: edge, sectionName: org}}], {host}")),
+            ],
+            "GET http://a.example.com/",
+            (404, "HTTPRoute default/web", "NoMatchingListenerHostname"),
+        ),
+        puzzle(
+            "attached to another port only",
+            [
+                gateway("{name: http, port: 80, protocol: HTTP}\n{name: other, port: 81, protocol: HTTP}"),
+                route("web", &format!("parentRefs: [{{name: edge, sectionName: other}}], {TO_WEB}")),
+            ],
+            "GET http://a/",
+            (404, "HTTPRoute default/web", "which is not on port 80"),
+        ),
+        puzzle(
+            "a route that is refused",
+            with("rules: [{matches: [{path: {type: Glob, value: /*}}]}]"),
+            "GET http://a/",
+            (404, "HTTPRoute default/web", "\"Glob\" is not one of"),
+        ),
+        puzzle(
+            "a request that the gate refuses",
+            with(TO_WEB),
+            "GET http://a/%00",
+            (400, "", "the strict gate objects"),
+        ),
+    ]
+}
+
+fn of_backends() -> Vec<Puzzle> {
+    let to = |refs: &str| format!("rules: [{{backendRefs: [{refs}]}}]");
+    let private =
+        "apiVersion: v1\nkind: Service\nmetadata: {name: private, namespace: other}\nspec: {ports: [{port: 80}]}\n";
+    let with_private =
+        vec![GATEWAY.to_owned(), private.to_owned(), route("web", &to("{name: private, namespace: other, port: 80}"))];
+    let shadow = vec![GATEWAY.to_owned(), route("a", TO_WEB), route("b", TO_WEB)];
+    let order = "rules: [{backendRefs: [{name: web, port: 80}]}, {name: late, backendRefs: [{name: idle, port: 80}]}]";
+    let redirect = "rules: [{filters: [{type: RequestRedirect, requestRedirect: {scheme: https, statusCode: 301}}]}]";
+    vec![
+        puzzle(
+            "a missing Service",
+            with(&to("{name: nobody, port: 80}")),
+            "GET http://a/",
+            (500, "HTTPRoute default/web", "there is no Service default/nobody"),
+        ),
+        puzzle(
+            "a missing port",
+            with(&to("{name: web, port: 81}")),
+            "GET http://a/",
+            (500, "HTTPRoute default/web", "has no port 81"),
+        ),
+        puzzle(
+            "a missing grant",
+            with_private,
+            "GET http://a/",
+            (500, "HTTPRoute default/web", "add a ReferenceGrant in namespace other"),
+        ),
+        puzzle(
+            "weight zero",
+            with(&to("{name: web, port: 80, weight: 0}")),
+            "GET http://a/",
+            (500, "HTTPRoute default/web", "every backendRef of the rule has weight 0"),
+        ),
+        puzzle(
+            "no backend",
+            with("rules: [{matches: [{path: {value: /}}]}]"),
+            "GET http://a/",
+            (500, "HTTPRoute default/web", "names no backend"),
+        ),
+        puzzle(
+            "no endpoints",
+            with(&to("{name: idle, port: 80}")),
+            "GET http://a/",
+            (503, "Service default/idle", "EndpointSlice"),
+        ),
+        puzzle(
+            "half of the requests fail",
+            with(&to("{name: web, port: 80}, {name: nobody, port: 80}")),
+            "GET http://a/",
+            (0, "HTTPRoute default/web", "there is no Service default/nobody"),
+        ),
+        puzzle(
+            "a route shadowed by its older sibling",
+            shadow,
+            "GET http://a/",
+            (0, "HTTPRoute default/b", "its route comes first by namespace and name"),
+        ),
+        puzzle(
+            "a rule shadowed by an earlier one",
+            with(order),
+            "GET http://a/",
+            (0, "HTTPRoute default/web", "rule 1 fits too, but"),
+        ),
+        puzzle("a redirect", with(redirect), "GET http://a/x", (301, "", "to https://a/x")),
+    ]
+}
+
+#[test]
+fn every_puzzle_is_explained_by_its_object() {
+    let puzzles: Vec<_> = of_listeners().into_iter().chain(of_routes()).chain(of_backends()).collect();
+    assert!(puzzles.len() >= 20);
+    let failed: Vec<String> = puzzles.iter().filter_map(unexplained).collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// What is wrong with the answer to a puzzle.
+fn unexplained(puzzle: &Puzzle) -> Option<String> {
+    let answer = explained(&puzzle.documents, puzzle.request);
+    let text = answer.to_string();
+    let object = answer.causes.first().and_then(|cause| cause.object.as_ref()).map(ToString::to_string);
+    let ok = answer.status == puzzle.status
+        && object.unwrap_or_default() == puzzle.object
+        && text.contains(puzzle.words)
+        && answer.causes.iter().all(|cause| cause.object.is_none() || cause.place.is_some());
+    (!ok)
+        .then(|| format!("== {}: wanted {:?} {} {:?}\n{text}", puzzle.name, puzzle.status, puzzle.object, puzzle.words))
+}
+
+#[test]
+fn a_request_that_arrives_is_followed_to_its_endpoints() {
+    let rewrite = "hostnames: [a.example.com], rules: [{matches: [{path: {value: /old}}], \
+        filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /new}}}], \
+        backendRefs: [{name: web, port: 80}]}]";
+    let answer = explained(&with(rewrite), "GET http://a.example.com/old/x?y=1");
+    assert!(answer.arrives() && answer.causes.is_empty(), "{answer}");
+    assert_eq!(answer.forwarded.as_deref(), Some("GET a.example.com/new/x?y=1"));
+    assert_eq!(answer.backends[0].endpoints, ["127.0.0.1:9"]);
+    let text = answer.to_string();
+    for part in [
+        "listener  default/edge/http",
+        "HTTPRoute/default/web rule 0 match 0: prefix /old",
+        "URLRewrite",
+        "✔ forwarded",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn a_running_gateway_answers_the_same_by_its_admin_server() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("a.yaml"), [GATEWAY, &route("web", TO_WEB), BACKENDS].join("---\n")).unwrap();
+    let plane = Plane::open(&[root.path().to_owned()], Settings::standalone(0));
+    let table = Table::compile(&plane.snapshot(), &Table::empty());
+    let query = query::encode([("url", "http://a/x?y"), ("method", "POST"), ("header", "X-A: b")]);
+    let json: Value = serde_json::from_str(&answer(&table, &plane, &query).unwrap()).unwrap();
+    assert_eq!((&json["arrives"], &json["request"]), (&Value::Bool(true), &"POST http://a/x?y".into()));
+    assert!(json["text"].as_str().unwrap().contains("default/web:80"), "{json}");
+    for bad in ["", "method=GET", "url=ftp%3A%2F%2Fa%2F", "url=http://a/&colour=red", "url=http://a/&header=x"] {
+        assert!(answer(&table, &plane, bad).is_err(), "{bad}");
+    }
+}
