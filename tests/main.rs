@@ -8,4 +8,7 @@ mod blackbox;
 mod documents;
 
 #[cfg(test)]
+mod hostile;
+
+#[cfg(test)]
 mod house;

@@ -21,6 +21,8 @@ pub struct Seen {
     pub headers: Vec<(String, String)>,
     /// The body without framing.
     pub body: Vec<u8>,
+    /// Trailer fields, names as they came.
+    pub trailers: Vec<(String, String)>,
     /// Which connection it came by, from 0.
     pub connection: usize,
     /// What a strict reader would refuse.
@@ -161,12 +163,22 @@ impl Reader<'_> {
             }
             let size = usize::from_str_radix(&line, 16).ok()?;
             if size == 0 {
-                while !self.line(stream)?.is_empty() {}
-                return Some(());
+                return self.trailers(stream, seen);
             }
             seen.body.extend(self.exactly(stream, size)?);
             if self.exactly(stream, 2)? != b"\r\n" {
                 seen.faults.push("chunk data not followed by CRLF".into());
+            }
+        }
+    }
+
+    fn trailers(&mut self, stream: &mut TcpStream, seen: &mut Seen) -> Option<()> {
+        loop {
+            let line = self.line(stream)?;
+            match line.split_once(':') {
+                _ if line.is_empty() => return Some(()),
+                Some((name, value)) => seen.trailers.push((name.to_owned(), value.trim().to_owned())),
+                None => seen.faults.push(format!("trailer {line:?}")),
             }
         }
     }
@@ -233,7 +245,8 @@ fn head_of(head: &[u8], connection: usize) -> Seen {
         headers.push((name.to_owned(), value.trim_matches([' ', '\t']).to_owned()));
     }
     let method = start.first().copied().unwrap_or_default().to_owned();
-    let mut seen = Seen { method, target: target.to_owned(), headers, body: Vec::new(), connection, faults };
+    let mut seen =
+        Seen { method, target: target.to_owned(), headers, body: Vec::new(), trailers: Vec::new(), connection, faults };
     framing_faults(&mut seen);
     seen
 }

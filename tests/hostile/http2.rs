@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+//! B13–B16: requests of HTTP/2 that must not become requests of HTTP/1. Frames are written by hand, because every
+//! library refuses to send them.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use super::oracle::Range;
+use super::row::MARKER;
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+const END_STREAM: u8 = 0x1;
+const END_HEADERS: u8 = 0x4;
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// Literal fields without indexing and without Huffman (RFC 7541 §6.2.2).
+fn block(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
+    let mut block = Vec::new();
+    let mut text = |bytes: &[u8], block: &mut Vec<u8>| {
+        let length = bytes.len();
+        if length < 127 {
+            block.push(u8::try_from(length).unwrap());
+        } else {
+            block.push(127);
+            let mut rest = length - 127;
+            while rest >= 128 {
+                block.push(u8::try_from(rest % 128 + 128).unwrap());
+                rest /= 128;
+            }
+            block.push(u8::try_from(rest).unwrap());
+        }
+        block.extend_from_slice(bytes);
+    };
+    for (name, value) in fields {
+        block.push(0);
+        text(name, &mut block);
+        text(value, &mut block);
+    }
+    block
+}
+
+/// What the gateway did.
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+enum Got {
+    /// HEADERS with this status.
+    Status(u16),
+    Reset,
+    GoAway,
+    Closed,
+    Nothing,
+}
+
+struct Client {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Client {
+    fn open(port: u16) -> Self {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        stream.write_all(PREFACE).unwrap();
+        stream.write_all(&frame(4, 0, 0, &[])).unwrap();
+        Self { stream, buffer: Vec::new() }
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes).is_ok();
+    }
+
+    /// What comes for the stream, or ends the connection.
+    fn outcome(&mut self, stream: u32) -> Got {
+        loop {
+            while self.buffer.len() >= 9 {
+                let length =
+                    usize::from(self.buffer[0]) << 16 | usize::from(self.buffer[1]) << 8 | usize::from(self.buffer[2]);
+                if self.buffer.len() < 9 + length {
+                    break;
+                }
+                let payload: Vec<u8> = self.buffer.drain(..9 + length).collect();
+                let (kind, id) = (payload[3], u32::from_be_bytes([payload[5], payload[6], payload[7], payload[8]]));
+                match kind {
+                    1 if id == stream => return Got::Status(status(&payload[9..])),
+                    3 if id == stream => return Got::Reset,
+                    7 => return Got::GoAway,
+                    _ => {}
+                }
+            }
+            let mut bytes = [0; 4096];
+            match self.stream.read(&mut bytes) {
+                Ok(0) => return Got::Closed,
+                Ok(read) => self.buffer.extend_from_slice(&bytes[..read]),
+                Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
+                    return Got::Nothing;
+                }
+                Err(_) => return Got::Closed,
+            }
+        }
+    }
+}
+
+/// The status is the first field: indexed (RFC 7541, appendix A), or a literal of name 8.
+fn status(block: &[u8]) -> u16 {
+    let mut block = block;
+    // A size update of the table may come first.
+    while block.first().is_some_and(|byte| byte & 0xe0 == 0x20) {
+        block = &block[1..];
+    }
+    match block {
+        [byte @ 0x88..=0x8e, ..] => [200, 204, 206, 304, 400, 404, 500][usize::from(byte - 0x88)],
+        [0x48 | 0x08, length, rest @ ..] if length & 0x80 == 0 => {
+            String::from_utf8_lossy(&rest[..usize::from(*length)]).parse().unwrap_or(1)
+        }
+        // Three digits in Huffman's code: of no further interest but that it is neither 200 nor 5xx by index.
+        _ => 1,
+    }
+}
+
+type Field<'a> = (&'a [u8], &'a [u8]);
+
+fn good<'a>() -> Vec<Field<'a>> {
+    vec![
+        (b":method", b"GET"),
+        (b":scheme", b"http"),
+        (b":path", b"/case"),
+        (b":authority", b"a.example"),
+        (MARKER.as_bytes(), b"1"),
+    ]
+}
+
+/// A good request with one field more.
+fn plus(field: Field<'static>) -> Vec<Field<'static>> {
+    let mut fields = good();
+    fields.push(field);
+    fields
+}
+
+/// A good request with one pseudo-field changed, doubled or left out.
+fn pseudo(name: &'static [u8], value: Option<&'static [u8]>) -> Vec<Field<'static>> {
+    let mut fields = good();
+    fields.retain(|(field, _)| *field != name);
+    if let Some(value) = value {
+        fields.insert(0, (name, value));
+    }
+    fields
+}
+
+fn malformed() -> Vec<(&'static str, Vec<Field<'static>>)> {
+    let mut rows = Vec::new();
+    let fields: &[Field<'static>] = &[
+        (b"transfer-encoding", b"chunked"),
+        (b"connection", b"close"),
+        (b"connection", b"x"),
+        (b"upgrade", b"h2c"),
+        (b"keep-alive", b"1"),
+        (b"proxy-connection", b"x"),
+        (b"te", b"gzip"),
+        (b"te", b"trailers, gzip"),
+        (b"X-Upper", b"1"),
+        (b"x", b"a\rb"),
+        (b"x", b"a\nb"),
+        (b"x", b"a\0b"),
+        (b"x", b"a\r\nb: c"),
+        (b"x y", b"1"),
+        (b"x:y", b"1"),
+        (b"x\0", b"1"),
+        (b"x\r\n", b"1"),
+        (b"", b"1"),
+        (b"x", b" a"),
+        (b"x", b"a "),
+        (b"x", b"\ta"),
+        (b"x\x7f", b"1"),
+        (b"x", b"a\x01"),
+        (b"content-length", b"+5"),
+        (b"content_length", b"5"),
+        (b"transfer_encoding", b"chunked"),
+        (b"expect", b"x"),
+        (b"x\xff", b"1"),
+        (b"(x)", b"1"),
+    ];
+    rows.extend(fields.iter().map(|field| ("B13", plus(*field))));
+    for name in [&b":method"[..], b":scheme", b":path"] {
+        rows.push(("B14", pseudo(name, None)));
+        let twice = if name == b":method" {
+            &b"GET"[..]
+        } else if name == b":scheme" {
+            &b"http"[..]
+        } else {
+            &b"/case"[..]
+        };
+        let mut fields = good();
+        fields.insert(0, (name, twice));
+        rows.push(("B14", fields));
+        rows.push(("B14", plus((name, twice))));
+    }
+    rows.push(("B14", plus((b":unknown", b"1"))));
+    rows.push(("B14", plus((b":status", b"200"))));
+    for path in [
+        &b""[..],
+        b"*",
+        b"http://a.example/",
+        b"/a b",
+        b"/a\r\nb",
+        b"abc",
+        b"?x",
+        b"/\0",
+        b"/%00",
+        b"/%zz",
+        b"/\xff",
+        b"/a\tb",
+        b"/%c0%af",
+    ] {
+        rows.push(("B14", pseudo(b":path", Some(path))));
+    }
+    for method in [&b"GE T"[..], b"", b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n", b"G\0T", b"TRACE", b"G(T"] {
+        rows.push(("B14", pseudo(b":method", Some(method))));
+    }
+    for scheme in [&b"https"[..], b"ftp", b"", b"h t", b"http://x/", b"http\r\n"] {
+        rows.push(("B14", pseudo(b":scheme", Some(scheme))));
+    }
+    rows.push(("B15", plus((b"host", b"b.example"))));
+    rows.push(("B15", plus((b"host", b""))));
+    rows.push(("B15", [plus((b"host", b"a.example")), vec![(b"host", b"a.example")]].concat()));
+    for authority in [
+        &b""[..],
+        b"u@a.example",
+        b"a.example, b",
+        b"a.example/x",
+        b"a.example:x",
+        b"[::1",
+        b"a b",
+        b"a.example:99999",
+        b"a\0b",
+    ] {
+        rows.push(("B15", pseudo(b":authority", Some(authority))));
+    }
+    rows.push(("B15", pseudo(b":authority", None)));
+    rows
+}
+
+#[test]
+fn malformed_requests_of_http2_reach_no_backend() {
+    let range = Range::new();
+    let mut wrong = Vec::new();
+    let rows = malformed();
+    for (id, fields) in &rows {
+        let before = range.backend.bytes();
+        let mut client = Client::open(range.world.http);
+        client.send(&frame(1, END_STREAM | END_HEADERS, 1, &block(fields)));
+        let got = client.outcome(1);
+        let refused = match got {
+            Got::Status(status) => status != 200 && (status < 500 || status == 501),
+            Got::Reset | Got::GoAway | Got::Closed => true,
+            Got::Nothing => false,
+        };
+        let reached = range.backend.bytes() - before;
+        if !refused || reached > 0 {
+            let fields: Vec<String> = fields
+                .iter()
+                .map(|(name, value)| format!("{}: {}", name.escape_ascii(), value.escape_ascii()))
+                .collect();
+            wrong.push(format!("{id} {got:?}, {reached} bytes forwarded: {fields:?}"));
+        }
+    }
+    let mut client = Client::open(range.world.http);
+    client.send(&frame(1, END_STREAM | END_HEADERS, 1, &block(&good())));
+    assert_eq!(client.outcome(1), Got::Status(200));
+    println!("hostile B13-B15: {} rows, {} wrong", rows.len(), wrong.len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_length_that_lies_completes_no_request() {
+    let range = Range::new();
+    let post = |length: &'static [u8]| {
+        let mut fields = pseudo(b":method", Some(b"POST"));
+        fields.push((b"content-length", length));
+        fields
+    };
+    let head = |fields: &[Field<'_>]| frame(1, END_HEADERS, 1, &block(fields));
+    let doubled = [post(b"5"), vec![(&b"content-length"[..], &b"6"[..])]].concat();
+    let rows = [
+        [head(&post(b"5")), frame(0, END_STREAM, 1, b"hello!")].concat(),
+        [head(&post(b"5")), frame(0, END_STREAM, 1, b"hell")].concat(),
+        [head(&post(b"5")), frame(0, 0, 1, b"hello"), frame(0, END_STREAM, 1, b"GET /smuggled HTTP/1.1\r\n\r\n")]
+            .concat(),
+        [head(&post(b"0")), frame(0, END_STREAM, 1, b"GET /smuggled HTTP/1.1\r\n\r\n")].concat(),
+        frame(1, END_STREAM | END_HEADERS, 1, &block(&post(b"5"))),
+        [head(&doubled), frame(0, END_STREAM, 1, b"hello")].concat(),
+    ];
+    for (number, bytes) in rows.iter().enumerate() {
+        let mut client = Client::open(range.world.http);
+        client.send(bytes);
+        let got = client.outcome(1);
+        assert!(!matches!(got, Got::Status(200) | Got::Nothing), "B16 {number}: {got:?}");
+        let seen = range.backend.take();
+        assert!(seen.is_empty(), "B16 {number}: {seen:?}");
+    }
+    println!("hostile B16: {} rows, 0 wrong", rows.len());
+}
