@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Which status answers which situation, and what backends are told.
 
-use torana_tests::{Backend, Connection, World};
+use torana_tests::{Backend, Connection, World, eventually};
 
 fn route(name: &str, rules: &str) -> String {
     format!(
@@ -60,9 +60,8 @@ fn the_status_says_whose_fault_it_is() {
     for (host, path, status) in rows {
         assert_eq!(world.status(host, path), status, "{host}{path}");
     }
-    let log = world.log();
     for reason in ["no_route", "invalid_config", "no_endpoints", "connect_failed"] {
-        assert!(log.contains(reason), "the access log names {reason}");
+        assert!(eventually(|| world.log().contains(reason)), "the access log names {reason}");
     }
 }
 
@@ -122,7 +121,7 @@ fn a_mirror_gets_the_whole_request_and_its_answer_is_dropped() {
     ));
     let reply = world.raw(b"POST /m?x HTTP/1.1\r\nHost: a.example.com\r\nContent-Length: 5\r\n\r\nhello").unwrap();
     assert_eq!((reply.status, reply.text().as_str()), (200, "main"));
-    assert!(torana_tests::eventually(|| !copy.seen().is_empty()));
+    assert!(eventually(|| !copy.seen().is_empty()));
     let (one, two) = (&main.seen()[0], &copy.seen()[0]);
     assert_eq!((&one.target, &one.body), (&two.target, &two.body));
     assert_eq!(two.body, b"hello");

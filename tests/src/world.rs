@@ -14,7 +14,7 @@ use crate::ports;
 use crate::wire::{Connection, Reply};
 
 /// How long anything may take to come true.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running gateway. Killed, and its folder removed, when dropped.
 pub struct World {
@@ -178,11 +178,11 @@ impl World {
         self.child.id()
     }
 
-    /// Resident memory in KiB (`Pss`).
+    /// Memory of its own in KiB: heap and stacks, not the program (`Anonymous`).
     #[must_use]
     pub fn memory(&self) -> u64 {
         let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid())).unwrap_or_default();
-        let line = rollup.lines().find(|line| line.starts_with("Pss:")).unwrap_or_default();
+        let line = rollup.lines().find(|line| line.starts_with("Anonymous:")).unwrap_or_default();
         line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or(0)
     }
 
