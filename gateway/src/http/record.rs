@@ -149,7 +149,7 @@ impl Record {
         line.upstream_transport = line.endpoint.is_some().then_some("plain");
         line.attempts = self.trace.attempts;
         line.set(Text::RequestId, self.request_id.as_bytes());
-        conn.worker.log.write(*line);
+        conn.worker.log.write(line);
     }
 
     /// Until the request was handed to the backend; all of it if it never was.

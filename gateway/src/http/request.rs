@@ -98,11 +98,16 @@ async fn planned(
     };
     record.forwarded();
     let mut trace = Trace::default();
+    let mut upgraded = None;
     let edit = |response: &mut ResponseHead| {
+        if response.status == 101 {
+            upgraded = Some(plan.meters.upgraded(&conn.worker.metrics));
+        }
         weighted.on_response(&notes, response);
         plan.on_response(&notes, response);
     };
     let result = forward(&order, down, &mut tee, &mut trace, edit).await;
+    drop(upgraded);
     record.traced(trace);
     result
 }

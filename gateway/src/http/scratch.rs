@@ -4,8 +4,8 @@
 
 use std::cell::RefCell;
 
-/// Bytes one read may bring.
-pub(crate) const SCRATCH: usize = 64 << 10;
+/// Bytes one read may bring: what a slow reader holds, at most twice over.
+pub(crate) const SCRATCH: usize = 32 << 10;
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };

@@ -28,7 +28,13 @@ pub(crate) async fn serve(mut io: Box<Io>, peer: Peer, bind: Bind, worker: Arc<W
         Some(false) => return h1::conn::serve(io, conn, limits, Vec::new()).await,
         None => {}
     }
-    let Ok(Some((sniffed, h2))) = tokio::time::timeout(limits.idle, sniff(&mut io)).await else { return };
+    let mut drain = conn.worker.drain.clone();
+    let sniffed = tokio::select! {
+        // A client that has not spoken yet is not waited for.
+        _ = drain.wait_for(|draining| *draining) => return,
+        sniffed = tokio::time::timeout(limits.idle, sniff(&mut io)) => sniffed,
+    };
+    let Ok(Some((sniffed, h2))) = sniffed else { return };
     if h2 {
         io.unread(&sniffed);
         return Box::pin(h2::conn::serve(io, conn, limits)).await;

@@ -61,6 +61,7 @@ pub(crate) struct Down {
     owes_continue: bool,
     touched: bool,
     tunnel: bool,
+    half_closed: bool,
     /// What was kept has not been looked at.
     unparsed: bool,
 }
@@ -80,6 +81,7 @@ impl Down {
             owes_continue: false,
             touched: false,
             tunnel: false,
+            half_closed: false,
             unparsed: true,
         }
     }
@@ -234,8 +236,9 @@ impl Down {
             self.keep_alive = false;
         }
         self.owes_continue = false;
-        let chunked = !end && head.body == BodyLength::Unknown && self.version == Version::Http11;
-        if !end && head.body == BodyLength::Unknown && !chunked && head.status != 101 {
+        let open_ended = !end && head.body == BodyLength::Unknown && head.status != 101;
+        let chunked = open_ended && self.version == Version::Http11;
+        if open_ended && !chunked {
             self.keep_alive = false;
         }
         if *self.drain.borrow() {
@@ -251,10 +254,18 @@ impl Down {
     }
 
     pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        if self.out.settled() {
-            return Poll::Ready(Ok(()));
+        if !self.out.settled() {
+            ready!(self.out.poll_flush(&mut self.io, cx)).map_err(|_| Broken::Client)?;
         }
-        ready!(self.out.poll_flush(&mut self.io, cx)).map_err(|_| Broken::Client)?;
+        self.poll_half_close(cx)
+    }
+
+    /// In a tunnel the backend's end is passed on, once, while the client may still send.
+    fn poll_half_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        if self.tunnel && self.outgoing == Outgoing::Ended && !self.half_closed {
+            ready!(Pin::new(&mut *self.io).poll_shutdown(cx)).map_err(|_| Broken::Client)?;
+            self.half_closed = true;
+        }
         Poll::Ready(Ok(()))
     }
 

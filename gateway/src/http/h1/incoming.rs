@@ -73,6 +73,7 @@ impl Incoming {
                 return self.poll_piece(cx, io, input, scratch);
             }
         }
+        input.slim();
         loop {
             let limit = self.read_limit(scratch.len());
             let read = ready!(poll_read(io, cx, &mut scratch[..limit])).map_err(|_| Bad::Cut)?;
@@ -132,6 +133,9 @@ impl Incoming {
     }
 }
 
+/// Capacity that stays while nothing is kept.
+const KEEP: usize = 1 << 10;
+
 /// Bytes that were read and not used yet.
 #[derive(Default)]
 pub(crate) struct Input {
@@ -185,9 +189,9 @@ impl Input {
         self.bytes
     }
 
-    /// Gives memory back when nothing is kept.
+    /// Gives memory back when nothing is kept; a small buffer stays for the next head.
     pub(crate) fn slim(&mut self) {
-        if self.is_empty() {
+        if self.is_empty() && self.bytes.capacity() > KEEP {
             *self = Self::default();
         }
     }

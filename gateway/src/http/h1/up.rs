@@ -34,6 +34,7 @@ pub(crate) struct Up {
     heard: bool,
     keep_alive: bool,
     tunnel: bool,
+    half_closed: bool,
 }
 
 impl Up {
@@ -57,6 +58,7 @@ impl Up {
             heard: false,
             keep_alive: false,
             tunnel: false,
+            half_closed: false,
         }
     }
 
@@ -141,13 +143,14 @@ impl Up {
     }
 
     pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        if self.out.settled() {
-            return Poll::Ready(Ok(()));
-        }
         let io = &mut *self.carrier.io;
-        ready!(self.out.poll_flush(io, cx)).map_err(|_| Broken::Upstream { before_response: !self.heard })?;
-        if self.tunnel && self.outgoing == Outgoing::Ended {
+        if !self.out.settled() {
+            ready!(self.out.poll_flush(io, cx)).map_err(|_| Broken::Upstream { before_response: !self.heard })?;
+        }
+        // In a tunnel the client's end is passed on, once, while the backend may still send.
+        if self.tunnel && self.outgoing == Outgoing::Ended && !self.half_closed {
             ready!(Pin::new(io).poll_shutdown(cx)).map_err(|_| Broken::Upstream { before_response: false })?;
+            self.half_closed = true;
         }
         Poll::Ready(Ok(()))
     }

@@ -159,6 +159,9 @@ fn spawn_stream(conn: Arc<Conn>, limits: Arc<Limits>, (request, respond): Accept
             Ok(passed) if passed.asterisk => request::options_asterisk(&mut down).await,
             Ok(passed) => {
                 conn.worker.metrics.fields_dropped(u64::from(passed.dropped_names));
+                if let (Down::H2(down), true) = (&mut down, passed.head.expects_continue) {
+                    down.owe_continue();
+                }
                 request::handle(&conn, &mut down, passed.head).await;
             }
             Err(reject) => request::refuse(&conn, &mut down, reject, crate::head::Version::Http2).await,

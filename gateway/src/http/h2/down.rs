@@ -25,6 +25,8 @@ pub(crate) struct Down {
     received: bool,
     /// A byte of the request body was handed on.
     touched: bool,
+    /// `100 Continue` is owed before the body is read (RFC 9110 §10.1.1).
+    owes_continue: bool,
     /// The response's last frame was queued.
     ended: bool,
 }
@@ -32,7 +34,12 @@ pub(crate) struct Down {
 impl Down {
     pub(crate) fn new(receive: RecvStream, respond: SendResponse<Bytes>) -> Self {
         let received = receive.is_end_stream();
-        Self { receive, respond, send: None, received, touched: false, ended: false }
+        Self { receive, respond, send: None, received, touched: false, owes_continue: false, ended: false }
+    }
+
+    /// The client waits to be told to go on.
+    pub(crate) fn owe_continue(&mut self) {
+        self.owes_continue = true;
     }
 
     pub(crate) fn received(&self) -> bool {
@@ -48,6 +55,10 @@ impl Down {
     }
 
     pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece<'static>, Broken>> {
+        if self.owes_continue && !self.started() {
+            self.owes_continue = false;
+            self.interim(&ResponseHead::new(100))?;
+        }
         if let Some(data) = ready!(self.receive.poll_data(cx)) {
             let data = data.map_err(|error| client_error(&error))?;
             // The next piece is asked for only when this one has gone on: capacity given back now is backpressure.
