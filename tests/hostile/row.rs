@@ -16,8 +16,6 @@ pub(super) enum Expect {
     Served { target: String, body: Vec<u8> },
     /// Answered with this status and never forwarded.
     Answered(u16),
-    /// Refused or served, as long as nothing strange reaches a backend.
-    Either,
 }
 
 /// One case.

@@ -121,7 +121,7 @@ fn target_rows() -> Vec<Row> {
         "http://a.example\\x",
         "http://a.example:x/",
         "http://a.example:99999/",
-        "http://a.example, b.example/",
+        "http://a.example,b.example/",
         "http://[::1/",
         "//",
         "ws://a.example/",

@@ -25,3 +25,6 @@ pub(crate) mod down;
 pub(crate) mod up;
 
 pub(crate) mod conn;
+
+#[cfg(test)]
+mod differential;
