@@ -76,6 +76,18 @@ impl<V> HostIndex<V> {
         self.exact.values().chain(self.wildcard.values()).chain(&self.any)
     }
 
+    /// Puts `value` in place of the one of this pattern; `None` leaves none.
+    pub fn put(&mut self, pattern: &HostPattern, value: Option<V>) {
+        match pattern {
+            HostPattern::Any => self.any = None,
+            HostPattern::Wildcard(suffix) => drop(self.wildcard.remove(suffix.as_str())),
+            HostPattern::Exact(name) => drop(self.exact.remove(name.as_str())),
+        }
+        if let Some(value) = value {
+            self.insert(pattern.clone(), value);
+        }
+    }
+
     /// The value of exactly this pattern.
     pub fn of(&self, pattern: &HostPattern) -> Option<&V> {
         match pattern {

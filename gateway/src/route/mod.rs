@@ -22,7 +22,7 @@ pub use candidate::{Candidate, Fit, Mismatch, Routable};
 pub use host::HostIndex;
 pub use order::{DecidingKey, PathRank, Precedence};
 pub use record::{Decision, Explained, Loser, Loss, Winner};
-pub use router::{Found, Recorder, Router, Silent};
+pub use router::{Found, Recorder, Route, Router, Silent};
 
 #[cfg(test)]
 mod tests;

@@ -43,6 +43,9 @@ pub struct Found<'r, T> {
     pub host: &'r HostPattern,
 }
 
+/// A target and the hostnames that it serves. Targets come in the order of their rules' keys.
+pub type Route<'a, T> = (&'a Arc<T>, &'a [HostPattern]);
+
 /// Sees every candidate that the search looks at.
 pub trait Recorder<T> {
     /// `candidate`, served under `host`, fits by host and path; `verdict` is about the rest.
@@ -60,7 +63,7 @@ impl<T> Recorder<T> for Silent {
 
 impl<T: Routable> Router<T> {
     /// Indexes `routes` (a target and the hostnames that it serves here), sharing tiers with `previous`.
-    pub fn build<'a>(routes: impl IntoIterator<Item = (&'a Arc<T>, &'a [HostPattern])>, previous: Option<&Self>) -> Self
+    pub fn build<'a>(routes: impl IntoIterator<Item = Route<'a, T>>, previous: Option<&Self>) -> Self
     where
         T: 'a,
     {
@@ -78,6 +81,31 @@ impl<T: Routable> Router<T> {
             (host.clone(), kept.cloned().unwrap_or_else(|| Arc::new(Tier::build(host.clone(), targets))))
         });
         Self { tiers: HostIndex::new(tiers) }
+    }
+
+    /// The same routes without `removed` and with `added`; other hostnames than theirs are not looked at.
+    #[must_use]
+    pub fn edited<'a>(&self, removed: &[Route<'a, T>], added: &[Route<'a, T>]) -> Self {
+        let mut groups: Groups<'_, T> = HashMap::default();
+        for host in removed.iter().chain(added).flat_map(|(_, hosts)| *hosts) {
+            let targets = || self.tiers.of(host).map(|tier| tier.targets.clone()).unwrap_or_default();
+            groups.entry(host).or_insert_with(targets);
+        }
+        for targets in groups.values_mut() {
+            targets.retain(|target| !removed.iter().any(|(gone, _)| Arc::ptr_eq(gone, target)));
+        }
+        for (target, hosts) in added {
+            for host in *hosts {
+                groups.entry(host).or_default().push(Arc::clone(target));
+            }
+        }
+        let mut tiers = self.tiers.clone();
+        for (host, mut targets) in groups {
+            targets.sort_by(|a, b| a.rule().key.cmp(&b.rule().key));
+            targets.dedup_by(|a, b| Arc::ptr_eq(a, b));
+            tiers.put(host, (!targets.is_empty()).then(|| Arc::new(Tier::build(host.clone(), targets))));
+        }
+        Self { tiers }
     }
 
     /// The winner among the routes of this listener; `host` is the head's.

@@ -30,6 +30,10 @@ fn router(routes: &[Arc<Route>], previous: Option<&Router<Route>>) -> Router<Rou
     Router::build(routes.iter().map(|route| (route, route.hosts.as_slice())), previous)
 }
 
+fn listed(routes: &[Arc<Route>]) -> Vec<super::Route<'_, Route>> {
+    routes.iter().map(|route| (route, route.hosts.as_slice())).collect()
+}
+
 // === the naive matcher ===
 
 /// All that decides, written down as the spec lists it; the least wins.
@@ -215,8 +219,18 @@ proptest! {
         // Some routes stay the same object, as in a table that follows another.
         let mut routes: Vec<Arc<Route>> = old.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(it, _)| Arc::clone(it)).collect();
         routes.extend(new.into_iter().filter(|it| old.iter().all(|before| before.rule.key.route != it.rule.key.route)));
-        let shared = router(&routes, Some(&router(&old, None)));
+        routes.sort_by(|a, b| a.rule.key.cmp(&b.rule.key));
+        let before = router(&old, None);
+        let shared = router(&routes, Some(&before));
+        let gone = |from: &[Arc<Route>], of: &[Arc<Route>]| -> Vec<Arc<Route>> {
+            from.iter().filter(|it| !of.iter().any(|other| Arc::ptr_eq(it, other))).cloned().collect()
+        };
+        let (removed, added) = (gone(&old, &routes), gone(&routes, &old));
+        let edited = before.edited(&listed(&removed), &listed(&added));
         for head in &requests {
+            let quick = edited.find(head.host(), head, &mut Silent);
+            let quick = quick.map(|it| (it.candidate.target().rule.key.clone(), it.candidate.index()));
+            prop_assert_eq!(quick, naive(&routes, head));
             let got = shared.find(head.host(), head, &mut Silent).map(|it| (it.candidate.target().rule.key.clone(), it.candidate.index()));
             prop_assert_eq!(got, naive(&routes, head));
         }

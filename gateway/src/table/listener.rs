@@ -9,7 +9,7 @@ use super::backends::{Backends, Changed};
 use super::plan::Plan;
 use crate::head::Scheme;
 use crate::observe::{Meters, Nouns};
-use crate::route::Router;
+use crate::route::{Route, Router};
 
 /// What a request needs of its listener.
 #[derive(Debug)]
@@ -73,29 +73,59 @@ impl ListenerTable {
         };
         let mut old = previous.map(|before| before.plans.as_slice()).unwrap_or_default().iter().peekable();
         let mut plans = Vec::with_capacity(rules.len());
-        let mut shared = 0;
+        let mut edit = Edit::default();
         for rule in rules {
             let mut before = old.next_if(|before| Arc::ptr_eq(before.source(), rule));
             if before.is_none() {
-                while old.next_if(|before| before.key() < &rule.key).is_some() {}
+                edit.removed.extend(std::iter::from_fn(|| old.next_if(|before| before.key() < &rule.key)));
                 before = old.next_if(|before| before.key() == &rule.key);
             }
             let same = before.filter(|before| kept.is_some() && before.is_of(rule, changed));
-            shared += usize::from(same.is_some());
-            let compiled = || Arc::new(Plan::compile(&plan, rule, backends, before.map(AsRef::as_ref)));
-            plans.push(same.cloned().unwrap_or_else(compiled));
+            plans.push(same.cloned().unwrap_or_else(|| {
+                edit.removed.extend(before);
+                edit.added.push(plans.len());
+                Arc::new(Plan::compile(&plan, rule, backends, before.map(AsRef::as_ref)))
+            }));
         }
-        match kept {
-            Some(before) if shared == plans.len() && shared == before.plans.len() => Arc::clone(before),
-            _ => {
-                let routes = plans.iter().map(|plan| (plan, plan.hostnames()));
-                let router = Router::build(routes, kept.map(|before| &before.router));
-                Arc::new(Self { plan, router, plans })
-            }
-        }
+        edit.removed.extend(old);
+        let router = match kept {
+            Some(before) if edit.is_empty() => return Arc::clone(before),
+            Some(before) if edit.is_small(&plans) => edit.apply(&before.router, &plans),
+            _ => Router::build(plans.iter().map(route), kept.map(|before| &before.router)),
+        };
+        Arc::new(Self { plan, router, plans })
     }
 
     pub(super) fn plans(&self) -> &[Arc<Plan>] {
         &self.plans
     }
+}
+
+/// What became of the plans of a listener that itself stayed.
+#[derive(Default)]
+struct Edit<'p> {
+    removed: Vec<&'p Arc<Plan>>,
+    /// Places in the new list.
+    added: Vec<usize>,
+}
+
+impl Edit<'_> {
+    fn is_empty(&self) -> bool {
+        self.removed.is_empty() && self.added.is_empty()
+    }
+
+    /// Cheaper to apply than to index everything anew.
+    fn is_small(&self, plans: &[Arc<Plan>]) -> bool {
+        self.removed.len() + self.added.len() <= plans.len() / 64 + 2
+    }
+
+    fn apply(&self, router: &Router<Plan>, plans: &[Arc<Plan>]) -> Router<Plan> {
+        let removed: Vec<_> = self.removed.iter().map(|plan| route(plan)).collect();
+        let added: Vec<_> = self.added.iter().filter_map(|at| plans.get(*at)).map(route).collect();
+        router.edited(&removed, &added)
+    }
+}
+
+fn route(plan: &Arc<Plan>) -> Route<'_, Plan> {
+    (plan, plan.hostnames())
 }
