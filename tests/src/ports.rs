@@ -1,14 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Free ports on the loopback address.
+//!
+//! Below the range that the kernel takes ports of outgoing connections from, and each given once: a port that was free
+//! a moment ago must still be free when a gateway that is just starting binds it.
 
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A port that was free a moment ago.
+const FIRST: u32 = 10_000;
+const COUNT: u32 = 22_000;
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// A port that nothing listens on, given to nobody else in this process.
 ///
 /// # Panics
 /// If the machine has no free port.
 #[must_use]
 pub fn free() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("a bound address").port()
+    // Two test processes begin far apart.
+    let start = std::process::id().wrapping_mul(7919);
+    for _ in 0..COUNT {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = u16::try_from(FIRST + start.wrapping_add(step) % COUNT).expect("within u16");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no port between {FIRST} and {} is free", FIRST + COUNT);
 }
