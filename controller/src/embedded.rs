@@ -115,7 +115,7 @@ impl<P: FnMut(Publication)> Control<P> {
         loop {
             let due = self.burst.due().unwrap_or(looked + self.poll());
             match signals.recv_timeout(due.saturating_duration_since(Instant::now())) {
-                Ok(Signal::Touch(touch)) => self.burst.add(touch, Instant::now()),
+                Ok(Signal::Touch(touch)) => self.heard(touch),
                 Ok(Signal::Ack(ack)) => {
                     locked(&self.plane).acked(ack);
                     self.tell();
@@ -127,6 +127,17 @@ impl<P: FnMut(Publication)> Control<P> {
                 self.look();
                 looked = Instant::now();
             }
+        }
+    }
+
+    /// The folder of a given path is watched too; its other files are none of our business.
+    fn heard(&mut self, touch: Touch) {
+        let concerns = match &touch {
+            Touch::Writing(path) | Touch::Changed(path) => locked(&self.plane).concerns(path),
+            Touch::Lost => true,
+        };
+        if concerns {
+            self.burst.add(touch, Instant::now());
         }
     }
 

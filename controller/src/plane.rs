@@ -92,6 +92,10 @@ impl Plane {
         self.files.missing()
     }
 
+    pub(crate) fn concerns(&self, path: &Path) -> bool {
+        self.files.concerns(path)
+    }
+
     pub(crate) fn folders(&self) -> &BTreeMap<PathBuf, u64> {
         self.files.folders()
     }

@@ -3,12 +3,18 @@
 //! that also programs the proxy, so what it says is what would happen. Never starts anything.
 
 use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use torana_controller::plane::{Plane, now};
 use torana_controller::report::Severity;
 use torana_controller::source::Finding;
 use torana_controller::store::Settings;
+
+/// Where `run` serves debugging by default.
+pub(crate) const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15000);
+/// Where `run` serves health and metrics by default.
+pub(crate) const HEALTH: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 15021);
 
 /// Arguments of `torana lint`.
 #[derive(Debug, clap::Args)]
@@ -55,7 +61,13 @@ pub struct Verdict {
 
 /// Reads, translates and judges a set of paths.
 pub fn lint(paths: &[PathBuf]) -> Verdict {
-    judge(&Plane::open(paths, Settings::standalone(now())))
+    judge(&Plane::open(paths, settings()))
+}
+
+/// As `run` has them by default.
+pub(crate) fn settings() -> Settings {
+    let reserved = vec![(ADMIN, "the admin server"), (HEALTH, "the health server")];
+    Settings { reserved, ..Settings::standalone(now()) }
 }
 
 fn judge(plane: &Plane) -> Verdict {

@@ -4,6 +4,7 @@
 //! This is the only place that knows the control plane and the data plane; it carries deltas one way and acks the
 //! other, and decides nothing about either.
 
+use std::fmt;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ use torana_gateway::observe::LogFormat as AccessLog;
 
 use crate::explain;
 use crate::greeting;
+use crate::lint::{ADMIN, HEALTH};
 use crate::logging::{LogFormat, Logging};
 
 /// Generations that may wait for the data plane.
@@ -49,10 +51,10 @@ pub struct RunArgs {
     )]
     pub files: Vec<PathBuf>,
     /// Where debugging is served, or off
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:15000", env = "TORANA_ADMIN")]
+    #[arg(long, value_name = "ADDRESS", default_value_t = Server(Some(ADMIN)), env = "TORANA_ADMIN")]
     pub admin: Server,
     /// Where health and metrics are served, or off
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:15021", env = "TORANA_HEALTH")]
+    #[arg(long, value_name = "ADDRESS", default_value_t = Server(Some(HEALTH)), env = "TORANA_HEALTH")]
     pub health: Server,
     /// Worker threads; 0 means one a core
     #[arg(long, value_name = "N", default_value_t = 0, env = "TORANA_WORKERS")]
@@ -85,6 +87,15 @@ impl FromStr for Server {
         match text {
             "off" => Ok(Self(None)),
             text => text.parse().map(|address| Self(Some(address))).map_err(|_| "write IP:PORT, or off".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(address) => write!(f, "{address}"),
+            None => f.write_str("off"),
         }
     }
 }

@@ -11,11 +11,20 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Largest file that is read, in bytes.
-pub const FILE_LIMIT: u64 = 10 << 20;
+const FILE_LIMIT: u64 = 10 << 20;
 /// Most files of one set of paths.
-pub const FILES_LIMIT: usize = 10_000;
+const FILES_LIMIT: usize = 10_000;
 /// Deepest folder below a given one.
 const DEPTH: usize = 8;
+
+/// A file as a walk met it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Sighting {
+    /// Its state.
+    pub(super) stamp: Stamp,
+    /// Where it really is, if its path is a link: what happens to it is heard there.
+    pub(super) target: Option<PathBuf>,
+}
 
 /// What identifies one state of a file; the link's target counts, not the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +40,7 @@ pub(super) struct Stamp {
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     /// Files to read, by the path that the user would write.
-    pub(super) files: BTreeMap<PathBuf, Stamp>,
+    pub(super) files: BTreeMap<PathBuf, Sighting>,
     /// Folders in which a change matters, with the inode that a watch would hold.
     pub(super) folders: BTreeMap<PathBuf, u64>,
     /// What could not be looked at, and why. Nothing below such a path counts as gone.
@@ -51,7 +60,7 @@ pub(super) fn walk(paths: &[PathBuf]) -> Seen {
         }
         match fs::metadata(path) {
             Ok(meta) if meta.is_dir() => seen.folder(path, &meta, &mut Vec::new()),
-            Ok(meta) => drop(seen.files.insert(path.clone(), Stamp::of(&meta))),
+            Ok(meta) => seen.file(path.clone(), &meta, path.is_symlink()),
             Err(error) => drop(seen.unreadable.insert(path.clone(), error.to_string())),
         }
     }
@@ -79,8 +88,8 @@ impl Seen {
     }
 
     fn entry(&mut self, folder: &Path, entry: io::Result<fs::DirEntry>, above: &mut Vec<(u64, u64)>) {
-        let path = match entry {
-            Ok(entry) => entry.path(),
+        let (path, is_link) = match entry {
+            Ok(entry) => (entry.path(), entry.file_type().is_ok_and(|kind| kind.is_symlink())),
             Err(error) => return drop(self.unreadable.insert(folder.to_owned(), error.to_string())),
         };
         if path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b".")) {
@@ -88,7 +97,7 @@ impl Seen {
         }
         match fs::metadata(&path) {
             Ok(meta) if meta.is_dir() => self.folder(&path, &meta, above),
-            Ok(meta) if meta.is_file() && is_manifest(&path) => self.file(path, &meta),
+            Ok(meta) if meta.is_file() && is_manifest(&path) => self.file(path, &meta, is_link),
             // What is gone since the folder was read is no trouble: the next walk will not see it.
             Err(error) if is_manifest(&path) && path.symlink_metadata().is_ok() => {
                 self.unreadable.insert(path, error.to_string());
@@ -97,12 +106,18 @@ impl Seen {
         }
     }
 
-    fn file(&mut self, path: PathBuf, meta: &fs::Metadata) {
-        if self.files.len() < FILES_LIMIT {
-            self.files.insert(path, Stamp::of(meta));
-        } else {
+    fn file(&mut self, path: PathBuf, meta: &fs::Metadata, is_link: bool) {
+        if self.files.len() >= FILES_LIMIT {
             self.unreadable.insert(path, format!("more than {FILES_LIMIT} files"));
+            return;
         }
+        let target = is_link.then(|| fs::canonicalize(&path).ok()).flatten();
+        if let Some(folder) = target.as_deref().and_then(Path::parent)
+            && let Ok(meta) = fs::metadata(folder)
+        {
+            self.folders.insert(folder.to_owned(), meta.ino());
+        }
+        self.files.insert(path, Sighting { stamp: Stamp::of(meta), target });
     }
 
     /// Whether `path` could not be looked at in this walk, itself or by its folder.

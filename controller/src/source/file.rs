@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use torana_crds::{Object, ObjectRef};
 
 use crate::report::Severity;
@@ -51,7 +52,7 @@ impl File {
     }
 
     fn replaced(self, text: &str, stamp: Option<Stamp>) -> Self {
-        let read = |chunk: yaml::Chunk<'_>, known: &HashMap<&str, &Arc<Document>>| Placed {
+        let read = |chunk: yaml::Chunk<'_>, known: &HashMap<&str, &Arc<Document>, RandomState>| Placed {
             before: chunk.before,
             document: match known.get(chunk.text) {
                 Some(document) => Arc::clone(document),

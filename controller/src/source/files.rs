@@ -11,7 +11,7 @@ use std::sync::Arc;
 use torana_crds::ObjectRef;
 
 use crate::report::Severity;
-use crate::source::disk;
+use crate::source::disk::{self, Sighting};
 use crate::source::file::{File, Objects};
 use crate::source::finding::{Finding, Place};
 use crate::store::Event;
@@ -25,6 +25,8 @@ pub struct Files {
     paths: Vec<PathBuf>,
     known: BTreeMap<PathBuf, File>,
     folders: BTreeMap<PathBuf, u64>,
+    /// Absolute paths at or below which a change matters.
+    scopes: BTreeSet<PathBuf>,
     unreadable: BTreeMap<PathBuf, String>,
     objects: Objects,
 }
@@ -36,6 +38,7 @@ impl Files {
             paths: paths.iter().filter(|path| !is_stdin(path)).cloned().collect(),
             known: BTreeMap::new(),
             folders: BTreeMap::new(),
+            scopes: BTreeSet::new(),
             unreadable: BTreeMap::new(),
             objects: Objects::new(),
         };
@@ -75,6 +78,14 @@ impl Files {
         &self.folders
     }
 
+    /// Whether something that happened to an absolute path may change an object.
+    pub(crate) fn concerns(&self, path: &Path) -> bool {
+        let below = path.ancestors().any(|one| self.scopes.contains(one));
+        // The folder of a scope: its being moved or made moves or makes the scope.
+        let above = || self.scopes.range(path.to_owned()..).next().is_some_and(|scope| scope.starts_with(path));
+        below || above()
+    }
+
     /// Everything there is to say about the files themselves, ordered by place.
     pub fn findings(&self) -> Vec<Finding> {
         let mut findings: Vec<_> = self.known.iter().flat_map(|(path, file)| file.findings(&shown(path))).collect();
@@ -93,12 +104,17 @@ impl Files {
     fn look(&mut self, named: &BTreeSet<PathBuf>) {
         let seen = disk::walk(&self.paths);
         self.known.retain(|path, _| is_stdin(path) || seen.files.contains_key(path) || seen.is_unknown(path));
-        for (path, stamp) in &seen.files {
-            let is_named = || !named.is_empty() && std::path::absolute(path).is_ok_and(|path| named.contains(&path));
-            let looks_same = self.known.get(path).is_some_and(|file| file.has(*stamp));
-            if !looks_same || is_named() {
-                let old = self.known.remove(path).unwrap_or_default();
-                self.known.insert(path.clone(), old.reread(disk::read(path), Some(*stamp)));
+        self.scopes = self.paths.iter().filter_map(|path| std::path::absolute(path).ok()).collect();
+        for (path, Sighting { stamp, target }) in seen.files {
+            let absolute = || std::path::absolute(&path).is_ok_and(|path| named.contains(&path));
+            let is_named =
+                !named.is_empty() && (target.as_ref().is_some_and(|path| named.contains(path)) || absolute());
+            self.scopes.extend(target);
+            let looks_same = self.known.get(&path).is_some_and(|file| file.has(stamp));
+            if !looks_same || is_named {
+                let old = self.known.remove(&path).unwrap_or_default();
+                let text = disk::read(&path);
+                self.known.insert(path, old.reread(text, Some(stamp)));
             }
         }
         (self.folders, self.unreadable) = (seen.folders, seen.unreadable);

@@ -24,6 +24,5 @@ pub(crate) mod watch;
 #[cfg(test)]
 mod tests;
 
-pub use disk::{FILE_LIMIT, FILES_LIMIT};
 pub use files::Files;
 pub use finding::{Finding, Place};

@@ -239,3 +239,37 @@ fn the_place_of_a_field_is_found_also_in_a_list() {
     let absent = torana_crds::ObjectRef::new(torana_crds::Kind::Service, "default", "c");
     assert_eq!(world.files.place(&absent, ""), None);
 }
+
+#[test]
+fn what_happens_beside_the_given_paths_is_of_no_concern() {
+    let world = World::new(&[("a.yaml", "")]);
+    let outside = tempfile::tempdir().unwrap();
+    fs::write(outside.path().join("x.yaml"), namespace("x")).unwrap();
+    symlink(outside.path().join("x.yaml"), world.path("link.yaml")).unwrap();
+    let files = Files::open(&[world.root.path().to_owned()]);
+    let target = outside.path().canonicalize().unwrap().join("x.yaml");
+    for (path, concerns) in [
+        (world.path("a.yaml"), true),
+        (world.path("sub/b.yaml"), true),
+        (world.root.path().to_owned(), true),
+        (world.root.path().parent().unwrap().to_owned(), true),
+        (world.root.path().with_file_name("other.yaml"), false),
+        (target.clone(), true),
+        (target.with_file_name("y.yaml"), false),
+    ] {
+        assert_eq!(files.concerns(&path), concerns, "{}", path.display());
+    }
+}
+
+#[test]
+fn a_linked_file_is_read_again_when_its_target_is_named() {
+    let mut world = World::new(&[]);
+    let outside = tempfile::tempdir().unwrap();
+    let target = outside.path().canonicalize().unwrap().join("x.yaml");
+    fs::write(&target, service("x", "80")).unwrap();
+    symlink(&target, world.path("link.yaml")).unwrap();
+    assert_eq!(world.look(&[]), ["+x"]);
+    fs::write(&target, service("x", "81")).unwrap();
+    let events = world.files.refresh(&BTreeSet::from([target]));
+    assert_eq!(events.iter().map(event).collect::<Vec<_>>(), ["+x"]);
+}

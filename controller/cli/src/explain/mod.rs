@@ -26,11 +26,10 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use serde_json::Value;
-use torana_controller::plane::{Plane, now};
-use torana_controller::store::Settings;
+use torana_controller::plane::Plane;
 use torana_gateway::table::Table;
 
-use crate::lint::Output;
+use crate::lint::{Output, settings};
 
 pub use answer::{Answer, BackendStep, Cause};
 pub use judge::explain;
@@ -79,7 +78,7 @@ pub fn main(args: &ExplainArgs) -> anyhow::Result<u8> {
             remote::ask(address, &query::encode(pairs.into_iter().chain(headers)))?
         }
         None => {
-            let plane = Plane::open(&args.files, Settings::standalone(now()));
+            let plane = Plane::open(&args.files, settings());
             let table = Table::compile(&plane.snapshot(), &Table::empty());
             json(&explain(&table, &plane, &question))?
         }

@@ -38,7 +38,8 @@ fn plain(text: &str) -> String {
     let (mut decoded, mut at) = (Vec::with_capacity(bytes.len()), 0);
     while let Some(byte) = bytes.get(at) {
         let escaped = (*byte == b'%').then(|| bytes.get(at + 1..at + 3)).flatten();
-        let value = escaped.and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        let digits = escaped.filter(|hex| hex.iter().all(u8::is_ascii_hexdigit));
+        let value = digits.and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
         match value {
             Some(value) => decoded.push(value),
             None => decoded.push(if *byte == b'+' { b' ' } else { *byte }),

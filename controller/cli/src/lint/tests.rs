@@ -42,15 +42,10 @@ fn folder(broken: Option<&Broken>) -> tempfile::TempDir {
     root
 }
 
-fn settings() -> Settings {
-    let reserved = vec![("0.0.0.0:15021".parse().unwrap(), "the health server")];
-    Settings { reserved, ..Settings::standalone(now()) }
-}
-
 /// What is wrong with the lint of one broken manifest.
 fn unnamed(broken: &Broken) -> Option<String> {
     let root = folder(Some(broken));
-    let verdict = judge(&Plane::open(&[root.path().to_owned()], settings()));
+    let verdict = lint(&[root.path().to_owned()]);
     let file = root.path().join(&broken.name).display().to_string();
     let named = verdict.findings.iter().find(|finding| {
         let object = finding.object.as_ref().map_or("-".to_owned(), ToString::to_string);
@@ -95,7 +90,7 @@ fn the_exit_code_follows_the_worst_finding() {
         let all = all();
         let broken = all.iter().find(|broken| broken.name.contains(name)).unwrap();
         let root = folder(Some(broken));
-        let verdict = judge(&Plane::open(&[root.path().to_owned()], settings()));
+        let verdict = lint(&[root.path().to_owned()]);
         (verdict.code(false), verdict.code(true))
     };
     assert_eq!(code("missing-service."), (1, 1));
