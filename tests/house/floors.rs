@@ -6,15 +6,17 @@ use std::fs;
 
 use super::source::root;
 
+type Version = [u32; 3];
+
 /// `[from, below)` of a package is refused.
 #[derive(Debug, PartialEq, Eq)]
 struct Refused {
     name: String,
-    from: [u32; 3],
-    below: [u32; 3],
+    from: Version,
+    below: Version,
 }
 
-fn version(text: &str) -> [u32; 3] {
+fn version(text: &str) -> Version {
     let plain = text.split(['-', '+']).next().unwrap_or_default();
     let mut parts = plain.split('.').map(|part| part.parse().expect("a number"));
     [(); 3].map(|()| parts.next().unwrap_or(0))
@@ -33,7 +35,7 @@ fn refused(deny: &str) -> Vec<Refused> {
 }
 
 /// Names and versions of a lock file.
-fn locked(lock: &str) -> Vec<(String, [u32; 3])> {
+fn locked(lock: &str) -> Vec<(String, Version)> {
     let field = |line: Option<&str>, name: &str| {
         let value = line?.strip_prefix(name)?.strip_prefix(" = \"")?.strip_suffix('"')?;
         Some(value.to_owned())

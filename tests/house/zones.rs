@@ -30,20 +30,25 @@ const IMPURE: [&str; 10] = [
     "std::fs",
 ];
 /// What may be named only below some folders.
-const RESERVED: [(&str, &[&str]); 4] = [
-    (
-        "pingora",
-        &[
+struct Reserved {
+    name: &'static str,
+    homes: &'static [&'static str],
+}
+
+const RESERVED: [Reserved; 4] = [
+    Reserved {
+        name: "pingora",
+        homes: &[
             "gateway/src/io/",
             "gateway/src/http/",
             "gateway/src/upstream/",
             "gateway/src/stream/",
             "gateway/src/listen/",
         ],
-    ),
-    ("torana_gateway", &["controller/cli/src/"]),
-    ("kube::", &["crds/src/", "controller/src/"]),
-    ("k8s_openapi", &["crds/src/", "controller/src/"]),
+    },
+    Reserved { name: "torana_gateway", homes: &["controller/cli/src/"] },
+    Reserved { name: "kube::", homes: &["crds/src/", "controller/src/"] },
+    Reserved { name: "k8s_openapi", homes: &["crds/src/", "controller/src/"] },
 ];
 
 fn impurities(source: &Source) -> Vec<String> {
@@ -55,11 +60,11 @@ fn impurities(source: &Source) -> Vec<String> {
 }
 
 fn strangers(source: &Source) -> Vec<String> {
-    let found = RESERVED.iter().filter(|(name, homes)| {
-        let at_home = homes.iter().any(|home| source.path.starts_with(home));
-        !at_home && source.code.contains(name)
+    let found = RESERVED.iter().filter(|reserved| {
+        let at_home = reserved.homes.iter().any(|home| source.path.starts_with(home));
+        !at_home && source.code.contains(reserved.name)
     });
-    found.map(|(name, homes)| format!("{} names {name}: only {homes:?} may", source.path)).collect()
+    found.map(|it| format!("{} names {}: only {:?} may", source.path, it.name, it.homes)).collect()
 }
 
 #[test]

@@ -18,11 +18,11 @@ pub(super) type Body = UnsyncBoxBody<Bytes, BodyError>;
 /// An answer.
 pub(super) type Reply = Response<Body>;
 
-/// 64 KiB of printable bytes, in lines.
-static FILLING: [u8; 64 << 10] = filling();
+/// 16 KiB of printable bytes, in lines.
+static FILLING: [u8; 16 << 10] = filling();
 
-const fn filling() -> [u8; 64 << 10] {
-    let mut bytes = [b'.'; 64 << 10];
+const fn filling() -> [u8; 16 << 10] {
+    let mut bytes = [b'.'; 16 << 10];
     let mut at = 63;
     while at < bytes.len() {
         bytes[at] = b'\n';
@@ -56,7 +56,7 @@ pub(super) fn filler(length: u64) -> Body {
 }
 
 /// `count` lines, one each `pause`.
-pub(super) fn lines(count: u32, pause: Duration) -> Body {
+pub(super) fn lines(count: u64, pause: Duration) -> Body {
     let lines = stream::unfold(0, move |sent| async move {
         if sent == count {
             return None;

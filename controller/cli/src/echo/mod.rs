@@ -38,7 +38,7 @@ use self::body::Reply;
 /// Connections open at one time; more wait in the kernel's queue.
 const CONNECTIONS: u32 = 16_384;
 /// A new connection's first request and every later head must come within this; so must each piece of a body.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Requests in flight may take this long to finish after the process is told to stop.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// Streams a HTTP/2 connection may have at one time.
@@ -115,7 +115,7 @@ async fn stopped() {
 async fn silence(asked: Arc<AtomicBool>) {
     tokio::time::sleep(PATIENCE).await;
     if asked.load(Ordering::Relaxed) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
@@ -178,12 +178,11 @@ impl Backend {
             _ = leaving.wait_for(|leaving| *leaving) => None,
             () = silence(asked.clone()) => return,
         };
-        let ended = match ended {
-            Some(ended) => ended,
-            None => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
+        let ended = if let Some(ended) = ended {
+            ended
+        } else {
+            connection.as_mut().graceful_shutdown();
+            connection.await
         };
         if let Err(error) = ended {
             tracing::debug!(%peer, error, "connection broke");

@@ -12,11 +12,11 @@ use super::body::{self, Reply};
 use super::describe;
 
 /// Longest `/delay`.
-const DELAY: Duration = Duration::from_secs(60);
+const DELAY: Duration = Duration::from_mins(1);
 /// Most `/bytes`.
 const BYTES: u64 = 8 << 30;
 /// Most lines of `/stream`.
-const LINES: u32 = 600;
+const LINES: u64 = 600;
 /// Between two lines of `/stream`.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -26,7 +26,7 @@ enum Wish {
     Describe(StatusCode),
     Delay(Duration),
     Bytes(u64),
-    Stream(u32),
+    Stream(u64),
     Trailers,
     Echo,
 }
@@ -83,8 +83,8 @@ fn delay(text: &str) -> Result<Duration, String> {
     time.ok_or_else(|| format!("{text:?} is no delay: like 500ms or 2s, at most 60s"))
 }
 
-fn number<T: std::str::FromStr + PartialOrd + std::fmt::Display>(text: &str, most: T) -> Result<T, String> {
-    match text.parse::<T>() {
+fn number(text: &str, most: u64) -> Result<u64, String> {
+    match text.parse() {
         Ok(number) if number <= most => Ok(number),
         _ => Err(format!("{text:?} is no number from 0 to {most}")),
     }

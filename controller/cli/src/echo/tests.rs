@@ -19,6 +19,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use super::*;
 
 type Out = UnsyncBoxBody<Bytes, Infallible>;
+type Feed = mpsc::Sender<&'static [u8]>;
 
 /// A running backend; it stops when `stop` is used or dropped.
 struct Running {
@@ -71,7 +72,7 @@ fn nothing() -> Out {
 }
 
 /// A body that the test feeds while it is being sent.
-fn fed() -> (mpsc::Sender<&'static [u8]>, Out) {
+fn fed() -> (Feed, Out) {
     let (feed, pieces) = mpsc::channel::<&'static [u8]>(4);
     let frames = stream::unfold(pieces, |mut pieces| async {
         let piece = pieces.recv().await?;

@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use super::body::{self, Reply};
 
 /// A connection on which no message comes for this long is dropped.
-const IDLE: Duration = Duration::from_secs(3600);
+const IDLE: Duration = Duration::from_hours(1);
 /// Largest message.
 const MESSAGE: usize = 16 << 20;
 /// Bytes read at once; small, so that thousands of idle connections cost little.
