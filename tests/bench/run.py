@@ -12,6 +12,7 @@
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -108,6 +109,8 @@ def main() -> int:
         return 2
     subprocess.run([str(place.HERE / "setup.sh")], check=True)
     raise_limits()
+    # As Ctrl-C does: the servers of the round are stopped on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     outcomes = {}
     try:
