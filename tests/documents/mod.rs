@@ -128,6 +128,24 @@ fn every_command_in_a_document_exists() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
+/// Paths into the checkout that a text names between backticks.
+fn paths(text: &str) -> Vec<&str> {
+    let top = ["crds/", "gateway/", "controller/", "tests/", "deploy/"];
+    // Every second piece stands between two backticks.
+    let quoted = text.split('`').skip(1).step_by(2);
+    let plain = |path: &&str| top.iter().any(|top| path.starts_with(top)) && !path.contains(['<', '*', ' ', '{', '…']);
+    quoted.filter(plain).collect()
+}
+
+#[test]
+fn every_path_in_the_readme_exists() {
+    let text = fs::read_to_string(root().join("README.md")).unwrap().replace("```", "");
+    let found = paths(&text);
+    assert!(found.len() > 20, "{found:?}");
+    let missing: Vec<&&str> = found.iter().filter(|path| !root().join(path).exists()).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
 #[test]
 fn blocks_that_can_run_do_what_they_say() {
     let blocks: Vec<Block> = all_blocks().into_iter().filter(|block| block.run).collect();
