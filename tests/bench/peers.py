@@ -2,6 +2,7 @@
 """The proxies under test: how each is configured for N hosts and started. Never measures."""
 
 import json
+import re
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,7 +127,8 @@ def versions() -> dict[str, str]:
         try:
             answer = subprocess.run(command(), capture_output=True, text=True, timeout=10)
             lines = [line.strip() for line in (answer.stdout + answer.stderr).splitlines() if line.strip()]
-            said[name] = lines[0][:90] if lines else "?"
+            # Envoy begins with its own path, which is nobody's business.
+            said[name] = re.sub(r"^/\S+\s+", "", lines[0])[:100] if lines else "?"
         except (OSError, place.Absent):
             said[name] = "absent"
     return said
