@@ -32,6 +32,9 @@ pub(crate) fn h2(parts: &Parts, ended: bool, scheme: Scheme, limits: &Limits) ->
         }
         passed.head.body = BodyLength::None;
         passed.head.expects_continue = false;
+    } else if passed.head.body == BodyLength::Exact(0) {
+        // The client may yet send more than nothing: no backend is told that this is all before it has ended.
+        passed.head.body = BodyLength::Unknown;
     }
     Ok(passed)
 }

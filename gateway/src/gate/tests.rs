@@ -40,6 +40,7 @@ fn the_body_is_open_unless_it_has_ended() {
     assert_eq!(body(None, true), Ok(BodyLength::None));
     assert_eq!(body(Some("5"), false), Ok(BodyLength::Exact(5)));
     assert_eq!(body(Some("0"), true), Ok(BodyLength::None));
+    assert_eq!(body(Some("0"), false), Ok(BodyLength::Unknown));
     assert_eq!(body(Some("5"), true), Err("bad_content_length"));
     assert_eq!(body(Some("5, 5"), false), Err("bad_content_length"));
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Heads and chunk framing into bytes, in the one canonical form. Nothing is allocated but the buffer's own growth.
 
+use crate::gate;
 use crate::head::{BodyLength, Fields, Head, Known, ResponseHead, Version};
 use crate::http::h1::date;
 
@@ -87,7 +88,9 @@ pub(crate) fn chunk_start(out: &mut Vec<u8>, len: usize) {
 pub(crate) fn last_chunk(out: &mut Vec<u8>, trailers: Option<&Fields>) {
     out.extend_from_slice(b"0\r\n");
     if let Some(trailers) = trailers {
-        fields(out, trailers, |known| known == Known::Other);
+        for (_, name, value) in trailers.iter().filter(|(_, name, _)| !gate::forbidden_in_trailers(name)) {
+            field(out, name, value);
+        }
     }
     out.extend_from_slice(b"\r\n");
 }

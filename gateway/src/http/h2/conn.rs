@@ -159,8 +159,8 @@ fn spawn_stream(conn: Arc<Conn>, limits: Arc<Limits>, (request, respond): Accept
             Ok(passed) if passed.asterisk => request::options_asterisk(&mut down).await,
             Ok(passed) => {
                 conn.worker.metrics.fields_dropped(u64::from(passed.dropped_names));
-                if let (Down::H2(down), true) = (&mut down, passed.head.expects_continue) {
-                    down.owe_continue();
+                if let Down::H2(down) = &mut down {
+                    down.begin(&passed.head);
                 }
                 request::handle(&conn, &mut down, passed.head).await;
             }

@@ -9,7 +9,8 @@ use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Response, StatusCode};
 
 use crate::fault::Reject;
-use crate::head::{BodyLength, Fields, ResponseHead};
+use crate::gate;
+use crate::head::{BodyLength, Fields, Head, ResponseHead};
 use crate::http::h2::map;
 use crate::http::piece::{Broken, Data, Piece};
 
@@ -27,6 +28,10 @@ pub(crate) struct Down {
     touched: bool,
     /// `100 Continue` is owed before the body is read (RFC 9110 §10.1.1).
     owes_continue: bool,
+    /// Bytes that are still to come, if `content-length` said so.
+    left: Option<u64>,
+    /// The last of them, until the client has ended its request.
+    held: Option<Bytes>,
     /// The response's last frame was queued.
     ended: bool,
 }
@@ -34,12 +39,23 @@ pub(crate) struct Down {
 impl Down {
     pub(crate) fn new(receive: RecvStream, respond: SendResponse<Bytes>) -> Self {
         let received = receive.is_end_stream();
-        Self { receive, respond, send: None, received, touched: false, owes_continue: false, ended: false }
+        Self {
+            receive,
+            respond,
+            send: None,
+            received,
+            touched: false,
+            owes_continue: false,
+            left: None,
+            held: None,
+            ended: false,
+        }
     }
 
-    /// The client waits to be told to go on.
-    pub(crate) fn owe_continue(&mut self) {
-        self.owes_continue = true;
+    /// Takes note of what the head says of the body.
+    pub(crate) fn begin(&mut self, head: &Head) {
+        self.owes_continue = head.expects_continue;
+        self.left = if let BodyLength::Exact(length) = head.body { Some(length) } else { None };
     }
 
     pub(crate) fn received(&self) -> bool {
@@ -59,19 +75,44 @@ impl Down {
             self.owes_continue = false;
             self.interim(&ResponseHead::new(100))?;
         }
-        if let Some(data) = ready!(self.receive.poll_data(cx)) {
+        while let Some(data) = ready!(self.receive.poll_data(cx)) {
             let data = data.map_err(|error| client_error(&error))?;
             // The next piece is asked for only when this one has gone on: capacity given back now is backpressure.
             self.receive.flow_control().release_capacity(data.len()).map_err(|error| client_error(&error))?;
+            if let Some(data) = self.pass(data) {
+                self.touched = true;
+                return Poll::Ready(Ok(Piece::Data(Data::Shared(data))));
+            }
+        }
+        if let Some(data) = self.held.take() {
             self.touched = true;
             return Poll::Ready(Ok(Piece::Data(Data::Shared(data))));
         }
         let trailers = ready!(self.receive.poll_trailers(cx)).map_err(|error| client_error(&error))?;
         self.received = true;
         Poll::Ready(Ok(match trailers {
-            Some(trailers) => Piece::Trailers(map::fields(&trailers)),
+            Some(trailers) => {
+                let mut fields = map::fields(&trailers);
+                fields.retain(|_, name, _| !gate::forbidden_in_trailers(name));
+                Piece::Trailers(fields)
+            }
             None => Piece::End,
         }))
+    }
+
+    /// What may go on. The last bytes of a said length wait for END_STREAM: a backend that has them all would take for
+    /// whole what its client has not ended, and may yet make malformed by sending more (RFC 9113 §8.1.1).
+    fn pass(&mut self, data: Bytes) -> Option<Bytes> {
+        if data.is_empty() {
+            return None;
+        }
+        let Some(left) = &mut self.left else { return Some(data) };
+        *left = left.saturating_sub(data.len() as u64);
+        if *left > 0 || self.receive.is_end_stream() {
+            return Some(data);
+        }
+        self.held = Some(data);
+        None
     }
 
     /// Ready when the client has reset the stream.
