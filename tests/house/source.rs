@@ -48,7 +48,30 @@ pub(super) fn package_sources(package: &str) -> Vec<Source> {
     let folder = root().join(package).join("src");
     let sources: Vec<Source> = files(&folder).iter().filter(|path| is_product(path)).map(|path| read(path)).collect();
     assert!(!sources.is_empty(), "{package} has no sources");
-    sources
+    let tests: Vec<String> = sources.iter().flat_map(|source| test_modules(&source.path, &source.text)).collect();
+    let is_test = |path: &str| {
+        let module = path.trim_end_matches("/mod.rs").trim_end_matches(".rs");
+        tests.iter().any(|test| {
+            module.strip_prefix(test.as_str()).is_some_and(|rest| matches!(rest.get(..1), None | Some("/")))
+        })
+    };
+    sources.into_iter().filter(|source| !is_test(&source.path)).collect()
+}
+
+/// Modules that a file declares as `#[cfg(test)] mod x;`, as paths without their ending.
+fn test_modules(path: &str, text: &str) -> Vec<String> {
+    let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
+    let inside = match file.trim_end_matches(".rs") {
+        "mod" | "lib" | "main" => folder.to_owned(),
+        name => format!("{folder}/{name}"),
+    };
+    let code = blank(text);
+    let declared = code.split("#[cfg(test)]").skip(1).filter_map(|rest| {
+        let rest = rest.trim_start();
+        let rest = rest.strip_prefix("pub(super) ").or_else(|| rest.strip_prefix("pub(crate) ")).unwrap_or(rest);
+        rest.strip_prefix("mod ")?.split_once(';').map(|(name, _)| name.to_owned())
+    });
+    declared.filter(|name| !name.contains('{')).map(|name| format!("{inside}/{name}")).collect()
 }
 
 /// Every Rust file of the checkout.
@@ -213,4 +236,12 @@ fn yes() {}
     assert!(source.code.contains("fn a<'x>") && source.code.contains("fn yes()"));
     assert_eq!(source.code.lines().count(), text.lines().count());
     assert_eq!(source.lines(), 5);
+}
+
+#[test]
+fn modules_of_tests_are_told_by_their_declaration() {
+    let text = "mod a;\n#[cfg(test)]\nmod b;\n#[cfg(test)]\nmod c { fn d() {} }\n// #[cfg(test)] mod e;\n";
+    assert_eq!(test_modules("x/src/y/mod.rs", text), ["x/src/y/b"]);
+    assert_eq!(test_modules("x/src/y.rs", text), ["x/src/y/b"]);
+    assert_eq!(test_modules("x/src/lib.rs", text), ["x/src/b"]);
 }

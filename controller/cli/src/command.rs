@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The tree of commands: which one was asked for, and its exit code. Never does a command's work.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -71,12 +72,21 @@ impl Command {
             Self::Lint(args) => return lint::main(&args),
             Self::Explain(args) => return explain::main(&args),
             Self::Echo(args) => runtime()?.block_on(echo::run(args))?,
-            Self::Completion { shell } => {
-                clap_complete::generate(shell, &mut Cli::command(), "torana", &mut std::io::stdout());
-            }
-            Self::Version => version::print(),
+            Self::Completion { shell } => complete(shell)?,
+            Self::Version => version::print()?,
         }
         Ok(0)
+    }
+}
+
+/// `clap_complete` panics when its writer fails, so it writes into memory.
+fn complete(shell: Shell) -> io::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "torana", &mut script);
+    match io::stdout().write_all(&script) {
+        // Who reads has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
     }
 }
 
