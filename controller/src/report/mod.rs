@@ -70,7 +70,7 @@ pub struct ParentEntry {
 }
 
 impl Report {
-    /// Every remark with its object, ordered by object.
+    /// Every remark with its object: objects that cannot be read first, then the others in order.
     pub fn remarks(&self) -> impl Iterator<Item = (&ObjectRef, &Remark)> {
         let unreadable = self.unreadable.iter();
         let found = self.objects.iter();

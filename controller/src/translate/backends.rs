@@ -51,17 +51,7 @@ fn resolve(cluster: &Cluster, reference: &BackendRef, path: &str, ledger: &mut L
     let Some(service) = cluster.find::<Service>(&to.namespace, &to.name) else {
         return refuse(BACKEND_NOT_FOUND, format!("there is no {to}"), "create it or correct the name".to_owned());
     };
-    let declared = service.port(port);
-    match declared {
-        Some(declared) => speakable(&to, declared, path)?,
-        // An alias has no ports of its own to declare.
-        None if is_alias(service) && service.spec.ports.is_empty() => {}
-        None => {
-            let ports: Vec<_> = service.spec.ports.iter().map(|port| port.port.to_string()).collect();
-            let message = format!("{to} has no port {port}");
-            return refuse(BACKEND_NOT_FOUND, message, format!("use one of its ports ({})", ports.join(", ")));
-        }
-    }
+    let declared = declared(service, (&to, port), path)?;
     ledger.need_all(Kind::BackendTlsPolicy, &to.namespace);
     if let Some(policy) = tls_policy(cluster, &to, declared) {
         let name = &policy.meta.name;
@@ -71,6 +61,23 @@ fn resolve(cluster: &Cluster, reference: &BackendRef, path: &str, ledger: &mut L
         return refuse(UNSUPPORTED_VALUE, message, remedy);
     }
     Ok(BackendKey { namespace: to.namespace, name: to.name, port })
+}
+
+/// The Service's port of that number; `None` for an alias, which has no ports of its own to declare.
+fn declared<'s>(
+    service: &'s Service,
+    (to, number): (&ObjectRef, u16),
+    path: &str,
+) -> Result<Option<&'s ServicePort>, Remark> {
+    if let Some(port) = service.port(number) {
+        return speakable(to, port, path).map(|()| Some(port));
+    }
+    if is_alias(service) && service.spec.ports.is_empty() {
+        return Ok(None);
+    }
+    let ports: Vec<_> = service.spec.ports.iter().map(|port| port.port.to_string()).collect();
+    let remedy = format!("use one of its ports ({})", ports.join(", "));
+    Err(Remark::error(BACKEND_NOT_FOUND, path, format!("{to} has no port {number}"), remedy))
 }
 
 /// Whether the Service is a DNS alias.

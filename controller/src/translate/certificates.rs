@@ -49,7 +49,7 @@ impl Certificates {
             return Err(invalid(path, format!("there is no {to}"), "create it with type kubernetes.io/tls"));
         };
         let key = CertificateKey { namespace: to.namespace.clone(), name: to.name.clone() };
-        let read = match before.0.get(&key).or_else(|| self.0.get(&key)) {
+        let read = match self.0.get(&key).or_else(|| before.0.get(&key)) {
             Some(read) if Arc::ptr_eq(&read.secret, secret) => read.clone(),
             _ => Read { secret: Arc::clone(secret), result: certificate(&key, secret).map(Arc::new) },
         };

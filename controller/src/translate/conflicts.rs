@@ -13,43 +13,83 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use torana_crds::gateway::ProtocolType;
-use torana_ir::GatewayId;
+use torana_ir::{GatewayId, HostPattern};
 
 use crate::report::Remark;
 use crate::report::conditions::listener::{HOSTNAME_CONFLICT, PORT_UNAVAILABLE, PROTOCOL_CONFLICT};
 use crate::translate::listeners::ListenerDraft;
 
-/// Marks conflicts among the listeners of one Gateway and its ListenerSets, which come in order of precedence.
+/// Marks conflicts among the listeners of one Gateway and its ListenerSets, which come in order of precedence, each
+/// object's listeners together.
 pub(super) fn mark(listeners: &mut [ListenerDraft<'_>]) {
-    for at in 0..listeners.len() {
-        let conflict = (0..listeners.len()).filter(|other| *other != at).find_map(|other| {
-            let (one, two) = (listeners.get(at)?, listeners.get(other)?);
-            let loses = one.owner == two.owner || other < at;
-            let reason = if loses { indistinct(one, two) } else { None };
-            reason.map(|reason| describe(one, two, reason))
-        });
-        if let (Some(listener), Some(conflict)) = (listeners.get_mut(at), conflict) {
-            listener.conflict = Some(conflict);
+    let index = Index::new(listeners);
+    let conflicts: Vec<_> = (0..listeners.len()).map(|at| index.conflict(listeners, at)).collect();
+    for (listener, conflict) in listeners.iter_mut().zip(conflicts) {
+        listener.conflict = conflict;
+    }
+}
+
+/// Listeners of protocols that are served, by what tells them apart. Positions are in order of precedence.
+#[derive(Debug, Default)]
+struct Index {
+    hosts: BTreeMap<(u16, Served, HostPattern), Vec<usize>>,
+    protocols: BTreeMap<(u16, Served), Vec<usize>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Served {
+    Http,
+    Https,
+}
+
+impl Served {
+    fn of(protocol: &ProtocolType) -> Option<Self> {
+        match protocol {
+            ProtocolType::Http => Some(Self::Http),
+            ProtocolType::Https => Some(Self::Https),
+            _ => None,
         }
     }
 }
 
-fn is_served(protocol: &ProtocolType) -> bool {
-    matches!(protocol, ProtocolType::Http | ProtocolType::Https)
-}
-
-/// Why `one` cannot be told apart from `two`.
-fn indistinct(one: &ListenerDraft<'_>, two: &ListenerDraft<'_>) -> Option<&'static str> {
-    let (left, right) = (&one.spec.protocol, &two.spec.protocol);
-    if one.spec.port != two.spec.port || !is_served(right) {
-        return None;
+impl Index {
+    fn new(listeners: &[ListenerDraft<'_>]) -> Self {
+        let mut index = Self::default();
+        for (at, listener) in listeners.iter().enumerate() {
+            let Some(served) = Served::of(&listener.spec.protocol) else { continue };
+            let port = listener.spec.port;
+            index.protocols.entry((port, served)).or_default().push(at);
+            if let Some(host) = &listener.hostname {
+                index.hosts.entry((port, served, host.clone())).or_default().push(at);
+            }
+        }
+        index
     }
-    // Within one object a listener that is not served says so; below another's listener it conflicts (GEP-1713).
-    let tcp = matches!(left, ProtocolType::Tcp | ProtocolType::Tls) && one.owner != two.owner;
-    if left == right {
-        (one.hostname.is_some() && one.hostname == two.hostname).then_some(HOSTNAME_CONFLICT)
-    } else {
-        (is_served(left) || tcp).then_some(PROTOCOL_CONFLICT)
+
+    /// The first listener that the one `at` cannot be told apart from, and loses to.
+    fn conflict(&self, listeners: &[ListenerDraft<'_>], at: usize) -> Option<Remark> {
+        let listener = listeners.get(at)?;
+        let (port, own) = (listener.spec.port, Served::of(&listener.spec.protocol));
+        let rival = |rivals: Option<&Vec<usize>>| {
+            let rivals = rivals?;
+            // One of higher precedence, or of the same object: those are the neighbours in this order.
+            let after = rivals.partition_point(|other| *other <= at);
+            let near = [rivals.first(), rivals.get(after)].into_iter().flatten();
+            let mut near =
+                near.filter(|other| **other != at).filter_map(|other| Some((*other, listeners.get(*other)?)));
+            near.find(|(other, rival)| *other < at || rival.owner == listener.owner).map(|(_, rival)| rival)
+        };
+        if let (Some(own), Some(host)) = (own, &listener.hostname)
+            && let Some(rival) = rival(self.hosts.get(&(port, own, host.clone())))
+        {
+            return Some(describe(listener, rival, HOSTNAME_CONFLICT));
+        }
+        // Within one object a listener that is not served says so; below another's listener it conflicts (GEP-1713).
+        let is_stream = matches!(listener.spec.protocol, ProtocolType::Tcp | ProtocolType::Tls);
+        let mut others = [Served::Http, Served::Https].into_iter().filter(|served| Some(*served) != own);
+        let rival = others.find_map(|served| rival(self.protocols.get(&(port, served))))?;
+        (own.is_some() || (is_stream && rival.owner != listener.owner))
+            .then(|| describe(listener, rival, PROTOCOL_CONFLICT))
     }
 }
 

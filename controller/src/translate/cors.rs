@@ -66,8 +66,8 @@ fn names(texts: &[String], at: &str, faults: &mut Vec<Remark>) -> (Vec<HeaderNam
     (names, false)
 }
 
-/// `*`, `scheme://host[:port]`, `scheme://*.suffix[:port]`, `scheme://*[:port]`; lower case, without the scheme's own port
-/// (browsers leave it out, RFC 6454 §6.2).
+/// `*`, `scheme://host[:port]`, `scheme://*.suffix[:port]`, `scheme://*[:port]`; lower case, without the scheme's own
+/// port (browsers leave it out, RFC 6454 §6.2).
 fn origin(text: &str) -> Option<OriginPattern> {
     if text == "*" {
         return Some(OriginPattern::Any);

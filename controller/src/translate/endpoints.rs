@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Addresses of a backend, a pure function of the Service port and its EndpointSlices. They change most often of all, so
-//! this knows neither routes nor listeners.
+//! Addresses of a backend, a pure function of the Service port and its EndpointSlices. They change most often of all,
+//! so this knows neither routes nor listeners.
 //!
 //! An endpoint that is not ready gets nothing, unless it is terminating and still serving: then it is the last resort.
 //! Loopback addresses are as good as any: a standalone gateway may stand beside its backends.

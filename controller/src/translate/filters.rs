@@ -21,8 +21,6 @@ use crate::translate::{backends, cors, headers};
 pub(super) struct Place<'p> {
     /// `spec.rules[0].filters`.
     pub(super) path: &'p str,
-    /// Whether they belong to one entry of backendRefs.
-    pub(super) of_backend: bool,
     /// Whether they belong to a GRPCRoute.
     pub(super) of_grpc: bool,
     /// Whether the rule has exactly one match, and that is a path prefix.
@@ -42,9 +40,8 @@ pub(super) fn filters(
     for (index, filter) in filters.iter().enumerate() {
         let at = format!("{}[{index}]", place.path);
         let field = |name: &str| format!("{at}.{name}");
-        if !is_possible(filter, place) {
-            let object = if place.of_grpc { "a GRPCRoute" } else { "a backendRef" };
-            let message = format!("{} is not supported on {object}", filter.type_name());
+        if place.of_grpc && is_http_only(filter) {
+            let message = format!("{} is not supported on a GRPCRoute", filter.type_name());
             faults.push(fault(&at, message, "remove it"));
             continue;
         }
@@ -71,13 +68,9 @@ pub(super) fn filters(
     steps
 }
 
-/// Whether the filter may stand there.
-fn is_possible(filter: &Filter, place: Place<'_>) -> bool {
-    match filter {
-        Filter::UrlRewrite(_) => !place.of_grpc,
-        Filter::RequestRedirect(_) | Filter::Cors(_) => !place.of_grpc && !place.of_backend,
-        _ => true,
-    }
+/// `GRPCRouteFilter` has none of these.
+fn is_http_only(filter: &Filter) -> bool {
+    matches!(filter, Filter::UrlRewrite(_) | Filter::RequestRedirect(_) | Filter::Cors(_))
 }
 
 fn unsupported(filter: &Filter, at: &str) -> Remark {

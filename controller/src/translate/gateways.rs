@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use torana_crds::gateway::{Gateway, GatewayAddress, GatewayAddressType, GatewayClass, ListenerSet};
+use torana_crds::gateway::{DefaultScope, Gateway, GatewayAddress, GatewayAddressType, GatewayClass, ListenerSet};
 use torana_crds::{Kind, ObjectRef};
 use torana_ir::{GatewayId, ListenerKey};
 
@@ -185,7 +185,7 @@ impl<'a> GatewayDraft<'a> {
             let message = "labels and annotations have no effect, for nothing is provisioned";
             self.remarks.push(Remark::note("NotProvisioned", "spec.infrastructure", message, ""));
         }
-        if self.gateway.spec.default_scope.is_some() {
+        if self.gateway.spec.default_scope.as_ref().is_some_and(|scope| *scope != DefaultScope::None) {
             let message = "default Gateways are not supported, so routes must name this one";
             self.remarks.push(Remark::warning("UnsupportedValue", "spec.defaultScope", message, "remove it"));
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Matches of HTTPRoute rules. A match that cannot be read makes its rule invalid; it never matches more or less than it
-//! says. Of several entries for one name the first counts (`HTTPHeaderMatch.name`, `HTTPQueryParamMatch.name`).
+//! Matches of HTTPRoute rules. A match that cannot be read makes its rule invalid; it never matches more or less than
+//! it says. Of several entries for one name the first counts (`HTTPHeaderMatch.name`, `HTTPQueryParamMatch.name`).
 
 use torana_crds::route::{FieldMatch, HttpMatch, PathMatch, PathMatchType, TextMatchType};
 use torana_ir::{FieldMatch as Field, HeaderName, Method, PathMatch as Path, Regex, RouteMatch, TextMatch};

@@ -2,8 +2,8 @@
 //! Path values of matches in the form that the gate gives to request paths, so that a match means what it says.
 //!
 //! Escaped unreserved characters are decoded (`%41` is `A`), as the gate does. What no canonical path contains is
-//! refused instead of never matching: `//`, dot segments, `%2F`, fragments, queries (`HTTPPathMatch`). A prefix loses its
-//! trailing slash: `/a/` and `/a` mean the same.
+//! refused instead of never matching: `//`, dot segments, `%2F`, fragments, queries (`HTTPPathMatch`). A prefix loses
+//! its trailing slash: `/a/` and `/a` mean the same.
 
 /// The canonical form of `value`, or why there is none.
 pub(super) fn canonical(value: &str) -> Result<String, String> {

@@ -3,11 +3,12 @@
 //! and the objects that it names, which the result lists.
 //!
 //! *Accepted* for a parent: it attaches there and at least one rule is valid. Invalid rules next to valid ones:
-//! *PartiallyInvalid*. References that are not good change *ResolvedRefs* only, and that is said even where the route is
-//! not accepted.
+//! *PartiallyInvalid*. References that are not good change *ResolvedRefs* only, and that is said even where the route
+//! is not accepted.
 
 use std::collections::BTreeSet;
 
+use torana_crds::gateway::DefaultScope;
 use torana_crds::route::{GrpcRoute, HttpRoute, StreamRule, TcpRoute, TlsRoute, UdpRoute};
 use torana_crds::{Kind, Object, ObjectMeta, ObjectRef, ParentRef};
 use torana_ir::{
@@ -48,14 +49,14 @@ pub(super) fn route(cluster: &Cluster, parents: &Parents, object: &Object) -> Op
     let output = match object {
         Object::HttpRoute(HttpRoute { meta, spec }) => {
             let attached = attach(&spec.parents, &spec.hostnames, parents, &mut ledger);
-            not_default(spec.use_default_gateways.is_some(), &mut ledger);
+            not_default(spec.use_default_gateways.as_ref(), &mut ledger);
             let rules = spec.rules.iter().enumerate();
             let rules = rules.map(|(at, rule)| rules::http(cluster, rule, &path(at), &mut ledger)).collect();
             output(meta, Some(RouteKind::HttpRoute), attached, rules, ledger)
         }
         Object::GrpcRoute(GrpcRoute { meta, spec }) => {
             let attached = attach(&spec.parents, &spec.hostnames, parents, &mut ledger);
-            not_default(spec.use_default_gateways.is_some(), &mut ledger);
+            not_default(spec.use_default_gateways.as_ref(), &mut ledger);
             let rules = spec.rules.iter().enumerate();
             let rules = rules.map(|(at, rule)| rules::grpc(cluster, rule, &path(at), &mut ledger)).collect();
             output(meta, Some(RouteKind::GrpcRoute), attached, rules, ledger)
@@ -94,8 +95,8 @@ fn path(rule: usize) -> String {
     format!("spec.rules[{rule}]")
 }
 
-fn not_default(written: bool, ledger: &mut Ledger) {
-    if written {
+fn not_default(scope: Option<&DefaultScope>, ledger: &mut Ledger) {
+    if scope.is_some_and(|scope| *scope != DefaultScope::None) {
         let message = "default Gateways are not supported, so it has no effect";
         ledger.remarks.push(Remark::warning(
             "UnsupportedValue",

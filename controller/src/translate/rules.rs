@@ -41,7 +41,10 @@ pub(super) fn http(cluster: &Cluster, rule: &HttpRule, at: &str, ledger: &mut Le
     let mut faults = Vec::new();
     let matches = matches::http(&rule.matches, at, &mut faults);
     let timeouts = timeouts(rule.timeouts, at, &mut faults);
-    let not_yet = [("retry", rule.retry.is_some()), ("sessionPersistence", rule.session_persistence.is_some())];
+    let not_yet = [
+        ("retry", rule.retry.as_ref().is_some_and(|retry| retry.attempts > 0)),
+        ("sessionPersistence", rule.session_persistence.is_some()),
+    ];
     not_honoured(&not_yet, at, ledger);
     let parts = Parts { filters: &rule.filters, backends: &rule.backends, at, of_grpc: false };
     draft(cluster, rule.name.clone(), matches, parts, ledger, faults).with(timeouts)
@@ -80,7 +83,7 @@ fn draft(
 ) -> RuleDraft {
     let replaces_prefix = matches!(matches.as_slice(), [RouteMatch { path: PathMatch::Prefix(_), .. }]);
     let path = format!("{}.filters", parts.at);
-    let place = Place { path: &path, of_backend: false, of_grpc: parts.of_grpc, replaces_prefix };
+    let place = Place { path: &path, of_grpc: parts.of_grpc, replaces_prefix };
     let steps = filters(cluster, parts.filters, place, ledger, &mut faults);
     let targets = targets(cluster, parts, replaces_prefix, ledger);
     let redirects = steps.iter().any(|step| matches!(step, Filter::Redirect(_)));
@@ -108,7 +111,7 @@ fn targets(cluster: &Cluster, parts: Parts<'_>, replaces_prefix: bool, ledger: &
             let at = format!("{}.backendRefs[{index}]", parts.at);
             let mut faults = Vec::new();
             let path = format!("{at}.filters");
-            let place = Place { path: &path, of_backend: true, of_grpc: parts.of_grpc, replaces_prefix };
+            let place = Place { path: &path, of_grpc: parts.of_grpc, replaces_prefix };
             let filters = filters(cluster, &entry.filters, place, ledger, &mut faults);
             let target = backends::target(cluster, entry, &at, ledger);
             let target = match faults.first() {

@@ -39,7 +39,7 @@ pub(super) fn service(cluster: &Cluster, reference: &ObjectRef, used: &BTreeMap<
         let key = BackendKey { namespace: reference.namespace.clone(), name: reference.name.clone(), port: *number };
         let port = service.port(*number);
         let mut backend = Backend::new(key.clone());
-        backend.protocol = output.protocol(reference, port, *users);
+        backend.protocol = output.protocol(reference, service, port, *users);
         let addresses = if is_alias(service) {
             output.alias(reference, service, &key)
         } else {
@@ -66,13 +66,21 @@ impl ServiceOutput {
 
     /// HTTP/2 if the port says so, or if a GRPCRoute uses it: gRPC knows nothing else. Names other than Kubernetes' own
     /// are Istio's.
-    fn protocol(&mut self, service: &ObjectRef, port: Option<&ServicePort>, users: Users) -> UpstreamProtocol {
+    fn protocol(
+        &mut self,
+        reference: &ObjectRef,
+        service: &Service,
+        port: Option<&ServicePort>,
+        users: Users,
+    ) -> UpstreamProtocol {
         let named = match port.and_then(|port| port.app_protocol.as_deref()) {
             Some("kubernetes.io/h2c" | "grpc" | "http2") => UpstreamProtocol::H2c,
             None | Some("http" | "kubernetes.io/ws") => UpstreamProtocol::Http1,
             Some(other) => {
                 let message = format!("appProtocol {other:?} is not known: HTTP/1.1 is spoken");
-                self.say(service, Remark::note("UnsupportedValue", "spec.ports", message, ""));
+                let at = service.spec.ports.iter().position(|other| Some(other) == port).unwrap_or_default();
+                let path = format!("spec.ports[{at}].appProtocol");
+                self.say(reference, Remark::note("UnsupportedValue", &path, message, ""));
                 UpstreamProtocol::Http1
             }
         };

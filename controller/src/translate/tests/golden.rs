@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Runs every `testdata/<feature>/<case>.yaml`: a sentence of the spec, the objects, and after `# Output` the program and
-//! the status that follow. `TORANA_GOLDENS=write` writes that part anew; the diff is what reviewers read.
+//! Runs every `testdata/<feature>/<case>.yaml`: a sentence of the spec, the objects, and after `# Output` the program
+//! and the status that follow. `TORANA_GOLDENS=write` writes that part anew; the diff is what reviewers read.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -155,7 +155,8 @@ fn said(entry: &Entry) -> Value {
     });
     put("listeners", listeners.collect());
     let parents = entry.parents.iter().map(|parent| {
-        json!({"parentRef": serde_json::to_value(&parent.parent).unwrap(), "conditions": conditions(&parent.conditions)})
+        let declared = serde_json::to_value(&parent.parent).unwrap();
+        json!({"parentRef": declared, "conditions": conditions(&parent.conditions)})
     });
     put("parents", parents.collect());
     put("remarks", entry.remarks.iter().map(shown).collect());

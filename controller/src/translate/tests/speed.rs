@@ -22,7 +22,9 @@ fn route(index: usize, path: &str) -> Event {
         "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": {"name": format!("r{index}")},
         "spec": {
             "parentRefs": [{"name": "edge"}], "hostnames": [format!("h{index}.example.com")],
-            "rules": [{"matches": [{"path": {"value": path}}], "backendRefs": [{"name": format!("s{index}"), "port": 80}]}],
+            "rules": [{
+                "matches": [{"path": {"value": path}}], "backendRefs": [{"name": format!("s{index}"), "port": 80}],
+            }],
         },
     })))
 }
@@ -38,7 +40,8 @@ fn slice(index: usize, address: &str) -> Event {
 
 fn service(index: usize) -> Event {
     Event::Applied(object(json!({
-        "apiVersion": "v1", "kind": "Service", "metadata": {"name": format!("s{index}")}, "spec": {"ports": [{"port": 80}]},
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": format!("s{index}")},
+        "spec": {"ports": [{"port": 80}]},
     })))
 }
 
