@@ -155,7 +155,9 @@ fn judge(stop: Stop, order: &Order<'_>, reused: bool, down: &Down) -> Failed {
                 Broken::Refused if untouched => Again::Fresh,
                 // RFC 9112 §9.3.1: an idle connection may be closed at any time. The request may have been processed,
                 // so only what is idempotent is sent again (RFC 9110 §9.2.2).
-                Broken::Upstream { before_response: true } if reused && untouched && idempotent(order.head.method()) => {
+                Broken::Upstream { before_response: true }
+                    if reused && untouched && idempotent(order.head.method()) =>
+                {
                     Again::Fresh
                 }
                 _ => Again::No,

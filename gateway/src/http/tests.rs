@@ -10,9 +10,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use torana_ir::{
-    Action, Attachment, Backend, BackendKey, Endpoint, Endpoints, GatewayId, HostPattern, Limits, Listener, ListenerKey,
-    PathMatch, PathMode, Protocol, RouteId, RouteKind, RouteMatch, Rule, RuleKey, Snapshot, Target, Timeouts,
-    WeightedBackend,
+    Action, Attachment, Backend, BackendKey, Endpoint, Endpoints, GatewayId, HostPattern, Limits, Listener,
+    ListenerKey, PathMatch, PathMode, Protocol, RouteId, RouteKind, RouteMatch, Rule, RuleKey, Snapshot, Target,
+    Timeouts, WeightedBackend,
 };
 
 use crate::http::{Worker, serve};
@@ -30,7 +30,12 @@ fn snapshot(backend: SocketAddr) -> Snapshot {
         name: None,
         created: 0,
         attachments: vec![Attachment { listener: listener.clone(), hostnames: vec![HostPattern::Any] }],
-        matches: vec![RouteMatch { path: PathMatch::Prefix(String::new()), method: None, headers: vec![], query: vec![] }],
+        matches: vec![RouteMatch {
+            path: PathMatch::Prefix(String::new()),
+            method: None,
+            headers: vec![],
+            query: vec![],
+        }],
         filters: vec![],
         action: Action::Forward(vec![WeightedBackend {
             target: Target::Backend(key.clone()),

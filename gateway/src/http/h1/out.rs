@@ -116,4 +116,3 @@ pub(crate) fn poll_read(io: &mut Io, cx: &mut Context<'_>, scratch: &mut [u8]) -
     ready!(Pin::new(io).poll_read(cx, &mut buffer))?;
     Poll::Ready(Ok(buffer.filled().len()))
 }
-

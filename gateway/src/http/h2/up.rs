@@ -52,7 +52,9 @@ impl Up {
         head.body = if self.session.response_finished() {
             BodyLength::None
         } else {
-            length.and_then(|digits| std::str::from_utf8(&digits).ok()?.parse().ok()).map_or(BodyLength::Unknown, BodyLength::Exact)
+            length
+                .and_then(|digits| std::str::from_utf8(&digits).ok()?.parse().ok())
+                .map_or(BodyLength::Unknown, BodyLength::Exact)
         };
         Poll::Ready(Ok(head))
     }
