@@ -10,8 +10,11 @@ use torana_controller::publish::Rejection;
 use torana_controller::report::Severity;
 use torana_ir::{Listener, Protocol, ResourceKey, RouteId, Snapshot};
 
+/// One of the gateway's own servers: its name, and its address if it is on.
+pub(crate) type OwnServer<'a> = (&'a str, Option<SocketAddr>);
+
 /// The lines.
-pub(crate) fn greeting(plane: &Plane, rejected: &[Rejection], servers: &[(&str, Option<SocketAddr>)]) -> String {
+pub(crate) fn greeting(plane: &Plane, rejected: &[Rejection], servers: &[OwnServer<'_>]) -> String {
     let snapshot = plane.snapshot();
     let mut lines = String::new();
     for listener in snapshot.listeners.values() {

@@ -72,7 +72,9 @@ pub(crate) fn settings() -> Settings {
 
 fn judge(plane: &Plane) -> Verdict {
     let mut findings = plane.findings();
-    findings.iter_mut().for_each(|finding| plane.locate(finding));
+    for finding in &mut findings {
+        plane.locate(finding);
+    }
     findings.sort();
     Verdict { findings, objects: plane.cluster().len() }
 }

@@ -52,15 +52,16 @@ impl File {
     }
 
     fn replaced(self, text: &str, stamp: Option<Stamp>) -> Self {
-        let read = |chunk: yaml::Chunk<'_>, known: &HashMap<&str, &Arc<Document>, RandomState>| Placed {
+        let known = self.documents.iter().map(|placed| (placed.document.text(), &placed.document));
+        let known: HashMap<&str, &Arc<Document>, RandomState> = known.collect();
+        let read = |chunk: yaml::Chunk<'_>| Placed {
             before: chunk.before,
             document: match known.get(chunk.text) {
                 Some(document) => Arc::clone(document),
                 None => Arc::new(Document::read(chunk.text, chunk.line())),
             },
         };
-        let known = self.documents.iter().map(|placed| (placed.document.text(), &placed.document)).collect();
-        let documents = yaml::split(text).into_iter().map(|chunk| read(chunk, &known)).collect();
+        let documents = yaml::split(text).into_iter().map(read).collect();
         let new = Self { stamp, documents, trouble: None, kept: Objects::new() };
         let kept = new.kept_of(self.good());
         Self { kept, ..new }

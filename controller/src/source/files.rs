@@ -89,7 +89,10 @@ impl Files {
     /// Everything there is to say about the files themselves, ordered by place.
     pub fn findings(&self) -> Vec<Finding> {
         let mut findings: Vec<_> = self.known.iter().flat_map(|(path, file)| file.findings(&shown(path))).collect();
-        findings.extend(self.unreadable.iter().map(|(path, why)| unreadable(path, why)));
+        findings.extend(self.unreadable.iter().map(|(path, why)| {
+            let known = self.known.range(path.clone()..).next().is_some_and(|(file, _)| file.starts_with(path));
+            unreadable(path, why, known)
+        }));
         self.duplicates(&mut findings);
         findings.sort();
         findings
@@ -162,7 +165,8 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-fn unreadable(path: &Path, why: &str) -> Finding {
+fn unreadable(path: &Path, why: &str, known: bool) -> Finding {
+    let follows = if known { "what was read of it before stays in use" } else { "nothing of it is used" };
     Finding {
         place: Some(Place { file: shown(path), line: 1 }),
         severity: Severity::Error,
@@ -170,7 +174,7 @@ fn unreadable(path: &Path, why: &str) -> Finding {
         object: None,
         path: String::new(),
         what: format!("not readable: {why}"),
-        why: "what was read of it before stays in use".to_owned(),
+        why: follows.to_owned(),
         remedy: "make it readable, or take it away".to_owned(),
     }
 }

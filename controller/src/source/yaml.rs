@@ -276,8 +276,8 @@ impl<'de> Visitor<'de> for NodeVisitor {
 mod tests {
     use super::*;
 
-    const ROUTE: &str = "---\n# a route\nkind: HTTPRoute\nmetadata:\n  annotations:\n    a.b/c: x\nspec:\n  rules:\n  - \
-        matches:\n    - path:\n        type: Exact\n        value: /a\n  - filters: []\n";
+    const ROUTE: &str = "---\n# a route\nkind: HTTPRoute\nmetadata:\n  annotations:\n    a.b/c: x\nspec:\n  rules:\n  \
+        - matches:\n    - path:\n        type: Exact\n        value: /a\n  - filters: []\n";
 
     #[test]
     fn documents_begin_at_markers_and_know_their_lines() {
@@ -333,7 +333,8 @@ mod tests {
         let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
         for level in 1..12 {
             let before = format!("*a{}", level - 1);
-            bomb.push_str(&format!("a{level}: &a{level} [{}]\n", vec![before; 10].join(", ")));
+            let copies = vec![before; 10].join(", ");
+            bomb = format!("{bomb}a{level}: &a{level} [{copies}]\n");
         }
         assert!(parse(&bomb).is_err());
 
@@ -347,7 +348,7 @@ mod tests {
     fn nesting_is_limited() {
         let deep = format!("a: {}{}", "[".repeat(500), "]".repeat(500));
         assert!(parse(&deep).is_err());
-        let block = (0..500).map(|level| format!("{}a:\n", " ".repeat(level))).collect::<String>();
+        let block = (0..500).fold(String::new(), |text, level| format!("{text}{}a:\n", " ".repeat(level)));
         assert!(parse(&block).is_err());
     }
 

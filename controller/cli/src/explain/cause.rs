@@ -176,8 +176,11 @@ pub(super) fn told(case: &Case<'_>, object: &ObjectRef, remark: &Remark) -> Caus
     case.cause(object.clone(), &remark.path, what, &*remark.remedy)
 }
 
-/// Every listener as written, with its object and its place in the list.
-fn listeners<'a>(case: &'a Case<'_>) -> Vec<(ObjectRef, usize, &'a Listener)> {
+/// A listener as written, with its object and its place in the list.
+type Written<'a> = (ObjectRef, usize, &'a Listener);
+
+/// Every listener as written.
+fn listeners<'a>(case: &'a Case<'_>) -> Vec<Written<'a>> {
     let cluster = case.plane.cluster();
     let gateways = cluster.all::<Gateway>().flat_map(|gateway| {
         let object = ObjectRef::new(Kind::Gateway, &gateway.meta.namespace, &gateway.meta.name);
@@ -199,7 +202,7 @@ fn pattern(listener: &Listener) -> Option<HostPattern> {
 }
 
 /// A listener that is written and not served.
-fn not_served(case: &Case<'_>, (object, at, listener): (ObjectRef, usize, &Listener)) -> Cause {
+fn not_served(case: &Case<'_>, (object, at, listener): Written<'_>) -> Cause {
     let path = format!("spec.listeners[{at}]");
     let gateway = case.plane.cluster().find::<Gateway>(&object.namespace, &object.name);
     let class =

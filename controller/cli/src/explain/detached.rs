@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use torana_controller::plane::object_of;
 use torana_controller::report::Severity;
 use torana_crds::route::{GrpcRoute, HttpRoute};
 use torana_crds::{Kind, ObjectRef};
@@ -12,7 +13,6 @@ use torana_ir::{HostPattern, ListenerKey, ResourceKey};
 use super::answer::Cause;
 use super::cause::{MOST, complaint, told};
 use super::judge::Case;
-use torana_controller::plane::object_of;
 
 /// Routes for `host` that listener `key` does not serve; those that name the host come first.
 pub(super) fn routes(case: &Case<'_>, key: &ListenerKey, host: &str) -> Vec<Cause> {
@@ -40,13 +40,11 @@ fn attachments<'a>(case: &'a Case<'_>, object: &ObjectRef) -> BTreeSet<&'a Liste
 fn detached(case: &Case<'_>, object: ObjectRef, key: &ListenerKey) -> Cause {
     let attached = attachments(case, &object);
     let Some(first) = attached.first() else {
-        return match complaint(case, &object, "spec.parentRefs") {
-            Some(remark) => told(case, &object, remark),
-            None => {
-                let what = "is not attached to any listener".to_owned();
-                case.cause(object, "spec.parentRefs", what, "name a Gateway of Torana among its parentRefs")
-            }
-        };
+        if let Some(remark) = complaint(case, &object, "spec.parentRefs") {
+            return told(case, &object, remark);
+        }
+        let what = "is not attached to any listener".to_owned();
+        return case.cause(object, "spec.parentRefs", what, "name a Gateway of Torana among its parentRefs");
     };
     let here = case.listeners_on_port().find(|it| attached.contains(it));
     let what = match here {

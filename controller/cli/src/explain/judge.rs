@@ -11,7 +11,7 @@ use torana_gateway::answer::Answer as Response;
 use torana_gateway::fault::{Fault, Reject};
 use torana_gateway::filter::{RequestContext, Verdict};
 use torana_gateway::head::{Head, Scheme};
-use torana_gateway::table::{Bind, BindTable, Plan, Routed, Table};
+use torana_gateway::table::{Bind, BindTable, Notes, Plan, Routed, Table};
 use torana_ir::{Action, BackendKey, Endpoints, Invalid, ListenerKey, ResourceKey, Rule, Snapshot, Target};
 
 use super::answer::{Answer, BackendStep, Cause};
@@ -103,10 +103,8 @@ impl Case<'_> {
                 Answer { status: Some(status), outcome: words::fault(*fault, key), causes, ..Answer::default() }
             }
         };
-        let causes = match answer.causes.is_empty() {
-            true => cause::shadowed(self, &explanation.decision.losers),
-            false => answer.causes,
-        };
+        let causes =
+            if answer.causes.is_empty() { cause::shadowed(self, &explanation.decision.losers) } else { answer.causes };
         let (winner, losers) = (explanation.decision.winner, explanation.decision.losers);
         Answer { listeners: explanation.listeners, winner, losers, causes, ..answer }
     }
@@ -116,7 +114,7 @@ impl Case<'_> {
         let filters = rule.filters.iter().map(words::filter).collect();
         let mut forwarded = head.clone();
         let mut context = RequestContext { prefix_len, random: 0 };
-        if let Verdict::Respond(response) = plan.on_request(&mut forwarded, &mut context, &mut Default::default()) {
+        if let Verdict::Respond(response) = plan.on_request(&mut forwarded, &mut context, &mut Notes::default()) {
             return Answer { filters, ..responded(&response) };
         }
         let entries = match &rule.action {
@@ -173,9 +171,10 @@ impl Case<'_> {
     }
 
     fn no_weight(&self, rule: &Rule, none: bool) -> Answer {
-        let (what, remedy) = match none {
-            true => ("the rule names no backend", "add a backendRef"),
-            false => ("every backendRef of the rule has weight 0", "give one of them a weight"),
+        let (what, remedy) = if none {
+            ("the rule names no backend", "add a backendRef")
+        } else {
+            ("every backendRef of the rule has weight 0", "give one of them a weight")
         };
         let path = format!("spec.rules[{}].backendRefs", rule.key.index);
         let object = object_of(&ResourceKey::Rule(rule.key.clone()));

@@ -37,6 +37,7 @@ pub use question::Question;
 
 /// Arguments of `torana explain`.
 #[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("from").required(true)))]
 #[command(after_help = "Examples:
   torana explain -f deploy/ https://shop.example.com/cart
   torana explain -f deploy/ http://shop.example.com/ -X POST -H 'X-User: a'
@@ -46,16 +47,17 @@ pub struct ExplainArgs {
     #[arg(env = "TORANA_URL")]
     pub url: String,
     /// A folder, a file, or - for standard input; may be given several times
-    #[arg(short = 'f', long = "file", value_name = "PATH", env = "TORANA_EXPLAIN_FILE", value_delimiter = ',')]
+    #[arg(
+        short = 'f',
+        long = "file",
+        value_name = "PATH",
+        env = "TORANA_EXPLAIN_FILE",
+        value_delimiter = ',',
+        group = "from"
+    )]
     pub files: Vec<PathBuf>,
     /// Ask the running gateway that has its admin server here
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        env = "TORANA_EXPLAIN_ADMIN",
-        conflicts_with = "files",
-        required_unless_present = "files"
-    )]
+    #[arg(long, value_name = "ADDRESS", env = "TORANA_EXPLAIN_ADMIN", group = "from")]
     pub admin: Option<SocketAddr>,
     /// Method of the request
     #[arg(short = 'X', long, default_value = "GET", env = "TORANA_METHOD")]
@@ -71,17 +73,14 @@ pub struct ExplainArgs {
 /// Runs the command; returns the exit code: 1 if the request does not arrive.
 pub fn main(args: &ExplainArgs) -> anyhow::Result<u8> {
     let question = Question::new(&args.url, &args.method, &args.headers)?;
-    let answer = match args.admin {
-        Some(address) => {
-            let headers = args.headers.iter().map(|header| ("header", header.as_str()));
-            let pairs = [("url", args.url.as_str()), ("method", args.method.as_str())];
-            remote::ask(address, &query::encode(pairs.into_iter().chain(headers)))?
-        }
-        None => {
-            let plane = Plane::open(&args.files, settings());
-            let table = Table::compile(&plane.snapshot(), &Table::empty());
-            json(&explain(&table, &plane, &question))?
-        }
+    let answer = if let Some(address) = args.admin {
+        let headers = args.headers.iter().map(|header| ("header", header.as_str()));
+        let pairs = [("url", args.url.as_str()), ("method", args.method.as_str())];
+        remote::ask(address, &query::encode(pairs.into_iter().chain(headers)))?
+    } else {
+        let plane = Plane::open(&args.files, settings());
+        let table = Table::compile(&plane.snapshot(), &Table::empty());
+        json(&explain(&table, &plane, &question))?
     };
     match args.output {
         Output::Text => print!("{}", answer["text"].as_str().context("the answer has no text")?),

@@ -44,8 +44,8 @@ fn route(name: &str, spec: &str) -> String {
 }
 
 fn gateway(listeners: &str) -> String {
-    let listeners: String = listeners.lines().map(|listener| format!("  - {listener}\n")).collect();
-    GATEWAY.replace("  - {name: http, port: 80, protocol: HTTP}\n", &listeners)
+    let listeners = format!("  - {}", listeners.replace('\n', "\n  - "));
+    GATEWAY.replace("  - {name: http, port: 80, protocol: HTTP}", &listeners)
 }
 
 /// Explains `request` (`METHOD URL`, then one header a line) with `documents` and the backends.
@@ -62,6 +62,7 @@ fn explained(documents: &[String], request: &str) -> Answer {
 }
 
 /// One puzzle: objects, a request, and the status, object and words that explain it.
+#[derive(Clone)]
 struct Puzzle {
     name: &'static str,
     documents: Vec<String>,
@@ -142,7 +143,8 @@ fn of_listeners() -> Vec<Puzzle> {
             "two protocols on one port",
             [
                 gateway(
-                    "{name: a, port: 80, protocol: HTTP}\n{name: b, port: 80, protocol: HTTPS, tls: {certificateRefs: [{name: cert}]}}",
+                    "{name: a, port: 80, protocol: HTTP}\n\
+                     {name: b, port: 80, protocol: HTTPS, tls: {certificateRefs: [{name: cert}]}}",
                 ),
                 CERTIFICATE.to_owned(),
             ],
@@ -161,9 +163,6 @@ fn of_listeners() -> Vec<Puzzle> {
 fn of_routes() -> Vec<Puzzle> {
     let host = format!("hostnames: [a.example.com], {TO_WEB}");
     let matching = |matches: &str| format!("rules: [{{matches: [{matches}], backendRefs: [{{name: web, port: 80}}]}}]");
-    let elsewhere = route("web", TO_WEB)
-        .replace("{name: web}\nspec", "{name: web, namespace: other}\nspec")
-        .replace("[{name: edge}]", "[{name: edge, namespace: default}]");
     vec![
         puzzle(
             "another host",
@@ -201,6 +200,15 @@ fn of_routes() -> Vec<Puzzle> {
             "GET http://a/?v=1",
             (404, "HTTPRoute default/web", "query v must be \"2\", is \"1\""),
         ),
+    ]
+}
+
+fn of_attachment() -> Vec<Puzzle> {
+    let host = format!("hostnames: [a.example.com], {TO_WEB}");
+    let elsewhere = route("web", TO_WEB)
+        .replace("{name: web}\nspec", "{name: web, namespace: other}\nspec")
+        .replace("[{name: edge}]", "[{name: edge, namespace: default}]");
+    vec![
         puzzle(
             "a namespace that may not attach",
             [GATEWAY.to_owned(), elsewhere],
@@ -223,7 +231,8 @@ fn of_routes() -> Vec<Puzzle> {
             "hostnames that do not meet",
             [
                 gateway(
-                    "{name: http, port: 80, protocol: HTTP}\n{name: org, port: 81, protocol: HTTP, hostname: \"*.example.org\"}",
+                    "{name: http, port: 80, protocol: HTTP}\n\
+                     {name: org, port: 81, protocol: HTTP, hostname: \"*.example.org\"}",
                 ),
                 route("web", &format!("parentRefs: [{{name: edge, sectionName: org}}], {host}")),
             ],
@@ -324,7 +333,7 @@ fn of_backends() -> Vec<Puzzle> {
 
 #[test]
 fn every_puzzle_is_explained_by_its_object() {
-    let puzzles: Vec<_> = of_listeners().into_iter().chain(of_routes()).chain(of_backends()).collect();
+    let puzzles = [of_listeners(), of_routes(), of_attachment(), of_backends()].concat();
     assert!(puzzles.len() >= 20);
     let failed: Vec<String> = puzzles.iter().filter_map(unexplained).collect();
     assert!(failed.is_empty(), "{}", failed.join("\n"));

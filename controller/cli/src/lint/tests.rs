@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Every broken manifest of `testdata/broken` beside a good neighbour: lint names it, and the neighbour notices nothing.
+//! Every broken manifest of `testdata/broken` beside a good neighbour: lint names it, the neighbour notices nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
