@@ -19,7 +19,10 @@ enum Fate {
     Passed(&'static str),
 }
 
-const ROWS: &[(&str, &[u8], Fate)] = &[
+/// What it is, the answer, what becomes of it.
+type Case = (&'static str, &'static [u8], Fate);
+
+const ROWS: &[Case] = &[
     ("length and coding", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", Fate::Refused),
     ("two lengths", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!", Fate::Refused),
     ("a list of lengths", b"HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\nhello", Fate::Refused),
@@ -53,7 +56,7 @@ fn script(seen: &Seen) -> Vec<u8> {
     let row = seen.target.strip_prefix("/row/").and_then(|number| number.parse::<usize>().ok());
     match row {
         Some(row) => ROWS[row].1.to_vec(),
-        None if seen.target == "/long" => [&b"HTTP/1.1 200 OK\r\nX: "[..], &[b'a'; 80 << 10], b"\r\n\r\n"].concat(),
+        None if seen.target == "/long" => [&b"HTTP/1.1 200 OK\r\nX: "[..], &vec![b'a'; 80 << 10], b"\r\n\r\n"].concat(),
         None => b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext".to_vec(),
     }
 }
@@ -92,7 +95,7 @@ fn a_backend_that_breaks_the_rules_harms_nobody_else() {
     let mut wrong = Vec::new();
     let rows = ROWS.iter().enumerate().map(|(at, (what, _, fate))| (format!("/row/{at}"), *what, *fate));
     for (target, what, fate) in rows.chain([("/long".to_owned(), "an endless head", Fate::Refused)]) {
-        let _ = backend.take();
+        drop(backend.take());
         if let Err(why) = judge(&world, &target, fate) {
             wrong.push(format!("A29 {what}: {why}"));
         }

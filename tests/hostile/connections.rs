@@ -54,8 +54,8 @@ fn an_unread_body_is_never_taken_for_a_request() {
             connection.send(&bytes.as_bytes()[..split]).unwrap();
             let reply = connection.reply("POST").unwrap();
             assert_eq!(reply.status, 302, "{bytes:?}");
-            let _ = connection.send(&bytes.as_bytes()[split..]).is_ok();
-            let _ = canary(&mut connection).is_ok();
+            drop(connection.send(&bytes.as_bytes()[split..]));
+            drop(canary(&mut connection));
             let strange: Vec<Seen> = range.backend.take().into_iter().filter(|seen| seen.target != "/canary").collect();
             assert!(strange.is_empty(), "{bytes:?}: {strange:?}");
         }
@@ -129,7 +129,7 @@ fn answers_go_to_those_who_asked() {
     let mut clients = [Connection::open(world.http).unwrap(), Connection::open(world.http).unwrap()];
     let mut random = fastrand::Rng::with_seed(7);
     for round in 0..ROUNDS {
-        let mut asked: [Vec<(&str, String)>; 2] = Default::default();
+        let mut asked = [Vec::new(), Vec::new()];
         for (client, connection) in clients.iter_mut().enumerate() {
             let mut bytes = Vec::new();
             for number in 0..random.usize(1..4) {
@@ -173,7 +173,7 @@ fn an_upgrade_is_honoured_only_where_it_is_whole() {
     range.run("W05", &rows);
     let mut connection = range.connect();
     let upgrade = get("/upgrade", "Connection: Upgrade\r\nUpgrade: websocket\r\n");
-    let _ = range.backend.take();
+    drop(range.backend.take());
     connection.send(&[upgrade, get("/after", "X: y\0\r\n")].concat()).unwrap();
     assert_eq!(connection.reply("GET").unwrap().text(), "/upgrade");
     assert_eq!(connection.reply("GET").unwrap().status, 400);

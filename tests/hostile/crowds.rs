@@ -49,7 +49,7 @@ fn attacks() -> [Attack; 4] {
 
 fn answer(seen: &Seen) -> Vec<u8> {
     if seen.target == "/large" {
-        return [&b"HTTP/1.1 200 OK\r\nContent-Length: 1048576\r\n\r\n"[..], &[b'x'; 1 << 20]].concat();
+        return [&b"HTTP/1.1 200 OK\r\nContent-Length: 1048576\r\n\r\n"[..], &vec![b'x'; 1 << 20]].concat();
     }
     b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec()
 }
@@ -80,7 +80,7 @@ fn gather(port: u16) -> Vec<(usize, TcpStream)> {
         .map(|number| {
             let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
             stream.set_nonblocking(true).unwrap();
-            let _ = stream.write(&attacks[number % 4].opening).is_ok();
+            drop(stream.write(&attacks[number % 4].opening));
             (number % 4, stream)
         })
         .collect()

@@ -60,6 +60,14 @@ fn rows() -> Vec<Row> {
         let bytes = [*start, host.as_bytes()].concat();
         rows.push(Row::new("A19", "RFC 9112 §3", bytes, BAD_LINE));
     }
+    rows.extend(strangers(&host));
+    rows.push(Row::new("A19", "RFC 9112 §3", get("/fine", ""), super::row::served("/fine", b"")));
+    rows
+}
+
+/// Methods that are not for an edge, and other protocols.
+fn strangers(host: &str) -> Vec<Row> {
+    let mut rows = Vec::new();
     for (method, target) in
         [("CONNECT", "a.example:80"), ("CONNECT", "/"), ("TRACE", "/"), ("TRACE", "*"), ("CONNECT", "a.example")]
     {
@@ -87,7 +95,6 @@ fn rows() -> Vec<Row> {
     for bytes in strangers {
         rows.push(Row::new("A24", "house rule", *bytes, BAD_LINE));
     }
-    rows.push(Row::new("A19", "RFC 9112 §3", get("/fine", ""), super::row::served("/fine", b"")));
     rows
 }
 

@@ -30,7 +30,7 @@ impl Range {
 
     /// With more manifests.
     pub(super) fn with(manifests: &str) -> Self {
-        let backend = Backend::scripted(|seen| answer(seen));
+        let backend = Backend::scripted(answer);
         let base = [
             World::gateway().to_owned(),
             World::service("strict", backend.port),
@@ -69,7 +69,7 @@ impl Range {
         let (bytes, _) = (self.backend.bytes(), self.backend.take());
         let mut connection = self.connect();
         // A refusal may come, and end the connection, before everything is sent.
-        let _ = connection.send(&row.bytes).is_ok();
+        drop(connection.send(&row.bytes));
         let method = String::from_utf8_lossy(&row.bytes).trim_start().split(' ').next().unwrap_or_default().to_owned();
         let reply = connection.reply(&method);
         let status = reply.as_ref().map_or(0, |reply| reply.status);
@@ -156,7 +156,7 @@ impl Range {
     fn rejected(&self) -> u64 {
         let page = self.world.health("/metrics").map(|reply| reply.text()).unwrap_or_default();
         let lines = page.lines().filter(|line| line.starts_with("torana_requests_rejected_total{"));
-        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).map(|count| count as u64).sum()
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
     }
 
     fn counted_and_logged(&self, counted: u64, refusals: u64) {

@@ -20,7 +20,7 @@ fn is_below(path: &str, prefix: &str) -> bool {
 
 #[test]
 fn the_path_that_was_routed_is_the_path_that_is_forwarded() {
-    let guarded = torana_tests::Backend::scripted(|seen| super::oracle::answer(seen));
+    let guarded = torana_tests::Backend::scripted(super::oracle::answer);
     let range = Range::with(&admin_route(guarded.port));
     let rows = [
         ("/admin", Some("/admin")),
@@ -55,8 +55,7 @@ fn the_path_that_was_routed_is_the_path_that_is_forwarded() {
     ];
     let mut wrong = Vec::new();
     for (target, expected) in rows {
-        let (open, closed) = (range.backend.take(), guarded.take());
-        drop((open, closed));
+        drop((range.backend.take(), guarded.take()));
         let status = range.world.raw(&get(target, "")).map_or(0, |reply| reply.status);
         let mut seen: Vec<(bool, String)> = guarded.take().into_iter().map(|seen| (true, seen.target)).collect();
         seen.extend(range.backend.take().into_iter().map(|seen| (false, seen.target)));
@@ -124,7 +123,7 @@ fn what_an_edge_says_is_not_taken_from_clients() {
         "X-Envoy-Internal",
         "x-envoy-external-address",
     ];
-    let lines: String = names.iter().map(|name| format!("{name}: evil\r\n{name}: evil\r\n")).collect();
+    let lines = names.map(|name| format!("{name}: evil\r\n{name}: evil\r\n")).concat();
     assert_eq!(range.world.raw(&get("/case", lines)).unwrap().status, 200);
     let seen = &range.backend.seen()[0];
     assert!(!format!("{seen:?}").contains("evil"), "{seen:?}");

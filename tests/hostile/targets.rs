@@ -70,6 +70,13 @@ fn host_rows() -> Vec<Row> {
     for lines in lines {
         rows.push(Row::new("A20", "RFC 9112 §3.2", hosted(lines), BAD));
     }
+    rows.extend(spellings());
+    rows
+}
+
+/// One host in all its spellings.
+fn spellings() -> Vec<Row> {
+    let mut rows = Vec::new();
     let fine = [
         "a.example",
         "A.EXAMPLE",

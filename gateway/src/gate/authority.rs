@@ -11,9 +11,15 @@ use crate::head::Scheme;
 /// Longest host name (RFC 1035 §2.3.4).
 const MAX_HOST: usize = 253;
 
+/// Host and port.
+type Parts<'a> = (&'a [u8], Maybe<'a>);
+
+/// Bytes that may be absent.
+type Maybe<'a> = Option<&'a [u8]>;
+
 /// The authority of a request from all places that may name it; all that do must agree (RFC 9112 §3.2.2,
 /// RFC 9113 §8.3.1).
-pub(super) fn choose(scheme: Scheme, places: [Option<&[u8]>; 3]) -> Result<Cow<'_, str>, Reject> {
+pub(super) fn choose(scheme: Scheme, places: [Maybe<'_>; 3]) -> Result<Cow<'_, str>, Reject> {
     let mut chosen: Option<Cow<'_, str>> = None;
     for place in places.into_iter().flatten() {
         let authority = canonical(place)?;
@@ -48,7 +54,7 @@ pub(super) fn canonical(authority: &[u8]) -> Result<Cow<'_, str>, Reject> {
     Ok(Cow::Owned(lower))
 }
 
-fn split(authority: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
+fn split(authority: &[u8]) -> Option<Parts<'_>> {
     let host_len = if authority.first() == Some(&b'[') {
         memchr::memchr(b']', authority)? + 1
     } else {

@@ -10,6 +10,9 @@ use crate::head::{Fields, Known, Version};
 /// Fields that one message may nominate; more would buy work with the product of nominations and fields.
 const MAX_NOMINATED: usize = 32;
 
+/// Names in the order they came.
+type Names<'a> = SmallVec<[&'a [u8]; 4]>;
+
 /// What the `Connection` fields of a message say.
 #[derive(Debug, Default)]
 pub(crate) struct Options<'a> {
@@ -17,7 +20,7 @@ pub(crate) struct Options<'a> {
     keep_alive: bool,
     /// `upgrade` was said.
     pub(crate) upgrade: bool,
-    nominated: SmallVec<[&'a [u8]; 4]>,
+    nominated: Names<'a>,
 }
 
 impl<'a> Options<'a> {

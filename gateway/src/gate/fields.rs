@@ -165,7 +165,7 @@ impl<'a> Found<'a> {
     }
 
     /// What is passed on.
-    pub(super) fn into_fields(self, upgrade: bool) -> Result<Fields, Reject> {
+    pub(super) fn into_fields(self, upgrade: bool) -> Fields {
         let Self { mut kept, connection, cookies, .. } = self;
         connection.strip(&mut kept);
         if cookies > 1 {
@@ -174,7 +174,7 @@ impl<'a> Found<'a> {
         if upgrade {
             kept.push(b"upgrade", b"websocket");
         }
-        Ok(kept)
+        kept
     }
 }
 

@@ -80,6 +80,6 @@ where
     head.expects_continue = found.expects_continue && draft.version != Version::Http10;
     let keep_alive = found.connection.keep_alive(draft.version);
     let dropped_names = found.dropped_names;
-    head.fields = found.into_fields(head.upgrade)?;
+    head.fields = found.into_fields(head.upgrade);
     Ok(Passed { head, keep_alive, asterisk, dropped_names })
 }

@@ -59,9 +59,12 @@ pub(crate) fn is_token(text: &[u8]) -> bool {
 
 /// A field value: no control character but a tab inside, no blank at either end (RFC 9110 §5.5).
 pub(crate) fn is_value(value: &[u8]) -> bool {
-    let control = value.iter().fold(false, |bad, byte| bad | (*byte < 0x20 && *byte != b'\t') | (*byte == 0x7f));
+    // Without a branch, so that it is done many bytes at a time.
+    let control = value
+        .iter()
+        .fold(0, |seen, byte| seen | u8::from(*byte < 0x20) & u8::from(*byte != b'\t') | u8::from(*byte == 0x7f));
     let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    !control && !blank(value.first()) && !blank(value.last())
+    control == 0 && !blank(value.first()) && !blank(value.last())
 }
 
 /// A method that may be forwarded.

@@ -23,7 +23,7 @@ pub(crate) fn append(out: &mut Vec<u8>) {
             cached.second = second;
             cached.text.clear();
             // Writing to a Vec cannot fail.
-            let _ = write!(cached.text, "{}", httpdate::HttpDate::from(now)).is_ok();
+            drop(write!(cached.text, "{}", httpdate::HttpDate::from(now)));
         }
         out.extend_from_slice(&cached.text);
     });

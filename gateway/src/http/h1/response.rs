@@ -57,6 +57,9 @@ pub(crate) enum Parsed {
     Bad(&'static str),
 }
 
+/// Head, framing, and whether the connection lives.
+type Judged = (ResponseHead, Framing, bool);
+
 /// Looks for a whole head at the front of `bytes`.
 pub(crate) fn parse(bytes: &[u8], asked: Asked) -> Parsed {
     let mut fields = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; MAX_FIELDS];
@@ -80,7 +83,7 @@ pub(crate) fn parse(bytes: &[u8], asked: Asked) -> Parsed {
     }
 }
 
-fn judge(response: &httparse::Response<'_, '_>, asked: Asked) -> Result<(ResponseHead, Framing, bool), &'static str> {
+fn judge(response: &httparse::Response<'_, '_>, asked: Asked) -> Result<Judged, &'static str> {
     let version = if response.version == Some(0) { Version::Http10 } else { Version::Http11 };
     let mut head = ResponseHead::new(response.code.unwrap_or_default());
     if head.status < 100 || (head.status == 101 && !asked.upgrade) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Requests that are almost right: built of tricky parts, then damaged a little.
 
+use std::fmt::Write as _;
+
 use fastrand::Rng;
 
 const METHODS: &[&str] = &["GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "FOO", "get", "PATCH"];
@@ -141,15 +143,13 @@ impl Grammar {
         for piece in body.as_bytes().chunks(self.random.usize(1..9)) {
             let padding = self.mostly(&["", "0", "000000000000000", "+", "0x"]);
             let (extension, end, after) = (self.mostly(EXTENSIONS), self.mostly(ENDS), self.mostly(ENDS));
-            out.push_str(&format!(
-                "{padding}{:x}{extension}{end}{}{after}",
-                piece.len(),
-                String::from_utf8_lossy(piece)
-            ));
+            let data = String::from_utf8_lossy(piece);
+            let size = piece.len();
+            write!(out, "{padding}{size:x}{extension}{end}{data}{after}").unwrap();
         }
         let (extension, end, trailer, last) =
             (self.mostly(EXTENSIONS), self.mostly(ENDS), self.mostly(TRAILERS), self.mostly(ENDS));
-        out.push_str(&format!("0{extension}{end}{trailer}{last}"));
+        write!(out, "0{extension}{end}{trailer}{last}").unwrap();
         out
     }
 

@@ -73,7 +73,7 @@ impl References {
             let mut builder = hyper::server::conn::http1::Builder::new();
             let connection = builder.half_close(true).serve_connection(TokioIo::new(server), service);
             // An error is a refusal.
-            let _ = tokio::time::timeout(PATIENCE, connection).await.expect("hyper comes to an end").is_ok();
+            drop(tokio::time::timeout(PATIENCE, connection).await.expect("hyper comes to an end"));
         });
         let seen = seen.lock().unwrap();
         seen.clone()
