@@ -23,11 +23,14 @@ use crate::translate::frame::{Parent, Parents, Slot};
 use crate::translate::ledger::Ledger;
 use crate::translate::listeners::is_address;
 
+/// The listeners that a parentRef attaches to, or why there are none.
+pub(super) type Verdict = Result<Vec<ListenerKey>, Remark>;
+
 /// To what a route is attached.
 #[derive(Debug, Default)]
 pub(super) struct Attached {
     /// For each parentRef that is ours: the listeners, or why there are none.
-    pub(super) verdicts: Vec<(ParentRef, Result<Vec<ListenerKey>, Remark>)>,
+    pub(super) verdicts: Vec<(ParentRef, Verdict)>,
     /// What there is to say about parents that nobody has.
     pub(super) strays: Vec<Remark>,
     /// Every listener with the route's own hostnames that intersect the listener's; only listeners that are served.

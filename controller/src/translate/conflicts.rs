@@ -29,12 +29,21 @@ pub(super) fn mark(listeners: &mut [ListenerDraft<'_>]) {
     }
 }
 
-/// Listeners of protocols that are served, by what tells them apart. Positions are in order of precedence.
+/// Positions of listeners, in order of precedence.
+type Positions = Vec<usize>;
+
+/// Listeners of protocols that are served, by what tells them apart.
 #[derive(Debug, Default)]
 struct Index {
-    hosts: BTreeMap<(u16, Served, HostPattern), Vec<usize>>,
-    protocols: BTreeMap<(u16, Served), Vec<usize>>,
+    hosts: BTreeMap<Distinction, Positions>,
+    protocols: BTreeMap<Socket, Positions>,
 }
+
+/// What the bytes of a port are.
+type Socket = (u16, Served);
+
+/// What must differ (`GatewaySpec.listeners`, "Distinct Listeners").
+type Distinction = (u16, Served, HostPattern);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Served {
@@ -70,7 +79,7 @@ impl Index {
     fn conflict(&self, listeners: &[ListenerDraft<'_>], at: usize) -> Option<Remark> {
         let listener = listeners.get(at)?;
         let (port, own) = (listener.spec.port, Served::of(&listener.spec.protocol));
-        let rival = |rivals: Option<&Vec<usize>>| {
+        let rival = |rivals: Option<&Positions>| {
             let rivals = rivals?;
             // One of higher precedence, or of the same object: those are the neighbours in this order.
             let after = rivals.partition_point(|other| *other <= at);
@@ -116,7 +125,10 @@ fn describe(one: &ListenerDraft<'_>, two: &ListenerDraft<'_>, reason: &'static s
 
 /// Which Gateway has which port on which addresses (none: all of them).
 #[derive(Debug, Default)]
-pub(super) struct Ports(BTreeMap<u16, Vec<(GatewayId, Vec<IpAddr>)>>);
+pub(super) struct Ports(BTreeMap<u16, Vec<Claim>>);
+
+/// The holder of a port, and its addresses.
+type Claim = (GatewayId, Vec<IpAddr>);
 
 impl Ports {
     /// Takes the ports of a Gateway's accepted listeners; listeners whose port is taken are refused. Gateways must come
@@ -135,18 +147,15 @@ impl Ports {
                 .find(|(socket, _)| socket.port() == port && overlap(addresses, &[socket.ip()]))
                 .map(|(socket, purpose)| format!("{purpose} ({socket})"))
                 .or_else(|| self.holder(gateway, port, addresses).map(|holder| format!("the older Gateway {holder}")));
-            match taken {
-                Some(holder) => {
-                    let message = format!("port {port} belongs to {holder}");
-                    let path = format!("{}.port", listener.path);
-                    listener.refuse(Remark::error(PORT_UNAVAILABLE, &path, message, "use another port or address"));
-                }
-                None => {
-                    let claims = self.0.entry(port).or_default();
-                    if !claims.iter().any(|(holder, _)| holder == gateway) {
-                        claims.push((gateway.clone(), addresses.to_vec()));
-                    }
-                }
+            if let Some(holder) = taken {
+                let message = format!("port {port} belongs to {holder}");
+                let path = format!("{}.port", listener.path);
+                listener.refuse(Remark::error(PORT_UNAVAILABLE, &path, message, "use another port or address"));
+                continue;
+            }
+            let claims = self.0.entry(port).or_default();
+            if !claims.iter().any(|(holder, _)| holder == gateway) {
+                claims.push((gateway.clone(), addresses.to_vec()));
             }
         }
     }

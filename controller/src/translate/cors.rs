@@ -11,14 +11,13 @@ use crate::translate::matches::fault;
 pub(super) fn cors(policy: &CorsPolicy, at: &str, faults: &mut Vec<Remark>) -> Cors {
     let mut allow_origins = Vec::with_capacity(policy.allow_origins.len());
     for (index, text) in policy.allow_origins.iter().enumerate() {
-        match origin(text) {
-            Some(origin) => allow_origins.push(origin),
-            None => {
-                let message = format!("{text:?} is not an origin");
-                let at = format!("{at}.allowOrigins[{index}]");
-                faults.push(fault(&at, message, "write scheme://host[:port], scheme://*.suffix or *"));
-            }
+        if let Some(origin) = origin(text) {
+            allow_origins.push(origin);
+            continue;
         }
+        let message = format!("{text:?} is not an origin");
+        let at = format!("{at}.allowOrigins[{index}]");
+        faults.push(fault(&at, message, "write scheme://host[:port], scheme://*.suffix or *"));
     }
     let (methods, any_method) = methods(&policy.allow_methods, at, faults);
     let (allow_headers, any_header) = names(&policy.allow_headers, &format!("{at}.allowHeaders"), faults);
@@ -98,8 +97,8 @@ fn is_port(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn wildcard(scheme: &str, suffix: &str) -> Option<OriginPattern> {
-        Some(OriginPattern::Wildcard { scheme: scheme.into(), suffix: suffix.into() })
+    fn wildcard(scheme: &str, suffix: &str) -> OriginPattern {
+        OriginPattern::Wildcard { scheme: scheme.into(), suffix: suffix.into() }
     }
 
     #[test]
@@ -110,10 +109,10 @@ mod tests {
         assert_eq!(origin("https://a.com:443"), exact("https://a.com"));
         assert_eq!(origin("http://a.com:443"), exact("http://a.com:443"));
         assert_eq!(origin("http://localhost:3000"), exact("http://localhost:3000"));
-        assert_eq!(origin("https://*.a.com"), wildcard("https://", ".a.com"));
-        assert_eq!(origin("https://*.a.com:8443"), wildcard("https://", ".a.com:8443"));
-        assert_eq!(origin("http://*"), wildcard("http://", ""));
-        assert_eq!(origin("http://*:8080"), wildcard("http://", ":8080"));
+        assert_eq!(origin("https://*.a.com"), Some(wildcard("https://", ".a.com")));
+        assert_eq!(origin("https://*.a.com:8443"), Some(wildcard("https://", ".a.com:8443")));
+        assert_eq!(origin("http://*"), Some(wildcard("http://", "")));
+        assert_eq!(origin("http://*:8080"), Some(wildcard("http://", ":8080")));
     }
 
     #[test]

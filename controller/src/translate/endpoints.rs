@@ -14,11 +14,14 @@ use torana_ir::Endpoint;
 
 use crate::report::Remark;
 
+/// Endpoints, with what there is to say.
+type Found<R> = (Vec<Endpoint>, Vec<R>);
+
+/// A remark about a slice.
+type Said = (ObjectRef, Remark);
+
 /// Endpoints of `port`, sorted, each once, with what there is to say about the slices.
-pub(super) fn endpoints<'s>(
-    port: &ServicePort,
-    slices: impl Iterator<Item = &'s EndpointSlice>,
-) -> (Vec<Endpoint>, Vec<(ObjectRef, Remark)>) {
+pub(super) fn endpoints<'s>(port: &ServicePort, slices: impl Iterator<Item = &'s EndpointSlice>) -> Found<Said> {
     let mut found: BTreeMap<SocketAddr, bool> = BTreeMap::new();
     let mut remarks = Vec::new();
     for slice in slices {
@@ -32,7 +35,7 @@ pub(super) fn endpoints<'s>(
     (found.into_iter().map(|(address, ready)| Endpoint { address, ready }).collect(), remarks)
 }
 
-fn of_slice(port: &ServicePort, slice: &EndpointSlice) -> (Vec<Endpoint>, Vec<Remark>) {
+fn of_slice(port: &ServicePort, slice: &EndpointSlice) -> Found<Remark> {
     let mut remarks = Vec::new();
     if let AddressType::Fqdn | AddressType::Other(_) = slice.address_type {
         let message = "only addresses of type IPv4 and IPv6 are used";
@@ -51,14 +54,13 @@ fn of_slice(port: &ServicePort, slice: &EndpointSlice) -> (Vec<Endpoint>, Vec<Re
         let Some(ready) = readiness(endpoint) else { continue };
         // All addresses of an endpoint mean the same: consumers use the first (`Endpoint.addresses`).
         let Some(text) = endpoint.addresses.first() else { continue };
-        match address(&slice.address_type, text) {
-            Some(ip) => endpoints.push(Endpoint { address: SocketAddr::new(ip, number), ready }),
-            None => {
-                let path = format!("endpoints[{index}].addresses[0]");
-                let message = format!("{text:?} is not an address that can be connected to, and is not used");
-                remarks.push(Remark::error("UnsupportedValue", &path, message, "write an address of the addressType"));
-            }
+        if let Some(ip) = address(&slice.address_type, text) {
+            endpoints.push(Endpoint { address: SocketAddr::new(ip, number), ready });
+            continue;
         }
+        let path = format!("endpoints[{index}].addresses[0]");
+        let message = format!("{text:?} is not an address that can be connected to, and is not used");
+        remarks.push(Remark::error("UnsupportedValue", &path, message, "write an address of the addressType"));
     }
     (endpoints, remarks)
 }
@@ -93,7 +95,7 @@ mod tests {
 
     use super::*;
 
-    fn slice(value: Value) -> EndpointSlice {
+    fn slice(value: &Value) -> EndpointSlice {
         let mut slice = json!({"metadata": {"namespace": "default", "name": "s"}, "addressType": "IPv4",
             "ports": [{"port": 8080}]});
         for (key, field) in value.as_object().unwrap() {
@@ -113,8 +115,8 @@ mod tests {
 
     #[test]
     fn endpoints_are_sorted_and_each_is_there_once() {
-        let one = slice(json!({"endpoints": [{"addresses": ["10.0.0.2"]}, {"addresses": ["10.0.0.1"]}]}));
-        let two = slice(json!({"endpoints": [{"addresses": ["10.0.0.2"]}]}));
+        let one = slice(&json!({"endpoints": [{"addresses": ["10.0.0.2"]}, {"addresses": ["10.0.0.1"]}]}));
+        let two = slice(&json!({"endpoints": [{"addresses": ["10.0.0.2"]}]}));
         let expected = [("10.0.0.1:8080".to_owned(), true), ("10.0.0.2:8080".to_owned(), true)];
         assert_eq!(shown(&port(""), &[one, two]), expected);
     }
@@ -131,7 +133,7 @@ mod tests {
             // publishNotReadyAddresses: ready though terminating; still only the last resort.
             (json!({"ready": true, "serving": true, "terminating": true}), Some(false)),
         ] {
-            let slice = slice(json!({"endpoints": [{"addresses": ["::1"], "conditions": conditions}],
+            let slice = slice(&json!({"endpoints": [{"addresses": ["::1"], "conditions": conditions}],
                 "addressType": "IPv6"}));
             let found = shown(&port(""), &[slice]);
             assert_eq!(found.first().map(|(_, ready)| *ready), expected, "{conditions}");
@@ -140,7 +142,7 @@ mod tests {
 
     #[test]
     fn ports_are_found_by_name() {
-        let slice = slice(json!({"endpoints": [{"addresses": ["127.0.0.1"]}],
+        let slice = slice(&json!({"endpoints": [{"addresses": ["127.0.0.1"]}],
             "ports": [{"name": "metrics", "port": 9}, {"name": "web", "port": 8080}]}));
         assert_eq!(shown(&port("web"), std::slice::from_ref(&slice)), [("127.0.0.1:8080".to_owned(), true)]);
         let (none, remarks) = endpoints(&port("other"), [&slice].into_iter());
@@ -150,7 +152,7 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_named_and_not_used() {
-        let slice = slice(json!({"endpoints": [{"addresses": ["localhost"]}, {"addresses": ["0.0.0.0"]},
+        let slice = slice(&json!({"endpoints": [{"addresses": ["localhost"]}, {"addresses": ["0.0.0.0"]},
             {"addresses": ["::1"]}, {"addresses": []}, {"addresses": ["10.0.0.1", "x"]}]}));
         let (found, remarks) = endpoints(&port(""), [&slice].into_iter());
         assert_eq!(found.len(), 1);

@@ -56,10 +56,10 @@ pub(super) fn filters(
                 steps.extend(mirrored(cluster, mirror, &field("requestMirror"), ledger, faults).map(Step::Mirror));
             }
             Filter::RequestRedirect(redirect) => {
-                steps.extend(redirected(redirect, &field("requestRedirect"), place, faults).map(Step::Redirect));
+                steps.push(Step::Redirect(redirected(redirect, &field("requestRedirect"), place, faults)));
             }
             Filter::UrlRewrite(rewrite) => {
-                steps.push(Step::Rewrite(rewritten(rewrite, &field("urlRewrite"), place, faults)))
+                steps.push(Step::Rewrite(rewritten(rewrite, &field("urlRewrite"), place, faults)));
             }
             Filter::Cors(policy) => steps.push(Step::Cors(cors::cors(policy, &field("cors"), faults))),
             other => faults.push(unsupported(other, &at)),
@@ -134,7 +134,7 @@ fn mirrored(
     Some(Mirror { target, numerator, denominator })
 }
 
-fn redirected(redirect: &RequestRedirect, at: &str, place: Place<'_>, faults: &mut Vec<Remark>) -> Option<Redirect> {
+fn redirected(redirect: &RequestRedirect, at: &str, place: Place<'_>, faults: &mut Vec<Remark>) -> Redirect {
     let scheme = match &redirect.scheme {
         None => None,
         Some(Scheme::Http) => Some("http"),
@@ -151,7 +151,7 @@ fn redirected(redirect: &RequestRedirect, at: &str, place: Place<'_>, faults: &m
     }
     let hostname = hostname(redirect.hostname.as_deref(), at, faults);
     let path = path(redirect.path.as_ref(), at, place, faults);
-    Some(Redirect { scheme, hostname, path, port: redirect.port, status })
+    Redirect { scheme, hostname, path, port: redirect.port, status }
 }
 
 fn rewritten(rewrite: &UrlRewrite, at: &str, place: Place<'_>, faults: &mut Vec<Remark>) -> Rewrite {

@@ -159,14 +159,15 @@ impl<'a> GatewayDraft<'a> {
         match &address.address_type {
             // Without a value any address will do: the standalone process binds them all.
             GatewayAddressType::IPAddress if value.is_empty() => {}
-            GatewayAddressType::IPAddress => match value.parse() {
-                Ok(address) => self.addresses.push(address),
-                Err(_) => {
+            GatewayAddressType::IPAddress => {
+                if let Ok(address) = value.parse() {
+                    self.addresses.push(address);
+                } else {
                     let (path, message) = (format!("{path}.value"), format!("{value:?} is not an IP address"));
                     let remark = Remark::error(ADDRESS_NOT_USABLE, &path, message, "write an address of this machine");
                     self.unusable.get_or_insert(remark);
                 }
-            },
+            }
             other => {
                 let message = format!("addresses of type {} are not supported", type_name(other));
                 let remark = Remark::error(UNSUPPORTED_ADDRESS, &format!("{path}.type"), message, "use type IPAddress");

@@ -22,17 +22,23 @@ pub(super) struct Users {
     pub(super) grpc: u32,
 }
 
+/// Who uses which ports of a Service.
+pub(super) type UsedPorts = BTreeMap<u16, Users>;
+
+/// A backend with its endpoints.
+pub(super) type Addressed = (Backend, Endpoints);
+
 /// All that follows from one Service.
 #[derive(Debug, Default)]
 pub(super) struct ServiceOutput {
     /// A backend with its endpoints for each port that is used.
-    pub(super) backends: BTreeMap<BackendKey, (Backend, Endpoints)>,
+    pub(super) backends: BTreeMap<BackendKey, Addressed>,
     /// What there is to say about the Service and its slices.
     pub(super) entries: BTreeMap<ObjectRef, Entry>,
 }
 
 /// Translates the ports of a Service that are used.
-pub(super) fn service(cluster: &Cluster, reference: &ObjectRef, used: &BTreeMap<u16, Users>) -> ServiceOutput {
+pub(super) fn service(cluster: &Cluster, reference: &ObjectRef, used: &UsedPorts) -> ServiceOutput {
     let mut output = ServiceOutput::default();
     let Some(service) = cluster.find::<Service>(&reference.namespace, &reference.name) else { return output };
     for (number, users) in used {

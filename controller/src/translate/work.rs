@@ -16,7 +16,7 @@ use crate::store::{Cluster, Dirty};
 use crate::translate::frame::Frame;
 use crate::translate::ledger::every;
 use crate::translate::routes::{self, RouteOutput};
-use crate::translate::services::{self, Users};
+use crate::translate::services::{self, UsedPorts, Users};
 
 /// What a translation remembers for the next one.
 #[derive(Debug, Clone, Default)]
@@ -28,7 +28,7 @@ pub(super) struct Memo {
     /// Attached routes by listener.
     attached: BTreeMap<ListenerKey, u32>,
     /// Users by Service and port.
-    uses: BTreeMap<ObjectRef, BTreeMap<u16, Users>>,
+    uses: BTreeMap<ObjectRef, UsedPorts>,
     services: BTreeMap<ObjectRef, ServiceMemo>,
 }
 

@@ -42,7 +42,7 @@ fn gateway(name: &str, variant: usize) -> Value {
     };
     let class = if variant == 3 && name == "h" { "mine" } else { "torana" };
     let spec = json!({"gatewayClassName": class, "listeners": listeners,
-        "allowedListeners": {"namespaces": {"from": if variant % 2 == 0 { "All" } else { "None" }}}});
+        "allowedListeners": {"namespaces": {"from": if variant.is_multiple_of(2) { "All" } else { "None" }}}});
     object(GATEWAY_API, "Gateway", &metadata("a", name, variant), &spec)
 }
 
@@ -143,7 +143,7 @@ fn policy(variant: usize) -> Value {
 }
 
 fn class(variant: usize) -> Value {
-    let controller = if variant % 2 == 0 { "torana.dev/gateway-controller" } else { "example.com/other" };
+    let controller = if variant.is_multiple_of(2) { "torana.dev/gateway-controller" } else { "example.com/other" };
     let name = if variant > 2 { "torana" } else { "mine" };
     json!({"apiVersion": GATEWAY_API, "kind": "GatewayClass", "metadata": {"name": name},
         "spec": {"controllerName": controller}})
@@ -151,7 +151,7 @@ fn class(variant: usize) -> Value {
 
 fn namespace(variant: usize) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a",
-        "labels": {"team": if variant % 2 == 0 { "x" } else { "y" }}}})
+        "labels": {"team": if variant.is_multiple_of(2) { "x" } else { "y" }}}})
 }
 
 const WORLD: usize = 21;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! 5,000 routes: how long everything takes, and an edit. Bounds are wide, for builds that are not optimised; run with
+//! 5,000 routes: how long everything takes, and an edit. Bounds only catch a blow-up, for builds are
+//! not optimised and machines busy; run with
 //! `--release -- --nocapture speed` for numbers.
 
 use std::sync::Arc;
@@ -64,7 +65,7 @@ fn speed_of_five_thousand_routes() {
     for index in 0..ROUTES {
         cluster.apply_all([route(index, "/"), service(index), slice(index, "10.0.0.1")]);
     }
-    let mut last = timed("everything", Duration::from_secs(5), || translate(&cluster));
+    let mut last = timed("everything", Duration::from_secs(30), || translate(&cluster));
     assert_eq!(last.snapshots[&cluster.settings().fleet].rules.len(), ROUTES);
     for (what, edit) in
         [("one route", route(7, "/a")), ("one slice", slice(7, "10.0.0.2")), ("another", route(8, "/b"))]
@@ -72,7 +73,7 @@ fn speed_of_five_thousand_routes() {
         // Held by its readers, as in life: the edit copies the maps.
         let held = last.snapshots.clone();
         let dirty = cluster.apply(edit);
-        last = timed(what, Duration::from_millis(250), || retranslate(&cluster, &dirty, last));
+        last = timed(what, Duration::from_secs(2), || retranslate(&cluster, &dirty, last));
         assert_eq!(last.deltas[&cluster.settings().fleet].upserts.len(), 1);
         drop(held);
     }
