@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use torana_crds::{Kind, ObjectRef};
-use torana_ir::{ResourceKey, RouteKind, Snapshot};
+use torana_ir::{Delta, Resource, ResourceKey, RouteKind, Snapshot};
 
 use crate::publish::{Ack, Publication, Rejection};
 use crate::report::{Report, Severity};
@@ -22,7 +22,8 @@ pub struct Plane {
     files: Files,
     cluster: Cluster,
     last: Translation,
-    published: Arc<Snapshot>,
+    /// What the proxies have not been told.
+    pending: Option<Delta>,
     generation: u64,
     rejected: Vec<Rejection>,
 }
@@ -38,8 +39,10 @@ impl Plane {
         let files = Files::open(paths);
         let mut cluster = Cluster::new(settings);
         cluster.apply_all(files.objects());
-        let last = translate(&cluster);
-        Self { files, cluster, last, published: Arc::default(), generation: 0, rejected: Vec::new() }
+        let mut last = translate(&cluster);
+        // The first generation may be empty: a proxy without routes is programmed too.
+        let pending = Some(last.deltas.remove(&cluster.settings().fleet).unwrap_or_default());
+        Self { files, cluster, last, pending, generation: 0, rejected: Vec::new() }
     }
 
     /// Looks at the files again, at those `named` (absolute paths) in any case, and translates what changed.
@@ -48,21 +51,18 @@ impl Plane {
         let dirty = self.cluster.apply_all(self.files.refresh(named));
         if !dirty.is_empty() {
             self.last = retranslate(&self.cluster, &dirty, std::mem::take(&mut self.last));
+            if let Some(delta) = self.last.deltas.remove(&self.cluster.settings().fleet) {
+                self.pending = Some(match self.pending.take() {
+                    Some(before) => merged(before, delta),
+                    None => delta,
+                });
+            }
         }
     }
 
-    /// What the proxies have not been told yet, if there is anything. The first one may be empty: a proxy without
-    /// routes is programmed too.
+    /// What the proxies have not been told yet, if there is anything.
     pub fn publication(&mut self) -> Option<Publication> {
-        let snapshot = self.snapshot();
-        if self.generation > 0 && Arc::ptr_eq(&snapshot, &self.published) {
-            return None;
-        }
-        let delta = self.published.diff(&snapshot);
-        self.published = snapshot;
-        if self.generation > 0 && delta.is_empty() {
-            return None;
-        }
+        let delta = self.pending.take()?;
         self.generation += 1;
         Some(Publication { generation: self.generation, delta })
     }
@@ -133,6 +133,33 @@ impl Plane {
     }
 }
 
+/// Two deltas as one: of each resource the later word counts.
+fn merged(before: Delta, after: Delta) -> Delta {
+    let mut words: BTreeMap<ResourceKey, Option<Resource>> = BTreeMap::new();
+    for Delta { upserts, removals } in [before, after] {
+        words.extend(upserts.into_iter().map(|resource| (key_of(&resource), Some(resource))));
+        words.extend(removals.into_iter().map(|key| (key, None)));
+    }
+    let mut delta = Delta::default();
+    for (key, word) in words {
+        match word {
+            Some(resource) => delta.upserts.push(resource),
+            None => delta.removals.push(key),
+        }
+    }
+    delta
+}
+
+fn key_of(resource: &Resource) -> ResourceKey {
+    match resource {
+        Resource::Listener(it) => ResourceKey::Listener(it.key.clone()),
+        Resource::Certificate(it) => ResourceKey::Certificate(it.key().clone()),
+        Resource::Rule(it) => ResourceKey::Rule(it.key.clone()),
+        Resource::Backend(it) => ResourceKey::Backend(it.key.clone()),
+        Resource::Endpoints(it) => ResourceKey::Endpoints(it.backend().clone()),
+    }
+}
+
 fn refused(rejection: &Rejection) -> Finding {
     let remedy = match rejection.key {
         ResourceKey::Listener(_) => "free the address, or give the listener another port",
@@ -168,5 +195,37 @@ pub fn object_of(key: &ResourceKey) -> ObjectRef {
             };
             ObjectRef::new(kind, &key.route.namespace, &key.route.name)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use torana_ir::{Backend, BackendKey};
+
+    use super::*;
+
+    fn backend(name: &str, idle: u64) -> Resource {
+        let key = BackendKey { namespace: "default".into(), name: name.into(), port: 80 };
+        let idle = std::time::Duration::from_secs(idle);
+        Resource::Backend(Arc::new(Backend { idle, ..Backend::new(key) }))
+    }
+
+    #[test]
+    fn two_deltas_as_one_lead_to_the_same_snapshot() {
+        let deltas = [
+            Delta { upserts: vec![backend("a", 1), backend("b", 1)], removals: vec![key_of(&backend("c", 1))] },
+            Delta { upserts: vec![backend("b", 2), backend("c", 2)], removals: vec![key_of(&backend("a", 1))] },
+        ];
+        let mut one_by_one = Snapshot::default();
+        let mut at_once = Snapshot::default();
+        for start in [&mut one_by_one, &mut at_once] {
+            start.apply(Delta { upserts: vec![backend("c", 0), backend("d", 0)], removals: Vec::new() });
+        }
+        for delta in deltas.clone() {
+            one_by_one.apply(delta);
+        }
+        let [before, after] = deltas;
+        at_once.apply(merged(before, after));
+        assert_eq!(at_once, one_by_one);
     }
 }

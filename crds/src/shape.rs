@@ -15,7 +15,6 @@ pub(crate) fn map<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: 
 }
 
 /// For `#[serde(deserialize_with)]`: a list of structs, each from a map only.
-#[expect(clippy::type_complexity, reason = "the signature that serde asks for")]
 pub(crate) fn maps<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
     let items = Vec::<Strict<T>>::deserialize(deserializer)?;
     Ok(items.into_iter().map(|Strict(item)| item).collect())

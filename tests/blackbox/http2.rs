@@ -89,12 +89,12 @@ async fn http2_is_spoken_on_the_port_of_http1() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bidirectional_stream_with_full_windows_does_not_stall() {
+    const TOTAL: usize = 32 << 20;
     let port = echo().await;
     let world = start(format!("{}{}{}", World::gateway(), h2c_service("b", port), World::catch_all("all", "b"))).await;
     let mut client = client(world.http).await;
     let request = Request::post("http://a/echo").header("te", "trailers").header("content-type", "application/grpc");
     let (response, mut send) = client.send_request(request.body(()).unwrap(), false).unwrap();
-    const TOTAL: usize = 32 << 20;
     // Nothing is read back until far more was sent than all windows on the way hold.
     let sender = tokio::spawn(async move {
         let mut sent = 0;

@@ -116,7 +116,7 @@ impl Backend {
 
 fn serve(mut stream: TcpStream, connection: usize, state: &State) {
     let mut reader = Reader { buffer: Vec::new(), state };
-    let _ = stream.set_read_timeout(Some(Duration::from_secs(60))).is_ok();
+    let _ = stream.set_read_timeout(Some(Duration::from_mins(1))).is_ok();
     while let Some(seen) = reader.request(&mut stream, connection) {
         let answer = (state.script)(&seen);
         state.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen);

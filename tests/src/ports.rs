@@ -20,12 +20,10 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 pub fn free() -> u16 {
     // Two test processes begin far apart.
     let start = std::process::id().wrapping_mul(7919);
-    for _ in 0..COUNT {
-        let step = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = u16::try_from(FIRST + start.wrapping_add(step) % COUNT).expect("within u16");
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no port between {FIRST} and {} is free", FIRST + COUNT);
+    let mut next = (0..COUNT).map(|_| start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT);
+    let free = next.find_map(|step| {
+        let port = u16::try_from(FIRST + step).ok()?;
+        TcpListener::bind(("127.0.0.1", port)).ok().map(|_| port)
+    });
+    free.expect("a free port between 10,000 and 32,000")
 }

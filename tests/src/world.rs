@@ -14,7 +14,7 @@ use crate::ports;
 use crate::wire::{Connection, Reply};
 
 /// How long anything may take to come true.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running gateway. Killed, and its folder removed, when dropped.
 pub struct World {

@@ -23,8 +23,18 @@ pub(super) struct File {
     documents: Vec<Placed>,
     /// Why it could not be read, if so.
     trouble: Option<String>,
+    /// Good objects of the documents; of two of one name the first.
+    present: HashMap<ObjectRef, Arc<Object>, RandomState>,
     /// Last good forms of objects whose present form is not good.
     kept: Objects,
+}
+
+/// An object as a file has it.
+pub(super) struct Form<'a> {
+    /// The object.
+    pub(super) object: &'a Arc<Object>,
+    /// It is what was last good of it.
+    pub(super) is_kept: bool,
 }
 
 /// A document and where it stands.
@@ -37,21 +47,24 @@ struct Placed {
 
 impl File {
     /// The file after its text was read again. Documents whose text is the same are not parsed again.
-    pub(super) fn reread(self, text: Result<String, String>, stamp: Option<Stamp>) -> Self {
+    pub(super) fn reread(&self, text: Result<String, String>, stamp: Option<Stamp>) -> Self {
         match text {
             // An empty file is one that is being written, or a disk that was full: never a wish to remove everything.
-            Ok(text) if text.is_empty() && self.present().next().is_some() => self.lost("the file is empty", stamp),
-            Ok(text) if text.is_empty() && !self.kept.is_empty() => self.lost("the file is empty", stamp),
+            Ok(text) if text.is_empty() && !self.is_bare() => self.lost("the file is empty", stamp),
             Ok(text) => self.replaced(&text, stamp),
             Err(why) => self.lost(&why, stamp),
         }
     }
 
-    fn lost(self, why: &str, stamp: Option<Stamp>) -> Self {
-        Self { stamp, documents: Vec::new(), trouble: Some(why.to_owned()), kept: self.good() }
+    fn is_bare(&self) -> bool {
+        self.present.is_empty() && self.kept.is_empty()
     }
 
-    fn replaced(self, text: &str, stamp: Option<Stamp>) -> Self {
+    fn lost(&self, why: &str, stamp: Option<Stamp>) -> Self {
+        Self { stamp, trouble: Some(why.to_owned()), kept: self.good(), ..Self::default() }
+    }
+
+    fn replaced(&self, text: &str, stamp: Option<Stamp>) -> Self {
         let known = self.documents.iter().map(|placed| (placed.document.text(), &placed.document));
         let known: HashMap<&str, &Arc<Document>, RandomState> = known.collect();
         let read = |chunk: yaml::Chunk<'_>| Placed {
@@ -62,25 +75,30 @@ impl File {
             },
         };
         let documents = yaml::split(text).into_iter().map(read).collect();
-        let new = Self { stamp, documents, trouble: None, kept: Objects::new() };
-        let kept = new.kept_of(self.good());
-        Self { kept, ..new }
+        let mut new = Self { stamp, documents, ..Self::default() };
+        new.present = new.first_of_each();
+        new.kept = new.kept_of(self.good());
+        new
+    }
+
+    fn first_of_each(&self) -> HashMap<ObjectRef, Arc<Object>, RandomState> {
+        let mut first = HashMap::default();
+        for (_, entry) in self.entries() {
+            if let (Some(reference), Some(object)) = (&entry.reference, &entry.object) {
+                first.entry(reference.clone()).or_insert_with(|| Arc::clone(object));
+            }
+        }
+        first
     }
 
     /// What stays of `old`: objects whose present form is bad, and, while some document or object cannot even be named,
     /// every object that is missing now.
     fn kept_of(&self, mut old: Objects) -> Objects {
-        let mut good = BTreeSet::new();
-        let mut bad = BTreeSet::new();
-        let mut nameless = self.documents.iter().any(|placed| placed.document.broken.is_some());
-        for (_, entry) in self.entries() {
-            match (&entry.reference, &entry.object) {
-                (Some(reference), Some(_)) => drop(good.insert(reference)),
-                (Some(reference), None) => drop(bad.insert(reference)),
-                (None, _) => nameless = true,
-            }
-        }
-        old.retain(|reference, _| !good.contains(reference) && (nameless || bad.contains(reference)));
+        let nameless = self.documents.iter().any(|placed| placed.document.broken.is_some())
+            || self.entries().any(|(_, entry)| entry.reference.is_none());
+        let bad = self.entries().filter(|(_, entry)| entry.object.is_none());
+        let bad: BTreeSet<_> = bad.filter_map(|(_, entry)| entry.reference.as_ref()).collect();
+        old.retain(|reference, _| !self.present.contains_key(reference) && (nameless || bad.contains(reference)));
         old
     }
 
@@ -89,25 +107,26 @@ impl File {
         self.stamp == Some(stamp)
     }
 
-    /// Objects as they stand in the file, in its order; a name may come twice.
-    pub(super) fn present(&self) -> impl Iterator<Item = (&ObjectRef, &Arc<Object>)> {
-        self.entries().filter_map(|(_, entry)| entry.reference.as_ref().zip(entry.object.as_ref()))
+    /// The object as this file has it.
+    pub(super) fn form(&self, reference: &ObjectRef) -> Option<Form<'_>> {
+        let present = self.present.get(reference).map(|object| Form { object, is_kept: false });
+        present.or_else(|| self.kept.get(reference).map(|object| Form { object, is_kept: true }))
     }
 
-    /// Last good forms of objects that are not good now.
-    pub(super) fn kept(&self) -> impl Iterator<Item = (&ObjectRef, &Arc<Object>)> {
-        self.kept.iter()
+    /// The names whose form is another in `new` than in this one; `None` has no form of anything.
+    pub(super) fn changes(&self, new: Option<&Self>) -> Vec<ObjectRef> {
+        let names = |file: &Self| file.present.keys().chain(file.kept.keys()).cloned().collect::<Vec<_>>();
+        let mut names: Vec<ObjectRef> = [names(self), new.map(names).unwrap_or_default()].concat();
+        names.retain(|name| match (self.form(name), new.and_then(|new| new.form(name))) {
+            (Some(old), Some(new)) => !Arc::ptr_eq(old.object, new.object) || old.is_kept != new.is_kept,
+            (old, new) => old.is_some() != new.is_some(),
+        });
+        names
     }
 
-    fn good(self) -> Objects {
-        let mut good = Objects::new();
-        for (reference, object) in self.present() {
-            good.entry(reference.clone()).or_insert_with(|| Arc::clone(object));
-        }
-        let mut kept = self.kept;
-        kept.retain(|reference, _| !good.contains_key(reference));
-        good.append(&mut kept);
-        good
+    fn good(&self) -> Objects {
+        let present = self.present.iter().chain(&self.kept);
+        present.map(|(reference, object)| (reference.clone(), Arc::clone(object))).collect()
     }
 
     fn entries(&self) -> impl Iterator<Item = (&Placed, &Entry)> {

@@ -4,10 +4,11 @@
 //! A file, document or object that went bad keeps what was last good of it, so that a slip of the pen is no outage.
 //! Never waits: it looks when it is told to. Never decides what an object means.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use torana_crds::ObjectRef;
 
 use crate::report::Severity;
@@ -24,6 +25,8 @@ const STDIN: &str = "-";
 pub struct Files {
     paths: Vec<PathBuf>,
     known: BTreeMap<PathBuf, File>,
+    /// Which files have a form of an object.
+    holders: HashMap<ObjectRef, BTreeSet<PathBuf>, RandomState>,
     folders: BTreeMap<PathBuf, u64>,
     /// Absolute paths at or below which a change matters.
     scopes: BTreeSet<PathBuf>,
@@ -37,29 +40,29 @@ impl Files {
         let mut files = Self {
             paths: paths.iter().filter(|path| !is_stdin(path)).cloned().collect(),
             known: BTreeMap::new(),
+            holders: HashMap::default(),
             folders: BTreeMap::new(),
             scopes: BTreeSet::new(),
             unreadable: BTreeMap::new(),
             objects: Objects::new(),
         };
+        let mut touched = BTreeSet::new();
         if let Some(path) = paths.iter().find(|path| is_stdin(path)) {
-            files.known.insert(path.clone(), File::default().reread(disk::read_stdin(), None));
+            let file = File::default().reread(disk::read_stdin(), None);
+            files.replace(path.clone(), Some(file), &mut touched);
         }
-        files.look(&BTreeSet::new());
+        touched.append(&mut files.look(&BTreeSet::new()));
+        for reference in touched {
+            files.settle(reference);
+        }
         files
     }
 
     /// Looks at the disk again and reads what looks changed, and what is `named` (absolute paths) in any case. Returns
-    /// what changed in the objects: one generation.
+    /// what changed in the objects: one generation. What did not change costs a look at its file's state.
     pub fn refresh(&mut self, named: &BTreeSet<PathBuf>) -> Vec<Event> {
-        let before = std::mem::take(&mut self.objects);
-        self.look(named);
-        let gone = before.keys().filter(|reference| !self.objects.contains_key(reference));
-        let removed: Vec<_> = gone.cloned().map(Event::Removed).collect();
-        let changed = self.objects.iter().filter(|(reference, object)| {
-            before.get(reference).is_none_or(|old| !Arc::ptr_eq(old, object) && old != *object)
-        });
-        changed.map(|(_, object)| Event::Applied(Arc::clone(object))).chain(removed).collect()
+        let touched = self.look(named);
+        touched.into_iter().filter_map(|reference| self.settle(reference)).collect()
     }
 
     /// Every object, as one generation.
@@ -104,9 +107,15 @@ impl Files {
         self.known.iter().find_map(|(name, file)| Some(Place { file: shown(name), line: line(file)? }))
     }
 
-    fn look(&mut self, named: &BTreeSet<PathBuf>) {
+    /// Reads what changed; returns the names whose form in some file did.
+    fn look(&mut self, named: &BTreeSet<PathBuf>) -> BTreeSet<ObjectRef> {
         let seen = disk::walk(&self.paths);
-        self.known.retain(|path, _| is_stdin(path) || seen.files.contains_key(path) || seen.is_unknown(path));
+        let mut touched = BTreeSet::new();
+        let stays = |path: &Path| is_stdin(path) || seen.files.contains_key(path) || seen.is_unknown(path);
+        let gone: Vec<PathBuf> = self.known.keys().filter(|path| !stays(path)).cloned().collect();
+        for path in gone {
+            self.replace(path, None, &mut touched);
+        }
         self.scopes = self.paths.iter().filter_map(|path| std::path::absolute(path).ok()).collect();
         for (path, Sighting { stamp, target }) in seen.files {
             let absolute = || std::path::absolute(&path).is_ok_and(|path| named.contains(&path));
@@ -115,43 +124,71 @@ impl Files {
             self.scopes.extend(target);
             let looks_same = self.known.get(&path).is_some_and(|file| file.has(stamp));
             if !looks_same || is_named {
-                let old = self.known.remove(&path).unwrap_or_default();
                 let text = disk::read(&path);
-                self.known.insert(path, old.reread(text, Some(stamp)));
+                let file = self.known.get(&path).map(|old| old.reread(text.clone(), Some(stamp)));
+                let file = file.unwrap_or_else(|| File::default().reread(text, Some(stamp)));
+                self.replace(path, Some(file), &mut touched);
             }
         }
         (self.folders, self.unreadable) = (seen.folders, seen.unreadable);
-        self.choose();
+        touched
     }
 
-    /// Of several definitions of an object the first by path wins, and a present one wins over a kept one.
-    fn choose(&mut self) {
-        self.objects.clear();
-        let present = self.known.values().flat_map(File::present);
-        let kept = self.known.values().flat_map(File::kept);
-        for (reference, object) in present.chain(kept) {
-            self.objects.entry(reference.clone()).or_insert_with(|| Arc::clone(object));
+    /// Puts a file in the place of its former state, or takes it away.
+    fn replace(&mut self, path: PathBuf, new: Option<File>, touched: &mut BTreeSet<ObjectRef>) {
+        let old = self.known.remove(&path).unwrap_or_default();
+        let now = new.as_ref();
+        for reference in old.changes(now) {
+            let holders = self.holders.entry(reference.clone()).or_default();
+            if now.is_some_and(|file| file.form(&reference).is_some()) {
+                holders.insert(path.clone());
+            } else {
+                holders.remove(&path);
+            }
+            if holders.is_empty() {
+                self.holders.remove(&reference);
+            }
+            touched.insert(reference);
+        }
+        if let Some(file) = new {
+            self.known.insert(path, file);
+        }
+    }
+
+    /// Decides anew which form of an object is used. Of several definitions the first by path wins, and a present one
+    /// wins over a kept one.
+    fn settle(&mut self, reference: ObjectRef) -> Option<Event> {
+        let holders = self.holders.get(&reference).into_iter().flatten();
+        let forms = holders.filter_map(|path| self.known.get(path)?.form(&reference));
+        let winner = forms.min_by_key(|form| form.is_kept).map(|form| Arc::clone(form.object));
+        match winner {
+            Some(object) => {
+                let before = self.objects.insert(reference, Arc::clone(&object));
+                let same = before.is_some_and(|before| Arc::ptr_eq(&before, &object) || before == object);
+                (!same).then_some(Event::Applied(object))
+            }
+            None => self.objects.remove(&reference).map(|_| Event::Removed(reference)),
         }
     }
 
     fn duplicates(&self, findings: &mut Vec<Finding>) {
-        let mut first: BTreeMap<&ObjectRef, Place> = BTreeMap::new();
+        let mut first: HashMap<&ObjectRef, (&Path, u32), RandomState> = HashMap::default();
         for (path, file) in &self.known {
             for (reference, line) in file.references() {
-                let place = Place { file: shown(path), line };
-                match first.get(reference) {
-                    None => drop(first.insert(reference, place)),
-                    Some(winner) => findings.push(Finding {
-                        what: format!("defined twice: also at {winner}"),
-                        why: "the first definition in the order of paths is used, this one is not".to_owned(),
-                        remedy: "remove or rename one of them".to_owned(),
-                        place: Some(place),
-                        severity: Severity::Error,
-                        reason: "DefinedTwice",
-                        object: Some(reference.clone()),
-                        path: String::new(),
-                    }),
+                let (winner, winner_line) = *first.entry(reference).or_insert((path, line));
+                if (winner, winner_line) == (path.as_path(), line) {
+                    continue;
                 }
+                findings.push(Finding {
+                    place: Some(Place { file: shown(path), line }),
+                    severity: Severity::Error,
+                    reason: "DefinedTwice",
+                    object: Some(reference.clone()),
+                    path: String::new(),
+                    what: format!("defined twice: also at {}:{winner_line}", shown(winner)),
+                    why: "the first definition in the order of paths is used, this one is not".to_owned(),
+                    remedy: "remove or rename one of them".to_owned(),
+                });
             }
         }
     }

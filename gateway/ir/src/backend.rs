@@ -33,7 +33,7 @@ impl Backend {
             protocol: UpstreamProtocol::Http1,
             balance: LoadBalance::LeastRequest,
             connect_deadline: Duration::from_secs(5),
-            idle: Duration::from_secs(60),
+            idle: Duration::from_mins(1),
             max_connections: 4096,
         }
     }

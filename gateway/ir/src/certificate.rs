@@ -52,7 +52,7 @@ impl PrivateKey {
         };
         digest.as_ref().iter().take(8).fold(String::from("sha256:"), |mut text, byte| {
             // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
+            let _ = write!(text, "{byte:02x}").is_ok();
             text
         })
     }

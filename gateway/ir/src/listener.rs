@@ -93,8 +93,8 @@ impl Default for Limits {
             head_fields: 100,
             target_bytes: 16 << 10,
             handshake_deadline: Duration::from_secs(10),
-            idle: Duration::from_secs(60),
-            stream_idle: Duration::from_secs(300),
+            idle: Duration::from_mins(1),
+            stream_idle: Duration::from_mins(5),
             streams: 100,
         }
     }

@@ -133,10 +133,11 @@ impl<'a, F: FnMut(&mut ResponseHead)> Exchange<'a, F> {
             Poll::Ready(result) => return Poll::Ready(result.map_err(Stop::from)),
             Poll::Pending => {}
         }
-        if !self.tunnel && self.request_ended {
-            if let Poll::Ready(gone) = self.down.poll_gone(cx) {
-                return Poll::Ready(Err(gone.into()));
-            }
+        if !self.tunnel
+            && self.request_ended
+            && let Poll::Ready(gone) = self.down.poll_gone(cx)
+        {
+            return Poll::Ready(Err(gone.into()));
         }
         if before != (self.moved.received, self.moved.sent, self.response) {
             self.active_at = Instant::now();

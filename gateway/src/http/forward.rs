@@ -123,10 +123,10 @@ async fn attempt(
     let exchange = Exchange::new((down, &mut up), tee, &mut trace.moved, deadlines, head_only, edit);
     match exchange.run().await {
         Ok(()) => {
-            if let Up::H1(up) = up {
-                if let Some(carrier) = up.into_reusable() {
-                    order.worker.pools.give_back(endpoint, order.backend.config.idle, carrier);
-                }
+            if let Up::H1(up) = up
+                && let Some(carrier) = up.into_reusable()
+            {
+                order.worker.pools.give_back(endpoint, order.backend.config.idle, carrier);
             }
             Ok(())
         }

@@ -24,7 +24,7 @@ pub(crate) fn stamp(head: &mut Head, client: SocketAddr, id: &mut String) {
     }
     let mut address = String::with_capacity(40);
     // Writing to a String cannot fail; IPv4 clients of a dual-stack socket are written as IPv4.
-    let _ = write!(address, "{}", client.ip().to_canonical());
+    let _ = write!(address, "{}", client.ip().to_canonical()).is_ok();
     head.fields.push(b"x-forwarded-for", address.as_bytes());
     head.fields.push(b"x-forwarded-proto", head.scheme.as_str().as_bytes());
     let host = head.authority().to_owned();

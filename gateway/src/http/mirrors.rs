@@ -20,7 +20,7 @@ use crate::http::worker::Worker;
 /// Mirrored requests in flight on one worker; more are not started, and counted.
 const MAX_IN_FLIGHT: u32 = 1024;
 /// A mirror ends after this, whatever its backend does.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Starts one mirror for each of `backends`; the tee carries the body to them.
 pub(crate) fn launch(conn: &Arc<Conn>, head: &Head, backends: &[Arc<BackendState>]) -> Tee {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
-use torana_ir::Invalid;
 
 use crate::balance::BackendState;
 use crate::fault::{Fault, Reject};
@@ -96,11 +95,6 @@ impl Record {
 
     pub(crate) fn forwarded(&mut self) {
         self.forwarded = Some(Instant::now());
-    }
-
-    /// The rule or its reference is invalid; the user finds out why from status, `lint` and `explain`.
-    pub(crate) fn invalid(&mut self, invalid: &Invalid) {
-        tracing::debug!(reason = invalid.reason, message = %invalid.message, "request for an invalid rule");
     }
 
     pub(crate) fn traced(&mut self, trace: Trace) {

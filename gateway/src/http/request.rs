@@ -35,7 +35,7 @@ pub(crate) async fn handle(conn: &Arc<Conn>, down: &mut Down, mut head: Head) {
         None => Err(Fault::NoListener),
     };
     if let Err(fault) = result {
-        fail(down, &head, fault, &mut record).await;
+        fail(conn, down, &head, fault, &mut record).await;
     }
     record.finish(conn);
 }
@@ -75,7 +75,8 @@ async fn planned(
     let weighted = match plan.choose(fastrand::u64(..)) {
         Choice::Backend(weighted) => weighted,
         Choice::Invalid(invalid) => {
-            record.invalid(invalid);
+            // The user finds out from status, `lint` and `explain`; here it would be one line a request.
+            tracing::debug!(rule = %plan.key(), reason = invalid.reason, message = %invalid.message, "invalid backend");
             return Err(Fault::InvalidConfig);
         }
     };
@@ -119,8 +120,11 @@ async fn own_answer(down: &mut Down, head: &Head, answer: Answer, record: &mut R
 }
 
 /// Tells the client, if it can still be told.
-async fn fail(down: &mut Down, head: &Head, fault: Fault, record: &mut Record) {
+async fn fail(conn: &Conn, down: &mut Down, head: &Head, fault: Fault, record: &mut Record) {
     record.fault(fault);
+    if let Fault::Rejected(reject) = fault {
+        conn.worker.metrics.rejected(reject.reason);
+    }
     if down.started() || fault == Fault::ClientGone {
         return;
     }

@@ -34,7 +34,8 @@ impl Carrier {
     }
 }
 
-/// Newest first: old ones age out.
+/// Newest first: old ones age out. Carriers travel boxed, so they are kept boxed.
+#[expect(clippy::vec_box, reason = "a carrier moves between pool and exchange without being copied")]
 #[derive(Default)]
 pub(super) struct Pool(Mutex<HashMap<u64, Vec<Box<Carrier>>, RandomState>>);
 

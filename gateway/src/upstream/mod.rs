@@ -64,10 +64,10 @@ impl Pools {
     pub(crate) async fn obtain(&self, target: &Target<'_>) -> Result<Lent, Fault> {
         match target.backend.config.protocol {
             torana_ir::UpstreamProtocol::Http1 => {
-                if !target.fresh {
-                    if let Some(carrier) = self.h1.take(target.endpoint.id) {
-                        return Ok(Lent::H1(carrier));
-                    }
+                if !target.fresh
+                    && let Some(carrier) = self.h1.take(target.endpoint.id)
+                {
+                    return Ok(Lent::H1(carrier));
                 }
                 let (io, slot) = connect::open(target, &self.metrics).await?;
                 Ok(Lent::H1(Box::new(Carrier::new(io, slot))))

@@ -117,10 +117,8 @@ impl Down {
                 // A head ends with a line; looking again before one has ended would let a client that sends single
                 // bytes buy work with the square of their number.
                 let worth = memchr::memchr(b'\n', bytes).is_some() || self.input.rest().len() > limits.head_bytes;
-                if worth {
-                    if let Some(next) = self.parse_kept(limits) {
-                        return Poll::Ready(next);
-                    }
+                if worth && let Some(next) = self.parse_kept(limits) {
+                    return Poll::Ready(next);
                 }
             }
         })
