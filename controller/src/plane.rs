@@ -153,7 +153,7 @@ fn merged(before: Delta, after: Delta) -> Delta {
 fn key_of(resource: &Resource) -> ResourceKey {
     match resource {
         Resource::Listener(it) => ResourceKey::Listener(it.key.clone()),
-        Resource::Certificate(it) => ResourceKey::Certificate(it.key().clone()),
+        Resource::Certificate(it) => ResourceKey::Certificate(it.key.clone()),
         Resource::Rule(it) => ResourceKey::Rule(it.key.clone()),
         Resource::Backend(it) => ResourceKey::Backend(it.key.clone()),
         Resource::Endpoints(it) => ResourceKey::Endpoints(it.backend().clone()),

@@ -121,7 +121,7 @@ fn an_object_of_a_wrong_type_keeps_its_last_good_form() {
     let findings = world.findings();
     assert!(findings[0].starts_with("a.yaml:7: error: Service default/a: spec.ports[0].port: "), "{findings:?}");
     assert!(findings[0].contains("; its last good form stays in use; "), "{findings:?}");
-    assert_eq!(world.write("a.yaml", &service("b", "80")), ["+b", "-a"], "renamed: the old name is gone");
+    assert_eq!(world.write("a.yaml", &service("b", "80")), ["-a", "+b"], "renamed: the old name is gone");
 }
 
 #[test]
