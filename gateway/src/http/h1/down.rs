@@ -269,9 +269,7 @@ impl Down {
 
     pub(crate) fn send(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Result<(), Broken> {
         if self.outgoing == Outgoing::Chunked {
-            write::chunk_start(self.out.buffer(), data.len());
-            self.out.buffer().extend_from_slice(data);
-            self.out.buffer().extend_from_slice(b"\r\n");
+            write::chunk(self.out.buffer(), data);
             return Ok(());
         }
         self.out.send(&mut self.io, cx, data).map_err(|_| Broken::Client)

@@ -157,9 +157,7 @@ impl Up {
 
     pub(crate) fn send(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Result<(), Broken> {
         if self.outgoing == Outgoing::Chunked {
-            write::chunk_start(self.out.buffer(), data.len());
-            self.out.buffer().extend_from_slice(data);
-            self.out.buffer().extend_from_slice(b"\r\n");
+            write::chunk(self.out.buffer(), data);
             return Ok(());
         }
         let sent = self.out.send(&mut self.carrier.io, cx, data);

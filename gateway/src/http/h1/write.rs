@@ -84,6 +84,13 @@ pub(crate) fn chunk_start(out: &mut Vec<u8>, len: usize) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// Appends a chunk of `data`, which must not be empty.
+pub(crate) fn chunk(out: &mut Vec<u8>, data: &[u8]) {
+    chunk_start(out, data.len());
+    out.extend_from_slice(data);
+    out.extend_from_slice(b"\r\n");
+}
+
 /// Appends the last chunk and the trailer section.
 pub(crate) fn last_chunk(out: &mut Vec<u8>, trailers: Option<&Fields>) {
     out.extend_from_slice(b"0\r\n");
