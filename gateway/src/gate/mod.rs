@@ -52,7 +52,7 @@ pub(crate) struct Draft<'a, I> {
 #[derive(Debug)]
 pub(crate) struct Passed {
     /// The canonical head.
-    pub(crate) head: Head,
+    pub(crate) head: Box<Head>,
     /// The client lets the connection live after the answer (RFC 9112 §9.3).
     pub(crate) keep_alive: bool,
     /// `OPTIONS *`: about the gateway itself, never forwarded (RFC 9110 §9.3.7). The target of the head is `*`.
@@ -74,7 +74,7 @@ where
     let found = fields::sift(draft.version, draft.fields, limits.head_fields)?;
     let authority = authority::choose(draft.scheme, [form.authority, draft.authority, found.host()])?;
     let asterisk = form.target == "*";
-    let mut head = Head::new(draft.version, draft.scheme, method, &authority, &form.target);
+    let mut head = Box::new(Head::new(draft.version, draft.scheme, method, &authority, &form.target));
     head.body = found.body(draft.version)?;
     head.upgrade = found.upgrade(draft.version) && method == "GET" && head.body == BodyLength::None;
     head.expects_continue = found.expects_continue && draft.version != Version::Http10;

@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use bytes::Bytes;
+
 use super::known::Known;
 
 /// Where a field's texts lie in the buffer.
@@ -57,6 +59,21 @@ impl Fields {
         known
     }
 
+    /// Appends a field whose value is exactly what `write` appends; `name` is in lower case.
+    pub fn push_with(&mut self, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
+        let name_at = self.buffer.len();
+        self.buffer.extend_from_slice(name);
+        let value_at = self.buffer.len();
+        write(&mut self.buffer);
+        self.list.push(Field {
+            name_at: name_at as u32,
+            name_len: name.len() as u32,
+            value_at: value_at as u32,
+            value_len: (self.buffer.len() - value_at) as u32,
+            known: Known::of(name),
+        });
+    }
+
     /// Number of fields.
     pub fn len(&self) -> usize {
         self.list.len()
@@ -75,6 +92,15 @@ impl Fields {
     /// Every field: meaning, name, value.
     pub fn iter(&self) -> impl Iterator<Item = (Known, &[u8], &[u8])> {
         self.list.iter().map(|field| (field.known, self.name(field), self.value(field)))
+    }
+
+    /// Every field with its value as a part of one copy of all texts: what the `http` crate keeps without copying again.
+    pub(crate) fn shared(&self) -> impl Iterator<Item = (Known, &[u8], Bytes)> {
+        let texts = Bytes::copy_from_slice(&self.buffer);
+        self.list.iter().map(move |field| {
+            let start = field.value_at as usize;
+            (field.known, self.name(field), texts.slice(start..start + field.value_len as usize))
+        })
     }
 
     /// The first value of `name` (lower case).

@@ -7,6 +7,7 @@ mod fields;
 mod known;
 
 use std::fmt;
+use std::ops::Range;
 
 pub use fields::{Field, Fields};
 pub use known::Known;
@@ -81,82 +82,118 @@ pub struct Head {
     pub expects_continue: bool,
     /// All other fields.
     pub fields: Fields,
-    method: String,
-    authority: String,
-    target: String,
+    /// Method, authority and target one after the other; what a filter replaces them by is appended.
+    text: String,
+    method_len: usize,
+    authority: Range<usize>,
+    target: Range<usize>,
     path_len: usize,
 }
+
+/// Room that a rewritten path or host may need.
+const REWRITE: usize = 64;
 
 impl Head {
     /// A head without fields. `target` is `path[?query]` and starts with `/` (or is `*`).
     pub fn new(version: Version, scheme: Scheme, method: &str, authority: &str, target: &str) -> Self {
-        let mut head = Self {
+        let mut text = String::with_capacity(method.len() + authority.len() + target.len() + REWRITE);
+        text.push_str(method);
+        let authority = append(&mut text, authority);
+        let path_len = path_len(target);
+        let target = append(&mut text, target);
+        Self {
             version,
             scheme,
             body: BodyLength::None,
             upgrade: false,
             expects_continue: false,
             fields: Fields::default(),
-            method: method.to_owned(),
-            authority: authority.to_owned(),
-            target: String::new(),
-            path_len: 0,
-        };
-        head.set_target(target);
-        head
+            text,
+            method_len: method.len(),
+            authority,
+            target,
+            path_len,
+        }
     }
 
     /// The method, as written.
     pub fn method(&self) -> &str {
-        &self.method
+        &self.text[..self.method_len]
     }
 
     /// `host[:port]` in lower case.
     pub fn authority(&self) -> &str {
-        &self.authority
+        &self.text[self.authority.clone()]
     }
 
     /// The host without port and trailing dot: what listeners and routes compare.
     pub fn host(&self) -> &str {
-        torana_ir::hostname_of(&self.authority)
+        torana_ir::hostname_of(self.authority())
     }
 
     /// `path[?query]`, exactly what is forwarded.
     pub fn target(&self) -> &str {
-        &self.target
+        &self.text[self.target.clone()]
     }
 
     /// The canonical path.
     pub fn path(&self) -> &str {
-        &self.target[..self.path_len]
+        &self.target()[..self.path_len]
     }
 
     /// What follows `?`, if there is one.
     pub fn query(&self) -> Option<&str> {
-        self.target.get(self.path_len + 1..)
+        self.target().get(self.path_len + 1..)
     }
 
     /// Replaces the authority (`URLRewrite.hostname`).
     pub fn set_authority(&mut self, authority: &str) {
-        authority.clone_into(&mut self.authority);
+        self.authority = append(&mut self.text, authority);
     }
 
     /// Replaces path and query.
     pub fn set_target(&mut self, target: &str) {
-        target.clone_into(&mut self.target);
-        self.path_len = memchr::memchr(b'?', target.as_bytes()).unwrap_or(target.len());
+        self.target = append(&mut self.text, target);
+        self.path_len = path_len(target);
     }
 
     /// Replaces the path and keeps the query.
     pub fn set_path(&mut self, path: &str) {
-        self.target.replace_range(..self.path_len, path);
+        let query = self.target.start + self.path_len..self.target.end;
+        let start = append(&mut self.text, path).start;
+        self.text.extend_from_within(query);
+        self.target = start..self.text.len();
         self.path_len = path.len();
     }
+
+    /// Tells backends by which host the client came.
+    pub(crate) fn push_authority(&mut self, name: &[u8]) {
+        self.fields.push(name, self.text[self.authority.clone()].as_bytes());
+    }
+}
+
+/// Where `part` lies in `text` now.
+fn append(text: &mut String, part: &str) -> Range<usize> {
+    let start = text.len();
+    text.push_str(part);
+    start..text.len()
+}
+
+fn path_len(target: &str) -> usize {
+    memchr::memchr(b'?', target.as_bytes()).unwrap_or(target.len())
 }
 
 impl fmt::Debug for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}://{}{} {:?}", self.method, self.scheme.as_str(), self.authority, self.target, self.fields)
+        write!(
+            f,
+            "{} {}://{}{} {:?}",
+            self.method(),
+            self.scheme.as_str(),
+            self.authority(),
+            self.target(),
+            self.fields
+        )
     }
 }
 

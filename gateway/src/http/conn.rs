@@ -14,6 +14,8 @@ use crate::table::Bind;
 pub(crate) struct Conn {
     /// Who is at the other end.
     pub(crate) peer: Peer,
+    /// The client's address as backends are told it; an IPv4 client of a dual-stack socket is written as IPv4.
+    pub(crate) client: Box<str>,
     /// The socket that it came in by.
     pub(crate) bind: Bind,
     /// The worker that it lives on.
@@ -21,6 +23,11 @@ pub(crate) struct Conn {
 }
 
 impl Conn {
+    pub(crate) fn new(peer: Peer, bind: Bind, worker: Arc<Worker>) -> Arc<Self> {
+        let client = peer.remote.ip().to_canonical().to_string().into_boxed_str();
+        Arc::new(Self { peer, client, bind, worker })
+    }
+
     /// `https` on a connection whose TLS ends here.
     pub(crate) fn scheme(&self) -> Scheme {
         if self.peer.tls.is_some() { Scheme::Https } else { Scheme::Http }

@@ -13,7 +13,6 @@ use crate::http::piece::{Broken, Piece};
 use crate::http::scratch;
 use crate::http::side::{Down, Up};
 use crate::http::tee::Tee;
-use crate::http::watchdog::Watchdog;
 
 /// More interim responses than this are an attack (RFC 9110 §15.2 sets no bound).
 const MAX_INTERIM: u8 = 10;
@@ -75,7 +74,6 @@ pub(crate) struct Exchange<'a, F> {
     /// The request's method was HEAD.
     pub(crate) head_only: bool,
     deadlines: Deadlines,
-    watchdog: Watchdog,
     active_at: Instant,
     request_ended: bool,
     response: Response,
@@ -101,7 +99,6 @@ impl<'a, F: FnMut(&mut ResponseHead)> Exchange<'a, F> {
             moved,
             head_only,
             deadlines,
-            watchdog: Watchdog::default(),
             active_at: Instant::now(),
             request_ended,
             response: Response::Head,
@@ -148,8 +145,9 @@ impl<'a, F: FnMut(&mut ResponseHead)> Exchange<'a, F> {
     fn poll_deadlines(&mut self, cx: &mut Context<'_>) -> Poll<Stop> {
         let idle = Some(self.active_at + self.deadlines.idle);
         let bounds = [self.deadlines.request, self.deadlines.attempt, idle];
-        self.watchdog.set(bounds.into_iter().flatten().min());
-        ready!(self.watchdog.poll(cx));
+        let watchdog = self.down.watchdog();
+        watchdog.set(bounds.into_iter().flatten().min());
+        ready!(watchdog.poll(cx));
         let now = Instant::now();
         let passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
         Poll::Ready(if passed(self.deadlines.request) {
@@ -173,6 +171,13 @@ impl<'a, F: FnMut(&mut ResponseHead)> Exchange<'a, F> {
                     self.moved.received += data.as_slice().len() as u64;
                     self.tee.send(&data);
                     self.up.send(cx, &data)?;
+                }
+                Piece::Last(data) => {
+                    self.moved.received += data.as_slice().len() as u64;
+                    self.request_ended = true;
+                    self.tee.send(&data);
+                    self.tee.end();
+                    self.up.send_last(cx, &data)?;
                 }
                 end => {
                     self.request_ended = true;
@@ -201,6 +206,11 @@ impl<'a, F: FnMut(&mut ResponseHead)> Exchange<'a, F> {
                 Ok(Piece::Data(data)) => {
                     self.moved.sent += data.as_slice().len() as u64;
                     self.down.send(cx, &data)?;
+                }
+                Ok(Piece::Last(data)) => {
+                    self.moved.sent += data.as_slice().len() as u64;
+                    self.response = Response::Ended;
+                    self.down.send_last(cx, &data)?;
                 }
                 Ok(Piece::Trailers(fields)) => self.end(Some(&fields))?,
                 Ok(Piece::End) => self.end(None)?,

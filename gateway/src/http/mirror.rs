@@ -7,18 +7,20 @@ use tokio::sync::mpsc;
 
 use crate::http::piece::{Broken, Data, Piece};
 use crate::http::tee::Copied;
+use crate::http::watchdog::Watchdog;
 
 /// The client's side of a mirrored request: the body comes from the original, the response goes nowhere.
 pub(crate) struct Down {
     body: Option<mpsc::Receiver<Copied>>,
     started: bool,
     touched: bool,
+    pub(crate) watchdog: Watchdog,
 }
 
 impl Down {
     /// `None`: the request has no body.
     pub(crate) fn new(body: Option<mpsc::Receiver<Copied>>) -> Self {
-        Self { body, started: false, touched: false }
+        Self { body, started: false, touched: false, watchdog: Watchdog::default() }
     }
 
     pub(crate) fn received(&self) -> bool {

@@ -11,6 +11,8 @@ mod scratch;
 
 mod watchdog;
 
+mod drained;
+
 mod tee;
 
 mod mirror;

@@ -10,6 +10,8 @@ use crate::head::Fields;
 pub(crate) enum Piece<'a> {
     /// Bytes of the body, never empty.
     Data(Data<'a>),
+    /// The last bytes of the body and its end, never empty: both leave in one frame.
+    Last(Data<'a>),
     /// The end, with trailers.
     Trailers(Fields),
     /// The end.

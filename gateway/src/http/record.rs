@@ -8,18 +8,18 @@ use tokio::time::Instant;
 
 use crate::balance::BackendState;
 use crate::fault::{Fault, Reject};
-use crate::head::{Head, Version};
+use crate::head::{Head, Known, Version};
 use crate::http::conn::Conn;
 use crate::http::forward::Trace;
-use crate::observe::{AccessRecord, Meters, Outcome, Text};
+use crate::observe::{AccessRecord, Meters, MethodLabel, Outcome, Text};
 use crate::table::{ListenerPlan, Plan};
 
 /// One request's account.
 pub(crate) struct Record {
     started: Instant,
     version: Version,
-    /// What the metrics call the method: the one that the client used.
-    method: String,
+    /// What the metrics call the method that the client used.
+    method: MethodLabel,
     grpc: bool,
     meters: Option<Arc<Meters>>,
     backend: Option<Arc<BackendState>>,
@@ -28,7 +28,6 @@ pub(crate) struct Record {
     forwarded: Option<Instant>,
     status: u16,
     fault: Option<Fault>,
-    request_id: String,
     line: Option<Box<AccessRecord>>,
 }
 
@@ -36,19 +35,19 @@ impl Record {
     /// Begins the account of a request that passed the gate.
     pub(crate) fn begin(conn: &Conn, head: &Head) -> Self {
         let line = conn.worker.log.is_on().then(|| Box::new(line(conn, head)));
-        Self::new(head.version, head.method().to_owned(), line)
+        Self::new(head.version, MethodLabel::of(head.method()), line)
     }
 
     /// Begins the account of one that did not.
     pub(crate) fn refused(conn: &Conn, version: Version, reject: Reject) -> Self {
         conn.worker.metrics.rejected(reject.reason);
         let new = || AccessRecord::new(SystemTime::now(), conn.peer.remote, version.as_str());
-        let mut record = Self::new(version, String::new(), conn.worker.log.is_on().then(|| Box::new(new())));
+        let mut record = Self::new(version, MethodLabel::of(""), conn.worker.log.is_on().then(|| Box::new(new())));
         record.fault = Some(Fault::Rejected(reject));
         record
     }
 
-    fn new(version: Version, method: String, line: Option<Box<AccessRecord>>) -> Self {
+    fn new(version: Version, method: MethodLabel, line: Option<Box<AccessRecord>>) -> Self {
         Self {
             started: Instant::now(),
             version,
@@ -60,7 +59,6 @@ impl Record {
             forwarded: None,
             status: 0,
             fault: None,
-            request_id: String::new(),
             line,
         }
     }
@@ -85,8 +83,11 @@ impl Record {
         self.meters = listener.map(|listener| Arc::clone(&listener.meters));
     }
 
-    pub(crate) fn request_id(&mut self) -> &mut String {
-        &mut self.request_id
+    /// The request has its id.
+    pub(crate) fn stamped(&mut self, head: &Head) {
+        if let Some(line) = &mut self.line {
+            line.set(Text::RequestId, head.fields.first_known(Known::RequestId).unwrap_or_default());
+        }
     }
 
     pub(crate) fn backend(&mut self, backend: &Arc<BackendState>) {
@@ -122,7 +123,7 @@ impl Record {
         let overhead = self.overhead(now);
         let outcome = Outcome {
             backend: self.backend.as_ref().map(|backend| backend.key()),
-            method: &self.method,
+            method: self.method,
             version: self.version,
             status: self.status,
             duration,
@@ -142,7 +143,6 @@ impl Record {
         line.endpoint = self.trace.endpoint.as_ref().map(|endpoint| endpoint.address);
         line.upstream_transport = line.endpoint.is_some().then_some("plain");
         line.attempts = self.trace.attempts;
-        line.set(Text::RequestId, self.request_id.as_bytes());
         conn.worker.log.write(line);
     }
 

@@ -20,7 +20,7 @@ use crate::http::{forwarding, mirrors, respond};
 use crate::table::{Choice, Notes, Plan, Routed};
 
 /// Handles a request that passed the gate. The response is wholly sent, or cut, when this returns.
-pub(crate) async fn handle(conn: &Arc<Conn>, down: &mut Down, mut head: Head) {
+pub(crate) async fn handle(conn: &Arc<Conn>, down: &mut Down, mut head: Box<Head>) {
     let mut record = Record::begin(conn, &head);
     let routed = conn.worker.table.load().bind(&conn.bind).map(|bind| bind.route(&head, conn.sni_listener()));
     let result = match routed {
@@ -68,7 +68,8 @@ async fn planned(
     let mut context = RequestContext { prefix_len, random: fastrand::u64(..) };
     let mut notes = Notes::default();
     // Before the filters, so that a rule may overwrite what backends are told about the client.
-    forwarding::stamp(head, conn.peer.remote, record.request_id());
+    forwarding::stamp(head, &conn.client);
+    record.stamped(head);
     if let Verdict::Respond(answer) = plan.on_request(head, &mut context, &mut notes) {
         return own_answer(down, head, answer, record).await;
     }

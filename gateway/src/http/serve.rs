@@ -22,7 +22,7 @@ pub(crate) async fn serve(mut io: Box<Io>, peer: Peer, bind: Bind, worker: Arc<W
         None => return,
     };
     let by_alpn = peer.tls.as_ref().map(|tls| tls.h2);
-    let conn = Arc::new(Conn { peer, bind, worker });
+    let conn = Conn::new(peer, bind, worker);
     match by_alpn {
         Some(true) => return Box::pin(h2::conn::serve(io, conn, limits)).await,
         Some(false) => return h1::conn::serve(io, conn, limits, Vec::new()).await,

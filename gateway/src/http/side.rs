@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use crate::head::{Fields, ResponseHead};
 use crate::http::piece::{Broken, Data, Piece};
+use crate::http::watchdog::Watchdog;
 use crate::http::{h1, h2, mirror};
 
 /// The client's side.
@@ -18,6 +19,15 @@ pub(crate) enum Down {
 }
 
 impl Down {
+    /// The one timer of the connection or stream: no request pays for a timer of its own.
+    pub(crate) fn watchdog(&mut self) -> &mut Watchdog {
+        match self {
+            Self::H1(down) => &mut down.watchdog,
+            Self::H2(down) => &mut down.watchdog,
+            Self::Mirror(down) => &mut down.watchdog,
+        }
+    }
+
     /// The whole request was read.
     pub(crate) fn received(&self) -> bool {
         match self {
@@ -112,6 +122,19 @@ impl Down {
         }
     }
 
+    /// Queues the last body bytes and the end of the body.
+    pub(crate) fn send_last(&mut self, cx: &mut Context<'_>, data: &Data<'_>) -> Result<(), Broken> {
+        match self {
+            Self::H1(down) => {
+                down.send(cx, data.as_slice())?;
+                down.finish(None);
+                Ok(())
+            }
+            Self::H2(down) => down.send_last(data),
+            Self::Mirror(_) => Ok(()),
+        }
+    }
+
     /// Queues the end of the body.
     pub(crate) fn finish(&mut self, trailers: Option<&Fields>) -> Result<(), Broken> {
         match self {
@@ -182,6 +205,18 @@ impl Up {
         match self {
             Self::H1(up) => up.send(cx, data.as_slice()),
             Self::H2(up) => up.send(data),
+        }
+    }
+
+    /// Queues the last bytes of the request body and its end.
+    pub(crate) fn send_last(&mut self, cx: &mut Context<'_>, data: &Data<'_>) -> Result<(), Broken> {
+        match self {
+            Self::H1(up) => {
+                up.send(cx, data.as_slice())?;
+                up.finish(None);
+                Ok(())
+            }
+            Self::H2(up) => up.send_last(data),
         }
     }
 

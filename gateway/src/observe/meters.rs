@@ -9,7 +9,7 @@ use prometheus::{IntCounter, IntGauge};
 use torana_ir::BackendKey;
 
 use super::metrics::{Metrics, Timing};
-use super::nouns::{Nouns, method_index, method_label};
+use super::nouns::{MethodLabel, Nouns};
 use crate::head::Version;
 
 /// Kinds of requests that a rule keeps at hand. Of more (a backend that answers with every code there is) the rest is
@@ -22,7 +22,7 @@ pub struct Outcome<'a> {
     /// The backend that was chosen.
     pub backend: Option<&'a BackendKey>,
     /// The request's method.
-    pub method: &'a str,
+    pub method: MethodLabel,
     /// The protocol of the client.
     pub version: Version,
     /// The status that was sent (or would have been: 499 if the client had left).
@@ -41,7 +41,7 @@ impl Outcome<'_> {
             Version::Http11 => 1,
             Version::Http2 => 2,
         };
-        u32::from(self.status) << 16 | u32::from(method_index(self.method)) << 8 | version
+        u32::from(self.status) << 16 | u32::from(self.method.index()) << 8 | version
     }
 }
 
@@ -118,7 +118,7 @@ impl Meters {
         labels.push(outcome.version.as_str().to_owned());
         labels.push(outcome.status.to_string());
         let timing = metrics.timing(labels.clone());
-        labels.push(method_label(method_index(outcome.method)).to_owned());
+        labels.push(outcome.method.as_str().to_owned());
         Handles { requests: metrics.requests(labels), timing }
     }
 }
@@ -151,8 +151,9 @@ mod tests {
         BackendKey { namespace: "n".into(), name: name.into(), port: 80 }
     }
 
-    fn outcome<'a>(backend: Option<&'a BackendKey>, method: &'a str, status: u16) -> Outcome<'a> {
+    fn outcome<'a>(backend: Option<&'a BackendKey>, method: &str, status: u16) -> Outcome<'a> {
         let (duration, overhead) = (Duration::from_millis(20), Duration::from_micros(60));
+        let method = MethodLabel::of(method);
         Outcome { backend, method, version: Version::Http11, status, duration, overhead }
     }
 

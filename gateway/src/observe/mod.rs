@@ -25,6 +25,6 @@ mod readiness;
 pub use self::log::{AccessLog, LogFormat};
 pub use meters::{Meters, Outcome, Upgraded};
 pub use metrics::{Connected, Metrics};
-pub use nouns::{Nouns, RouteNouns};
+pub use nouns::{MethodLabel, Nouns, RouteNouns};
 pub use readiness::Readiness;
 pub use record::{AccessRecord, Text};

@@ -61,14 +61,24 @@ impl Nouns {
     }
 }
 
-/// Where `method` stands in the list of methods that have a label.
-pub(super) fn method_index(method: &str) -> u8 {
-    METHODS.iter().position(|known| *known == method).unwrap_or(METHODS.len()) as u8
-}
+/// A method as metrics call it: one of a fixed list, `OTHER` for the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MethodLabel(u8);
 
-/// The label of a method.
-pub(super) fn method_label(index: u8) -> &'static str {
-    METHODS.get(usize::from(index)).copied().unwrap_or("OTHER")
+impl MethodLabel {
+    /// The label of a method that a client used.
+    pub fn of(method: &str) -> Self {
+        Self(METHODS.iter().position(|known| *known == method).unwrap_or(METHODS.len()) as u8)
+    }
+
+    /// As metrics write it.
+    pub fn as_str(self) -> &'static str {
+        METHODS.get(usize::from(self.0)).copied().unwrap_or("OTHER")
+    }
+
+    pub(super) fn index(self) -> u8 {
+        self.0
+    }
 }
 
 #[cfg(test)]
@@ -95,8 +105,8 @@ mod tests {
 
     #[test]
     fn a_method_of_the_client_cannot_make_a_label() {
-        assert_eq!(method_label(method_index("PATCH")), "PATCH");
-        assert_eq!(method_label(method_index("get")), "OTHER");
-        assert_eq!(method_label(method_index("X-1234")), "OTHER");
+        assert_eq!(MethodLabel::of("PATCH").as_str(), "PATCH");
+        assert_eq!(MethodLabel::of("get").as_str(), "OTHER");
+        assert_eq!(MethodLabel::of("X-1234").as_str(), "OTHER");
     }
 }

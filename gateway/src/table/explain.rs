@@ -21,7 +21,7 @@ pub fn imagine(scheme: Scheme, method: &str, target: &str, fields: &[(&str, &str
         authority: None,
         fields: fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())),
     };
-    gate::judge(draft, &Limits::default()).map(|passed| passed.head)
+    gate::judge(draft, &Limits::default()).map(|passed| *passed.head)
 }
 
 /// The whole decision about one request.

@@ -18,6 +18,7 @@ use crate::http::h1::request::{self, Parsed};
 use crate::http::h1::write;
 use crate::http::piece::{Broken, Piece};
 use crate::http::scratch;
+use crate::http::watchdog::Watchdog;
 use crate::io::Io;
 
 /// What came next on a connection.
@@ -64,6 +65,8 @@ pub(crate) struct Down {
     half_closed: bool,
     /// What was kept has not been looked at.
     unparsed: bool,
+    /// For what the connection waits for now.
+    pub(crate) watchdog: Watchdog,
 }
 
 impl Down {
@@ -83,6 +86,7 @@ impl Down {
             tunnel: false,
             half_closed: false,
             unparsed: true,
+            watchdog: Watchdog::default(),
         }
     }
 
@@ -147,12 +151,12 @@ impl Down {
     fn accept(&mut self, parsed: Parsed) -> (Next, usize) {
         match parsed {
             Parsed::Complete { passed, used } => {
-                let Passed { head, keep_alive, asterisk, dropped_names } = *passed;
+                let Passed { head, keep_alive, asterisk, dropped_names } = passed;
                 self.version = head.version;
                 self.keep_alive = keep_alive;
                 self.owes_continue = head.expects_continue;
                 self.incoming = Incoming::of(head.body);
-                if asterisk { (Next::Asterisk, used) } else { (Next::Request(Box::new(head), dropped_names), used) }
+                if asterisk { (Next::Asterisk, used) } else { (Next::Request(head, dropped_names), used) }
             }
             Parsed::Bad(reject) => {
                 self.keep_alive = false;

@@ -67,7 +67,7 @@ impl Incoming {
             let (data, used) = self.take(input.rest_mut()).map_err(Bad::Framing)?;
             let start = input.advance(used);
             if data > 0 {
-                return Poll::Ready(Ok(Piece::Data(Data::Slice(input.slice(start, data)))));
+                return Poll::Ready(Ok(self.piece(Data::Slice(input.slice(start, data)))));
             }
             if matches!(self, Self::Ending(_)) {
                 return self.poll_piece(cx, io, input, scratch);
@@ -83,12 +83,21 @@ impl Incoming {
             let (data, used) = self.take(&mut scratch[..read]).map_err(Bad::Framing)?;
             input.keep(&scratch[used..read]);
             if data > 0 {
-                return Poll::Ready(Ok(Piece::Data(Data::Slice(&scratch[..data]))));
+                return Poll::Ready(Ok(self.piece(Data::Slice(&scratch[..data]))));
             }
             if matches!(self, Self::Ending(_)) {
                 return self.poll_piece(cx, io, input, scratch);
             }
         }
+    }
+
+    /// Data, and the end if it is known and without trailers.
+    fn piece<'a>(&mut self, data: Data<'a>) -> Piece<'a> {
+        if matches!(self, Self::Ending(None)) {
+            *self = Self::Ended;
+            return Piece::Last(data);
+        }
+        Piece::Data(data)
     }
 
     /// Reading no further than the body keeps the next message in the socket.

@@ -26,7 +26,7 @@ pub(crate) enum Parsed {
     /// A whole head.
     Complete {
         /// What passed the gate.
-        passed: Box<Passed>,
+        passed: Passed,
         /// Bytes of the head.
         used: usize,
     },
@@ -50,7 +50,7 @@ pub(crate) fn parse(bytes: &[u8], scheme: Scheme, limits: &Limits) -> Parsed {
         Err(error) => return Parsed::Bad(refusal(error, head)),
     };
     match judge(&request, &head[..used], scheme, limits) {
-        Ok(passed) => Parsed::Complete { passed: Box::new(passed), used: skipped + used },
+        Ok(passed) => Parsed::Complete { passed, used: skipped + used },
         Err(reject) => Parsed::Bad(reject),
     }
 }

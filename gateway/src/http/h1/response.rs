@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 
 use crate::fault::Reject;
 use crate::gate::{self, Options};
-use crate::head::{BodyLength, Known, ResponseHead, Version};
+use crate::head::{BodyLength, Fields, Known, ResponseHead, Version};
 use crate::http::h1::request::has_bare_lf;
 
 /// Longest head.
@@ -77,15 +77,17 @@ pub(crate) fn parse(bytes: &[u8], asked: Asked) -> Parsed {
     if has_bare_lf(&bytes[..used]) {
         return Parsed::Bad("bad_line_end");
     }
-    match judge(&response, asked) {
+    match judge(&response, used, asked) {
         Ok((head, framing, keep_alive)) => Parsed::Complete { head, framing, used, keep_alive },
         Err(reason) => Parsed::Bad(reason),
     }
 }
 
-fn judge(response: &httparse::Response<'_, '_>, asked: Asked) -> Result<Judged, &'static str> {
+fn judge(response: &httparse::Response<'_, '_>, bytes: usize, asked: Asked) -> Result<Judged, &'static str> {
     let version = if response.version == Some(0) { Version::Http10 } else { Version::Http11 };
     let mut head = ResponseHead::new(response.code.unwrap_or_default());
+    // Room for what filters add, in one allocation each.
+    head.fields = Fields::with_capacity(bytes + 128, response.headers.len() + 4);
     if head.status < 100 || (head.status == 101 && !asked.upgrade) {
         return Err("bad_status");
     }

@@ -16,6 +16,7 @@ use torana_ir::Limits;
 
 use crate::gate;
 use crate::http::conn::Conn;
+use crate::http::drained::Drained;
 use crate::http::h2::down;
 use crate::http::request;
 use crate::http::side::Down;
@@ -94,14 +95,10 @@ impl Accepting {
     }
 
     async fn run(mut self, conn: Arc<Conn>) {
-        let mut drain = conn.worker.drain.clone();
-        let mut drained = Box::pin(async move {
-            // An error means that the process is going down: the same thing.
-            let _ = drain.wait_for(|draining| *draining).await.is_ok();
-        });
+        let mut drained = Drained::new(&conn.worker.drain);
         loop {
             let next = std::future::poll_fn(|cx| {
-                if !self.closing && drained.as_mut().poll(cx).is_ready() {
+                if !self.closing && drained.poll(cx).is_ready() {
                     self.close();
                 }
                 self.poll_next(cx)

@@ -13,6 +13,7 @@ use crate::gate;
 use crate::head::{BodyLength, Fields, Head, ResponseHead};
 use crate::http::h2::map;
 use crate::http::piece::{Broken, Data, Piece};
+use crate::http::watchdog::Watchdog;
 
 /// Capacity asked for at a time; with the connection's send buffer it bounds what a slow reader costs.
 const CAPACITY: usize = 32 << 10;
@@ -34,6 +35,8 @@ pub(crate) struct Down {
     held: Option<Bytes>,
     /// The response's last frame was queued.
     ended: bool,
+    /// For what the stream waits for now.
+    pub(crate) watchdog: Watchdog,
 }
 
 impl Down {
@@ -49,6 +52,7 @@ impl Down {
             left: None,
             held: None,
             ended: false,
+            watchdog: Watchdog::default(),
         }
     }
 
@@ -164,6 +168,13 @@ impl Down {
             Some(send) => send.send_data(data.to_bytes(), false).map_err(|error| client_error(&error)),
             None => Err(Broken::Client),
         }
+    }
+
+    /// Data and END_STREAM in one frame.
+    pub(crate) fn send_last(&mut self, data: &Data<'_>) -> Result<(), Broken> {
+        let Some(send) = &mut self.send else { return Err(Broken::Client) };
+        self.ended = true;
+        send.send_data(data.to_bytes(), true).map_err(|error| client_error(&error))
     }
 
     pub(crate) fn finish(&mut self, trailers: Option<&Fields>) -> Result<(), Broken> {

@@ -19,11 +19,11 @@ pub(crate) fn fields(map: &HeaderMap) -> Fields {
 /// (RFC 9113 §8.2.2) are left out.
 pub(crate) fn header_map(fields: &Fields, map: &mut HeaderMap) {
     map.reserve(fields.len());
-    for (known, name, value) in fields.iter() {
+    for (known, name, value) in fields.shared() {
         if known.hop_by_hop() {
             continue;
         }
-        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_maybe_shared(value)) {
             map.append(name, value);
         }
     }

@@ -96,6 +96,13 @@ impl Up {
         }
     }
 
+    /// Data and END_STREAM in one frame.
+    pub(crate) fn send_last(&mut self, data: &Data<'_>) -> Result<(), Broken> {
+        let Some(send) = &mut self.send else { return Err(Broken::Upstream { before_response: !self.head_read }) };
+        self.sent = true;
+        send.send_data(data.to_bytes(), true).map_err(|error| h2_broken(&error, self.head_read))
+    }
+
     pub(crate) fn finish(&mut self, trailers: Option<&Fields>) -> Result<(), Broken> {
         let Some(send) = &mut self.send else { return Ok(()) };
         if self.sent {
@@ -142,9 +149,9 @@ fn request_header(head: &Head, trailers: bool) -> Option<RequestHeader> {
     let target = if head.target() == "*" { "/" } else { head.target() };
     let uri = http::Uri::builder().scheme("http").authority(head.authority()).path_and_query(target).build().ok()?;
     header.set_uri(uri);
-    for (_, name, value) in head.fields.iter().filter(|(known, ..)| !known.hop_by_hop()) {
+    for (_, name, value) in head.fields.shared().filter(|(known, ..)| !known.hop_by_hop()) {
         let name = http::HeaderName::from_bytes(name).ok()?;
-        header.append_header(name, http::HeaderValue::from_bytes(value).ok()?).ok()?;
+        header.append_header(name, http::HeaderValue::from_maybe_shared(value).ok()?).ok()?;
     }
     if let BodyLength::Exact(length) = head.body {
         header.insert_header(http::header::CONTENT_LENGTH, length.to_string()).ok()?;

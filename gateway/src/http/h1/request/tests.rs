@@ -18,7 +18,7 @@ fn accepted(text: &str) -> Passed {
     match parsed(text.as_bytes()) {
         Parsed::Complete { passed, used } => {
             assert_eq!(used, text.len(), "{text:?}");
-            *passed
+            passed
         }
         other => panic!("{text:?}: {other:?}"),
     }
