@@ -36,8 +36,10 @@ pub enum Fault {
     Rejected(Reject),
     /// The head did not arrive in time.
     HeadTimeout,
-    /// The body stopped arriving.
+    /// The body stopped arriving, or arrives too slowly.
     BodyTimeout,
+    /// The client does not read the response, or reads it too slowly.
+    ReadTimeout,
     /// The client closed or reset before the end.
     ClientGone,
     // === configuration ===
@@ -83,6 +85,9 @@ pub struct Reject {
 }
 
 impl Reject {
+    /// What came is not HTTP: nothing that its sender would understand can be answered, the connection just ends.
+    pub const NOT_HTTP: Self = Self::bad("not_http");
+
     /// A 400 for `reason`.
     pub const fn bad(reason: &'static str) -> Self {
         Self { status: 400, reason }
@@ -99,7 +104,7 @@ impl Fault {
     pub fn status(self) -> u16 {
         match self {
             Self::Rejected(reject) => reject.status,
-            Self::HeadTimeout | Self::BodyTimeout => 408,
+            Self::HeadTimeout | Self::BodyTimeout | Self::ReadTimeout => 408,
             Self::ClientGone => 499,
             Self::NoListener | Self::NoRoute => 404,
             Self::Misdirected => 421,
@@ -113,9 +118,12 @@ impl Fault {
     /// Whose fault it is.
     pub fn source(self) -> Source {
         match self {
-            Self::Rejected(_) | Self::HeadTimeout | Self::BodyTimeout | Self::ClientGone | Self::Misdirected => {
-                Source::Client
-            }
+            Self::Rejected(_)
+            | Self::HeadTimeout
+            | Self::BodyTimeout
+            | Self::ReadTimeout
+            | Self::ClientGone
+            | Self::Misdirected => Source::Client,
             Self::NoListener | Self::NoRoute | Self::InvalidConfig => Source::Config,
             Self::Overload => Source::Gateway,
             _ => Source::Upstream,
@@ -128,6 +136,7 @@ impl Fault {
             Self::Rejected(reject) => reject.reason,
             Self::HeadTimeout => "head_timeout",
             Self::BodyTimeout => "body_timeout",
+            Self::ReadTimeout => "read_timeout",
             Self::ClientGone => "client_gone",
             Self::NoListener => "no_listener",
             Self::NoRoute => "no_route",
@@ -150,7 +159,7 @@ impl Fault {
     pub fn flag(self) -> &'static str {
         match self {
             Self::Rejected(_) => "DPE",
-            Self::HeadTimeout | Self::BodyTimeout | Self::ClientGone => "DC",
+            Self::HeadTimeout | Self::BodyTimeout | Self::ReadTimeout | Self::ClientGone => "DC",
             Self::NoListener | Self::NoRoute | Self::Misdirected | Self::InvalidConfig => "NR",
             Self::Overload => "UO",
             Self::NoEndpoints => "UH",

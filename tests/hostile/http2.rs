@@ -2,133 +2,16 @@
 //! B13–B16: requests of HTTP/2 that must not become requests of HTTP/1. Frames are written by hand, because every
 //! library refuses to send them.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::Duration;
 
+use super::frames::{Client, END_HEADERS, END_STREAM, Field, Got, block, frame};
 use super::oracle::Range;
 use super::row::MARKER;
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-const END_STREAM: u8 = 0x1;
-const END_HEADERS: u8 = 0x4;
-
-/// Name and value.
-type Field<'a> = (&'a [u8], &'a [u8]);
 
 /// Id and the fields of the request.
 type Case = (&'static str, Vec<Field<'static>>);
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
-/// Literal fields without indexing and without Huffman (RFC 7541 §6.2.2).
-fn block(fields: &[Field<'_>]) -> Vec<u8> {
-    let mut block = Vec::new();
-    let text = |bytes: &[u8], block: &mut Vec<u8>| {
-        let length = bytes.len();
-        if length < 127 {
-            block.push(u8::try_from(length).unwrap());
-        } else {
-            block.push(127);
-            let mut rest = length - 127;
-            while rest >= 128 {
-                block.push(u8::try_from(rest % 128 + 128).unwrap());
-                rest /= 128;
-            }
-            block.push(u8::try_from(rest).unwrap());
-        }
-        block.extend_from_slice(bytes);
-    };
-    for (name, value) in fields {
-        block.push(0);
-        text(name, &mut block);
-        text(value, &mut block);
-    }
-    block
-}
-
-/// What the gateway did.
-#[derive(Debug, PartialEq, Eq, Clone, Copy)]
-enum Got {
-    /// HEADERS with this status.
-    Status(u16),
-    Reset,
-    GoAway,
-    Closed,
-    Nothing,
-}
-
-struct Client {
-    stream: TcpStream,
-    buffer: Vec<u8>,
-}
-
-impl Client {
-    fn open(port: u16) -> Self {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
-        stream.write_all(PREFACE).unwrap();
-        stream.write_all(&frame(4, 0, 0, &[])).unwrap();
-        Self { stream, buffer: Vec::new() }
-    }
-
-    fn send(&mut self, bytes: &[u8]) {
-        drop(self.stream.write_all(bytes));
-    }
-
-    /// What comes for the stream, or ends the connection.
-    fn outcome(&mut self, stream: u32) -> Got {
-        loop {
-            while self.buffer.len() >= 9 {
-                let length =
-                    usize::from(self.buffer[0]) << 16 | usize::from(self.buffer[1]) << 8 | usize::from(self.buffer[2]);
-                if self.buffer.len() < 9 + length {
-                    break;
-                }
-                let payload: Vec<u8> = self.buffer.drain(..9 + length).collect();
-                let (kind, id) = (payload[3], u32::from_be_bytes([payload[5], payload[6], payload[7], payload[8]]));
-                match kind {
-                    1 if id == stream => return Got::Status(status(&payload[9..])),
-                    3 if id == stream => return Got::Reset,
-                    7 => return Got::GoAway,
-                    _ => {}
-                }
-            }
-            let mut bytes = [0; 4096];
-            match self.stream.read(&mut bytes) {
-                Ok(0) => return Got::Closed,
-                Ok(read) => self.buffer.extend_from_slice(&bytes[..read]),
-                Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
-                    return Got::Nothing;
-                }
-                Err(_) => return Got::Closed,
-            }
-        }
-    }
-}
-
-/// The status is the first field: indexed (RFC 7541, appendix A), or a literal of name 8.
-fn status(block: &[u8]) -> u16 {
-    let mut block = block;
-    // A size update of the table may come first.
-    while block.first().is_some_and(|byte| byte & 0xe0 == 0x20) {
-        block = &block[1..];
-    }
-    match block {
-        [byte @ 0x88..=0x8e, ..] => [200, 204, 206, 304, 400, 404, 500][usize::from(byte - 0x88)],
-        [0x48 | 0x08, length, rest @ ..] if length & 0x80 == 0 => {
-            String::from_utf8_lossy(&rest[..usize::from(*length)]).parse().unwrap_or(1)
-        }
-        // Three digits in Huffman's code: of no further interest but that it is neither 200 nor 5xx by index.
-        _ => 1,
-    }
-}
-
-fn good<'a>() -> Vec<Field<'a>> {
+pub(super) fn good<'a>() -> Vec<Field<'a>> {
     vec![
         (b":method", b"GET"),
         (b":scheme", b"http"),

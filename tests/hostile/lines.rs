@@ -86,7 +86,6 @@ fn strangers(host: &str) -> Vec<Row> {
         b"EHLO a.example\r\n",
         b"{\"jsonrpc\": \"2.0\"}\r\n\r\n",
         b"*1\r\n$4\r\nPING\r\n",
-        b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\nGET / HTTP/1.1\r\n\r\n",
         b"\x0d\x0a\x0d\x0a\x00\x0d\x0aQUIT\x0a\x21\x11",
         b"PRI * HTTP/1.1\r\n\r\n",
         b"PRI * HTTP/2.1\r\n\r\nSM\r\n\r\n",
@@ -95,7 +94,29 @@ fn strangers(host: &str) -> Vec<Row> {
     for bytes in strangers {
         rows.push(Row::new("A24", "house rule", *bytes, BAD_LINE));
     }
+    // Lines that name another protocol, or none: an answer of HTTP/1 would be noise to their sender.
+    let closed = Expect::Refused(&[0]);
+    for bytes in [
+        "PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\nGET / HTTP/1.1\r\n\r\n",
+        "INVALID CONNECTION PREFACE\r\n\r\n",
+        "OPTIONS sip:a SIP/2.0\r\n\r\n",
+        "DESCRIBE rtsp://a RTSP/1.0\r\n\r\n",
+    ] {
+        rows.push(Row::new("A24", "RFC 9113 §3.4", bytes, closed.clone()));
+    }
     rows
+}
+
+#[test]
+fn a_method_that_is_refused_is_told_which_are_not() {
+    let range = Range::new();
+    for method in ["CONNECT a:80", "TRACE /"] {
+        let mut connection = range.connect();
+        connection.send(format!("{method} HTTP/1.1\r\nHost: a:80\r\n\r\n").as_bytes()).unwrap();
+        let reply = connection.reply("GET").unwrap();
+        let allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+        assert_eq!((reply.status, reply.header("allow")), (405, Some(allow)), "{method}");
+    }
 }
 
 #[test]

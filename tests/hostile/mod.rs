@@ -28,7 +28,13 @@ mod connections;
 
 mod crowds;
 
+mod frames;
+
 mod http2;
+
+mod floods;
+
+mod tls;
 
 mod regexes;
 

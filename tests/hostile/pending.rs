@@ -2,15 +2,14 @@
 //! Rows of the acceptance list whose feature does not exist yet. Each is printed, so that none is forgotten.
 
 const NOT_YET: &[(&str, &str)] = &[
-    ("A24", "HTTP/2 preface on a port that speaks HTTP/1 only: every port speaks both"),
-    ("B01-B12", "floods of HTTP/2"),
-    ("B17", "h2spec"),
+    ("B17", "extended CONNECT (RFC 8441)"),
     ("D06", "JWT"),
     ("D07", "external authorization, rate limits"),
     ("R06", "body limit of a policy"),
     ("R08", "compression"),
-    ("R09-R12", "caps of connections, descriptors and memory"),
-    ("T06-T11", "client certificates, PROXY protocol"),
+    ("R11-R12", "shedding by memory and CPU"),
+    ("R15", "retry budget"),
+    ("T08-T11", "client certificates, TLS to backends, PROXY protocol, trusted hops"),
     ("W01", "WebSocket over HTTP/2 (RFC 8441)"),
     ("W06-W07", "WebSocket drain"),
 ];

@@ -81,6 +81,12 @@ pub struct Limits {
     pub idle: Duration,
     /// A request in flight with no byte moved in either direction is cut after this.
     pub stream_idle: Duration,
+    /// A client may be waited for so long while it sends a body, plus one second for each `body_rate` bytes.
+    pub body_grace: Duration,
+    /// The same while it reads a response.
+    pub read_grace: Duration,
+    /// Bytes a second below which a client is too slow.
+    pub body_rate: u32,
     /// HTTP/2 streams a connection, running ones that the client has reset included.
     pub streams: u32,
 }
@@ -95,6 +101,9 @@ impl Default for Limits {
             handshake_deadline: Duration::from_secs(10),
             idle: Duration::from_mins(1),
             stream_idle: Duration::from_mins(5),
+            body_grace: Duration::from_secs(20),
+            read_grace: Duration::from_mins(1),
+            body_rate: 500,
             streams: 100,
         }
     }

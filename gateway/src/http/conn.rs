@@ -22,6 +22,16 @@ pub(crate) struct Conn {
     pub(crate) worker: Arc<Worker>,
 }
 
+/// How a client behaved until its connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Conduct {
+    /// As clients do.
+    Fine,
+    /// It flooded the connection, which was ended for it.
+    Abusive,
+}
+
 impl Conn {
     pub(crate) fn new(peer: Peer, bind: Bind, worker: Arc<Worker>) -> Arc<Self> {
         let client = peer.remote.ip().to_canonical().to_string().into_boxed_str();

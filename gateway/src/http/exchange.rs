@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::head::{BodyLength, ResponseHead};
+use crate::http::pace::Pace;
 use crate::http::piece::{Broken, Piece};
 use crate::http::scratch;
 use crate::http::side::{Down, Up};
@@ -25,6 +26,10 @@ pub(crate) struct Deadlines {
     pub(crate) attempt: Option<Instant>,
     /// No byte in either direction for so long.
     pub(crate) idle: Duration,
+    /// How slowly the client may send, until it is answered; `None`: as slowly as it likes.
+    pub(crate) sending: Option<Pace>,
+    /// How slowly it may read.
+    pub(crate) reading: Option<Pace>,
 }
 
 /// How an exchange ended without the end of its response.
@@ -38,6 +43,10 @@ pub(crate) enum Stop {
     AttemptTimeout,
     /// [`Deadlines::idle`] passed.
     Idle,
+    /// [`Deadlines::sending`] passed.
+    SlowBody,
+    /// [`Deadlines::reading`] passed.
+    SlowReader,
 }
 
 impl From<Broken> for Stop {
@@ -79,6 +88,10 @@ pub(crate) struct Exchange<'a, F> {
     response: Response,
     tunnel: bool,
     interims: u8,
+    /// The next piece of the request has to come from the client.
+    awaits_body: bool,
+    /// The client has to take some of the response before there is room for more.
+    awaits_reader: bool,
 }
 
 impl<'a, F: FnMut(&mut ResponseHead)> Exchange<'a, F> {
@@ -104,6 +117,8 @@ impl<'a, F: FnMut(&mut ResponseHead)> Exchange<'a, F> {
             response: Response::Head,
             tunnel: false,
             interims: 0,
+            awaits_body: false,
+            awaits_reader: false,
         }
     }
 
@@ -144,7 +159,8 @@ impl<'a, F: FnMut(&mut ResponseHead)> Exchange<'a, F> {
 
     fn poll_deadlines(&mut self, cx: &mut Context<'_>) -> Poll<Stop> {
         let idle = Some(self.active_at + self.deadlines.idle);
-        let bounds = [self.deadlines.request, self.deadlines.attempt, idle];
+        let (sending, reading) = self.client_deadlines();
+        let bounds = [self.deadlines.request, self.deadlines.attempt, idle, sending, reading];
         let watchdog = self.down.watchdog();
         watchdog.set(bounds.into_iter().flatten().min());
         ready!(watchdog.poll(cx));
@@ -154,18 +170,38 @@ impl<'a, F: FnMut(&mut ResponseHead)> Exchange<'a, F> {
             Stop::RequestTimeout
         } else if passed(self.deadlines.attempt) {
             Stop::AttemptTimeout
+        } else if passed(reading) {
+            Stop::SlowReader
+        } else if passed(sending) {
+            Stop::SlowBody
         } else {
             Stop::Idle
         })
     }
 
+    /// Until when the client has to send, and to take. One that was answered before it has sent everything is in a
+    /// conversation: its turns are not timed.
+    fn client_deadlines(&mut self) -> (Option<Instant>, Option<Instant>) {
+        if self.tunnel {
+            return (None, None);
+        }
+        let (moved, sends) = (&*self.moved, self.awaits_body && self.response == Response::Head);
+        let Deadlines { sending, reading, .. } = &mut self.deadlines;
+        (
+            sending.as_mut().and_then(|pace| pace.poll(moved.received, sends, Instant::now)),
+            reading.as_mut().and_then(|pace| pace.poll(moved.sent, self.awaits_reader, Instant::now)),
+        )
+    }
+
     /// Request body, client to backend.
     fn poll_request(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<Result<(), Broken>> {
         loop {
+            self.awaits_body = false;
             ready!(self.up.poll_ready(cx))?;
             if self.request_ended || (self.response == Response::Ended && !self.tunnel) {
                 return Poll::Ready(Ok(()));
             }
+            self.awaits_body = true;
             match ready!(self.down.poll_piece(cx, scratch))? {
                 Piece::Data(data) => {
                     self.moved.received += data.as_slice().len() as u64;
@@ -197,7 +233,9 @@ impl<'a, F: FnMut(&mut ResponseHead)> Exchange<'a, F> {
         loop {
             // What came with the head leaves with the head.
             if !self.up.buffered() || self.response == Response::Ended {
+                self.awaits_reader = true;
                 ready!(self.down.poll_ready(cx))?;
+                self.awaits_reader = false;
             }
             if self.response == Response::Ended {
                 return Poll::Ready(Ok(()));

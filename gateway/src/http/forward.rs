@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 use tokio::time::Instant;
+use torana_ir::Limits;
 
 use crate::balance::{BackendState, Endpoint};
 use crate::fault::Fault;
-use crate::head::{Head, ResponseHead};
+use crate::head::{BodyLength, Head, ResponseHead, Version};
 use crate::http::exchange::{Deadlines, Exchange, Moved, Stop};
+use crate::http::pace::Pace;
 use crate::http::piece::Broken;
 use crate::http::side::{Down, Up};
 use crate::http::tee::Tee;
@@ -34,8 +36,29 @@ pub(crate) struct Order<'a> {
     pub(crate) request_deadline: Option<Instant>,
     pub(crate) attempt_deadline: Option<Duration>,
     pub(crate) idle: Duration,
+    /// How slow the client may be; `None` for one that is ourselves.
+    pub(crate) pace: Option<&'a Limits>,
     /// Trailers are understood by the client (gRPC).
     pub(crate) trailers: bool,
+}
+
+impl Order<'_> {
+    fn deadlines(&self, attempt: Option<Instant>) -> Deadlines {
+        let sends = self.head.body != BodyLength::None && !is_grpc(self.head);
+        Deadlines {
+            request: self.request_deadline,
+            attempt,
+            idle: self.idle,
+            sending: self.pace.filter(|_| sends).map(Pace::sending),
+            reading: self.pace.map(Pace::reading),
+        }
+    }
+}
+
+/// Its streams may be silent for as long as the client likes, also before they are answered.
+fn is_grpc(head: &Head) -> bool {
+    head.version == Version::Http2
+        && head.fields.first("content-type").is_some_and(|kind| kind.starts_with(b"application/grpc"))
 }
 
 /// What came of it, for the log.
@@ -118,7 +141,7 @@ async fn attempt(
             Up::H2(Box::new(up))
         }
     };
-    let deadlines = Deadlines { request: order.request_deadline, attempt: attempt_deadline, idle: order.idle };
+    let deadlines = order.deadlines(attempt_deadline);
     let head_only = order.head.method() == "HEAD";
     let exchange = Exchange::new((down, &mut up), tee, &mut trace.moved, deadlines, head_only, edit);
     match exchange.run().await {
@@ -167,7 +190,8 @@ fn judge(stop: Stop, order: &Order<'_>, reused: bool, down: &Down) -> Failed {
         Stop::RequestTimeout => (Fault::RequestTimeout, Again::No),
         Stop::AttemptTimeout => (Fault::BackendTimeout, Again::No),
         Stop::Idle if down.received() => (Fault::StreamIdle, Again::No),
-        Stop::Idle => (Fault::BodyTimeout, Again::No),
+        Stop::Idle | Stop::SlowBody => (Fault::BodyTimeout, Again::No),
+        Stop::SlowReader => (Fault::ReadTimeout, Again::No),
     };
     Failed { fault, again }
 }

@@ -52,6 +52,7 @@ async fn run(ticket: Ticket, head: Head, backend: Arc<BackendState>, down: mirro
         request_deadline: Some(Instant::now() + DEADLINE),
         attempt_deadline: None,
         idle: DEADLINE,
+        pace: None,
         trailers: false,
     };
     let mut down = Down::Mirror(down);

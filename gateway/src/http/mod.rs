@@ -13,6 +13,8 @@ mod watchdog;
 
 mod drained;
 
+mod pace;
+
 mod tee;
 
 mod mirror;
@@ -43,6 +45,7 @@ mod request;
 
 mod serve;
 
+pub(crate) use conn::Conduct;
 pub(crate) use serve::serve;
 pub use worker::Worker;
 

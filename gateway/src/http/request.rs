@@ -46,8 +46,10 @@ pub(crate) async fn refuse(conn: &Arc<Conn>, down: &mut Down, reject: Reject, ve
     close_after(down);
     let answer = respond::answer(Fault::Rejected(reject), false);
     record.answered(answer.status);
-    // A client that has left needs no answer; the line says why it was refused either way.
-    let _ = respond::send(down, answer, false).await.is_ok();
+    if reject != Reject::NOT_HTTP {
+        // A client that has left needs no answer; the line says why it was refused either way.
+        let _ = respond::send(down, answer, false).await.is_ok();
+    }
     record.finish(conn);
 }
 
@@ -96,6 +98,7 @@ async fn planned(
         request_deadline: plan.timeouts.request.map(|limit| record.started() + limit),
         attempt_deadline: plan.timeouts.backend_request,
         idle: plan.listener.limits.stream_idle,
+        pace: Some(&plan.listener.limits),
         trailers: record.grpc(),
     };
     record.forwarded();
@@ -125,6 +128,9 @@ async fn fail(conn: &Conn, down: &mut Down, head: &Head, fault: Fault, record: &
     record.fault(fault);
     if let Fault::Rejected(reject) = fault {
         conn.worker.metrics.rejected(reject.reason);
+    }
+    if fault == Fault::ReadTimeout {
+        down.abandon();
     }
     if down.started() || fault == Fault::ClientGone {
         return;

@@ -25,6 +25,10 @@ pub(crate) fn answer(fault: Fault, grpc: bool) -> Answer {
         return Answer { status: 200, fields, body: Bytes::new() };
     }
     fields.push(b"content-type", b"text/plain; charset=utf-8");
+    if fault.status() == 405 {
+        // RFC 9110 §15.5.6. What a backend allows is its own to say; these are never refused here.
+        fields.push(b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    }
     let body = format!("{} {}\n", fault.status(), fault.reason());
     Answer { status: fault.status(), fields, body: Bytes::from(body) }
 }
@@ -73,6 +77,7 @@ mod tests {
             (Fault::RequestTimeout, "4"),
             (Fault::InvalidConfig, "2"),
             (Fault::UpstreamReset, "14"),
+            (Fault::ReadTimeout, "1"),
         ];
         for (fault, status) in rows {
             let answer = answer(fault, true);
@@ -85,5 +90,6 @@ mod tests {
     fn an_http_client_gets_status_and_reason() {
         let answer = answer(Fault::NoRoute, false);
         assert_eq!((answer.status, &answer.body[..]), (404, &b"404 no_route\n"[..]));
+        assert_eq!(answer.fields.first("allow"), None);
     }
 }

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use crate::http::conn::Conn;
+use crate::http::conn::{Conduct, Conn};
 use crate::http::h1::out::poll_read;
 use crate::http::worker::Worker;
 use crate::http::{h1, h2, scratch};
@@ -16,30 +16,34 @@ use crate::table::Bind;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Serves a connection to its end. The handshake, if there is one, is done.
-pub(crate) async fn serve(mut io: Box<Io>, peer: Peer, bind: Bind, worker: Arc<Worker>) {
+pub(crate) async fn serve(mut io: Box<Io>, peer: Peer, bind: Bind, worker: Arc<Worker>) -> Conduct {
     let limits = match worker.table.load().bind(&bind) {
         Some(bind) => bind.limits().clone(),
-        None => return,
+        None => return Conduct::Fine,
     };
     let by_alpn = peer.tls.as_ref().map(|tls| tls.h2);
     let conn = Conn::new(peer, bind, worker);
     match by_alpn {
         Some(true) => return Box::pin(h2::conn::serve(io, conn, limits)).await,
-        Some(false) => return h1::conn::serve(io, conn, limits, Vec::new()).await,
+        Some(false) => {
+            h1::conn::serve(io, conn, limits, Vec::new()).await;
+            return Conduct::Fine;
+        }
         None => {}
     }
     let mut drain = conn.worker.drain.clone();
     let sniffed = tokio::select! {
         // A client that has not spoken yet is not waited for.
-        _ = drain.wait_for(|draining| *draining) => return,
+        _ = drain.wait_for(|draining| *draining) => return Conduct::Fine,
         sniffed = tokio::time::timeout(limits.idle, sniff(&mut io)) => sniffed,
     };
-    let Ok(Some((sniffed, h2))) = sniffed else { return };
+    let Ok(Some((sniffed, h2))) = sniffed else { return Conduct::Fine };
     if h2 {
         io.unread(&sniffed);
         return Box::pin(h2::conn::serve(io, conn, limits)).await;
     }
     h1::conn::serve(io, conn, limits, sniffed).await;
+    Conduct::Fine
 }
 
 /// Reads until the bytes differ from the preface or are the whole of it: `GET / HTTP/1.0` is shorter than the preface

@@ -147,6 +147,13 @@ impl Down {
         }
     }
 
+    /// The client does not take what was queued: it is thrown away. A connection of HTTP/1 ends by itself.
+    pub(crate) fn abandon(&mut self) {
+        if let Self::H2(down) = self {
+            down.abandon();
+        }
+    }
+
     /// After a 101: both directions carry bytes until they end.
     pub(crate) fn tunnel(&mut self) {
         if let Self::H1(down) = self {

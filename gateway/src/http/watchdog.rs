@@ -19,11 +19,6 @@ impl Watchdog {
         self.deadline = deadline;
     }
 
-    /// No deadline is set.
-    pub(crate) fn unset(&self) -> bool {
-        self.deadline.is_none()
-    }
-
     /// Ready when the deadline has passed.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {

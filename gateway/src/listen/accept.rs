@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::admission::{Admission, Place};
 use super::handshake::{self, Session};
-use crate::http::{self, Worker};
+use crate::http::{self, Conduct, Worker};
 use crate::io::{Io, Peer};
 use crate::table::Bind;
 
@@ -80,7 +80,7 @@ impl Door {
     fn enter(&self, stream: TcpStream, remote: SocketAddr) {
         // A v4 client of a v6 socket is a v4 client.
         let remote = canonical(remote);
-        match self.admission.admit(remote.ip()) {
+        match self.admission.admit(remote.ip(), Instant::now()) {
             Ok(place) => {
                 let (bind, worker) = (self.bind, Arc::clone(&self.worker));
                 tokio::spawn(connection(stream, remote, bind, worker, place));
@@ -92,26 +92,33 @@ impl Door {
 
 /// Serves a connection to its end. What a handshake needs is boxed and gone before the first request: the task of an
 /// idle connection is small.
-pub(super) async fn connection(stream: TcpStream, remote: SocketAddr, bind: Bind, worker: Arc<Worker>, _place: Place) {
+pub(super) async fn connection(stream: TcpStream, remote: SocketAddr, bind: Bind, worker: Arc<Worker>, place: Place) {
+    if served(stream, remote, bind, worker).await == Conduct::Abusive {
+        place.strike(Instant::now());
+    }
+}
+
+async fn served(stream: TcpStream, remote: SocketAddr, bind: Bind, worker: Arc<Worker>) -> Conduct {
     let local = match (bind.address, stream.local_addr()) {
         (_, Ok(local)) => canonical(local),
         (Some(address), Err(_)) => SocketAddr::new(address, bind.port),
-        (None, Err(_)) => return,
+        (None, Err(_)) => return Conduct::Fine,
     };
     let tls = match worker.table.load().bind(&bind) {
         Some(bind) => bind.is_tls(),
         // The listener went while the connection was on its way.
-        None => return,
+        None => return Conduct::Fine,
     };
     if !tls {
         let _open = worker.metrics.connected(None, "http");
         let peer = Peer { remote, local, tls: None };
         return http::serve(Box::new(Io::tcp(stream)), peer, bind, worker).await;
     }
-    let Some(Session { io, peer, listener }) = Box::pin(handshake::shake(stream, &bind, &worker)).await else { return };
+    let shaken = Box::pin(handshake::shake(stream, &bind, &worker)).await;
+    let Some(Session { io, peer, listener }) = shaken else { return Conduct::Fine };
     let _open = worker.metrics.connected(Some(&listener), "https");
     drop(listener);
-    http::serve(io, Peer { remote, local, tls: Some(peer) }, bind, worker).await;
+    http::serve(io, Peer { remote, local, tls: Some(peer) }, bind, worker).await
 }
 
 /// A descriptor that is given up to get rid of clients that cannot be served: they see a close at once and not a

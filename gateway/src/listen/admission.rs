@@ -1,15 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How many connections there may be, in all and from one client.
+//! How many connections there may be, in all and from one client; and who has to wait because its connections had to be
+//! ended for what they sent.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 /// Locks that clients are spread over.
 const SHARDS: usize = 16;
+/// Clients without a connection that a shard remembers for their strikes.
+const MOST_REMEMBERED: usize = 4_096;
+/// Connections of one client that may be ended for abuse before its next ones are refused. An address that many clients
+/// share has as many more as it has connections open.
+const STRIKES: u32 = 20;
+/// One strike is forgiven after this.
+const FORGIVEN: Duration = Duration::from_secs(5);
 
 /// Caps on clients' connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,8 +38,40 @@ impl Caps {
     }
 }
 
-type Counts = HashMap<IpAddr, usize, RandomState>;
-type Shard = Mutex<Counts>;
+/// What is known of a client.
+#[derive(Default)]
+struct Client {
+    open: usize,
+    strikes: u32,
+    /// When the last strike was given or forgiven.
+    since: Option<Instant>,
+}
+
+impl Client {
+    /// Strikes that time has not forgiven.
+    fn strikes(&mut self, now: Instant) -> u32 {
+        if let Some(since) = self.since {
+            let forgiven = (now.saturating_duration_since(since).as_secs() / FORGIVEN.as_secs()) as u32;
+            self.strikes = self.strikes.saturating_sub(forgiven);
+            self.since = (self.strikes > 0).then_some(since + FORGIVEN * forgiven);
+        }
+        self.strikes
+    }
+
+    fn admit(&mut self, caps: Caps, now: Instant) -> Result<(), &'static str> {
+        if self.open >= caps.connections_per_ip {
+            return Err("ip_cap");
+        }
+        if self.strikes(now) as usize >= STRIKES as usize + self.open {
+            return Err("ip_abuse");
+        }
+        self.open += 1;
+        Ok(())
+    }
+}
+
+type Clients = HashMap<IpAddr, Client, RandomState>;
+type Shard = Mutex<Clients>;
 
 /// The connections that there are.
 pub(crate) struct Admission {
@@ -58,42 +99,58 @@ impl Admission {
     }
 
     /// A place for a connection from `ip`, or the word of `torana_connections_refused_total{reason}`.
-    pub(super) fn admit(self: &Arc<Self>, ip: IpAddr) -> Result<Place, &'static str> {
+    pub(super) fn admit(self: &Arc<Self>, ip: IpAddr, now: Instant) -> Result<Place, &'static str> {
         if self.connections.fetch_add(1, Ordering::Relaxed) >= self.caps.connections {
             self.connections.fetch_sub(1, Ordering::Relaxed);
             return Err("global_cap");
         }
         let client = client_of(ip);
-        let admitted = {
-            let mut shard = self.shard(client);
-            let count = shard.entry(client).or_insert(0);
-            let admitted = *count < self.caps.connections_per_ip;
-            *count += usize::from(admitted);
-            admitted
-        };
-        if admitted {
-            return Ok(Place { admission: Arc::clone(self), client });
+        let admitted = self.shard(client).entry(client).or_default().admit(self.caps, now);
+        match admitted {
+            Ok(()) => Ok(Place { admission: Arc::clone(self), client }),
+            Err(reason) => {
+                self.connections.fetch_sub(1, Ordering::Relaxed);
+                Err(reason)
+            }
         }
-        self.connections.fetch_sub(1, Ordering::Relaxed);
-        Err("ip_cap")
     }
 
     fn leave(&self, client: IpAddr) {
         self.connections.fetch_sub(1, Ordering::Relaxed);
         let mut shard = self.shard(client);
-        if let Some(count) = shard.get_mut(&client) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(known) = shard.get_mut(&client) {
+            known.open -= 1;
+            if known.open == 0 && known.strikes == 0 {
                 shard.remove(&client);
             }
         }
     }
 
-    fn shard(&self, client: IpAddr) -> MutexGuard<'_, Counts> {
+    fn strike(&self, client: IpAddr, now: Instant) {
+        let mut shard = self.shard(client);
+        if shard.len() > MOST_REMEMBERED {
+            shard.retain(|_, client| client.open > 0 || client.strikes(now) > 0);
+        }
+        // The one who is struck has a connection open, so it is here; with too many others it is not remembered.
+        let full = shard.len() > MOST_REMEMBERED;
+        if let Some(known) = shard.get_mut(&client).filter(|_| !full) {
+            known.strikes = known.strikes(now).saturating_add(1);
+            known.since.get_or_insert(now);
+        }
+    }
+
+    fn shard(&self, client: IpAddr) -> MutexGuard<'_, Clients> {
         use std::hash::BuildHasher as _;
         let shard = &self.clients[self.hasher.hash_one(client) as usize % SHARDS];
         // Counts are right after every statement, so a panic elsewhere left them right.
         shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// The connection had to be ended for what its client sent.
+    pub(super) fn strike(&self, now: Instant) {
+        self.admission.strike(self.client, now);
     }
 }
 
@@ -119,25 +176,29 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn admit(admission: &Arc<Admission>, from: &str) -> Result<Place, &'static str> {
+        admission.admit(ip(from), Instant::now())
+    }
+
     #[test]
     fn one_client_cannot_take_all_places() {
         let admission = Admission::new(Caps { connections: 3, connections_per_ip: 2 });
-        let first = admission.admit(ip("10.0.0.1")).ok().unwrap();
-        let _second = admission.admit(ip("10.0.0.1")).ok().unwrap();
-        assert_eq!(admission.admit(ip("10.0.0.1")).err(), Some("ip_cap"));
-        let _third = admission.admit(ip("10.0.0.2")).ok().unwrap();
-        assert_eq!(admission.admit(ip("10.0.0.3")).err(), Some("global_cap"));
+        let first = admit(&admission, "10.0.0.1").ok().unwrap();
+        let _second = admit(&admission, "10.0.0.1").ok().unwrap();
+        assert_eq!(admit(&admission, "10.0.0.1").err(), Some("ip_cap"));
+        let _third = admit(&admission, "10.0.0.2").ok().unwrap();
+        assert_eq!(admit(&admission, "10.0.0.3").err(), Some("global_cap"));
         drop(first);
         assert_eq!(admission.connections(), 2);
-        let _again = admission.admit(ip("10.0.0.1")).ok().unwrap();
+        let _again = admit(&admission, "10.0.0.1").ok().unwrap();
     }
 
     #[test]
     fn a_v6_client_is_its_64_bit_prefix() {
         let admission = Admission::new(Caps { connections: 9, connections_per_ip: 1 });
-        let place = admission.admit(ip("2001:db8::1")).ok().unwrap();
-        assert_eq!(admission.admit(ip("2001:db8::2")).err(), Some("ip_cap"));
-        assert!(admission.admit(ip("2001:db8:0:1::1")).is_ok());
+        let place = admit(&admission, "2001:db8::1").ok().unwrap();
+        assert_eq!(admit(&admission, "2001:db8::2").err(), Some("ip_cap"));
+        assert!(admit(&admission, "2001:db8:0:1::1").is_ok());
         drop(place);
         assert!(admission.clients.iter().all(|shard| shard.lock().unwrap().is_empty()), "nothing is kept");
     }
@@ -146,5 +207,50 @@ mod tests {
     fn caps_leave_descriptors_for_backends() {
         let caps = Caps::for_open_files(1024);
         assert!(caps.connections < 512 && caps.connections_per_ip < caps.connections);
+    }
+
+    #[test]
+    fn who_abuses_one_connection_after_the_other_has_to_wait_and_nobody_else() {
+        let admission = Admission::new(Caps { connections: 99, connections_per_ip: 99 });
+        let now = Instant::now();
+        for _ in 0..STRIKES {
+            admission.admit(ip("10.0.0.1"), now).ok().unwrap().strike(now);
+        }
+        assert_eq!(admission.admit(ip("10.0.0.1"), now).err(), Some("ip_abuse"));
+        assert_eq!(admission.connections(), 0);
+        assert!(admission.admit(ip("10.0.0.2"), now).is_ok());
+        let later = now + FORGIVEN;
+        admission.admit(ip("10.0.0.1"), later).ok().unwrap().strike(later);
+        assert_eq!(admission.admit(ip("10.0.0.1"), later).err(), Some("ip_abuse"));
+        assert!(admission.admit(ip("10.0.0.1"), later + FORGIVEN * STRIKES).is_ok());
+        assert!(admission.clients.iter().all(|shard| shard.lock().unwrap().is_empty()), "nothing is kept");
+    }
+
+    #[test]
+    fn an_address_with_many_peaceful_connections_has_more_room() {
+        let admission = Admission::new(Caps { connections: 99, connections_per_ip: 99 });
+        let now = Instant::now();
+        let peaceful: Vec<Place> = (0..5).map(|_| admission.admit(ip("10.0.0.1"), now).ok().unwrap()).collect();
+        for _ in 0..STRIKES + 5 {
+            admission.admit(ip("10.0.0.1"), now).ok().unwrap().strike(now);
+        }
+        assert_eq!(admission.admit(ip("10.0.0.1"), now).err(), Some("ip_abuse"));
+        drop(peaceful);
+    }
+
+    #[test]
+    fn strikes_of_many_are_not_remembered_without_bound() {
+        let admission = Admission::new(Caps { connections: 9, connections_per_ip: 9 });
+        let now = Instant::now();
+        for number in 0..(MOST_REMEMBERED * SHARDS * 2) as u32 {
+            admission.admit(IpAddr::V4(number.into()), now).ok().unwrap().strike(now);
+        }
+        let remembered = || admission.clients.iter().map(|shard| shard.lock().unwrap().len()).collect::<Vec<_>>();
+        assert!(remembered().iter().all(|clients| *clients <= MOST_REMEMBERED + 1), "{:?}", remembered());
+        let later = now + FORGIVEN;
+        for number in 0..1_000_u32 {
+            admission.admit(IpAddr::V4((1 << 30 | number).into()), later).ok().unwrap().strike(later);
+        }
+        assert!(remembered().iter().sum::<usize>() <= 1_000, "{:?}", remembered());
     }
 }

@@ -262,7 +262,7 @@ async fn the_task_of_a_connection_is_small() {
     let (_drain, draining) = watch::channel(false);
     let log = AccessLog::start(LogFormat::Off, std::io::sink(), &world.metrics).unwrap();
     let worker = Worker::new(Arc::clone(&world.table), Arc::clone(&world.metrics), log, draining);
-    let place = Admission::new(many()).admit(LOCAL).ok().unwrap();
+    let place = Admission::new(many()).admit(LOCAL, std::time::Instant::now()).ok().unwrap();
     let bind = Bind { address: Some(LOCAL), port };
     let task = accept::connection(stream, (LOCAL, 1).into(), bind, worker, place);
     assert!(size_of_val(&task) <= 2 << 10, "{} bytes", size_of_val(&task));

@@ -126,9 +126,15 @@ impl Metrics {
         Connected(gauge)
     }
 
-    /// A connection was closed at once: `global_cap`, `ip_cap` or `descriptors`.
+    /// A connection was closed at once: `global_cap`, `ip_cap`, `ip_abuse` or `descriptors`.
     pub fn connection_refused(&self, reason: &'static str) {
         self.families.connections_refused.with_label_values(&[reason]).inc();
+    }
+
+    /// A connection was ended for what its client sent: `http2_frames`, `http2_resets`, `http2_limits` or
+    /// `http2_slow_head`.
+    pub fn connection_aborted(&self, reason: &'static str) {
+        self.families.connections_aborted.with_label_values(&[reason]).inc();
     }
 
     /// A TLS handshake took this long.

@@ -184,6 +184,9 @@ fn strictest(a: &Limits, b: &Limits) -> Limits {
         handshake_deadline: a.handshake_deadline.min(b.handshake_deadline),
         idle: a.idle.min(b.idle),
         stream_idle: a.stream_idle.min(b.stream_idle),
+        body_grace: a.body_grace.min(b.body_grace),
+        read_grace: a.read_grace.min(b.read_grace),
+        body_rate: a.body_rate.max(b.body_rate),
         streams: a.streams.min(b.streams),
     }
 }

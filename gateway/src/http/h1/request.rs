@@ -107,12 +107,21 @@ fn refusal(error: httparse::Error, head: &[u8]) -> Reject {
     match error {
         httparse::Error::TooManyHeaders => Reject::with(431, "too_many_fields"),
         httparse::Error::Version if head.starts_with(PREFACE) => Reject::bad("unexpected_http2_preface"),
+        httparse::Error::Version if is_foreign(head) => Reject::NOT_HTTP,
         httparse::Error::Version => Reject::with(505, "unknown_http_version"),
         httparse::Error::HeaderName => Reject::bad("bad_field_name"),
         httparse::Error::HeaderValue => Reject::bad("bad_field_value"),
         httparse::Error::NewLine => Reject::bad("bad_line_end"),
         _ => Reject::bad("bad_request_line"),
     }
+}
+
+/// A line of three words or more, none of which names HTTP, is no request line of whatever version. A client of HTTP/2
+/// that garbled its preface could not read an answer of HTTP/1 (RFC 9113 §3.4).
+fn is_foreign(head: &[u8]) -> bool {
+    let line = &head[..memchr::memchr(b'\n', head).unwrap_or(head.len())];
+    let named = line.windows(4).any(|word| word.eq_ignore_ascii_case(b"http"));
+    !named && line.split(|byte| *byte == b' ').count() > 2
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use http::{HeaderMap, Response, StatusCode};
 use crate::fault::Reject;
 use crate::gate;
 use crate::head::{BodyLength, Fields, Head, ResponseHead};
+use crate::http::h2::ledger::Ticket;
 use crate::http::h2::map;
 use crate::http::piece::{Broken, Data, Piece};
 use crate::http::watchdog::Watchdog;
@@ -37,11 +38,13 @@ pub(crate) struct Down {
     ended: bool,
     /// For what the stream waits for now.
     pub(crate) watchdog: Watchdog,
+    /// Its place on the connection; given back when this is dropped.
+    ticket: Ticket,
 }
 
 impl Down {
-    pub(crate) fn new(receive: RecvStream, respond: SendResponse<Bytes>) -> Self {
-        let received = receive.is_end_stream();
+    /// `received`: the HEADERS of the request carried END_STREAM.
+    pub(crate) fn new(receive: RecvStream, respond: SendResponse<Bytes>, received: bool, ticket: Ticket) -> Self {
         Self {
             receive,
             respond,
@@ -53,6 +56,7 @@ impl Down {
             held: None,
             ended: false,
             watchdog: Watchdog::default(),
+            ticket,
         }
     }
 
@@ -164,16 +168,16 @@ impl Down {
     }
 
     pub(crate) fn send(&mut self, data: &Data<'_>) -> Result<(), Broken> {
-        match &mut self.send {
-            Some(send) => send.send_data(data.to_bytes(), false).map_err(|error| client_error(&error)),
-            None => Err(Broken::Client),
-        }
+        let Some(send) = &mut self.send else { return Err(Broken::Client) };
+        self.ticket.ledger().answered(data.as_slice().len());
+        send.send_data(data.to_bytes(), false).map_err(|error| client_error(&error))
     }
 
     /// Data and END_STREAM in one frame.
     pub(crate) fn send_last(&mut self, data: &Data<'_>) -> Result<(), Broken> {
         let Some(send) = &mut self.send else { return Err(Broken::Client) };
         self.ended = true;
+        self.ticket.ledger().answered(data.as_slice().len());
         send.send_data(data.to_bytes(), true).map_err(|error| client_error(&error))
     }
 
@@ -201,14 +205,23 @@ impl Down {
         }
     }
 
-    /// After the exchange: an answer that came before the end of the request stops the upload without an error
-    /// (RFC 9113 §8.1).
-    pub(crate) fn close(&mut self) {
+    /// The client does not take what was queued.
+    pub(crate) fn abandon(&mut self) {
+        self.reset(Reason::CANCEL);
+        self.ended = true;
+        self.received = true;
+    }
+
+    /// After the exchange. `hasty`: the client has not waited for an answer; asked only if there was none.
+    pub(crate) fn close(&mut self, hasty: impl FnOnce() -> bool) {
+        if !self.started() && hasty() {
+            self.ticket.ledger().took_back();
+        }
         if !self.ended {
             self.reset(Reason::INTERNAL_ERROR);
-        } else if !self.received {
-            self.reset(Reason::NO_ERROR);
         }
+        // What the client still sends is not wanted: dropping the stream tells it so, NO_ERROR, once the answer has left
+        // (RFC 9113 §8.1). A reset by hand would overtake the answer and throw it away.
     }
 }
 

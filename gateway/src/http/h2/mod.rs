@@ -4,6 +4,12 @@
 //! Downstream the streams are used as `h2`'s two halves: Pingora's session serves reads and writes through one
 //! `&mut`, so an upload would wait for a blocked download. Upstream, streams come from Pingora's `ConnectionRef`.
 
+mod ledger;
+
+mod reader;
+
+mod stream;
+
 pub(crate) mod conn;
 
 pub(crate) mod down;

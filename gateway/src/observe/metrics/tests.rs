@@ -15,6 +15,7 @@ fn every_family_that_is_bumped_is_rendered_under_its_name() {
     metrics.fields_dropped(2);
     metrics.mirror_dropped();
     metrics.connection_refused("ip_cap");
+    metrics.connection_aborted("http2_frames");
     metrics.handshake(&listener("web"), "TLSv1.3", Duration::from_millis(3));
     metrics.tls_error(None, "timeout");
     metrics.upstream_connected(
@@ -31,6 +32,7 @@ fn every_family_that_is_bumped_is_rendered_under_its_name() {
         "torana_fields_dropped_total 2",
         "torana_mirrors_dropped_total 1",
         "torana_connections_refused_total{reason=\"ip_cap\"} 1",
+        "torana_connections_aborted_total{reason=\"http2_frames\"} 1",
         "torana_tls_handshake_seconds_count{gateway=\"n/g\",listener=\"web\",protocol=\"TLSv1.3\"} 1",
         "torana_tls_errors_total{gateway=\"\",listener=\"\",reason=\"timeout\"} 1",
         "torana_upstream_connect_seconds_bucket{backend=\"n/b:80\",le=\"0.0001\"} 1",
