@@ -31,7 +31,7 @@ fn what_follows_a_malformed_request_reaches_nobody() {
 }
 
 /// `/early` is answered by a filter, before the body was read.
-const EARLY: &str = "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: early, namespace: default}\n\
+pub(super) const EARLY: &str = "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: early, namespace: default}\n\
     spec:\n  parentRefs: [{name: edge}]\n  rules:\n  - matches: [{path: {type: PathPrefix, value: /early}}]\n    filters:\n    \
     - {type: RequestRedirect, requestRedirect: {statusCode: 302, hostname: b.example}}\n---\n";
 

@@ -14,13 +14,16 @@ use torana_tests::{Backend, Connection, World, eventually};
 use super::frames::connect_from;
 use super::row::{MARKER, get};
 
-/// Of each kind.
+/// Of each kind, if the system lets a process have the descriptors.
 const ATTACKERS: usize = 2_000;
 /// What scheduling on a busy machine may add to a deadline.
 const GRACE: Duration = Duration::from_secs(8);
 /// The good client's latencies are judged in windows of so many requests: a machine that tests share has bad moments
 /// of its own.
 const WINDOW: usize = 200;
+
+/// KiB that the gateway may keep of what a crowd took.
+const MOST_KEPT: u64 = 64 << 10;
 
 /// What an attacker sends first, and then again and again.
 struct Attack {
@@ -50,10 +53,11 @@ fn attacks() -> [Attack; 4] {
     ]
 }
 
-/// Has more to say than anybody takes, and holds no copy of it.
+/// Has more to say than anybody takes, and holds no copy of it, neither here nor in the kernel.
 fn large_backend() -> u16 {
     static PART: [u8; 64 << 10] = [b'x'; 64 << 10];
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    socket2::SockRef::from(&listener).set_send_buffer_size(16 << 10).unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
@@ -98,7 +102,18 @@ fn p99(latencies: &[Duration]) -> (Duration, Duration) {
 struct Attacker {
     kind: usize,
     stream: TcpStream,
+    opened: Instant,
+    /// How long after.
     gone: Option<Duration>,
+}
+
+/// How many of each kind there are: the gateway takes connections for half of its descriptors, and two kinds need a
+/// connection to a backend each.
+fn attackers() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let files =
+        limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next()?.parse().ok());
+    files.map_or(ATTACKERS, |files: usize| ATTACKERS.min(files / 10))
 }
 
 /// Opens the crowd, each connection with the next attack in turn.
@@ -108,10 +123,12 @@ fn gather(port: u16) -> Vec<Attacker> {
         let kind = number % attacks.len();
         let mut stream = connect_from(u8::try_from(kind + 2).unwrap(), port).expect("a connection");
         stream.set_nonblocking(true).unwrap();
+        // The kernel's memory for TCP is shared with the gateway here.
+        socket2::SockRef::from(&stream).set_recv_buffer_size(16 << 10).unwrap();
         drop(stream.write(&attacks[kind].opening));
-        Attacker { kind, stream, gone: None }
+        Attacker { kind, stream, opened: Instant::now(), gone: None }
     };
-    (0..ATTACKERS * attacks.len()).map(open).collect()
+    (0..attackers() * attacks.len()).map(open).collect()
 }
 
 impl Attacker {
@@ -125,16 +142,23 @@ impl Attacker {
 }
 
 /// Drips on every connection until `until`.
-fn drip(crowd: &mut [Attacker], start: Instant, until: Instant) {
+fn drip(crowd: &mut [Attacker], until: Instant) {
     let attacks = attacks();
     while Instant::now() < until {
         for attacker in crowd.iter_mut().filter(|attacker| attacker.gone.is_none() && attacker.kind != 2) {
             if attacker.drip(attacks[attacker.kind].drip) {
-                attacker.gone = Some(start.elapsed());
+                attacker.gone = Some(attacker.opened.elapsed());
             }
         }
         thread::sleep(Duration::from_millis(500));
     }
+}
+
+/// KiB that the sockets of this machine hold.
+fn kernel_memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/net/sockstat").unwrap_or_default();
+    let line = text.lines().find(|line| line.starts_with("TCP:")).unwrap_or_default();
+    line.rsplit(' ').next().and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4
 }
 
 /// R05: heads that are too long, one connection after the other; how many were refused as they should be.
@@ -147,7 +171,7 @@ fn large_heads(port: u16) -> usize {
         let mut answer = [0; 12];
         stream.read_exact(&mut answer).is_ok() && answer == *b"HTTP/1.1 431"
     };
-    (0..ATTACKERS).filter(refused).count()
+    (0..attackers()).filter(refused).count()
 }
 
 #[test]
@@ -170,27 +194,27 @@ fn crowds_of_attackers_harm_nobody_and_end_in_time() {
         let (world, stop) = (Arc::clone(&world), Arc::clone(&stop));
         thread::spawn(move || good_client(world.http, &stop, usize::MAX))
     };
-    let start = Instant::now();
     let mut crowd = gather(world.http);
     let heads = {
         let port = world.http;
         thread::spawn(move || large_heads(port))
     };
-    drip(&mut crowd, start, Instant::now() + Duration::from_secs(5));
-    let during = world.memory();
-    drip(&mut crowd, start, Instant::now() + Duration::from_secs(55) + GRACE);
+    drip(&mut crowd, Instant::now() + Duration::from_secs(5));
+    let (during, kernel) = (world.memory(), kernel_memory());
+    drip(&mut crowd, Instant::now() + Duration::from_secs(55) + GRACE);
     stop.store(true, Ordering::Relaxed);
     let latencies = good.join().expect("the good client had no error");
     let heads = heads.join().unwrap();
-    println!("hostile R05 large heads: {ATTACKERS} attackers, {heads} refused");
-    assert_eq!(heads, ATTACKERS);
+    println!("hostile R05 large heads: {} attackers, {heads} refused", attackers());
+    assert_eq!(heads, attackers());
     ended(&world, &crowd);
     let (best, all) = p99(&latencies);
     drop(crowd);
-    let back = eventually(|| world.memory() < before + (16 << 10));
+    // What was freed goes back to the system while others are served; some the allocator keeps.
+    let back = eventually(|| world.status("a.example", "/good") == 200 && world.memory() < before + MOST_KEPT);
     println!(
         "hostile R01-R05: good client p99 {baseline:?} alone, {best:?} beside in its best window, {all:?} in all ({} \
-         requests); memory {before} KiB before, {during} during, {} after",
+         requests); memory {before} KiB before, {during} during, {} after; of the kernel, both ends: {kernel} KiB",
         latencies.len(),
         world.memory()
     );
@@ -201,7 +225,7 @@ fn crowds_of_attackers_harm_nobody_and_end_in_time() {
 
 /// Every attacker was ended, none before its time, all soon after.
 fn ended(world: &World, crowd: &[Attacker]) {
-    let log = world.log();
+    let (log, attackers) = (world.log(), attackers());
     for (kind, attack) in attacks().iter().enumerate() {
         let word = format!("\"reason\":\"{}\"", attack.reason);
         let logged = log.lines().filter(|line| line.contains(&word)).count();
@@ -209,18 +233,18 @@ fn ended(world: &World, crowd: &[Attacker]) {
             crowd.iter().filter(|attacker| attacker.kind == kind).filter_map(|attacker| attacker.gone).collect();
         let (first, last) = (times.iter().min(), times.iter().max());
         println!(
-            "hostile {}: {ATTACKERS} attackers, {} closed ({first:?} to {last:?}), {logged} logged",
+            "hostile {}: {attackers} attackers, {} closed ({first:?} to {last:?}), {logged} logged",
             attack.id,
             times.len()
         );
         if !attack.reason.is_empty() {
-            assert_eq!(logged, ATTACKERS, "{}", attack.id);
+            assert_eq!(logged, attackers, "{}", attack.id);
         }
         // Who reads slowly does not see its end.
         if kind == 2 {
             continue;
         }
-        assert_eq!(times.len(), ATTACKERS, "{} outlive their deadline", attack.id);
+        assert_eq!(times.len(), attackers, "{} outlive their deadline", attack.id);
         assert!(*first.unwrap() + Duration::from_secs(1) > attack.after, "{}: {first:?} is early", attack.id);
         assert!(*last.unwrap() < attack.after + GRACE, "{}: {last:?} is late", attack.id);
     }

@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use super::frames::{Client, END_HEADERS, END_STREAM, Field, Got, block, frame};
+use super::connections::EARLY;
+use super::frames::{Client, DATA, END_HEADERS, END_STREAM, Field, Got, HEADERS, block, frame};
 use super::oracle::Range;
 use super::row::MARKER;
 
@@ -175,6 +176,26 @@ fn malformed_requests_of_http2_reach_no_backend() {
     assert_eq!(client.outcome(1), Got::Status(200));
     println!("hostile B13-B15: {} rows, {} wrong", rows.len(), wrong.len());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn an_early_answer_arrives_and_then_the_upload_is_stopped() {
+    let range = Range::with(EARLY);
+    let mut fields = pseudo(b":method", Some(b"POST"));
+    fields.retain(|(name, _)| *name != b":path");
+    fields.insert(0, (b":path", b"/early"));
+    for number in 0..20 {
+        let mut client = Client::open(range.world.http);
+        let body = if number % 2 == 0 { frame(DATA, 0, 1, b"hello") } else { Vec::new() };
+        client.send(&[frame(HEADERS, END_HEADERS, 1, &block(&fields)), body].concat());
+        // 302 is no status of the static table.
+        assert_eq!(client.outcome(1), Got::Status(1), "the answer of connection {number}");
+        assert_eq!(client.outcome(1), Got::Reset);
+        client.send(&frame(HEADERS, END_STREAM | END_HEADERS, 3, &block(&good())));
+        assert_eq!(client.outcome(3), Got::Status(200));
+    }
+    assert!(range.backend.take().iter().all(|seen| seen.target == "/case"));
+    println!("hostile A26: early answers of HTTP/2: 20 rows, 0 wrong");
 }
 
 #[test]

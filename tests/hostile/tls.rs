@@ -356,6 +356,43 @@ fn what_is_no_handshake_ends_at_once_and_half_a_handshake_at_the_deadline() {
 }
 
 #[test]
+fn half_handshakes_in_crowds_keep_nobody_out() {
+    const CROWD: usize = 2_000;
+    let tenants = Tenants::start();
+    let hello = Hello::to(b"a.example").bytes();
+    let before = tenants.world.memory();
+    let start = Instant::now();
+    let mut crowd: Vec<TcpStream> = (0..CROWD)
+        .map(|number| {
+            let mut stream = TcpStream::connect(("127.0.0.1", tenants.world.https)).expect("a connection");
+            drop(stream.write_all(&hello[..number % hello.len()]));
+            stream
+        })
+        .collect();
+    let held = tenants.world.memory().saturating_sub(before);
+    let mut served = 0;
+    while start.elapsed() < Duration::from_secs(8) {
+        let answer = tenants.talk(
+            "a.example",
+            &[b"http/1.1"],
+            b"GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n",
+        );
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer:?}");
+        served += 1;
+    }
+    for stream in &mut crowd {
+        stream.set_read_timeout(Some(HANDSHAKE)).unwrap();
+        assert!(matches!(stream.read(&mut [0; 8]), Ok(0)), "a half handshake was answered");
+    }
+    println!(
+        "hostile T06: {CROWD} half handshakes hold {held} KiB, ended after {:?}; {served} whole ones beside them",
+        start.elapsed()
+    );
+    // Of each: a record's buffer, what rustls has of the hello, and the task.
+    assert!(held < 32 * CROWD as u64, "{held} KiB");
+}
+
+#[test]
 fn a_port_speaks_what_it_was_opened_for() {
     let tenants = Tenants::start();
     let http = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";

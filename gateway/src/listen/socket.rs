@@ -11,6 +11,10 @@ use crate::table::Bind;
 /// Connections that the kernel keeps for us; `net.core.somaxconn` may lower it.
 const BACKLOG: i32 = 4096;
 
+/// Bytes that wait in the kernel before a client's window lets them go. Beyond, a slow reader would be lent megabytes of
+/// the memory that all connections of the machine share; what is on its way to a fast one is not limited by this.
+const UNSENT: u32 = 128 << 10;
+
 /// `count` sockets on one address. An address that someone else listens on is an error, also if they share their port:
 /// the kernel would give them half of our clients.
 pub(super) fn open(bind: Bind, count: usize) -> io::Result<Vec<TcpListener>> {
@@ -47,8 +51,9 @@ fn bound(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     if address.is_ipv6() {
         socket.set_only_v6(!address.ip().is_unspecified())?;
     }
-    // Linux hands it down to accepted sockets: one system call less a connection.
+    // Linux hands these down to accepted sockets: no system call a connection.
     socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_notsent_lowat(UNSENT)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     Ok(socket)
@@ -78,6 +83,19 @@ mod tests {
             let error = open(Bind { address, port }, 1).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::AddrInUse, "{address:?}");
         }
+    }
+
+    #[test]
+    fn what_is_set_on_the_listening_socket_holds_for_its_connections() {
+        let sockets = open(Bind { address: Some(Ipv4Addr::LOCALHOST.into()), port: 0 }, 1).unwrap();
+        let _client = std::net::TcpStream::connect(sockets[0].local_addr().unwrap()).unwrap();
+        let accepted = loop {
+            match sockets[0].accept() {
+                Ok((accepted, _)) => break Socket::from(accepted),
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            }
+        };
+        assert_eq!((accepted.tcp_nodelay().unwrap(), accepted.tcp_notsent_lowat().unwrap()), (true, UNSENT));
     }
 
     #[test]
