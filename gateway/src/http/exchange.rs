@@ -85,6 +85,8 @@ pub(crate) struct Exchange<'a, F> {
     deadlines: Deadlines,
     active_at: Instant,
     request_ended: bool,
+    /// The backend takes no more of the request.
+    refused: bool,
     response: Response,
     tunnel: bool,
     interims: u8,
@@ -114,6 +116,7 @@ impl<'a, F: FnMut(&mut ResponseHead)> Exchange<'a, F> {
             deadlines,
             active_at: Instant::now(),
             request_ended,
+            refused: false,
             response: Response::Head,
             tunnel: false,
             interims: 0,
@@ -131,12 +134,16 @@ impl<'a, F: FnMut(&mut ResponseHead)> Exchange<'a, F> {
         let before = (self.moved.received, self.moved.sent, self.response);
         let outcome = scratch::with(|scratch| {
             if let Poll::Ready(Err(broken)) = self.poll_request(cx, scratch) {
-                // A backend that answered before it closed has the last word; its answer may be on the way.
-                let answered = matches!(broken, Broken::Upstream { .. } | Broken::Refused);
-                return match (answered, self.poll_response(cx, scratch)) {
-                    (true, Poll::Ready(Ok(()))) => Poll::Ready(Ok(())),
-                    _ => Poll::Ready(Err(broken)),
-                };
+                let lost = matches!(broken, Broken::Upstream { .. } | Broken::Refused);
+                if self.tunnel || !lost {
+                    return match (lost, self.poll_response(cx, scratch)) {
+                        (true, Poll::Ready(Ok(()))) => Poll::Ready(Ok(())),
+                        _ => Poll::Ready(Err(broken)),
+                    };
+                }
+                // A backend that takes no more of the request has the last word (RFC 9113 §8.1): its answer, which may
+                // be on the way, or the error that waiting for it gives.
+                self.refused = true;
             }
             self.poll_response(cx, scratch)
         });
@@ -197,6 +204,9 @@ impl<'a, F: FnMut(&mut ResponseHead)> Exchange<'a, F> {
     fn poll_request(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<Result<(), Broken>> {
         loop {
             self.awaits_body = false;
+            if self.refused {
+                return Poll::Ready(Ok(()));
+            }
             ready!(self.up.poll_ready(cx))?;
             if self.request_ended || (self.response == Response::Ended && !self.tunnel) {
                 return Poll::Ready(Ok(()));

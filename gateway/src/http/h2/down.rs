@@ -197,7 +197,7 @@ impl Down {
         }
     }
 
-    /// Tells the client that the response is cut, or that the rest of its request is not wanted.
+    /// Tells the client that the response is cut. What of it is still queued is taken back.
     pub(crate) fn reset(&mut self, reason: Reason) {
         match &mut self.send {
             Some(send) => send.send_reset(reason),

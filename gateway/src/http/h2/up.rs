@@ -60,8 +60,10 @@ impl Up {
     }
 
     pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece<'static>, Broken>> {
-        if !self.data_read {
+        while !self.data_read {
             match ready!(self.session.poll_read_response_body(cx)) {
+                // No part of the body (RFC 9113 §6.1), and as a chunk it would be the last one.
+                Some(Ok(data)) if data.is_empty() => {}
                 Some(Ok(data)) => return Poll::Ready(Ok(Piece::Data(Data::Shared(data)))),
                 // RFC 9113 §8.1: the answer is whole, only our upload is not wanted any more.
                 Some(Err(error)) if error.reason() == Some(Reason::NO_ERROR) => return Poll::Ready(Ok(Piece::End)),
