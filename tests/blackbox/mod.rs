@@ -5,13 +5,19 @@ mod answers;
 
 mod bodies;
 
+mod clients;
+
 mod drain;
 
 mod edits;
 
+mod flat;
+
 mod http2;
 
 mod pool;
+
+mod storm;
 
 mod timeouts;
 

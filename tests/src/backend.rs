@@ -45,6 +45,7 @@ struct State {
     connections: AtomicUsize,
     bytes: AtomicUsize,
     script: Box<Script>,
+    remembers: bool,
 }
 
 /// A listening backend. Its threads end with their connections.
@@ -70,13 +71,28 @@ impl Backend {
     /// If no port is free.
     #[must_use]
     pub fn scripted(script: impl Fn(&Seen) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self::start(Box::new(script), true)
+    }
+
+    /// As [`Backend::named`], for more requests than should be remembered.
+    ///
+    /// # Panics
+    /// If no port is free.
+    #[must_use]
+    pub fn forgetful(name: &str) -> Self {
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{name}", name.len()).into_bytes();
+        Self::start(Box::new(move |_| answer.clone()), false)
+    }
+
+    fn start(script: Box<Script>, remembers: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("a bound address").port();
         let state = Arc::new(State {
             seen: Mutex::default(),
             connections: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
-            script: Box::new(script),
+            script,
+            remembers,
         });
         let shared = Arc::clone(&state);
         thread::spawn(move || {
@@ -119,7 +135,9 @@ fn serve(mut stream: TcpStream, connection: usize, state: &State) {
     let _ = stream.set_read_timeout(Some(Duration::from_mins(1))).is_ok();
     while let Some(seen) = reader.request(&mut stream, connection) {
         let answer = (state.script)(&seen);
-        state.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
+        if state.remembers {
+            state.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
+        }
         let (bytes, close) = match answer.strip_prefix(b"!") {
             Some(rest) => (rest, true),
             None => (&answer[..], false),

@@ -6,12 +6,20 @@
 
 pub mod ports;
 
+pub mod program;
+
+pub mod authority;
+
 pub mod wire;
 
 pub mod backend;
 
 pub mod world;
 
+pub mod child;
+
+pub use authority::Authority;
 pub use backend::{Backend, Seen};
+pub use child::{Echo, Nginx};
 pub use wire::{Connection, Reply};
 pub use world::{World, eventually};

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::ports;
+use crate::program::{binary, open_many_files};
 use crate::wire::{Connection, Reply};
 
 /// How long anything may take to come true.
@@ -46,6 +47,7 @@ impl World {
     /// If it does not become ready.
     #[must_use]
     pub fn start_with(manifests: &str, arguments: &[&str]) -> Self {
+        open_many_files();
         let folder = TempDir::new().expect("a temporary folder");
         let (http, https, health, admin) = (ports::free(), ports::free(), ports::free(), ports::free());
         let text = manifests.replace("${HTTPS}", &https.to_string()).replace("${HTTP}", &http.to_string());
@@ -82,6 +84,16 @@ impl World {
          allowedRoutes: {namespaces: {from: All}}}\n---\n"
     }
 
+    /// As [`World::gateway`], and an HTTPS listener on `${HTTPS}` with the certificate in the Secret `secret`.
+    #[must_use]
+    pub fn gateway_tls(secret: &str) -> String {
+        let more = format!(
+            "  - {{name: https, port: ${{HTTPS}}, protocol: HTTPS, tls: {{certificateRefs: [{{name: {secret}}}]}}, \
+             allowedRoutes: {{namespaces: {{from: All}}}}}}\n---\n"
+        );
+        Self::gateway().replace("---\n", &more)
+    }
+
     /// A Service `name` on port 80 with one endpoint on a loopback port.
     #[must_use]
     pub fn service(name: &str, port: u16) -> String {
@@ -93,6 +105,19 @@ impl World {
              addressType: IPv4\nports: [{{name: http, port: {port}}}]\n\
              endpoints: [{{addresses: [127.0.0.1], conditions: {{ready: true}}}}]\n---\n"
         )
+    }
+
+    /// As [`World::service`], spoken to in `protocol` (an `appProtocol`).
+    #[must_use]
+    pub fn service_speaking(protocol: &str, name: &str, port: u16) -> String {
+        let plain = "{name: http, port: 80,";
+        Self::service(name, port).replacen(plain, &format!("{plain} appProtocol: {protocol},"), 1)
+    }
+
+    /// An HTTPRoute `name` that sends every path of `host` to `service`.
+    #[must_use]
+    pub fn route(name: &str, host: &str, service: &str) -> String {
+        Self::catch_all(name, service).replacen("rules:", &format!("hostnames: [{host}], rules:"), 1)
     }
 
     /// An HTTPRoute `name` that sends every path of every host to `service`.
@@ -181,8 +206,18 @@ impl World {
     /// Memory of its own in KiB: heap and stacks, not the program (`Anonymous`).
     #[must_use]
     pub fn memory(&self) -> u64 {
+        self.rollup("Anonymous:")
+    }
+
+    /// All memory in KiB, the program included (`Pss`).
+    #[must_use]
+    pub fn pss(&self) -> u64 {
+        self.rollup("Pss:")
+    }
+
+    fn rollup(&self, field: &str) -> u64 {
         let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid())).unwrap_or_default();
-        let line = rollup.lines().find(|line| line.starts_with("Anonymous:")).unwrap_or_default();
+        let line = rollup.lines().find(|line| line.starts_with(field)).unwrap_or_default();
         line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or(0)
     }
 
@@ -235,17 +270,4 @@ fn fetch(port: u16, path: &str) -> Option<Reply> {
     let mut connection = Connection::open(port).ok()?;
     connection.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes()).ok()?;
     connection.reply("GET").ok()
-}
-
-/// `TORANA_BIN`, else the `torana` that cargo built beside this test.
-fn binary() -> PathBuf {
-    if let Some(path) = std::env::var_os("TORANA_BIN") {
-        return path.into();
-    }
-    let mut path = std::env::current_exe().expect("a path of this program");
-    path.pop();
-    if path.ends_with("deps") {
-        path.pop();
-    }
-    path.join("torana")
 }

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Backends that are programs of their own: `torana echo`, and nginx.
+
+use std::fs;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::ports;
+use crate::program::{binary, open_many_files};
+use crate::world::eventually;
+
+/// A process that is killed when dropped.
+struct Process(Child);
+
+impl Process {
+    /// Starts it and waits until it listens on `port`.
+    fn start(command: &mut Command, log: &Path, port: u16) -> Self {
+        let file = fs::File::create(log).expect("a log file");
+        let command = command.stdin(Stdio::null()).stdout(file.try_clone().expect("a second handle")).stderr(file);
+        let mut process = Self(command.spawn().expect("the program starts"));
+        let listens = eventually(|| TcpStream::connect(("127.0.0.1", port)).is_ok() || process.ended());
+        assert!(listens && !process.ended(), "{}", fs::read_to_string(log).unwrap_or_default());
+        process
+    }
+
+    fn ended(&mut self) -> bool {
+        matches!(self.0.try_wait(), Ok(Some(_)))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill().is_ok();
+        let _ = self.0.wait().is_ok();
+    }
+}
+
+/// A running `torana echo`.
+pub struct Echo {
+    /// Where it listens, on 127.0.0.1.
+    pub port: u16,
+    _process: Process,
+    _folder: TempDir,
+}
+
+impl Echo {
+    /// Starts it.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start(name: &str) -> Self {
+        open_many_files();
+        let (folder, port) = (TempDir::new().expect("a temporary folder"), ports::free());
+        let mut command = Command::new(binary());
+        command.args(["echo", "--address", "127.0.0.1", "--name", name, "--port", &port.to_string()]);
+        let process = Process::start(&mut command, &folder.path().join("log"), port);
+        Self { port, _process: process, _folder: folder }
+    }
+}
+
+/// A running nginx that serves a folder.
+pub struct Nginx {
+    /// Where it speaks HTTP/1, on 127.0.0.1.
+    pub port: u16,
+    /// Where it speaks HTTP/2 in cleartext.
+    pub h2c: u16,
+    root: PathBuf,
+    _process: Process,
+    _folder: TempDir,
+}
+
+impl Nginx {
+    /// Starts it.
+    ///
+    /// # Panics
+    /// If it is not installed, or does not start.
+    #[must_use]
+    pub fn start() -> Self {
+        let (folder, port, h2c) = (TempDir::new().expect("a temporary folder"), ports::free(), ports::free());
+        let (root, conf) = (folder.path().join("root"), folder.path().join("nginx.conf"));
+        fs::create_dir(&root).expect("a folder");
+        let here = folder.path().display();
+        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+        let temporary: String = temporary.iter().map(|what| format!("{what}_temp_path {here}/{what};\n")).collect();
+        // As root the workers would be somebody who may not read the folder.
+        let text = format!(
+            "user root;\nworker_processes 1;\ndaemon off;\npid {here}/pid;\nerror_log stderr;\nevents {{}}\n\
+             http {{\naccess_log off;\ninclude /etc/nginx/mime.types;\n{temporary}gzip on;\ngzip_min_length 100;\n\
+             gzip_types text/plain;\nkeepalive_requests 1000000;\nclient_max_body_size 0;\n\
+             server {{\nlisten 127.0.0.1:{port};\nlisten 127.0.0.1:{h2c} http2;\nroot {here}/root;\n\
+             add_header timing-allow-origin *;\nadd_header x-protocol $server_protocol;\n}}\n}}\n"
+        );
+        fs::write(&conf, text).expect("a configuration");
+        let program = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/bin/nginx"];
+        let program = program.into_iter().find(|path| Path::new(path).exists());
+        let mut command = Command::new(program.expect("nginx is installed: ./dev setup, or the package nginx"));
+        command.arg("-c").arg(&conf).args(["-e", "stderr"]);
+        let process = Process::start(&mut command, &folder.path().join("log"), port);
+        Self { port, h2c, root, _process: process, _folder: folder }
+    }
+
+    /// Puts a file into what it serves.
+    ///
+    /// # Panics
+    /// If the folder is gone.
+    pub fn serve(&self, name: &str, content: impl AsRef<[u8]>) {
+        fs::write(self.root.join(name), content).expect("a file");
+    }
+}
