@@ -18,11 +18,15 @@ pub(crate) struct Drained {
 impl Drained {
     pub(crate) fn new(drain: &watch::Receiver<bool>) -> Self {
         let mut waits = drain.clone();
-        let waiting = Box::pin(async move {
+        Self::then(drain, async move {
             // An error means that the process is going down: the same thing.
             let _ = waits.wait_for(|draining| *draining).await.is_ok();
-        });
-        Self { drain: drain.clone(), waiting, waker: None }
+        })
+    }
+
+    /// Ready when `waiting` is, which waits for `drain` before all else.
+    pub(crate) fn then(drain: &watch::Receiver<bool>, waiting: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self { drain: drain.clone(), waiting: Box::pin(waiting), waker: None }
     }
 
     /// Must not be called again once it was ready.

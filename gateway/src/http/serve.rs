@@ -31,10 +31,8 @@ pub(crate) async fn serve(mut io: Box<Io>, peer: Peer, bind: Bind, worker: Arc<W
         }
         None => {}
     }
-    let mut drain = conn.worker.drain.clone();
     let sniffed = tokio::select! {
-        // A client that has not spoken yet is not waited for.
-        _ = drain.wait_for(|draining| *draining) => return Conduct::Fine,
+        () = conn.worker.farewell() => return Conduct::Fine,
         sniffed = tokio::time::timeout(limits.idle, sniff(&mut io)) => sniffed,
     };
     let Ok(Some((sniffed, h2))) = sniffed else { return Conduct::Fine };

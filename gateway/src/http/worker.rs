@@ -12,6 +12,9 @@ use crate::observe::{AccessLog, Metrics};
 use crate::table::Table;
 use crate::upstream::Pools;
 
+/// Who has connected, or has got its last answer, may be sending a request by now; it gets so long to arrive.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// One core's share of the data plane.
 pub struct Worker {
     /// The current table; loaded once a request, never kept.
@@ -38,6 +41,17 @@ impl Worker {
     ) -> Arc<Self> {
         let pools = Pools::new(Arc::clone(&metrics));
         Arc::new(Self { table, pools, metrics, log, mirrors: AtomicU32::new(0), drain })
+    }
+
+    /// Resolves when the process drains and a request that was on its way to a quiet connection should have arrived.
+    pub(crate) fn farewell(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut drain = self.drain.clone();
+        async move {
+            // An error means that the process is going down: the same thing.
+            let _ = drain.wait_for(|draining| *draining).await.is_ok();
+            drop(drain);
+            tokio::time::sleep(FAREWELL).await;
+        }
     }
 
     /// Closes pooled connections that are stale; runs for the life of the worker.

@@ -26,7 +26,8 @@ const LINGER_BYTES: usize = 256 << 10;
 
 /// Serves a connection until either side ends it. `sniffed`: bytes that were read to tell the protocol.
 pub(crate) async fn serve(io: Box<Io>, conn: Arc<Conn>, limits: Limits, sniffed: Vec<u8>) {
-    let mut reader = Reader { drained: Drained::new(&conn.worker.drain), limits };
+    let farewell = Drained::then(&conn.worker.drain, conn.worker.farewell());
+    let mut reader = Reader { farewell, limits };
     let mut side = side::Down::H1(Box::new(Down::new(io, sniffed, conn.scheme(), conn.worker.drain.clone())));
     loop {
         let side::Down::H1(down) = &mut side else { return };
@@ -49,7 +50,7 @@ pub(crate) async fn serve(io: Box<Io>, conn: Arc<Conn>, limits: Limits, sniffed:
 
 /// Waits for heads, under the idle and the head deadline.
 struct Reader {
-    drained: Drained,
+    farewell: Drained,
     limits: Limits,
 }
 
@@ -71,7 +72,7 @@ impl Reader {
     }
 
     fn poll_quiet(&mut self, cx: &mut Context<'_>, down: &mut Down, begun: bool) -> Poll<Next> {
-        if !begun && self.drained.poll(cx).is_ready() {
+        if !begun && self.farewell.poll(cx).is_ready() {
             return Poll::Ready(Next::Closed);
         }
         match down.watchdog.poll(cx) {
