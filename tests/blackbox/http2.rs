@@ -12,11 +12,18 @@ use tokio::net::{TcpListener, TcpStream};
 use torana_tests::{Authority, Backend, Connection, World};
 
 async fn client(port: u16) -> SendRequest<Bytes> {
-    over(TcpStream::connect(("127.0.0.1", port)).await.unwrap()).await
+    over(connect(port).await).await
+}
+
+/// Small frames are not held back.
+async fn connect(port: u16) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
 }
 
 async fn tls_client(port: u16, authority: &Authority) -> SendRequest<Bytes> {
-    let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let stream = connect(port).await;
     let connector = tokio_rustls::TlsConnector::from(authority.client(&["h2"]));
     over(connector.connect(ServerName::try_from("a.example.com").unwrap(), stream).await.unwrap()).await
 }
@@ -39,6 +46,7 @@ async fn echo() -> u16 {
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
+            stream.set_nodelay(true).unwrap();
             tokio::spawn(async move {
                 let mut connection = h2::server::handshake(stream).await.unwrap();
                 while let Some(Ok((request, mut respond))) = connection.accept().await {

@@ -16,8 +16,9 @@ use crate::observe::Metrics;
 const MAX_STREAMS: usize = 100;
 /// Receive window of a stream: bounds what a slow client's download may hold.
 const STREAM_WINDOW: u32 = 64 << 10;
-/// Receive window of a connection.
-const CONNECTION_WINDOW: u32 = 1 << 20;
+/// Receive window of a connection: what all streams may hold together, so that slow clients cannot hold back the others
+/// whose streams are on the same connection.
+const CONNECTION_WINDOW: u32 = MAX_STREAMS as u32 * STREAM_WINDOW;
 /// A connection on which the backend refuses streams is left; so often another is tried.
 const ATTEMPTS: usize = 3;
 

@@ -25,10 +25,10 @@ use crate::http::side::Down;
 use crate::http::watchdog::Watchdog;
 use crate::io::Io;
 
-/// Receive window of a connection: one slow stream cannot hold the others back.
-const CONNECTION_WINDOW: u32 = 1 << 20;
 /// Receive window of a stream; also bounds what is queued for a slow reader.
 const STREAM_WINDOW: u32 = 64 << 10;
+/// The largest window that there is (RFC 9113 §6.9.1).
+const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 /// Streams that the library resets for protocol errors before it closes the connection (CVE-2025-8671).
 const MAX_ERROR_RESETS: usize = 32;
 /// Requests that a client may take back, unanswered and at once (CVE-2023-44487). With those that are under way when it
@@ -51,7 +51,8 @@ pub(crate) async fn serve(io: Box<Io>, conn: Arc<Conn>, limits: Limits) -> Condu
         .max_concurrent_streams(limits.streams)
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
         .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        // What all streams may hold together: slow ones cannot hold the others back.
+        .initial_connection_window_size(limits.streams.saturating_mul(STREAM_WINDOW).min(LARGEST_WINDOW))
         .max_send_buffer_size(STREAM_WINDOW as usize)
         .max_local_error_reset_streams(Some(MAX_ERROR_RESETS));
     let ledger = Arc::<Ledger>::default();
