@@ -17,6 +17,11 @@ const EDITED: &str = "edited.example.com";
 /// The header that says which edit an answer is of.
 const EDIT: &str = "x-edit";
 
+/// The full size is asked for, on a machine that does nothing else.
+fn full() -> bool {
+    std::env::var_os("TORANA_STORM_SECONDS").is_some()
+}
+
 /// A size that `./dev storm` sets.
 fn size(variable: &str, small: usize) -> usize {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(small)
@@ -24,7 +29,7 @@ fn size(variable: &str, small: usize) -> usize {
 
 /// The host of an unedited route.
 fn host(number: usize) -> String {
-    format!("h{}.example.com", number % ROUTES)
+    format!("h{}.example.com", 1 + number % (ROUTES - 1))
 }
 
 /// Which backend an edit sends to: the other one than the edit before.
@@ -32,9 +37,11 @@ fn colour(edit: usize) -> &'static str {
     if edit.is_multiple_of(2) { "blue" } else { "green" }
 }
 
-/// A gateway before two services, and the routes to the first.
+/// A gateway before two services, and the routes to the first. One names the second, so that it does not come and go
+/// with the edits.
 fn start(blue: u16, green: u16) -> World {
-    let routes: String = (0..ROUTES).map(|at| World::route(&format!("r{at}"), &host(at), "blue")).collect();
+    let routes: String = (1..ROUTES).map(|at| World::route(&format!("r{at}"), &host(at), "blue")).collect();
+    let routes = routes + &World::route("green", "green.example.com", "green");
     let (blue, green) = (World::service("blue", blue), World::service("green", green));
     World::start(&format!("{}{blue}{green}{routes}", World::gateway()))
 }

@@ -16,7 +16,7 @@ use torana_tests::Connection;
 use super::{EDIT, EDITED, colour, host};
 
 /// Streams at one time on a connection of HTTP/2.
-const STREAMS: usize = 50;
+pub(super) const STREAMS: usize = 50;
 
 /// What all clients see.
 #[derive(Default)]
