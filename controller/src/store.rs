@@ -10,11 +10,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde::Serialize;
-use torana_crds::core::{ConfigMap, EndpointSlice, Namespace, Secret, Service};
-use torana_crds::gateway::{Gateway, GatewayClass, ListenerSet};
-use torana_crds::policy::{BackendTlsPolicy, ReferenceGrant};
-use torana_crds::route::{GrpcRoute, HttpRoute, TcpRoute, TlsRoute, UdpRoute};
-use torana_crds::{Kind, Object, ObjectRef, Unreadable};
+use torana_crds::core::EndpointSlice;
+use torana_crds::{Kind, Object, ObjectRef, Spoken, Unreadable};
 
 /// One change of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,7 +145,7 @@ impl Cluster {
     }
 
     /// One object by its name.
-    pub fn find<T: Stored>(&self, namespace: &str, name: &str) -> Option<&T> {
+    pub fn find<T: Spoken>(&self, namespace: &str, name: &str) -> Option<&T> {
         self.object(T::KIND, namespace, name).and_then(|object| T::of(object))
     }
 
@@ -163,13 +160,13 @@ impl Cluster {
     }
 
     /// All objects of a kind, ordered by namespace and name.
-    pub fn all<T: Stored>(&self) -> impl Iterator<Item = &T> {
+    pub fn all<T: Spoken>(&self) -> impl Iterator<Item = &T> {
         let named = self.kinds.get(&T::KIND);
         named.into_iter().flat_map(|named| named.values().flat_map(BTreeMap::values)).filter_map(|object| T::of(object))
     }
 
     /// All objects of a kind in one namespace, ordered by name.
-    pub fn within<T: Stored>(&self, namespace: &str) -> impl Iterator<Item = &T> {
+    pub fn within<T: Spoken>(&self, namespace: &str) -> impl Iterator<Item = &T> {
         let names = self.kinds.get(&T::KIND).and_then(|named| named.get(namespace));
         names.into_iter().flat_map(BTreeMap::values).filter_map(|object| T::of(object))
     }
@@ -240,48 +237,10 @@ fn service_of(object: &Object) -> Option<(ObjectRef, &str)> {
     Some((ObjectRef::new(Kind::Service, &slice.meta.namespace, slice.service()?), &slice.meta.name))
 }
 
-/// A type of object that the store holds.
-pub trait Stored: Sized + 'static {
-    /// Its kind.
-    const KIND: Kind;
-    /// The object, if it is of this type.
-    fn of(object: &Object) -> Option<&Self>;
-}
-
-macro_rules! stored {
-    ($($type:ident),+ $(,)?) => {$(
-        impl Stored for $type {
-            const KIND: Kind = Kind::$type;
-            fn of(object: &Object) -> Option<&Self> {
-                match object {
-                    Object::$type(it) => Some(it),
-                    _ => None,
-                }
-            }
-        }
-    )+};
-}
-stored!(
-    GatewayClass,
-    Gateway,
-    ListenerSet,
-    HttpRoute,
-    GrpcRoute,
-    TlsRoute,
-    TcpRoute,
-    UdpRoute,
-    BackendTlsPolicy,
-    ReferenceGrant,
-    Service,
-    EndpointSlice,
-    Secret,
-    ConfigMap,
-    Namespace,
-);
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
+    use torana_crds::core::Service;
 
     use super::*;
 

@@ -50,5 +50,5 @@ pub use duration::parse as parse_duration;
 pub use filter::{BackendRef, Filter};
 pub use kind::{GATEWAY_GROUP, Kind, ObjectRef};
 pub use meta::{LabelOperator, LabelRequirement, LabelSelector, ObjectMeta, StringMap};
-pub use object::Object;
+pub use object::{Object, Spoken};
 pub use refs::{LocalRef, NamespacedRef, ParentRef, SecretRef};

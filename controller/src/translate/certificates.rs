@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use torana_crds::core::Secret;
-use torana_crds::{Kind, Object, ObjectRef, SecretRef};
+use torana_crds::{Kind, Object, ObjectRef, SecretRef, Spoken};
 use torana_ir::{Certificate, CertificateKey};
 
 use crate::report::Remark;
 use crate::report::conditions::listener::{INVALID_CERTIFICATE_REF, REF_NOT_PERMITTED};
-use crate::store::{Cluster, Stored};
+use crate::store::Cluster;
 use crate::translate::grants;
 
 /// Secrets that were read, with what came of them: reading one again costs a signature check.
