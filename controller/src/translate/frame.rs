@@ -9,9 +9,7 @@ use std::sync::Arc;
 
 use torana_crds::gateway::{Gateway, GatewayClass, ListenerSet, RouteGroupKind};
 use torana_crds::{Kind, ObjectRef};
-use torana_ir::{
-    Certificate, CertificateKey, HostPattern, Limits, Listener, ListenerKey, PathMode, Protocol, Tls, TlsVersion,
-};
+use torana_ir::{Certificate, CertificateKey, HostPattern, Listener, ListenerKey, Protocol, Tls, TlsVersion};
 
 use crate::class;
 use crate::report::conditions::class as conditions;
@@ -229,12 +227,9 @@ fn age<'a>(gateway: &'a GatewayDraft<'_>) -> (i64, &'a str, &'a str) {
 fn listener(gateway: &GatewayDraft<'_>, draft: &ListenerDraft<'_>) -> Listener {
     let tls = || Tls { certificates: draft.certificates.clone(), min_version: TlsVersion::V1_2 };
     Listener {
-        key: draft.key.clone(),
         addresses: gateway.addresses.clone(),
-        port: draft.spec.port,
         protocol: if draft.is_https() { Protocol::Https(tls()) } else { Protocol::Http },
         hostname: draft.hostname.clone().unwrap_or(HostPattern::Any),
-        path_mode: PathMode::Base,
-        limits: Limits::default(),
+        ..Listener::new(draft.key.clone(), draft.spec.port)
     }
 }

@@ -28,6 +28,21 @@ pub struct Listener {
     pub limits: Limits,
 }
 
+impl Listener {
+    /// A listener with the defaults: cleartext, on every address, for every host.
+    pub fn new(key: ListenerKey, port: u16) -> Self {
+        Self {
+            key,
+            addresses: Vec::new(),
+            port,
+            protocol: Protocol::Http,
+            hostname: HostPattern::Any,
+            path_mode: PathMode::Base,
+            limits: Limits::default(),
+        }
+    }
+}
+
 /// What a listener speaks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum Protocol {

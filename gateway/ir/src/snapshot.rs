@@ -132,3 +132,6 @@ fn changes<K: Ord + Clone, V: PartialEq>(
     }
     delta.removals.extend(old.keys().filter(|key| !new.contains_key(key)).cloned().map(key_of));
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `old.apply(old.diff(new)) == new` on random snapshots of every kind of resource. Keys come from a handful, so that
+//! two snapshots share some, and values from a handful too, so that a shared key is now the same, now changed.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+
+use super::*;
+use crate::{
+    Action, Attachment, Cors, Endpoint, FieldMatch, Filter, GatewayId, HeaderEdit, HeaderName, HeaderValue,
+    HostPattern, Invalid, Limits, LoadBalance, Method, Mirror, OriginPattern, PathMatch, PathMode, PathRewrite,
+    Protocol, Redirect, Regex, Rewrite, RouteId, RouteKind, RouteMatch, Target, TextMatch, Timeouts, Tls, TlsVersion,
+    UpstreamProtocol, WeightedBackend,
+};
+
+/// Most resources of one kind in a snapshot.
+const MOST: usize = 5;
+
+// === keys ===
+
+fn name() -> impl Strategy<Value = String> {
+    select(vec!["a", "b", "c"]).prop_map(str::to_owned)
+}
+
+fn listener_key() -> impl Strategy<Value = ListenerKey> {
+    (any::<bool>(), name()).prop_map(|(of_a_set, name)| {
+        let gateway = GatewayId { namespace: "default".to_owned(), name: "edge".to_owned() };
+        ListenerKey { gateway, set: of_a_set.then(|| ("default".to_owned(), "set".to_owned())), name }
+    })
+}
+
+fn certificate_key() -> impl Strategy<Value = CertificateKey> {
+    (select(vec!["x", "y"]), name())
+        .prop_map(|(namespace, name)| CertificateKey { namespace: namespace.to_owned(), name })
+}
+
+fn rule_key() -> impl Strategy<Value = RuleKey> {
+    (select(vec![RouteKind::HttpRoute, RouteKind::GrpcRoute]), 0u16..3).prop_map(|(kind, index)| {
+        let route = RouteId { kind, namespace: "default".to_owned(), name: "web".to_owned() };
+        RuleKey { route, index }
+    })
+}
+
+fn backend_key() -> impl Strategy<Value = BackendKey> {
+    (name(), select(vec![80, 443])).prop_map(|(name, port)| BackendKey { namespace: "default".to_owned(), name, port })
+}
+
+// === values ===
+
+fn host() -> impl Strategy<Value = HostPattern> {
+    select(vec!["", "*.a.example", "a.example"]).prop_map(|text| HostPattern::parse(text).unwrap())
+}
+
+fn listener(key: ListenerKey) -> impl Strategy<Value = Listener> {
+    let tls = (vec(certificate_key(), 0..2), select(vec![TlsVersion::V1_2, TlsVersion::V1_3]))
+        .prop_map(|(certificates, min_version)| Protocol::Https(Tls { certificates, min_version }));
+    let protocol = prop_oneof![Just(Protocol::Http), tls];
+    let limits = prop_oneof![Just(Limits::default()), Just(Limits { streams: 7, ..Limits::default() })];
+    (vec(any::<std::net::IpAddr>(), 0..2), select(vec![80, 443]), protocol, host(), limits).prop_map(
+        move |(addresses, port, protocol, hostname, limits)| Listener {
+            key: key.clone(),
+            addresses,
+            port,
+            protocol,
+            hostname,
+            path_mode: PathMode::Base,
+            limits,
+        },
+    )
+}
+
+/// Making a key pair costs more than the rest of a case.
+static PAIRS: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
+    let made =
+        ["a.example", "b.example"].map(|name| rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap());
+    made.iter().map(|made| (made.cert.pem(), made.signing_key.serialize_pem())).collect()
+});
+
+fn certificate(key: CertificateKey) -> impl Strategy<Value = Certificate> {
+    select(&PAIRS[..])
+        .prop_map(move |(chain, pem)| Certificate::from_pem(key.clone(), chain.as_bytes(), pem.as_bytes()).unwrap())
+}
+
+fn text() -> impl Strategy<Value = TextMatch> {
+    prop_oneof![
+        Just(TextMatch::Exact("x".to_owned())),
+        select(vec!["x+", "y"]).prop_map(|source| TextMatch::Regex(Regex::new(source).unwrap())),
+    ]
+}
+
+fn route_match() -> impl Strategy<Value = RouteMatch> {
+    let path = prop_oneof![
+        Just(PathMatch::Exact("/a".to_owned())),
+        Just(PathMatch::Prefix(String::new())),
+        select(vec!["/a+", "/b"]).prop_map(|source| PathMatch::Regex(Regex::new(source).unwrap())),
+    ];
+    let method = option::of(Just(Method::new("GET").unwrap()));
+    let headers = vec(text().prop_map(|value| FieldMatch { name: HeaderName::new("x-a").unwrap(), value }), 0..2);
+    let query = vec(text().prop_map(|value| FieldMatch { name: "q".to_owned(), value }), 0..2);
+    (path, method, headers, query).prop_map(|(path, method, headers, query)| RouteMatch {
+        path,
+        method,
+        headers,
+        query,
+    })
+}
+
+fn target() -> impl Strategy<Value = Target> {
+    let invalid = Invalid { reason: "BackendNotFound", message: "there is no such Service".to_owned() };
+    prop_oneof![backend_key().prop_map(Target::Backend), Just(Target::Invalid(invalid))]
+}
+
+fn filter() -> impl Strategy<Value = Filter> {
+    let pair = || (HeaderName::new("x-a").unwrap(), HeaderValue::new("1").unwrap());
+    let edit = prop_oneof![
+        Just(HeaderEdit { set: vec![pair()], ..HeaderEdit::default() }),
+        Just(HeaderEdit { add: vec![pair()], remove: vec![pair().0], ..HeaderEdit::default() }),
+    ];
+    let path = || option::of(select(vec![PathRewrite::Full("/x".to_owned()), PathRewrite::Prefix("/y".to_owned())]));
+    let redirect = (path(), select(vec![301, 302])).prop_map(|(path, status)| {
+        Filter::Redirect(Redirect { scheme: Some("https"), hostname: None, path, port: None, status })
+    });
+    prop_oneof![
+        edit.clone().prop_map(Filter::RequestHeaders),
+        edit.prop_map(Filter::ResponseHeaders),
+        redirect,
+        path().prop_map(|path| Filter::Rewrite(Rewrite { hostname: None, path })),
+        (target(), 0u32..3)
+            .prop_map(|(target, numerator)| { Filter::Mirror(Mirror { target, numerator, denominator: 100 }) }),
+        any::<bool>().prop_map(|allow_credentials| {
+            let allow_origins = vec![OriginPattern::Exact("https://a.example".to_owned())];
+            Filter::Cors(Cors { allow_origins, allow_credentials, ..Cors::default() })
+        }),
+    ]
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    let backend = (target(), 0u32..3, vec(filter(), 0..2)).prop_map(|(target, weight, filters)| WeightedBackend {
+        target,
+        weight,
+        filters,
+    });
+    let invalid = Invalid { reason: "UnsupportedValue", message: "no such filter".to_owned() };
+    prop_oneof![vec(backend, 0..3).prop_map(Action::Forward), Just(Action::Invalid(invalid))]
+}
+
+fn rule(key: RuleKey) -> impl Strategy<Value = Rule> {
+    let attachment =
+        (listener_key(), vec(host(), 1..3)).prop_map(|(listener, hostnames)| Attachment { listener, hostnames });
+    let timeouts = select(vec![None, Some(Duration::from_secs(1))])
+        .prop_map(|request| Timeouts { request, backend_request: None });
+    let parts = (vec(attachment, 0..2), vec(route_match(), 1..3), vec(filter(), 0..2), action(), timeouts);
+    (option::of(name()), 0i64..2, parts).prop_map(
+        move |(name, created, (attachments, matches, filters, action, timeouts))| Rule {
+            key: key.clone(),
+            name,
+            created,
+            attachments,
+            matches,
+            filters,
+            action,
+            timeouts,
+        },
+    )
+}
+
+fn backend(key: BackendKey) -> impl Strategy<Value = Backend> {
+    let protocol = select(vec![UpstreamProtocol::Http1, UpstreamProtocol::H2c]);
+    let balance = select(vec![LoadBalance::LeastRequest, LoadBalance::RoundRobin]);
+    (protocol, balance).prop_map(move |(protocol, balance)| Backend { protocol, balance, ..Backend::new(key.clone()) })
+}
+
+fn endpoints(backend: BackendKey) -> impl Strategy<Value = Endpoints> {
+    let endpoint =
+        (1u8..4, any::<bool>()).prop_map(|(host, ready)| Endpoint { address: ([10, 0, 0, host], 8080).into(), ready });
+    let named = backend.clone();
+    prop_oneof![
+        vec(endpoint, 0..3).prop_map(move |endpoints| Endpoints::Static { backend: backend.clone(), endpoints }),
+        name().prop_map(move |host| Endpoints::Dns { backend: named.clone(), host, port: 80 }),
+    ]
+}
+
+// === snapshots ===
+
+type Keyed<K, V> = BTreeMap<K, Arc<V>>;
+
+/// Up to [`MOST`] values by their keys.
+fn keyed<K, V, S>(key: impl Strategy<Value = K>, value: fn(K) -> S) -> impl Strategy<Value = Keyed<K, V>>
+where
+    K: Ord + Clone + std::fmt::Debug + 'static,
+    V: std::fmt::Debug + 'static,
+    S: Strategy<Value = V> + 'static,
+{
+    let entry = key.prop_flat_map(move |key| value(key.clone()).prop_map(move |value| (key.clone(), Arc::new(value))));
+    vec(entry, 0..=MOST).prop_map(|entries| entries.into_iter().collect())
+}
+
+fn snapshot() -> impl Strategy<Value = Snapshot> {
+    (
+        keyed(listener_key(), listener),
+        keyed(certificate_key(), certificate),
+        keyed(rule_key(), rule),
+        keyed(backend_key(), backend),
+        keyed(backend_key(), endpoints),
+    )
+        .prop_map(|(listeners, certificates, rules, backends, endpoints)| Snapshot {
+            listeners,
+            certificates,
+            rules,
+            backends,
+            endpoints,
+        })
+}
+
+fn keep<K: Ord + Clone, V>(old: &Keyed<K, V>, new: &mut Keyed<K, V>, kept: &mut impl Iterator<Item = bool>) {
+    for (key, value) in old.iter().filter(|_| kept.next() == Some(true)) {
+        new.insert(key.clone(), Arc::clone(value));
+    }
+}
+
+/// Two snapshots; the second has some objects of the first untouched, as a retranslation leaves them.
+fn pair() -> impl Strategy<Value = (Snapshot, Snapshot)> {
+    (snapshot(), snapshot(), vec(any::<bool>(), 5 * MOST)).prop_map(|(old, mut new, kept)| {
+        let mut kept = kept.into_iter();
+        keep(&old.listeners, &mut new.listeners, &mut kept);
+        keep(&old.certificates, &mut new.certificates, &mut kept);
+        keep(&old.rules, &mut new.rules, &mut kept);
+        keep(&old.backends, &mut new.backends, &mut kept);
+        keep(&old.endpoints, &mut new.endpoints, &mut kept);
+        (old, new)
+    })
+}
+
+fn copies<K: Ord + Clone, V: Clone>(map: &Keyed<K, V>) -> Keyed<K, V> {
+    map.iter().map(|(key, value)| (key.clone(), Arc::new(V::clone(value)))).collect()
+}
+
+/// The same, and no value shared.
+fn copy(of: &Snapshot) -> Snapshot {
+    Snapshot {
+        listeners: copies(&of.listeners),
+        certificates: copies(&of.certificates),
+        rules: copies(&of.rules),
+        backends: copies(&of.backends),
+        endpoints: copies(&of.endpoints),
+    }
+}
+
+fn key_of(resource: &Resource) -> ResourceKey {
+    match resource {
+        Resource::Listener(it) => ResourceKey::Listener(it.key.clone()),
+        Resource::Certificate(it) => ResourceKey::Certificate(it.key.clone()),
+        Resource::Rule(it) => ResourceKey::Rule(it.key.clone()),
+        Resource::Backend(it) => ResourceKey::Backend(it.key.clone()),
+        Resource::Endpoints(it) => ResourceKey::Endpoints(it.backend().clone()),
+    }
+}
+
+fn resources(of: &Snapshot) -> Vec<Resource> {
+    Snapshot::default().diff(of).upserts
+}
+
+fn keys(resources: &[Resource]) -> BTreeSet<ResourceKey> {
+    resources.iter().map(key_of).collect()
+}
+
+proptest! {
+    #[test]
+    fn a_snapshot_with_its_difference_applied_is_the_other((old, new) in pair()) {
+        let mut applied = old.clone();
+        applied.apply(old.diff(&new));
+        prop_assert_eq!(&applied, &new);
+        prop_assert!(applied.diff(&new).is_empty());
+    }
+
+    #[test]
+    fn equal_snapshots_do_not_differ_though_they_share_nothing(old in snapshot()) {
+        prop_assert_eq!(old.diff(&copy(&old)), Delta::default());
+        prop_assert_eq!(old.diff(&old), Delta::default());
+    }
+
+    #[test]
+    fn a_delta_that_comes_twice_changes_nothing_more((old, new) in pair()) {
+        let delta = old.diff(&new);
+        let mut applied = old.clone();
+        applied.apply(delta.clone());
+        applied.apply(delta);
+        prop_assert_eq!(applied, new);
+    }
+
+    #[test]
+    fn a_delta_names_what_changed_and_nothing_else((old, new) in pair()) {
+        let delta = old.diff(&new);
+        let (before, after) = (resources(&old), resources(&new));
+        for upsert in &delta.upserts {
+            prop_assert!(after.contains(upsert) && !before.contains(upsert), "{:?}", upsert);
+        }
+        let gone: BTreeSet<_> = keys(&before).difference(&keys(&after)).cloned().collect();
+        prop_assert_eq!(delta.removals.len(), gone.len());
+        prop_assert_eq!(delta.removals.iter().cloned().collect::<BTreeSet<_>>(), gone);
+    }
+}
+
+/// How often each kind of resource was met in each way: new, changed, gone, untouched.
+fn tally((old, new): &(Snapshot, Snapshot), seen: &mut BTreeMap<(&'static str, &'static str), usize>) {
+    let kind = |key: &ResourceKey| match key {
+        ResourceKey::Listener(_) => "listener",
+        ResourceKey::Certificate(_) => "certificate",
+        ResourceKey::Rule(_) => "rule",
+        ResourceKey::Backend(_) => "backend",
+        ResourceKey::Endpoints(_) => "endpoints",
+    };
+    let (before, after) = (resources(old), resources(new));
+    let (old_keys, new_keys) = (keys(&before), keys(&after));
+    let mut see = |key: &ResourceKey, way| *seen.entry((kind(key), way)).or_default() += 1;
+    for resource in &after {
+        let key = key_of(resource);
+        let way = match old_keys.contains(&key) {
+            false => "new",
+            true if before.contains(resource) => "untouched",
+            true => "changed",
+        };
+        see(&key, way);
+    }
+    old_keys.difference(&new_keys).for_each(|key| see(key, "gone"));
+}
+
+/// Without this the properties above might hold of nothing.
+#[test]
+fn the_random_pairs_have_every_kind_of_change_of_every_kind_of_resource() {
+    let mut runner = TestRunner::deterministic();
+    let mut seen = BTreeMap::new();
+    for _ in 0..64 {
+        tally(&pair().new_tree(&mut runner).unwrap().current(), &mut seen);
+    }
+    assert_eq!(seen.len(), 5 * 4, "{seen:?}");
+    assert!(seen.values().all(|times| *times >= 10), "{seen:?}");
+}
