@@ -36,3 +36,6 @@ pub mod feed;
 pub(crate) mod admin;
 
 pub mod app;
+
+#[cfg(test)]
+mod samples;

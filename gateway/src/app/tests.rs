@@ -1,32 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use torana_ir::{Delta, GatewayId, HostPattern, Limits, Listener, ListenerKey, PathMode, Protocol, Resource};
+use torana_ir::Delta;
 
 use super::*;
 use crate::feed;
-
-const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind((LOCAL, 0)).unwrap().local_addr().unwrap().port()
-}
+use crate::samples::{self, LOCAL, free_port};
 
 fn listen(port: u16) -> Delta {
-    let gateway = GatewayId { namespace: "n".into(), name: "g".into() };
-    let listener = Listener {
-        key: ListenerKey { gateway, set: None, name: "web".into() },
-        addresses: vec![LOCAL],
-        port,
-        protocol: Protocol::Http,
-        hostname: HostPattern::Any,
-        path_mode: PathMode::Base,
-        limits: Limits::default(),
-    };
-    Delta { upserts: vec![Resource::Listener(Arc::new(listener))], removals: vec![] }
+    samples::listen("web", port)
 }
 
 async fn get(port: u16, path: &str) -> String {

@@ -43,6 +43,8 @@ pub(crate) struct Programming {
     acked: watch::Sender<u64>,
     failed: Vec<(Bind, io::Error)>,
     retry: Duration,
+    /// What was sent since the last table, for the metrics.
+    changed: BTreeSet<ResourceKey>,
 }
 
 impl Programming {
@@ -56,7 +58,8 @@ impl Programming {
         readiness.block(NO_TABLE);
         let (acked, generation) = watch::channel(0);
         let program = Program { snapshot: Arc::default(), table, generation };
-        Self { program, workers, metrics, readiness, acked, failed: Vec::new(), retry: FIRST_RETRY }
+        let (failed, changed) = (Vec::new(), BTreeSet::new());
+        Self { program, workers, metrics, readiness, acked, failed, retry: FIRST_RETRY, changed }
     }
 
     /// What is in force.
@@ -98,7 +101,8 @@ impl Programming {
 
     fn ack(&mut self, feed: &Feed, generation: u64, rejected: Vec<(ResourceKey, String)>) {
         for (key, why) in &rejected {
-            tracing::warn!(?key, %why, "not in force");
+            // Whoever published it hears of it by the ack, and tells people.
+            tracing::debug!(?key, %why, "not in force");
             self.metrics.config_rejected(key);
         }
         self.readiness.clear(NO_TABLE);
@@ -110,6 +114,7 @@ impl Programming {
     async fn apply(&mut self, generation: u64, delta: Delta) -> Vec<(ResourceKey, String)> {
         let started = Instant::now();
         let keys = keys(&delta);
+        self.changed.extend(keys.iter().cloned());
         write(&self.program.snapshot).apply(delta);
         let (snapshot, previous) = (Arc::clone(&self.program.snapshot), self.program.table.load_full());
         let compiled = tokio::task::spawn_blocking(move || Table::compile(&read(&snapshot), &previous)).await;
@@ -128,7 +133,8 @@ impl Programming {
         self.retry = FIRST_RETRY;
         self.listen().await;
         let took = started.elapsed();
-        self.metrics.programmed(generation, &read(&self.program.snapshot), took);
+        let changed = std::mem::take(&mut self.changed);
+        self.metrics.programmed(generation, &read(&self.program.snapshot), &changed, took);
         tracing::debug!(generation, ?took, "in force");
         self.unavailable()
     }

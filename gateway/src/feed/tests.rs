@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
-use torana_ir::{GatewayId, HostPattern, Limits, Listener, ListenerKey, PathMode, Protocol, Resource};
 
 use super::*;
 use crate::http::Worker;
 use crate::listen::{Admission, Caps, Workers};
 use crate::observe::{AccessLog, LogFormat, Metrics, Readiness};
+use crate::samples::{LOCAL, free_port, listen, listener_key};
 use crate::table::Table;
-
-const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 struct World {
     publisher: Publisher,
@@ -46,27 +43,6 @@ impl World {
     }
 }
 
-fn key(name: &str) -> ListenerKey {
-    ListenerKey { gateway: GatewayId { namespace: "n".into(), name: "g".into() }, set: None, name: name.into() }
-}
-
-fn listen(name: &str, port: u16) -> Delta {
-    let listener = Listener {
-        key: key(name),
-        addresses: vec![LOCAL],
-        port,
-        protocol: Protocol::Http,
-        hostname: HostPattern::Any,
-        path_mode: PathMode::Base,
-        limits: Limits::default(),
-    };
-    Delta { upserts: vec![Resource::Listener(Arc::new(listener))], removals: vec![] }
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind((LOCAL, 0)).unwrap().local_addr().unwrap().port()
-}
-
 #[tokio::test]
 async fn an_ack_means_that_sockets_are_open() {
     let mut world = world();
@@ -79,7 +55,7 @@ async fn an_ack_means_that_sockets_are_open() {
     assert_eq!(*world.program.generation.borrow(), 3);
     assert!(world.metrics.render().contains("\ntorana_config_generation 3\n"));
 
-    let gone = Delta { upserts: vec![], removals: vec![ResourceKey::Listener(key("web"))] };
+    let gone = Delta { upserts: vec![], removals: vec![ResourceKey::Listener(listener_key("web"))] };
     world.publisher.publish(4, gone).await.unwrap();
     assert_eq!(world.ack().await.generation, 4);
     assert!(TcpStream::connect((LOCAL, port)).await.is_err());
@@ -96,7 +72,7 @@ async fn a_port_that_is_taken_is_rejected_by_name_and_acked_again_when_it_is_fre
     let ack = world.ack().await;
     assert_eq!(ack.rejected.len(), 1);
     let (rejected, why) = &ack.rejected[0];
-    assert_eq!(*rejected, ResourceKey::Listener(key("taken")));
+    assert_eq!(*rejected, ResourceKey::Listener(listener_key("taken")));
     assert!(why.starts_with(&format!("PortUnavailable: port {taken} on 127.0.0.1: ")), "{why}");
     TcpStream::connect((LOCAL, free)).await.unwrap();
     let counted = "torana_config_rejected_total{kind=\"Listener\",name=\"taken\",namespace=\"n\"} 1";

@@ -101,6 +101,9 @@ pub(crate) async fn forward(
         let chosen = same.take().or_else(|| order.backend.pick(fastrand::u64(..), &tried));
         let Some(endpoint) = chosen.filter(|endpoint| !tried.contains(&endpoint.id)) else { break };
         trace.attempts += 1;
+        if trace.attempts > 1 {
+            order.worker.metrics.upstream_retried(order.backend.key());
+        }
         let failed = match attempt(order, (&endpoint, fresh), down, tee, trace, &mut edit).await {
             Ok(()) => return Ok(()),
             Err(failed) => failed,

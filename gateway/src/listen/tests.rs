@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use std::fs::File;
-use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 use std::time::Duration;
 
@@ -12,16 +11,12 @@ use rustls_pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use torana_ir::{
-    Certificate, CertificateKey, GatewayId, HostPattern, Limits, Listener, ListenerKey, PathMode, Protocol, Snapshot,
-    Tls, TlsVersion,
-};
+use torana_ir::{Certificate, CertificateKey, HostPattern, Limits, Listener, Protocol, Snapshot, Tls, TlsVersion};
 
 use super::*;
 use crate::observe::{AccessLog, LogFormat, Metrics};
+use crate::samples::{LOCAL, free_port, listener_key};
 use crate::table::Table;
-
-const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 struct World {
     workers: Workers,
@@ -64,20 +59,13 @@ fn many() -> Caps {
     Caps { connections: 1000, connections_per_ip: 1000 }
 }
 
-fn free_port() -> u16 {
-    std::net::TcpListener::bind((LOCAL, 0)).unwrap().local_addr().unwrap().port()
-}
-
 fn listener(name: &str, port: u16, hostname: &str, protocol: Protocol) -> Arc<Listener> {
-    let gateway = GatewayId { namespace: "n".into(), name: "g".into() };
     Arc::new(Listener {
-        key: ListenerKey { gateway, set: None, name: name.into() },
         addresses: vec![LOCAL],
-        port,
         protocol,
         hostname: HostPattern::parse(hostname).unwrap(),
-        path_mode: PathMode::Base,
         limits: Limits { handshake_deadline: Duration::from_millis(500), ..Limits::default() },
+        ..Listener::new(listener_key(name), port)
     })
 }
 

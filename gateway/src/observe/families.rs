@@ -11,6 +11,9 @@ const REQUEST_BUCKETS: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.
 /// Seconds that Torana itself took; also of connects and handshakes.
 const SHORT_BUCKETS: [f64; 13] = [5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
 
+/// Seconds of connections that were upgraded: they last from a second to days.
+const UPGRADED_BUCKETS: [f64; 10] = [0.1, 1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 43_200.0, 86_400.0];
+
 const ROUTE: [&str; 5] = ["gateway", "listener", "route_kind", "route_namespace", "route_name"];
 /// Labels of the histograms: the first of those of the counters.
 const TIMING: [&str; 9] =
@@ -39,6 +42,7 @@ pub(super) struct Families {
     pub(super) duration: HistogramVec,
     pub(super) overhead: HistogramVec,
     pub(super) upgraded: IntGaugeVec,
+    pub(super) upgraded_duration: HistogramVec,
     pub(super) rejected: IntCounterVec,
     pub(super) fields_dropped: IntCounter,
     pub(super) series_folded: IntCounter,
@@ -49,9 +53,11 @@ pub(super) struct Families {
     pub(super) handshake: HistogramVec,
     pub(super) tls_errors: IntCounterVec,
     pub(super) upstream_connect: HistogramVec,
+    pub(super) upstream_retries: IntCounterVec,
     pub(super) generation: IntGauge,
     pub(super) apply: Histogram,
     pub(super) config_rejected: IntCounterVec,
+    pub(super) certificate_expiry: IntGaugeVec,
     pub(super) log_dropped: IntCounterVec,
 }
 
@@ -65,6 +71,12 @@ impl Families {
             duration: it.histograms("request_duration_seconds", "from head to last byte", &TIMING, &REQUEST_BUCKETS),
             overhead: it.histograms("overhead_seconds", "spent in Torana itself", &TIMING, &SHORT_BUCKETS),
             upgraded: it.gauges("upgraded_connections", "connections that were upgraded", &ROUTE),
+            upgraded_duration: it.histograms(
+                "upgraded_duration_seconds",
+                "upgraded connections that are over",
+                &ROUTE,
+                &UPGRADED_BUCKETS,
+            ),
             rejected: it.counters("requests_rejected_total", "refused by the strict gate", &["reason"]),
             fields_dropped: it.counter("fields_dropped_total", "header fields with underscores that were dropped"),
             series_folded: it.counter("series_folded_total", "children counted under route_name=\"other\""),
@@ -75,6 +87,7 @@ impl Families {
             handshake: it.histograms("tls_handshake_seconds", "TLS handshakes of clients", &listener, &SHORT_BUCKETS),
             tls_errors: it.counters("tls_errors_total", "failed handshakes", &["gateway", "listener", "reason"]),
             upstream_connect: it.histograms("upstream_connect_seconds", "connects", &["backend"], &SHORT_BUCKETS),
+            upstream_retries: it.counters("upstream_retries_total", "tries of a request after its first", &["backend"]),
             generation: it.add(IntGauge::new("torana_config_generation", "generation in force")),
             apply: it.add(Histogram::with_opts(
                 HistogramOpts::new("torana_config_apply_seconds", "from delta to open sockets")
@@ -84,6 +97,11 @@ impl Families {
                 "config_rejected_total",
                 "resources that could not be put in force",
                 &["kind", "namespace", "name"],
+            ),
+            certificate_expiry: it.gauges(
+                "certificate_expiry_timestamp_seconds",
+                "when the first certificate for a host ends, seconds since 1970",
+                &["gateway", "listener", "host"],
             ),
             log_dropped: it.counters("log_dropped_total", "lines that a full queue dropped", &["sink"]),
         }

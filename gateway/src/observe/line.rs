@@ -99,14 +99,13 @@ impl Lines {
 }
 
 /// Texts of a record by the names of their fields.
-const TEXTS: [(&str, Text); 8] = [
+const TEXTS: [(&str, Text); 7] = [
     ("method", Text::Method),
     ("authority", Text::Authority),
     ("path", Text::Path),
     ("user_agent", Text::UserAgent),
     ("request_id", Text::RequestId),
     ("trace_id", Text::TraceId),
-    ("forwarded_for", Text::ForwardedFor),
     ("sni", Text::Sni),
 ];
 

@@ -3,12 +3,12 @@
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use prometheus::{IntCounter, IntGauge};
+use prometheus::IntCounter;
 use torana_ir::BackendKey;
 
-use super::metrics::{Metrics, Timing};
+use super::metrics::{Metrics, Timing, Tunnels};
 use super::nouns::{MethodLabel, Nouns};
 use crate::head::Version;
 
@@ -49,7 +49,7 @@ impl Outcome<'_> {
 pub struct Meters {
     nouns: Arc<Nouns>,
     cells: OnceLock<Box<Cell>>,
-    upgraded: OnceLock<Arc<IntGauge>>,
+    upgraded: OnceLock<Arc<Tunnels>>,
 }
 
 struct Cell {
@@ -60,7 +60,10 @@ struct Cell {
 }
 
 /// One connection that was upgraded; it is over when this is dropped.
-pub struct Upgraded(Arc<IntGauge>);
+pub struct Upgraded {
+    tunnels: Arc<Tunnels>,
+    since: Instant,
+}
 
 #[derive(Clone)]
 struct Handles {
@@ -106,9 +109,9 @@ impl Meters {
 
     /// A connection of this rule was upgraded.
     pub fn upgraded(&self, metrics: &Metrics) -> Upgraded {
-        let gauge = self.upgraded.get_or_init(|| metrics.upgraded(self.nouns.route_labels()));
-        gauge.inc();
-        Upgraded(Arc::clone(gauge))
+        let tunnels = self.upgraded.get_or_init(|| metrics.upgraded(self.nouns.route_labels()));
+        tunnels.open.inc();
+        Upgraded { tunnels: Arc::clone(tunnels), since: Instant::now() }
     }
 
     fn handles(&self, metrics: &Metrics, outcome: &Outcome<'_>) -> Handles {
@@ -133,7 +136,8 @@ impl Handles {
 
 impl Drop for Upgraded {
     fn drop(&mut self) {
-        self.0.dec();
+        self.tunnels.open.dec();
+        self.tunnels.duration.observe(self.since.elapsed().as_secs_f64());
     }
 }
 
@@ -244,21 +248,18 @@ mod tests {
     }
 
     #[test]
-    fn upgraded_connections_are_counted_while_they_last() {
+    fn upgraded_connections_are_counted_while_they_last_and_timed_when_they_are_over() {
         let (metrics, meters) = (Metrics::new(), Meters::new(nouns("r")));
+        let value = |name: &str| {
+            let text = metrics.render();
+            let line = text.lines().find(|line| line.starts_with(name) && line.contains("route_name=\"r\""));
+            line.and_then(|line| line.rsplit(' ').next()).map(str::to_owned)
+        };
         let tunnel = meters.upgraded(&metrics);
-        assert!(
-            metrics
-                .render()
-                .lines()
-                .any(|line| line.starts_with("torana_upgraded_connections{") && line.ends_with(" 1"))
-        );
+        assert_eq!(value("torana_upgraded_connections{").as_deref(), Some("1"));
+        assert_eq!(value("torana_upgraded_duration_seconds_count{").as_deref(), Some("0"));
         drop(tunnel);
-        assert!(
-            metrics
-                .render()
-                .lines()
-                .any(|line| line.starts_with("torana_upgraded_connections{") && line.ends_with(" 0"))
-        );
+        assert_eq!(value("torana_upgraded_connections{").as_deref(), Some("0"));
+        assert_eq!(value("torana_upgraded_duration_seconds_count{").as_deref(), Some("1"));
     }
 }

@@ -11,6 +11,7 @@ use prometheus::core::{MetricVec, MetricVecBuilder};
 use prometheus::{Histogram, IntCounter, IntGauge, Registry, TextEncoder};
 use torana_ir::{BackendKey, ListenerKey, ResourceKey, Snapshot};
 
+use super::expiry::expiries;
 use super::families::{Families, NAMES, ROUTE_NAME};
 use super::nouns::Nouns;
 use super::shelf::Shelf;
@@ -32,11 +33,12 @@ pub struct Metrics {
 struct Shelves {
     requests: Shelf<IntCounter>,
     timing: Shelf<Timing>,
-    upgraded: Shelf<IntGauge>,
+    upgraded: Shelf<Tunnels>,
     connections: Shelf<IntGauge>,
     handshake: Shelf<Histogram>,
     tls_errors: Shelf<IntCounter>,
     upstream_connect: Shelf<Histogram>,
+    upstream_retries: Shelf<IntCounter>,
 }
 
 /// What the current snapshot names: children of other listeners and backends go.
@@ -47,12 +49,20 @@ struct Live {
     backends: BTreeSet<String>,
     /// Resources that were ever rejected, with their labels; forgotten when they are removed.
     rejected: BTreeMap<ResourceKey, [String; 3]>,
+    /// Labels of the certificates that are served.
+    expiries: BTreeSet<[String; 3]>,
 }
 
 /// The two histograms of one kind of request.
 pub(super) struct Timing {
     pub(super) duration: Histogram,
     pub(super) overhead: Histogram,
+}
+
+/// The connections of one route that were upgraded.
+pub(super) struct Tunnels {
+    pub(super) open: IntGauge,
+    pub(super) duration: Histogram,
 }
 
 /// One open connection; it is closed when this is dropped.
@@ -159,16 +169,33 @@ impl Metrics {
         histogram.observe(took.as_secs_f64());
     }
 
+    /// A request is tried once more.
+    pub fn upstream_retried(&self, backend: &BackendKey) {
+        let make = |labels: &[String]| self.families.upstream_retries.with_label_values(labels);
+        self.shelves().upstream_retries.child(vec![backend.to_string()], make).inc();
+    }
+
     // === configuration ===
 
-    /// A generation is in force. Children of listeners and backends that it no longer names go after a while.
-    pub fn programmed(&self, generation: u64, snapshot: &Snapshot, took: Duration) {
+    /// A generation is in force that changed these resources. Children of listeners and backends that it no longer
+    /// names go after a while.
+    pub fn programmed(&self, generation: u64, snapshot: &Snapshot, changed: &BTreeSet<ResourceKey>, took: Duration) {
         self.families.generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
         self.families.apply.observe(took.as_secs_f64());
-        let names = snapshot.listeners.keys().map(Nouns::listener);
+        let listeners = changed.iter().any(|key| matches!(key, ResourceKey::Listener(_)));
+        let certificates = changed.iter().any(|key| matches!(key, ResourceKey::Certificate(_)));
+        let backends = changed.iter().any(|key| matches!(key, ResourceKey::Backend(_)));
         let mut live = self.live();
-        live.listeners = names.map(|nouns| (nouns.gateway, nouns.listener)).collect();
-        live.backends = snapshot.backends.keys().map(ToString::to_string).collect();
+        if listeners {
+            let names = snapshot.listeners.keys().map(Nouns::listener);
+            live.listeners = names.map(|nouns| (nouns.gateway, nouns.listener)).collect();
+        }
+        if listeners || certificates {
+            self.expire(snapshot, &mut live);
+        }
+        if backends {
+            live.backends = snapshot.backends.keys().map(ToString::to_string).collect();
+        }
         live.rejected.retain(|key, labels| {
             let there = contains(snapshot, key);
             if !there {
@@ -176,6 +203,17 @@ impl Metrics {
             }
             there
         });
+    }
+
+    fn expire(&self, snapshot: &Snapshot, live: &mut Live) {
+        let expiries = expiries(snapshot);
+        for labels in live.expiries.iter().filter(|labels| !expiries.contains_key(*labels)) {
+            removing(&self.families.certificate_expiry)(labels);
+        }
+        for (labels, not_after) in &expiries {
+            self.families.certificate_expiry.with_label_values(labels).set(*not_after);
+        }
+        live.expiries = expiries.into_keys().collect();
     }
 
     /// A resource could not be put in force.
@@ -205,12 +243,16 @@ impl Metrics {
             removing(&families.duration)(labels);
             removing(&families.overhead)(labels);
         });
-        shelves.upgraded.sweep(now, nobody, removing(&families.upgraded));
+        shelves.upgraded.sweep(now, nobody, |labels| {
+            removing(&families.upgraded)(labels);
+            removing(&families.upgraded_duration)(labels);
+        });
         shelves.connections.sweep(now, listener, removing(&families.connections));
         shelves.handshake.sweep(now, listener, removing(&families.handshake));
         shelves.tls_errors.sweep(now, listener, removing(&families.tls_errors));
         let backend = |labels: &[String]| live.backends.contains(&labels[0]);
         shelves.upstream_connect.sweep(now, backend, removing(&families.upstream_connect));
+        shelves.upstream_retries.sweep(now, backend, removing(&families.upstream_retries));
     }
 
     // === for meters ===
@@ -237,9 +279,12 @@ impl Metrics {
         })
     }
 
-    /// Gauge of upgraded connections by `route` labels.
-    pub(super) fn upgraded(&self, labels: Vec<String>) -> Arc<IntGauge> {
-        self.shelves().upgraded.child(labels, |labels| self.families.upgraded.with_label_values(labels))
+    /// Upgraded connections by `route` labels.
+    pub(super) fn upgraded(&self, labels: Vec<String>) -> Arc<Tunnels> {
+        self.shelves().upgraded.child(labels, |labels| Tunnels {
+            open: self.families.upgraded.with_label_values(labels),
+            duration: self.families.upgraded_duration.with_label_values(labels),
+        })
     }
 
     fn full(&self, shelves: &Shelves) -> bool {

@@ -6,6 +6,8 @@
 
 mod nouns;
 
+mod expiry;
+
 mod shelf;
 
 mod families;

@@ -28,14 +28,12 @@ pub enum Text {
     RequestId,
     /// The trace id of `traceparent`.
     TraceId,
-    /// `X-Forwarded-For` as the client sent it.
-    ForwardedFor,
     /// The server name of the handshake.
     Sni,
 }
 
 /// Number of [`Text`]s.
-const TEXTS: usize = 8;
+const TEXTS: usize = 7;
 
 /// One request. Texts are copied into one buffer; all else is shared or plain.
 #[derive(Debug, Clone)]

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use torana_ir::{
-    Action, Attachment, Backend, BackendKey, Certificate, CertificateKey, Endpoint, Endpoints, Filter, GatewayId,
-    HostPattern, Invalid, Limits, Listener, ListenerKey, PathMatch, PathMode, Protocol, Redirect, RouteId, RouteKind,
-    RouteMatch, Rule, RuleKey, Snapshot, Target, Timeouts, Tls, TlsVersion, WeightedBackend,
+    Action, Attachment, Backend, BackendKey, Certificate, CertificateKey, Endpoint, Endpoints, Filter, HostPattern,
+    Invalid, Limits, Listener, PathMatch, Protocol, Redirect, RouteId, RouteKind, RouteMatch, Rule, RuleKey, Snapshot,
+    Target, Timeouts, Tls, TlsVersion, WeightedBackend,
 };
 
 use super::*;
@@ -18,24 +18,13 @@ use crate::fault::Fault;
 use crate::filter::{RequestContext, Verdict};
 use crate::head::{Head, Scheme, Version};
 use crate::route::Loss;
+use crate::samples::listener_key;
 
 // === objects ===
 
-fn listener_key(name: &str) -> ListenerKey {
-    let gateway = GatewayId { namespace: "n".into(), name: "g".into() };
-    ListenerKey { gateway, set: None, name: name.into() }
-}
-
 fn listener(name: &str, hostname: &str, port: u16) -> Listener {
-    Listener {
-        key: listener_key(name),
-        addresses: Vec::new(),
-        port,
-        protocol: Protocol::Http,
-        hostname: HostPattern::parse(hostname).unwrap(),
-        path_mode: PathMode::Base,
-        limits: Limits::default(),
-    }
+    let hostname = HostPattern::parse(hostname).unwrap();
+    Listener { hostname, ..Listener::new(listener_key(name), port) }
 }
 
 fn https(name: &str, hostname: &str) -> Listener {

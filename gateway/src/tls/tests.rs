@@ -4,9 +4,9 @@ use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256,
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, ServerConnection, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-use torana_ir::{GatewayId, Limits, PathMode};
 
 use super::*;
+use crate::samples::listener_key;
 
 type Certificates = BTreeMap<CertificateKey, Arc<Certificate>>;
 
@@ -26,17 +26,9 @@ fn certificates(list: &[&Arc<Certificate>]) -> Certificates {
 }
 
 fn listener(name: &str, hostname: &str, secrets: &[&str]) -> Listener {
-    let gateway = GatewayId { namespace: "n".into(), name: "g".into() };
     let tls = Tls { certificates: secrets.iter().map(|name| secret(name)).collect(), min_version: TlsVersion::V1_2 };
-    Listener {
-        key: ListenerKey { gateway, set: None, name: name.into() },
-        addresses: vec![],
-        port: 443,
-        protocol: Protocol::Https(tls),
-        hostname: HostPattern::parse(hostname).unwrap(),
-        path_mode: PathMode::Base,
-        limits: Limits::default(),
-    }
+    let hostname = HostPattern::parse(hostname).unwrap();
+    Listener { protocol: Protocol::Https(tls), hostname, ..Listener::new(listener_key(name), 443) }
 }
 
 fn selected(tls: &ServerTls, sni: Option<&str>) -> Option<String> {

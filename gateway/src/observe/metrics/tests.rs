@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use torana_ir::GatewayId;
+use torana_ir::{Listener, Protocol, Tls, TlsVersion};
 
 use super::*;
-
-fn listener(name: &str) -> ListenerKey {
-    ListenerKey { gateway: GatewayId { namespace: "n".into(), name: "g".into() }, set: None, name: name.into() }
-}
+use crate::samples::{certificate, listener_key};
 
 #[test]
 fn every_family_that_is_bumped_is_rendered_under_its_name() {
@@ -16,16 +13,17 @@ fn every_family_that_is_bumped_is_rendered_under_its_name() {
     metrics.mirror_dropped();
     metrics.connection_refused("ip_cap");
     metrics.connection_aborted("http2_frames");
-    metrics.handshake(&listener("web"), "TLSv1.3", Duration::from_millis(3));
+    metrics.handshake(&listener_key("web"), "TLSv1.3", Duration::from_millis(3));
     metrics.tls_error(None, "timeout");
     metrics.upstream_connected(
         &BackendKey { namespace: "n".into(), name: "b".into(), port: 80 },
         Duration::from_micros(90),
     );
-    metrics.programmed(7, &Snapshot::default(), Duration::from_millis(4));
-    metrics.config_rejected(&ResourceKey::Listener(listener("web")));
+    metrics.upstream_retried(&BackendKey { namespace: "n".into(), name: "b".into(), port: 80 });
+    metrics.programmed(7, &Snapshot::default(), &BTreeSet::new(), Duration::from_millis(4));
+    metrics.config_rejected(&ResourceKey::Listener(listener_key("web")));
     metrics.log_dropped().inc();
-    let open = metrics.connected(Some(&listener("web")), "https");
+    let open = metrics.connected(Some(&listener_key("web")), "https");
     let text = metrics.render();
     for line in [
         "torana_requests_rejected_total{reason=\"bad_host\"} 1",
@@ -36,6 +34,7 @@ fn every_family_that_is_bumped_is_rendered_under_its_name() {
         "torana_tls_handshake_seconds_count{gateway=\"n/g\",listener=\"web\",protocol=\"TLSv1.3\"} 1",
         "torana_tls_errors_total{gateway=\"\",listener=\"\",reason=\"timeout\"} 1",
         "torana_upstream_connect_seconds_bucket{backend=\"n/b:80\",le=\"0.0001\"} 1",
+        "torana_upstream_retries_total{backend=\"n/b:80\"} 1",
         "torana_config_generation 7",
         "torana_config_apply_seconds_count 1",
         "torana_config_rejected_total{kind=\"Listener\",name=\"web\",namespace=\"n\"} 1",
@@ -57,7 +56,7 @@ fn numbers_of_a_removed_backend_go_and_those_of_a_quiet_one_stay() {
     }
     let mut snapshot = Snapshot::default();
     snapshot.backends.insert(key("kept"), Arc::new(torana_ir::Backend::new(key("kept"))));
-    metrics.programmed(1, &snapshot, Duration::ZERO);
+    metrics.programmed(1, &snapshot, &BTreeSet::from([ResourceKey::Backend(key("kept"))]), Duration::ZERO);
     let now = Instant::now();
     metrics.sweep(now);
     metrics.sweep(now + Duration::from_secs(61));
@@ -68,8 +67,32 @@ fn numbers_of_a_removed_backend_go_and_those_of_a_quiet_one_stay() {
 #[test]
 fn a_rejected_resource_is_forgotten_when_it_is_removed() {
     let metrics = Metrics::new();
-    metrics.config_rejected(&ResourceKey::Listener(listener("web")));
+    metrics.config_rejected(&ResourceKey::Listener(listener_key("web")));
     assert!(metrics.render().contains("torana_config_rejected_total{"));
-    metrics.programmed(1, &Snapshot::default(), Duration::ZERO);
+    metrics.programmed(1, &Snapshot::default(), &BTreeSet::new(), Duration::ZERO);
     assert!(!metrics.render().contains("torana_config_rejected_total{"));
+}
+
+#[test]
+fn the_end_of_a_certificate_is_told_while_it_is_served() {
+    let metrics = Metrics::new();
+    let certificate = certificate("c", &["a.com"]);
+    let tls = Tls { certificates: vec![certificate.key.clone()], min_version: TlsVersion::V1_2 };
+    let listener = Listener { protocol: Protocol::Https(tls), ..Listener::new(listener_key("web"), 443) };
+    let (key, end) = (ResourceKey::Listener(listener.key.clone()), certificate.not_after);
+    let mut snapshot = Snapshot::default();
+    snapshot.listeners.insert(listener.key.clone(), Arc::new(listener));
+    let programmed = |snapshot: &Snapshot, key: ResourceKey| {
+        metrics.programmed(1, snapshot, &BTreeSet::from([key]), Duration::ZERO);
+        metrics.render()
+    };
+    assert!(!programmed(&snapshot, key.clone()).contains("torana_certificate_expiry"), "it is not there yet");
+    let secret = ResourceKey::Certificate(certificate.key.clone());
+    snapshot.certificates.insert(certificate.key.clone(), Arc::new(certificate));
+    let line = format!(
+        "torana_certificate_expiry_timestamp_seconds{{gateway=\"n/g\",host=\"a.com\",listener=\"web\"}} {end}\n"
+    );
+    assert!(programmed(&snapshot, secret).contains(&line));
+    snapshot.listeners.clear();
+    assert!(!programmed(&snapshot, key).contains("torana_certificate_expiry"), "nobody serves it");
 }
