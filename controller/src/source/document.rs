@@ -1,16 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One document of a file and the objects in it. Immutable: an edit of one document leaves the others as they are.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
+use foldhash::fast::RandomState;
 use serde_json::Value;
 use torana_crds::{Object, ObjectRef};
 
 use crate::source::door::{self, Remark};
-use crate::source::yaml::{self, Broken};
+use crate::source::yaml::{self, Broken, Chunk};
 
 /// Beyond this, a path is looked up no deeper than its object: reading a large document once a path costs too much.
 const LOOKUP_LIMIT: usize = 256 << 10;
+
+/// Documents that a thread takes at once.
+const BATCH: usize = 16;
+
+/// Documents that were read before they are asked for.
+#[derive(Debug, Default)]
+pub(super) struct Library<'t>(HashMap<&'t str, Arc<Document>, RandomState>);
 
 /// A document: its text and what was in it.
 #[derive(Debug)]
@@ -39,11 +50,38 @@ pub(super) struct Entry {
     base: String,
 }
 
+impl<'t> Library<'t> {
+    /// Reads every document of the texts, on several threads.
+    pub(super) fn of(texts: impl Iterator<Item = &'t str>, threads: usize) -> Self {
+        let chunks: Vec<Chunk<'t>> = texts.flat_map(yaml::split).collect();
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut read = Vec::new();
+            while let Some(rest) = chunks.get(next.fetch_add(BATCH, Ordering::Relaxed)..) {
+                read.extend(rest.iter().take(BATCH).map(|chunk| (chunk.text, Arc::new(Document::read(*chunk)))));
+            }
+            read
+        };
+        let documents = thread::scope(|scope| {
+            let others: Vec<_> = (1..threads.min(chunks.len())).map(|_| scope.spawn(work)).collect();
+            let mut documents = work();
+            // What a thread did not bring is read when it is asked for.
+            documents.extend(others.into_iter().flat_map(|other| other.join().unwrap_or_default()));
+            documents
+        });
+        Self(documents.into_iter().collect())
+    }
+
+    /// The document of a chunk, read now if it is not here.
+    pub(super) fn read(&self, chunk: Chunk<'_>) -> Arc<Document> {
+        self.0.get(chunk.text).map_or_else(|| Arc::new(Document::read(chunk)), Arc::clone)
+    }
+}
+
 impl Document {
-    /// Reads one document of `text`, whose content starts at `line` of the text.
-    pub(super) fn read(text: &str, line: u32) -> Self {
-        let mut document = Self { text: text.to_owned(), line, entries: Vec::new(), broken: None };
-        match yaml::parse(text) {
+    fn read(chunk: Chunk<'_>) -> Self {
+        let mut document = Self { text: chunk.text.to_owned(), line: chunk.line(), entries: Vec::new(), broken: None };
+        match yaml::parse(chunk.text) {
             Ok(Some(value)) => document.fill(value),
             Ok(None) => {}
             Err(broken) => document.broken = Some(broken),
@@ -91,6 +129,11 @@ impl Document {
             return entry.line;
         }
         yaml::lines(&self.text, &[entry.within(path)]).pop().unwrap_or(entry.line)
+    }
+
+    /// Whether there is something in it of which not even the name can be read.
+    pub(super) fn is_nameless(&self) -> bool {
+        self.broken.is_some() || self.entries.iter().any(|entry| entry.reference.is_none())
     }
 
     /// The text it was read from.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One file: its documents, and what is kept of those that went bad. Never touches the disk.
+//! One file: its documents, and what is kept of those that went bad. Reading it again costs what changed in it. Never
+//! touches the disk.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use torana_crds::{Object, ObjectRef};
 
 use crate::report::Severity;
 use crate::source::disk::Stamp;
-use crate::source::document::{Document, Entry};
+use crate::source::document::{Document, Entry, Library};
 use crate::source::finding::{Finding, Place};
 use crate::source::yaml;
 
@@ -23,10 +24,19 @@ pub(super) struct File {
     documents: Vec<Placed>,
     /// Why it could not be read, if so.
     trouble: Option<String>,
-    /// Good objects of the documents; of two of one name the first.
-    present: HashMap<ObjectRef, Arc<Object>, RandomState>,
+    /// What the documents say of the objects that they name.
+    named: HashMap<ObjectRef, Named, RandomState>,
     /// Last good forms of objects whose present form is not good.
     kept: Objects,
+}
+
+/// What the documents of a file say of one object.
+#[derive(Debug, Default)]
+struct Named {
+    /// How often it stands in the file.
+    entries: usize,
+    /// Its first good form.
+    object: Option<Arc<Object>>,
 }
 
 /// An object as a file has it.
@@ -46,60 +56,120 @@ struct Placed {
 }
 
 impl File {
-    /// The file after its text was read again. Documents whose text is the same are not parsed again.
-    pub(super) fn reread(&self, text: Result<String, String>, stamp: Option<Stamp>) -> Self {
+    /// Takes the file's text as it is now. Only documents that are not there yet are read, from `library` if it has
+    /// them. Returns the names of which the file may say something else than before.
+    pub(super) fn reread(
+        &mut self,
+        text: &Result<String, String>,
+        stamp: Option<Stamp>,
+        library: &Library<'_>,
+    ) -> BTreeSet<ObjectRef> {
+        self.stamp = stamp;
         match text {
             // An empty file is one that is being written, or a disk that was full: never a wish to remove everything.
-            Ok(text) if text.is_empty() && !self.is_bare() => self.lost("the file is empty", stamp),
-            Ok(text) => self.replaced(&text, stamp),
-            Err(why) => self.lost(&why, stamp),
+            Ok(text) if text.is_empty() && !self.is_bare() => self.lost("the file is empty"),
+            Ok(text) => self.replace(text, library),
+            Err(why) => self.lost(why),
         }
     }
 
     fn is_bare(&self) -> bool {
-        self.present.is_empty() && self.kept.is_empty()
+        self.kept.is_empty() && self.named.values().all(|named| named.object.is_none())
     }
 
-    fn lost(&self, why: &str, stamp: Option<Stamp>) -> Self {
-        Self { stamp, trouble: Some(why.to_owned()), kept: self.good(), ..Self::default() }
+    /// Every good form is kept.
+    fn lost(&mut self, why: &str) -> BTreeSet<ObjectRef> {
+        self.trouble = Some(why.to_owned());
+        self.documents.clear();
+        let names = self.names().cloned().collect();
+        let good = self.named.drain().filter_map(|(name, named)| Some((name, named.object?)));
+        self.kept.extend(good);
+        names
     }
 
-    fn replaced(&self, text: &str, stamp: Option<Stamp>) -> Self {
-        let known = self.documents.iter().map(|placed| (placed.document.text(), &placed.document));
-        let known: HashMap<&str, &Arc<Document>, RandomState> = known.collect();
-        let read = |chunk: yaml::Chunk<'_>| Placed {
-            before: chunk.before,
-            document: match known.get(chunk.text) {
-                Some(document) => Arc::clone(document),
-                None => Arc::new(Document::read(chunk.text, chunk.line())),
-            },
+    /// What stands before and after the edited part is left alone.
+    fn replace(&mut self, text: &str, library: &Library<'_>) -> BTreeSet<ObjectRef> {
+        self.trouble = None;
+        let chunks = yaml::split(text);
+        let same = |(old, new): &(&Placed, &yaml::Chunk<'_>)| old.document.text() == new.text;
+        let head = self.documents.iter().zip(&chunks).take_while(same).count();
+        let (old, new) = (&self.documents[head..], &chunks[head..]);
+        let tail = old.iter().rev().zip(new.iter().rev()).take_while(same).count();
+        let edited = &new[..new.len() - tail];
+
+        let mut documents = Vec::with_capacity(chunks.len());
+        let gone: Vec<Placed> = self.documents.drain(head..self.documents.len() - tail).collect();
+        let known: HashMap<&str, &Arc<Document>, RandomState> =
+            gone.iter().map(|placed| (placed.document.text(), &placed.document)).collect();
+        let come: Vec<Arc<Document>> = edited
+            .iter()
+            .map(|chunk| known.get(chunk.text).map_or_else(|| library.read(*chunk), |document| Arc::clone(document)))
+            .collect();
+        let mut stay = self.documents.drain(..).map(|placed| placed.document);
+        documents.extend(stay.by_ref().take(head));
+        documents.extend(come.iter().cloned());
+        documents.extend(stay);
+        let place = |(document, chunk): (Arc<Document>, &yaml::Chunk<'_>)| Placed { before: chunk.before, document };
+        self.documents = documents.into_iter().zip(&chunks).map(place).collect();
+        self.account(&gone, &come)
+    }
+
+    /// Brings the names up to date: `gone` documents went, and `come` stand in one place of the file.
+    fn account(&mut self, gone: &[Placed], come: &[Arc<Document>]) -> BTreeSet<ObjectRef> {
+        let mut touched = BTreeSet::new();
+        let names = |document: &Arc<Document>| {
+            document.entries.iter().filter_map(|entry| entry.reference.clone()).collect::<Vec<_>>()
         };
-        let documents = yaml::split(text).into_iter().map(read).collect();
-        let mut new = Self { stamp, documents, ..Self::default() };
-        new.present = new.first_of_each();
-        new.kept = new.kept_of(self.good());
-        new
-    }
-
-    fn first_of_each(&self) -> HashMap<ObjectRef, Arc<Object>, RandomState> {
-        let mut first = HashMap::default();
-        for (_, entry) in self.entries() {
-            if let (Some(reference), Some(object)) = (&entry.reference, &entry.object) {
-                first.entry(reference.clone()).or_insert_with(|| Arc::clone(object));
+        for name in gone.iter().flat_map(|placed| names(&placed.document)) {
+            if let Some(named) = self.named.get_mut(&name) {
+                named.entries = named.entries.saturating_sub(1);
+            }
+            touched.insert(name);
+        }
+        let mut fresh: HashMap<&ObjectRef, Named, RandomState> = HashMap::default();
+        for entry in come.iter().flat_map(|document| &document.entries) {
+            if let Some(name) = &entry.reference {
+                fresh.entry(name).or_default().add(entry);
+                touched.insert(name.clone());
             }
         }
-        first
+        let nameless = self.documents.iter().any(|placed| placed.document.is_nameless());
+        for name in &touched {
+            let fresh = fresh.remove(name).unwrap_or_default();
+            self.rename(name, fresh, nameless);
+        }
+        // While some document or object cannot even be named, every object that is missing may be the one.
+        let named = &self.named;
+        self.kept.retain(|name, _| {
+            let stays = nameless || named.contains_key(name);
+            if !stays {
+                touched.insert(name.clone());
+            }
+            stays
+        });
+        touched
     }
 
-    /// What stays of `old`: objects whose present form is bad, and, while some document or object cannot even be named,
-    /// every object that is missing now.
-    fn kept_of(&self, mut old: Objects) -> Objects {
-        let nameless = self.documents.iter().any(|placed| placed.document.broken.is_some())
-            || self.entries().any(|(_, entry)| entry.reference.is_none());
-        let bad = self.entries().filter(|(_, entry)| entry.object.is_none());
-        let bad: BTreeSet<_> = bad.filter_map(|(_, entry)| entry.reference.as_ref()).collect();
-        old.retain(|reference, _| !self.present.contains_key(reference) && (nameless || bad.contains(reference)));
-        old
+    /// Takes over what the edited part says of one object, which may also stand elsewhere in the file.
+    fn rename(&mut self, name: &ObjectRef, fresh: Named, nameless: bool) {
+        let before = self.named.remove(name).unwrap_or_default();
+        let now = if before.entries == 0 { fresh } else { self.whole(name) };
+        let good = before.object.or_else(|| self.kept.remove(name));
+        if let Some(good) = good.filter(|_| now.object.is_none() && (nameless || now.entries > 0)) {
+            self.kept.insert(name.clone(), good);
+        }
+        if now.entries > 0 {
+            self.named.insert(name.clone(), now);
+        }
+    }
+
+    /// What the whole file says of one object.
+    fn whole(&self, name: &ObjectRef) -> Named {
+        let mut named = Named::default();
+        self.entries()
+            .filter(|(_, entry)| entry.reference.as_ref() == Some(name))
+            .for_each(|(_, entry)| named.add(entry));
+        named
     }
 
     /// Whether it was read in this very state.
@@ -109,24 +179,24 @@ impl File {
 
     /// The object as this file has it.
     pub(super) fn form(&self, reference: &ObjectRef) -> Option<Form<'_>> {
-        let present = self.present.get(reference).map(|object| Form { object, is_kept: false });
+        let present = self.named.get(reference).and_then(|named| named.object.as_ref());
+        let present = present.map(|object| Form { object, is_kept: false });
         present.or_else(|| self.kept.get(reference).map(|object| Form { object, is_kept: true }))
     }
 
-    /// The names whose form is another in `new` than in this one; `None` has no form of anything.
-    pub(super) fn changes(&self, new: Option<&Self>) -> Vec<ObjectRef> {
-        let names = |file: &Self| file.present.keys().chain(file.kept.keys()).cloned().collect::<Vec<_>>();
-        let mut names: Vec<ObjectRef> = [names(self), new.map(names).unwrap_or_default()].concat();
-        names.retain(|name| match (self.form(name), new.and_then(|new| new.form(name))) {
-            (Some(old), Some(new)) => !Arc::ptr_eq(old.object, new.object) || old.is_kept != new.is_kept,
-            (old, new) => old.is_some() != new.is_some(),
-        });
-        names
+    /// How often an object stands in it.
+    pub(super) fn mentions(&self, reference: &ObjectRef) -> usize {
+        self.named.get(reference).map_or(0, |named| named.entries)
     }
 
-    fn good(&self) -> Objects {
-        let present = self.present.iter().chain(&self.kept);
-        present.map(|(reference, object)| (reference.clone(), Arc::clone(object))).collect()
+    /// Whether it names an object, or keeps a form of it.
+    pub(super) fn holds(&self, reference: &ObjectRef) -> bool {
+        self.named.contains_key(reference) || self.kept.contains_key(reference)
+    }
+
+    /// Every object that it holds.
+    pub(super) fn names(&self) -> impl Iterator<Item = &ObjectRef> {
+        self.named.keys().chain(self.kept.keys())
     }
 
     fn entries(&self) -> impl Iterator<Item = (&Placed, &Entry)> {
@@ -187,6 +257,15 @@ impl File {
             what: format!("not readable: {why}"),
             why: follows,
             remedy: "correct the text; to remove its objects, delete the file".to_owned(),
+        }
+    }
+}
+
+impl Named {
+    fn add(&mut self, entry: &Entry) {
+        self.entries += 1;
+        if self.object.is_none() {
+            self.object.clone_from(&entry.object);
         }
     }
 }

@@ -5,14 +5,17 @@
 //! Never waits: it looks when it is told to. Never decides what an object means.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
 use foldhash::fast::RandomState;
 use torana_crds::ObjectRef;
 
 use crate::report::Severity;
-use crate::source::disk::{self, Sighting};
+use crate::source::disk::{self, Sighting, Stamp};
+use crate::source::document::Library;
 use crate::source::file::{File, Objects};
 use crate::source::finding::{Finding, Place};
 use crate::store::Event;
@@ -20,13 +23,18 @@ use crate::store::Event;
 /// The path that means standard input.
 const STDIN: &str = "-";
 
+/// A path, what was read from it, and the state that it was in.
+type Text = (PathBuf, Result<String, String>, Option<Stamp>);
+
 /// A set of paths and what is in them.
 #[derive(Debug)]
 pub struct Files {
     paths: Vec<PathBuf>,
     known: BTreeMap<PathBuf, File>,
-    /// Which files have a form of an object.
+    /// Which files name an object, or keep a form of it.
     holders: HashMap<ObjectRef, BTreeSet<PathBuf>, RandomState>,
+    /// Objects that stand in several places.
+    contested: BTreeSet<ObjectRef>,
     folders: BTreeMap<PathBuf, u64>,
     /// Absolute paths at or below which a change matters.
     scopes: BTreeSet<PathBuf>,
@@ -41,6 +49,7 @@ impl Files {
             paths: paths.iter().filter(|path| !is_stdin(path)).cloned().collect(),
             known: BTreeMap::new(),
             holders: HashMap::default(),
+            contested: BTreeSet::new(),
             folders: BTreeMap::new(),
             scopes: BTreeSet::new(),
             unreadable: BTreeMap::new(),
@@ -48,10 +57,9 @@ impl Files {
         };
         let mut touched = BTreeSet::new();
         if let Some(path) = paths.iter().find(|path| is_stdin(path)) {
-            let file = File::default().reread(disk::read_stdin(), None);
-            files.replace(path.clone(), Some(file), &mut touched);
+            files.take(vec![(path.clone(), disk::read_stdin(), None)], cores(), &mut touched);
         }
-        touched.append(&mut files.look(&BTreeSet::new()));
+        touched.append(&mut files.look(&BTreeSet::new(), cores()));
         for reference in touched {
             files.settle(reference);
         }
@@ -61,7 +69,8 @@ impl Files {
     /// Looks at the disk again and reads what looks changed, and what is `named` (absolute paths) in any case. Returns
     /// what changed in the objects: one generation. What did not change costs a look at its file's state.
     pub fn refresh(&mut self, named: &BTreeSet<PathBuf>) -> Vec<Event> {
-        let touched = self.look(named);
+        // Traffic is served by now, so the other cores are left to it.
+        let touched = self.look(named, 1);
         touched.into_iter().filter_map(|reference| self.settle(reference)).collect()
     }
 
@@ -107,16 +116,18 @@ impl Files {
         self.known.iter().find_map(|(name, file)| Some(Place { file: shown(name), line: line(file)? }))
     }
 
-    /// Reads what changed; returns the names whose form in some file did.
-    fn look(&mut self, named: &BTreeSet<PathBuf>) -> BTreeSet<ObjectRef> {
+    /// Reads what changed; returns the names on which some file may have changed its word.
+    fn look(&mut self, named: &BTreeSet<PathBuf>, threads: usize) -> BTreeSet<ObjectRef> {
         let seen = disk::walk(&self.paths);
         let mut touched = BTreeSet::new();
         let stays = |path: &Path| is_stdin(path) || seen.files.contains_key(path) || seen.is_unknown(path);
         let gone: Vec<PathBuf> = self.known.keys().filter(|path| !stays(path)).cloned().collect();
         for path in gone {
-            self.replace(path, None, &mut touched);
+            let names = self.known.remove(&path).map(|file| file.names().cloned().collect());
+            self.heard(&path, names.unwrap_or_default(), &mut touched);
         }
         self.scopes = self.paths.iter().filter_map(|path| std::path::absolute(path).ok()).collect();
+        let mut texts = Vec::new();
         for (path, Sighting { stamp, target }) in seen.files {
             let absolute = || std::path::absolute(&path).is_ok_and(|path| named.contains(&path));
             let is_named =
@@ -125,33 +136,45 @@ impl Files {
             let looks_same = self.known.get(&path).is_some_and(|file| file.has(stamp));
             if !looks_same || is_named {
                 let text = disk::read(&path);
-                let file = self.known.get(&path).map(|old| old.reread(text.clone(), Some(stamp)));
-                let file = file.unwrap_or_else(|| File::default().reread(text, Some(stamp)));
-                self.replace(path, Some(file), &mut touched);
+                texts.push((path, text, Some(stamp)));
             }
         }
+        self.take(texts, threads, &mut touched);
         (self.folders, self.unreadable) = (seen.folders, seen.unreadable);
         touched
     }
 
-    /// Puts a file in the place of its former state, or takes it away.
-    fn replace(&mut self, path: PathBuf, new: Option<File>, touched: &mut BTreeSet<ObjectRef>) {
-        let old = self.known.remove(&path).unwrap_or_default();
-        let now = new.as_ref();
-        for reference in old.changes(now) {
+    /// Takes over texts that were read from the disk.
+    fn take(&mut self, texts: Vec<Text>, threads: usize, touched: &mut BTreeSet<ObjectRef>) {
+        let good = texts.iter().filter_map(|(_, text, _)| text.as_deref().ok());
+        let library = if threads > 1 { Library::of(good, threads) } else { Library::default() };
+        for (path, text, stamp) in &texts {
+            let file = self.known.entry(path.clone()).or_default();
+            let names = file.reread(text, *stamp, &library);
+            self.heard(path, names, touched);
+        }
+    }
+
+    /// A file may have changed its word on `names`.
+    fn heard(&mut self, path: &Path, names: BTreeSet<ObjectRef>, touched: &mut BTreeSet<ObjectRef>) {
+        for reference in names {
+            let mentions = |path: &PathBuf| self.known.get(path).map_or(0, |file| file.mentions(&reference));
+            let is_held = self.known.get(path).is_some_and(|file| file.holds(&reference));
             let holders = self.holders.entry(reference.clone()).or_default();
-            if now.is_some_and(|file| file.form(&reference).is_some()) {
-                holders.insert(path.clone());
+            if is_held {
+                holders.insert(path.to_owned());
             } else {
-                holders.remove(&path);
+                holders.remove(path);
+            }
+            if holders.iter().map(mentions).sum::<usize>() > 1 {
+                self.contested.insert(reference.clone());
+            } else {
+                self.contested.remove(&reference);
             }
             if holders.is_empty() {
                 self.holders.remove(&reference);
             }
             touched.insert(reference);
-        }
-        if let Some(file) = new {
-            self.known.insert(path, file);
         }
     }
 
@@ -172,9 +195,12 @@ impl Files {
     }
 
     fn duplicates(&self, findings: &mut Vec<Finding>) {
+        if self.contested.is_empty() {
+            return;
+        }
         let mut first: HashMap<&ObjectRef, (&Path, u32), RandomState> = HashMap::default();
         for (path, file) in &self.known {
-            for (reference, line) in file.references() {
+            for (reference, line) in file.references().filter(|(reference, _)| self.contested.contains(reference)) {
                 let (winner, winner_line) = *first.entry(reference).or_insert((path, line));
                 if (winner, winner_line) == (path.as_path(), line) {
                     continue;
@@ -192,6 +218,10 @@ impl Files {
             }
         }
     }
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 fn is_stdin(path: &Path) -> bool {

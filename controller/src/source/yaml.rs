@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use memchr::{memchr_iter, memmem};
 use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
@@ -67,22 +68,21 @@ fn split_json(text: &str) -> Option<Vec<Chunk<'_>>> {
 
 /// YAML 1.2 §9.1: a line that starts with `---` begins a document wherever it stands, also inside a quoted text.
 fn split_yaml(text: &str) -> Vec<Chunk<'_>> {
-    let (mut chunks, mut start, mut before, mut line, mut at) = (Vec::new(), 0, 0, 0, 0);
-    for piece in text.split_inclusive('\n') {
-        if is_marker(piece) && at > start {
-            chunks.push(Chunk { before, text: &text[start..at] });
-            (start, before) = (at, line);
-        }
-        at += piece.len();
-        line += 1;
+    let (mut chunks, mut start, mut before) = (Vec::new(), 0, 0);
+    let markers = memmem::find_iter(text.as_bytes(), "\n---").map(|end| end + 1).filter(|at| is_marker(&text[*at..]));
+    for at in markers.chain([text.len()]) {
+        let chunk = Chunk { before, text: &text[start..at] };
+        before += newlines(chunk.text);
+        start = at;
+        chunks.push(chunk);
     }
-    chunks.push(Chunk { before, text: &text[start..] });
     chunks.retain(|chunk| chunk.text.lines().any(has_content));
     chunks
 }
 
-fn is_marker(line: &str) -> bool {
-    line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
+/// Whether a text that begins a line begins with a marker.
+fn is_marker(text: &str) -> bool {
+    text.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
 }
 
 /// Not blank, not a comment, not a directive, not a bare marker.
@@ -92,7 +92,7 @@ fn has_content(line: &str) -> bool {
 }
 
 fn newlines(text: &str) -> u32 {
-    u32::try_from(text.bytes().filter(|byte| *byte == b'\n').count()).unwrap_or(u32::MAX)
+    u32::try_from(memchr_iter(b'\n', text.as_bytes()).count()).unwrap_or(u32::MAX)
 }
 
 impl Chunk<'_> {
