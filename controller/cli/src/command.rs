@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The tree of commands: which one was asked for, and its exit code. Never does a command's work.
 
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -10,6 +10,7 @@ use clap_complete::Shell;
 use crate::echo::{self, EchoArgs};
 use crate::explain::{self, ExplainArgs};
 use crate::lint::{self, LintArgs};
+use crate::output;
 use crate::run::{self, RunArgs};
 use crate::version;
 
@@ -83,11 +84,7 @@ impl Command {
 fn complete(shell: Shell) -> io::Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "torana", &mut script);
-    match io::stdout().write_all(&script) {
-        // Who reads has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other,
-    }
+    output::print(&script)
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -4,6 +4,12 @@
 //! Modules are declared lowest first; a module imports only what is declared above it. Adding a command is adding a
 //! module with its `Args` here and one variant and one arm in [`command`].
 
+pub mod output;
+
+pub mod sources;
+
+pub mod servers;
+
 mod version;
 
 pub mod echo;

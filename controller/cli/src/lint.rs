@@ -3,18 +3,15 @@
 //! that also programs the proxy, so what it says is what would happen. Never starts anything.
 
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use torana_controller::plane::{Plane, now};
+use torana_controller::plane::Plane;
 use torana_controller::report::Severity;
 use torana_controller::source::Finding;
-use torana_controller::store::Settings;
 
-/// Where `run` serves debugging by default.
-pub(crate) const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15000);
-/// Where `run` serves health and metrics by default.
-pub(crate) const HEALTH: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 15021);
+use crate::output::{self, Output};
+use crate::servers::{Server, settings};
+use crate::sources::Sources;
 
 /// Arguments of `torana lint`.
 #[derive(Debug, clap::Args)]
@@ -23,31 +20,15 @@ pub(crate) const HEALTH: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPE
   torana lint --strict -f a.yaml -f b/    exit 1 also on warnings
   helm template . | torana lint -f - -o json")]
 pub struct LintArgs {
-    /// A folder, a file, or - for standard input; may be given several times
-    #[arg(
-        short = 'f',
-        long = "file",
-        value_name = "PATH",
-        required = true,
-        env = "TORANA_FILE",
-        value_delimiter = ','
-    )]
-    pub files: Vec<PathBuf>,
+    /// What to check.
+    #[command(flatten)]
+    pub sources: Sources,
     /// Exit 1 also on warnings
     #[arg(long, env = "TORANA_STRICT")]
     pub strict: bool,
     /// How to print findings
     #[arg(short = 'o', long, value_enum, default_value_t = Output::Text, env = "TORANA_OUTPUT")]
     pub output: Output,
-}
-
-/// How a command prints its result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Output {
-    /// For people, and for editors that jump to file:line
-    Text,
-    /// For programs
-    Json,
 }
 
 /// What a lint found.
@@ -59,15 +40,9 @@ pub struct Verdict {
     pub objects: usize,
 }
 
-/// Reads, translates and judges a set of paths.
+/// Reads, translates and judges a set of paths, as `run` would with its defaults.
 pub fn lint(paths: &[PathBuf]) -> Verdict {
-    judge(&Plane::open(paths, settings()))
-}
-
-/// As `run` has them by default.
-pub(crate) fn settings() -> Settings {
-    let reserved = vec![(ADMIN, "the admin server"), (HEALTH, "the health server")];
-    Settings { reserved, ..Settings::standalone(now()) }
+    judge(&Plane::open(paths, settings(Server::ADMIN, Server::HEALTH)))
 }
 
 fn judge(plane: &Plane) -> Verdict {
@@ -112,8 +87,10 @@ impl Verdict {
 
 /// Runs the command; returns the exit code.
 pub fn main(args: &LintArgs) -> anyhow::Result<u8> {
-    let verdict = lint(&args.files);
-    verdict.print(args.output, &mut io::stdout().lock())?;
+    let verdict = lint(&args.sources.files);
+    let mut text = Vec::new();
+    verdict.print(args.output, &mut text)?;
+    output::print(&text)?;
     Ok(verdict.code(args.strict))
 }
 

@@ -4,11 +4,7 @@
 //! This is the only place that knows the control plane and the data plane; it carries deltas one way and acks the
 //! other, and decides nothing about either.
 
-use std::fmt;
 use std::io::IsTerminal;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,17 +12,17 @@ use anyhow::{Context, bail};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use torana_controller::embedded::{Answers, Embedded, View};
-use torana_controller::plane::{Plane, now};
+use torana_controller::plane::Plane;
 use torana_controller::publish::{Ack, Publication, Rejection};
-use torana_controller::store::Settings;
 use torana_gateway::app::{App, Config, LogLevel};
 use torana_gateway::feed::{self, Publisher};
 use torana_gateway::observe::LogFormat as AccessLog;
 
 use crate::explain;
 use crate::greeting;
-use crate::lint::{ADMIN, HEALTH};
 use crate::logging::{LogFormat, Logging};
+use crate::servers::{Server, settings};
+use crate::sources::Sources;
 
 /// Generations that may wait for the data plane.
 const QUEUE: usize = 4;
@@ -40,21 +36,14 @@ const QUEUE: usize = 4;
 
 Saving a file re-programs the gateway; SIGTERM or Ctrl-C ends it with grace, a second one at once.")]
 pub struct RunArgs {
-    /// A folder, a file, or - for standard input; may be given several times
-    #[arg(
-        short = 'f',
-        long = "file",
-        value_name = "PATH",
-        required = true,
-        env = "TORANA_FILE",
-        value_delimiter = ','
-    )]
-    pub files: Vec<PathBuf>,
+    /// What to serve.
+    #[command(flatten)]
+    pub sources: Sources,
     /// Where debugging is served, or off
-    #[arg(long, value_name = "ADDRESS", default_value_t = Server(Some(ADMIN)), env = "TORANA_ADMIN")]
+    #[arg(long, value_name = "ADDRESS", default_value_t = Server::ADMIN, env = "TORANA_ADMIN")]
     pub admin: Server,
     /// Where health and metrics are served, or off
-    #[arg(long, value_name = "ADDRESS", default_value_t = Server(Some(HEALTH)), env = "TORANA_HEALTH")]
+    #[arg(long, value_name = "ADDRESS", default_value_t = Server::HEALTH, env = "TORANA_HEALTH")]
     pub health: Server,
     /// Worker threads; 0 means one a core
     #[arg(long, value_name = "N", default_value_t = 0, env = "TORANA_WORKERS")]
@@ -76,30 +65,6 @@ pub struct RunArgs {
     pub pre_stop: Duration,
 }
 
-/// The address of one of the gateway's own servers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Server(pub Option<SocketAddr>);
-
-impl FromStr for Server {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "off" => Ok(Self(None)),
-            text => text.parse().map(|address| Self(Some(address))).map_err(|_| "write IP:PORT, or off".to_owned()),
-        }
-    }
-}
-
-impl fmt::Display for Server {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(address) => write!(f, "{address}"),
-            None => f.write_str("off"),
-        }
-    }
-}
-
 fn duration(text: &str) -> Result<Duration, String> {
     torana_crds::parse_duration(text).ok_or_else(|| "write a duration like 500ms, 30s or 1m30s".to_owned())
 }
@@ -117,9 +82,7 @@ impl LogLevel for Logging {
 /// Runs until a signal; returns the exit code.
 pub fn main(args: &RunArgs) -> anyhow::Result<u8> {
     let logging = Logging::start(&args.log_level, args.log_format)?;
-    let servers = [(args.admin.0, "the admin server"), (args.health.0, "the health server")];
-    let reserved = servers.into_iter().filter_map(|(address, name)| Some((address?, name))).collect();
-    let plane = Plane::open(&args.files, Settings { reserved, ..Settings::standalone(now()) });
+    let plane = Plane::open(&args.sources.files, settings(args.admin, args.health));
     if let Some((path, why)) = plane.missing().next() {
         bail!("{}: {why}", path.display());
     }
@@ -212,13 +175,6 @@ impl Bridge {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_server_has_an_address_or_is_off() {
-        assert_eq!("off".parse(), Ok(Server(None)));
-        assert_eq!("[::1]:1".parse(), Ok(Server(Some("[::1]:1".parse().unwrap()))));
-        assert!("localhost:80".parse::<Server>().is_err() && "".parse::<Server>().is_err());
-    }
 
     #[test]
     fn durations_have_a_unit() {

@@ -29,7 +29,8 @@ use serde_json::Value;
 use torana_controller::plane::Plane;
 use torana_gateway::table::Table;
 
-use crate::lint::{Output, settings};
+use crate::output::{self, Output};
+use crate::servers::{Server, settings};
 
 pub use answer::{Answer, BackendStep, Cause};
 pub use judge::explain;
@@ -78,14 +79,15 @@ pub fn main(args: &ExplainArgs) -> anyhow::Result<u8> {
         let pairs = [("url", args.url.as_str()), ("method", args.method.as_str())];
         remote::ask(address, &query::encode(pairs.into_iter().chain(headers)))?
     } else {
-        let plane = Plane::open(&args.files, settings());
+        let plane = Plane::open(&args.files, settings(Server::ADMIN, Server::HEALTH));
         let table = Table::compile(&plane.snapshot(), &Table::empty());
         json(&explain(&table, &plane, &question))?
     };
-    match args.output {
-        Output::Text => print!("{}", answer["text"].as_str().context("the answer has no text")?),
-        Output::Json => println!("{}", serde_json::to_string_pretty(&answer)?),
-    }
+    let text = match args.output {
+        Output::Text => answer["text"].as_str().context("the answer has no text")?.to_owned(),
+        Output::Json => serde_json::to_string_pretty(&answer)? + "\n",
+    };
+    output::print(text.as_bytes())?;
     Ok(u8::from(answer["arrives"] != Value::Bool(true)))
 }
 

@@ -53,7 +53,7 @@ fn explained(documents: &[String], request: &str) -> Answer {
     let root = tempfile::tempdir().unwrap();
     fs::write(root.path().join("backends.yaml"), BACKENDS).unwrap();
     fs::write(root.path().join("case.yaml"), documents.join("---\n")).unwrap();
-    let plane = Plane::open(&[root.path().to_owned()], settings());
+    let plane = Plane::open(&[root.path().to_owned()], settings(Server::ADMIN, Server::HEALTH));
     let table = Table::compile(&plane.snapshot(), &Table::empty());
     let mut lines = request.lines();
     let (method, url) = lines.next().unwrap().split_once(' ').unwrap();
@@ -376,7 +376,7 @@ fn a_request_that_arrives_is_followed_to_its_endpoints() {
 fn a_running_gateway_answers_the_same_by_its_admin_server() {
     let root = tempfile::tempdir().unwrap();
     fs::write(root.path().join("a.yaml"), [GATEWAY, &route("web", TO_WEB), BACKENDS].join("---\n")).unwrap();
-    let plane = Plane::open(&[root.path().to_owned()], settings());
+    let plane = Plane::open(&[root.path().to_owned()], settings(Server::ADMIN, Server::HEALTH));
     let table = Table::compile(&plane.snapshot(), &Table::empty());
     let query = query::encode([("url", "http://a/x?y"), ("method", "POST"), ("header", "X-A: b")]);
     let json: Value = serde_json::from_str(&answer(&table, &plane, &query).unwrap()).unwrap();
