@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
-use http::{HeaderMap, Request};
+use http::Request;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use torana_tests::{Authority, Backend, Connection, World};
+use torana_tests::{Authority, Backend, Connection, World, echo};
 
 async fn client(port: u16) -> SendRequest<Bytes> {
     over(connect(port).await).await
@@ -40,40 +40,6 @@ async fn start(manifests: String) -> World {
     tokio::task::spawn_blocking(move || World::start(&manifests)).await.unwrap()
 }
 
-/// Sends every frame of a request back, then the trailer `grpc-status: 0`.
-async fn echo() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            stream.set_nodelay(true).unwrap();
-            tokio::spawn(async move {
-                let mut connection = h2::server::handshake(stream).await.unwrap();
-                while let Some(Ok((request, mut respond))) = connection.accept().await {
-                    tokio::spawn(async move {
-                        let mut body = request.into_body();
-                        let mut send = respond.send_response(http::Response::new(()), false).unwrap();
-                        while let Some(Ok(data)) = body.data().await {
-                            body.flow_control().release_capacity(data.len()).unwrap();
-                            let mut left = data;
-                            while !left.is_empty() {
-                                send.reserve_capacity(left.len());
-                                let room = std::future::poll_fn(|cx| send.poll_capacity(cx)).await.unwrap().unwrap();
-                                let part = left.split_to(room.min(left.len()));
-                                send.send_data(part, false).unwrap();
-                            }
-                        }
-                        let mut trailers = HeaderMap::new();
-                        trailers.insert("grpc-status", "0".parse().unwrap());
-                        let _ = send.send_trailers(trailers).is_ok();
-                    });
-                }
-            });
-        }
-    });
-    port
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn http2_is_spoken_on_the_port_of_http1() {
     let backend = Backend::named("blue");
@@ -100,7 +66,7 @@ async fn http2_is_spoken_on_the_port_of_http1() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bidirectional_stream_with_full_windows_does_not_stall() {
-    let (port, authority) = (echo().await, Authority::new());
+    let (port, authority) = (echo::h2c().await, Authority::new());
     let service = World::service_speaking("kubernetes.io/h2c", "b", port);
     let secret = authority.secret("certificate", &["a.example.com"]);
     let gateway = World::gateway_tls("certificate");

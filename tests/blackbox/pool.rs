@@ -74,6 +74,7 @@ fn a_stale_connection_is_replaced_for_an_idempotent_request() {
     for _ in 0..3 {
         assert_eq!(world.status("a", "/"), 200);
     }
+    assert_eq!(world.metric("torana_upstream_retries_total{backend=\"default/b:80\"}"), Some(2.0));
 }
 
 #[test]
@@ -84,6 +85,7 @@ fn a_post_is_never_sent_twice() {
     assert_eq!(world.raw(post).unwrap().status, 200);
     assert_eq!(world.raw(post).unwrap().status, 502);
     assert_eq!(backend.seen().len(), 2);
+    assert_eq!(world.metric("torana_upstream_retries_total{backend=\"default/b:80\"}"), None);
 }
 
 #[test]

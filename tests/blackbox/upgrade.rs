@@ -2,35 +2,17 @@
 //! WebSockets and what must not become one.
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
-use torana_tests::{Backend, World};
+use torana_tests::{Backend, World, echo, eventually};
 
 fn world(port: u16) -> World {
     World::start(&format!("{}{}{}", World::gateway(), World::service("b", port), World::catch_all("all", "b")))
 }
 
-async fn echo() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
-                while let Some(Ok(message)) = socket.next().await {
-                    if message.is_close() || socket.send(message).await.is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    port
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_websocket_carries_messages_both_ways_and_ends() {
-    let port = echo().await;
+    let port = echo::websocket().await;
     let world = tokio::task::spawn_blocking(move || world(port)).await.unwrap();
     let stream = TcpStream::connect(("127.0.0.1", world.http)).await.unwrap();
     let (mut socket, response) = tokio_tungstenite::client_async("ws://chat.example.com/room", stream).await.unwrap();
@@ -43,7 +25,24 @@ async fn a_websocket_carries_messages_both_ways_and_ends() {
     let large = vec![7u8; 1 << 20];
     socket.send(Message::binary(large.clone())).await.unwrap();
     assert_eq!(socket.next().await.unwrap().unwrap().into_data(), large);
+    let world = tokio::task::spawn_blocking(move || {
+        assert_eq!(tunnels(&world), (Some(1.0), Some(0.0)));
+        world
+    });
+    let world = world.await.unwrap();
     socket.close(None).await.unwrap();
+    drop(socket);
+    tokio::task::spawn_blocking(move || assert!(eventually(|| tunnels(&world) == (Some(0.0), Some(1.0)))))
+        .await
+        .unwrap();
+}
+
+/// Upgraded connections that are open, and those that are over.
+fn tunnels(world: &World) -> (Option<f64>, Option<f64>) {
+    let labels = "gateway=\"default/edge\",listener=\"http\",route_kind=\"HTTPRoute\",route_name=\"all\",\
+                  route_namespace=\"default\"";
+    let value = |name: &str| world.metric(&format!("torana_upgraded_{name}{{{labels}}}"));
+    (value("connections"), value("duration_seconds_count"))
 }
 
 #[test]

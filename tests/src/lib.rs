@@ -14,6 +14,8 @@ pub mod wire;
 
 pub mod backend;
 
+pub mod echo;
+
 pub mod world;
 
 pub mod child;

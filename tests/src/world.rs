@@ -179,6 +179,13 @@ impl World {
         fetch(self.health, path)
     }
 
+    /// A number of `/metrics`, by the name and labels that its line has.
+    #[must_use]
+    pub fn metric(&self, series: &str) -> Option<f64> {
+        let page = self.health("/metrics")?.text();
+        page.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok())
+    }
+
     /// A page of the admin server.
     #[must_use]
     pub fn admin(&self, path: &str) -> Option<Reply> {

@@ -2,8 +2,8 @@
 //! Runs every `testdata/<feature>/<case>.yaml`: a sentence of the spec, the objects, and after `# Output` the program
 //! and the status that follow. `TORANA_GOLDENS=write` writes that part anew; the diff is what reviewers read.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 use serde_json::{Map, Value, json};
 use torana_crds::{Content, Decoded};
@@ -14,8 +14,10 @@ use crate::translate::{Translation, translate};
 
 const SEPARATOR: &str = "# Output\n";
 
+/// Asked of cargo when the test runs: two checkouts that share a target folder may share this very binary.
 fn testdata() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
+    let package = env::var_os("CARGO_MANIFEST_DIR").expect("CARGO_MANIFEST_DIR is not set: run this with cargo test");
+    Path::new(&package).join("testdata")
 }
 
 /// 2027-01-01: only the certificate that is meant to has expired.

@@ -127,8 +127,11 @@ fn difference(references: &References, bytes: &[u8]) -> Option<String> {
         .then(|| format!("we send {:?}, pingora sees {pingora:?}", wire.escape_ascii().to_string()))
 }
 
+/// Asked of cargo when the test runs: two checkouts that share a target folder may share this very binary.
 fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus")
+    let package = std::env::var_os("CARGO_MANIFEST_DIR");
+    let package = package.expect("CARGO_MANIFEST_DIR is not set: run this with cargo test");
+    PathBuf::from(package).join("../tests/fuzz/corpus")
 }
 
 fn corpus() -> Vec<Vec<u8>> {
