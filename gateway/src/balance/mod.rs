@@ -14,4 +14,4 @@ mod weight;
 
 pub use backend::BackendState;
 pub use endpoint::{Endpoint, EndpointSet, InFlight};
-pub use weight::Weights;
+pub use weight::{Turns, Weights};

@@ -10,7 +10,7 @@ use torana_ir::{
 
 use super::backends::{Backends, Changed};
 use super::listener::ListenerPlan;
-use crate::balance::{BackendState, Weights};
+use crate::balance::{BackendState, Turns, Weights};
 use crate::filter::{self, Chain, RequestContext, Verdict};
 use crate::head::{Head, ResponseHead};
 use crate::observe::{Meters, Nouns};
@@ -33,6 +33,8 @@ pub struct Plan {
     rule: Arc<Rule>,
     filters: Chain<Arc<BackendState>>,
     weights: Weights,
+    /// They go over to the plan that follows this one: an edit elsewhere in the rule starts no round anew.
+    turns: Arc<Turns>,
     slots: Box<[Slot]>,
     /// The answer when `weights` choose nothing.
     unusable: Invalid,
@@ -95,6 +97,7 @@ impl Plan {
             rule: Arc::clone(rule),
             filters,
             weights: Weights::new(entries.iter().map(|entry| entry.weight)),
+            turns: previous.map(|plan| Arc::clone(&plan.turns)).unwrap_or_default(),
             slots: entries.iter().map(slot).collect(),
             unusable,
         }
@@ -125,9 +128,9 @@ impl Plan {
         self.filters.on_request(head, context, notes)
     }
 
-    /// Where the request goes, in exact proportion to the weights over uniform `random`.
+    /// Where the request goes: by turns, in exact proportion to the weights. The first turn is at `random`.
     pub fn choose(&self, random: u64) -> Choice<'_> {
-        match self.weights.choose(random).and_then(|at| self.slots.get(at)) {
+        match self.weights.choose(&self.turns, random).and_then(|at| self.slots.get(at)) {
             Some(Slot::Valid(weighted)) => Choice::Backend(weighted),
             Some(Slot::Invalid(invalid)) => Choice::Invalid(invalid),
             None => Choice::Invalid(&self.unusable),

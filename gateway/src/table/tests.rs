@@ -274,7 +274,7 @@ fn requests_are_split_by_weight_and_invalid_references_take_their_share() {
     let plan = plan(&table, "r");
     let mut counts = (0, 0);
     for step in 0..1000 {
-        match plan.choose(step * (u64::MAX / 1000) + u64::MAX / 2000) {
+        match plan.choose(step) {
             Choice::Backend(weighted) => {
                 assert_eq!(weighted.backend.key().name, "a");
                 counts.0 += 1;
@@ -286,6 +286,23 @@ fn requests_are_split_by_weight_and_invalid_references_take_their_share() {
         }
     }
     assert_eq!(counts, (750, 250));
+}
+
+#[test]
+fn an_edited_rule_goes_on_with_the_round_of_its_weights() {
+    let action = Action::Forward(vec![to("a", 1), to("b", 2)]);
+    let split = |path: &str| Rule { action: action.clone(), ..rule("r", &["l"], &[""], path) };
+    let mut table = compile(&snapshot(vec![listener("l", "", 80)], vec![split("/0")]));
+    let mut to_a = 0;
+    for round in 0..300 {
+        // A new rule each time: whoever starts a round anew would never get to the light one, or only to it.
+        let path = format!("/{round}");
+        table = Table::compile(&snapshot(vec![listener("l", "", 80)], vec![split(&path)]), &table);
+        let plan = plan(&table, "r");
+        let Choice::Backend(weighted) = plan.choose(0) else { panic!("both are valid") };
+        to_a += usize::from(weighted.backend.key().name == "a");
+    }
+    assert_eq!(to_a, 100);
 }
 
 #[test]
@@ -444,19 +461,23 @@ fn seen(table: &Table) -> Vec<String> {
                         format!("{host}{target} {fault:?} {:?}", listener.map(|it| it.key.to_string()))
                     }
                     Routed::Plan { plan, prefix_len } => {
-                        let chosen = match plan.choose(0) {
-                            Choice::Backend(it) => {
-                                format!("{:?} {}", it.backend.config, it.backend.endpoints().usable().len())
-                            }
-                            Choice::Invalid(invalid) => format!("{invalid:?}"),
-                        };
-                        format!("{host}{target} {} {} {prefix_len} {chosen}", plan.key(), plan.listener.key)
+                        // Two entries of weight 1 at most: two turns are whole rounds, wherever they begin.
+                        let mut chosen = [choice(&plan), choice(&plan)];
+                        chosen.sort();
+                        format!("{host}{target} {} {} {prefix_len} {chosen:?}", plan.key(), plan.listener.key)
                     }
                 });
             }
         }
     }
     all
+}
+
+fn choice(plan: &Plan) -> String {
+    match plan.choose(0) {
+        Choice::Backend(it) => format!("{:?} {}", it.backend.config, it.backend.endpoints().usable().len()),
+        Choice::Invalid(invalid) => format!("{invalid:?}"),
+    }
 }
 
 /// The next generation: some objects of the last one stay, the others are those of `fresh`, or gone.
