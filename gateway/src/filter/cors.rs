@@ -10,6 +10,7 @@ use crate::answer::Answer;
 use crate::head::{Fields, Head, ResponseHead};
 
 const ALLOW_ORIGIN: &str = "access-control-allow-origin";
+const EXPOSE: &str = "access-control-expose-headers";
 
 /// Which origins may do what.
 #[derive(Debug)]
@@ -57,6 +58,10 @@ impl Cors {
         let mut answer = Answer::new(200);
         let fields = &mut answer.fields;
         self.mark(origin, fields);
+        // What is exposed of an answer without content is nothing but the configuration's own list.
+        if let Listed::Some(exposed) = &self.exposed {
+            fields.push(EXPOSE.as_bytes(), exposed.as_bytes());
+        }
         // `*` is literal for requests with credentials (Fetch §3.3.3), so what was asked for is named instead.
         if let Some(methods) = self.methods.value(self.credentials.then_some(method)) {
             fields.push(b"access-control-allow-methods", methods);
@@ -82,8 +87,12 @@ impl Cors {
         }
         match allowed {
             Some(origin) => {
-                head.fields.remove("access-control-expose-headers");
+                head.fields.remove(EXPOSE);
+                let exposed = self.exposed(&head.fields);
                 self.mark(origin, &mut head.fields);
+                if !exposed.is_empty() {
+                    head.fields.push(EXPOSE.as_bytes(), &exposed);
+                }
             }
             None => vary(&mut head.fields),
         }
@@ -96,10 +105,24 @@ impl Cors {
         if self.credentials {
             fields.push(b"access-control-allow-credentials", b"true");
         }
-        if let Some(exposed) = self.exposed.value(None) {
-            fields.push(b"access-control-expose-headers", exposed);
-        }
         vary(fields);
+    }
+
+    /// What scripts may read of an answer with these fields.
+    fn exposed(&self, fields: &Fields) -> Vec<u8> {
+        match &self.exposed {
+            Listed::None => Vec::new(),
+            Listed::Some(names) => names.as_bytes().to_vec(),
+            Listed::Any if !self.credentials => b"*".to_vec(),
+            // `*` is literal with credentials, and the spec forbids to send it: all that there is, is named instead.
+            Listed::Any => {
+                let mut names: Vec<&[u8]> = fields.iter().map(|(_, name, _)| name).collect();
+                names.sort_unstable();
+                names.dedup();
+                names.retain(|name| !name.starts_with(b"access-control-"));
+                names.join(&b", "[..])
+            }
+        }
     }
 
     fn allows(&self, origin: &[u8]) -> bool {
@@ -270,6 +293,20 @@ mod tests {
         let answer = preflight(&credentials, "https://a.com:12345");
         assert_eq!(text(&answer.fields, "access-control-allow-origin").as_deref(), Some("https://a.com:12345"));
         assert_eq!(text(&answer.fields, "access-control-allow-methods").as_deref(), Some("PUT"));
+    }
+
+    #[test]
+    fn with_credentials_every_field_of_the_answer_is_exposed_by_its_name() {
+        let any = torana_ir::Cors { expose_any: true, ..spec(&["https://a.com"]) };
+        for (allow_credentials, expected) in [(false, "*"), (true, "etag, x-seen")] {
+            let mut head = ResponseHead::new(200);
+            for name in ["X-Seen", "ETag", "x-seen", "Access-Control-Expose-Headers"] {
+                head.fields.push(name.as_bytes(), b"1");
+            }
+            let cors = torana_ir::Cors { allow_credentials, ..any.clone() };
+            Cors::compile(&cors).apply(Some(b"https://a.com"), &mut head);
+            assert_eq!(text(&head.fields, EXPOSE).as_deref(), Some(expected));
+        }
     }
 
     #[test]
