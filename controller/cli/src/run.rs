@@ -51,6 +51,9 @@ pub struct RunArgs {
     /// Access log on standard output: json, text or off
     #[arg(long, value_name = "FORMAT", default_value = "json", env = "TORANA_ACCESS_LOG")]
     pub access_log: AccessLog,
+    /// DNS server that backends with an externalName are asked of, instead of those of the system
+    #[arg(long, value_name = "ADDRESS", env = "TORANA_RESOLVER")]
+    pub resolver: Option<SocketAddr>,
     /// Level of the log on standard error: error, warn, info, debug, trace, or a list like info,torana_gateway=debug
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "TORANA_LOG_LEVEL")]
     pub log_level: String,
@@ -107,6 +110,7 @@ fn config(args: &RunArgs, logging: &Logging, view: View) -> Config {
         access_log: args.access_log,
         pre_stop: args.pre_stop,
         drain_deadline: args.drain_deadline,
+        resolver: args.resolver,
         explain: Some(Arc::new(move |table, query| explain::answer(table, &view.plane(), query))),
         log_level: Some(Arc::new(logging.clone())),
         ..Config::default()

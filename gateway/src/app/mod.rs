@@ -50,6 +50,8 @@ pub struct Config {
     pub pre_stop: Duration,
     /// Requests that are in flight when a drain stops accepting get this long.
     pub drain_deadline: Duration,
+    /// The DNS server that backends that are names are asked of; by default those of the system.
+    pub resolver: Option<SocketAddr>,
     /// Caps on clients' connections; by default what the limit of open files allows.
     pub caps: Option<Caps>,
     /// Answers `/debug/explain`.
@@ -67,6 +69,7 @@ impl Default for Config {
             access_log: LogFormat::Json,
             pre_stop: Duration::ZERO,
             drain_deadline: Duration::from_secs(30),
+            resolver: None,
             caps: None,
             explain: None,
             log_level: None,
@@ -143,7 +146,7 @@ impl App {
             let debug = Debug { program: program.clone(), explain, log_level };
             control.spawn(admin::serve(bound(address)?, Arc::new(debug)));
         }
-        control.spawn(resolve::run(program));
+        control.spawn(resolve::run(program, self.config.resolver));
         control.spawn(sweep(Arc::clone(&self.metrics)));
         control.spawn(programming.run(feed));
         Ok(())

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::LookupIpStrategy;
+use hickory_resolver::config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -31,9 +32,9 @@ const IDLE: Duration = Duration::from_hours(1);
 /// Addresses, and how long they are good.
 type Answer = Result<(Vec<IpAddr>, Duration), String>;
 
-/// Resolves for the life of the process.
-pub(super) async fn run(program: Program) {
-    match resolver() {
+/// Resolves for the life of the process. Asks `server` if given, else whom the system asks.
+pub(super) async fn run(program: Program, server: Option<SocketAddr>) {
+    match resolver(server) {
         Ok(resolver) => {
             let resolver = Arc::new(resolver);
             Resolving::new(program, move |name| lookup(Arc::clone(&resolver), name)).run().await;
@@ -42,10 +43,22 @@ pub(super) async fn run(program: Program) {
     }
 }
 
-fn resolver() -> Result<TokioResolver, String> {
-    let mut builder = TokioResolver::builder_tokio().map_err(|error| error.to_string())?;
+fn resolver(server: Option<SocketAddr>) -> Result<TokioResolver, String> {
+    let mut builder = match server {
+        Some(server) => TokioResolver::builder_with_config(only(server), TokioRuntimeProvider::default()),
+        None => TokioResolver::builder_tokio().map_err(|error| error.to_string())?,
+    };
     builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
     builder.build().map_err(|error| error.to_string())
+}
+
+/// One server, over UDP, and over TCP where an answer is long.
+fn only(server: SocketAddr) -> ResolverConfig {
+    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].into_iter().map(|mut connection| {
+        connection.port = server.port();
+        connection
+    });
+    ResolverConfig::from_name_servers(vec![NameServerConfig::new(server.ip(), true, connections.collect())])
 }
 
 async fn lookup(resolver: Arc<TokioResolver>, name: String) -> Answer {
