@@ -10,6 +10,7 @@ use foldhash::fast::RandomState;
 use serde_json::Value;
 use torana_crds::{Object, ObjectRef};
 
+use crate::report::Severity;
 use crate::source::door::{self, Remark};
 use crate::source::yaml::{self, Broken, Chunk};
 
@@ -133,7 +134,7 @@ impl Document {
 
     /// Whether there is something in it of which not even the name can be read.
     pub(super) fn is_nameless(&self) -> bool {
-        self.broken.is_some() || self.entries.iter().any(|entry| entry.reference.is_none())
+        self.broken.is_some() || self.entries.iter().any(Entry::is_nameless)
     }
 
     /// The text it was read from.
@@ -147,6 +148,12 @@ impl Entry {
         let admitted = door::admit(item);
         let remarks = admitted.remarks.into_iter().map(|remark| (1, remark)).collect();
         Self { reference: admitted.reference, line: 1, object: admitted.object.map(Arc::new), remarks, base }
+    }
+
+    /// It cannot be told which object it is meant to be: it has no name, or its kind is a slip of the pen.
+    pub(super) fn is_nameless(&self) -> bool {
+        let refused = self.remarks.iter().any(|(_, remark)| remark.severity == Severity::Error);
+        self.reference.as_ref().is_none_or(|reference| refused && reference.known_kind().is_none())
     }
 
     fn within(&self, path: &str) -> String {

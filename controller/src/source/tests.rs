@@ -125,6 +125,16 @@ fn an_object_of_a_wrong_type_keeps_its_last_good_form() {
 }
 
 #[test]
+fn an_object_whose_kind_is_misspelt_keeps_its_last_good_form() {
+    let mut world = World::new(&[("a.yaml", &service("a", "80"))]);
+    assert!(world.write("a.yaml", &service("a", "80").replace("Service", "service")).is_empty());
+    let findings = world.findings();
+    assert!(findings[0].contains("there is no kind service"), "{findings:?}");
+    let other = service("a", "80").replace("apiVersion: v1", "apiVersion: serving.knative.dev/v1");
+    assert_eq!(world.write("a.yaml", &other), ["-a"], "an object of other software is none of ours");
+}
+
+#[test]
 fn an_object_that_was_never_good_is_absent() {
     let world = World::new(&[("a.yaml", &documents(&[service("a", "many"), service("b", "80")]))]);
     assert_eq!(world.objects(), ["+b"]);
