@@ -13,6 +13,14 @@ use serde::{Deserialize, Deserializer, de};
 use crate::meta::{ObjectMeta, StringMap};
 use crate::shape;
 
+/// An API server checks it in code, not by a schema, so the door does not.
+fn port_number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    match u16::deserialize(deserializer)? {
+        0 => Err(serde::de::Error::custom("0 is no port, use 1 to 65535")),
+        port => Ok(port),
+    }
+}
+
 fn tcp() -> TransportProtocol {
     TransportProtocol::Tcp
 }
@@ -89,6 +97,7 @@ pub struct ServicePort {
     #[serde(default = "tcp")]
     pub protocol: TransportProtocol,
     /// The port that routes refer to.
+    #[serde(deserialize_with = "port_number")]
     pub port: u16,
     /// Port of the pods; `None`: the same as `port`. EndpointSlices carry its resolved value.
     pub target_port: Option<TargetPort>,
