@@ -2,7 +2,7 @@
 //! A backend that remembers the raw bytes that reached it and finds fault with everything that is not canonical.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -60,8 +60,15 @@ impl Backend {
     /// Answers 200 with `name` as the body.
     #[must_use]
     pub fn named(name: &str) -> Self {
-        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{name}", name.len()).into_bytes();
+        let answer = greeting(name);
         Self::scripted(move |_| answer.clone())
+    }
+
+    /// As [`Backend::named`], at an address of one's own; `None` if it is taken.
+    #[must_use]
+    pub fn at(address: SocketAddr, name: &str) -> Option<Self> {
+        let answer = greeting(name);
+        Some(Self::serving(TcpListener::bind(address).ok()?, Box::new(move |_| answer.clone()), true))
     }
 
     /// Answers with the bytes that `script` gives. An answer without `keep`-able framing should end the connection:
@@ -71,7 +78,7 @@ impl Backend {
     /// If no port is free.
     #[must_use]
     pub fn scripted(script: impl Fn(&Seen) -> Vec<u8> + Send + Sync + 'static) -> Self {
-        Self::start(Box::new(script), true)
+        Self::serving(free_listener(), Box::new(script), true)
     }
 
     /// As [`Backend::named`], for more requests than should be remembered.
@@ -80,12 +87,11 @@ impl Backend {
     /// If no port is free.
     #[must_use]
     pub fn forgetful(name: &str) -> Self {
-        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{name}", name.len()).into_bytes();
-        Self::start(Box::new(move |_| answer.clone()), false)
+        let answer = greeting(name);
+        Self::serving(free_listener(), Box::new(move |_| answer.clone()), false)
     }
 
-    fn start(script: Box<Script>, remembers: bool) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    fn serving(listener: TcpListener, script: Box<Script>, remembers: bool) -> Self {
         let port = listener.local_addr().expect("a bound address").port();
         let state = Arc::new(State {
             seen: Mutex::default(),
@@ -128,6 +134,15 @@ impl Backend {
     pub fn bytes(&self) -> usize {
         self.state.bytes.load(Ordering::SeqCst)
     }
+}
+
+fn free_listener() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").expect("a free port")
+}
+
+/// 200 with `name` as the body.
+fn greeting(name: &str) -> Vec<u8> {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{name}", name.len()).into_bytes()
 }
 
 fn serve(mut stream: TcpStream, connection: usize, state: &State) {

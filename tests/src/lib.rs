@@ -10,6 +10,8 @@ pub mod program;
 
 pub mod authority;
 
+pub mod credential;
+
 pub mod wire;
 
 pub mod backend;
@@ -23,5 +25,6 @@ pub mod child;
 pub use authority::Authority;
 pub use backend::{Backend, Seen};
 pub use child::{Echo, Nginx};
+pub use credential::{Credential, KeyForm, client};
 pub use wire::{Connection, Reply};
-pub use world::{World, eventually};
+pub use world::{Printed, World, eventually, torana};

@@ -3,7 +3,11 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 /// An answer, read to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +36,36 @@ impl Reply {
 
 /// One connection. Reads time out after the patience given, which shows as an error of kind `WouldBlock`.
 pub struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     buffer: Vec<u8>,
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Stream {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(tls) => tls.get_ref(),
+        }
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(socket) => socket.write_all(bytes),
+            Self::Tls(tls) => tls.write_all(bytes).and_then(|()| tls.flush()),
+        }
+    }
+
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.read(bytes),
+            Self::Tls(tls) => tls.read(bytes),
+        }
+    }
 }
 
 impl Connection {
@@ -54,7 +86,44 @@ impl Connection {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
         stream.set_write_timeout(Some(Duration::from_secs(5)))?;
-        Ok(Self { stream, buffer: Vec::new() })
+        Ok(Self { stream: Stream::Plain(stream), buffer: Vec::new() })
+    }
+
+    /// Connects to a port of the loopback address and shakes hands for `name`; an IP address sends no server name.
+    ///
+    /// # Errors
+    /// If nothing listens, or the handshake fails.
+    ///
+    /// # Panics
+    /// If `name` is no host name.
+    pub fn tls(port: u16, name: &str, config: &Arc<ClientConfig>) -> io::Result<Self> {
+        let Self { stream: Stream::Plain(mut socket), .. } = Self::open(port)? else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let name = ServerName::try_from(name.to_owned()).expect("a host name");
+        let mut session = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
+        while session.is_handshaking() {
+            session.complete_io(&mut socket)?;
+        }
+        Ok(Self { stream: Stream::Tls(Box::new(StreamOwned::new(session, socket))), buffer: Vec::new() })
+    }
+
+    /// What the handshake agreed on; `None` in cleartext.
+    #[must_use]
+    pub fn session(&self) -> Option<&ClientConnection> {
+        match &self.stream {
+            Stream::Plain(_) => None,
+            Stream::Tls(tls) => Some(&tls.conn),
+        }
+    }
+
+    /// `GET path` with this Host, on this connection.
+    ///
+    /// # Errors
+    /// As [`Connection::reply`].
+    pub fn get(&mut self, host: &str, path: &str) -> io::Result<Reply> {
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes())?;
+        self.reply("GET")
     }
 
     /// Changes how long a read may wait.
@@ -62,7 +131,7 @@ impl Connection {
     /// # Errors
     /// If the socket is gone.
     pub fn patience(&mut self, patience: Duration) -> io::Result<()> {
-        self.stream.set_read_timeout(Some(patience))
+        self.stream.socket().set_read_timeout(Some(patience))
     }
 
     /// Sends bytes as they are.
@@ -78,7 +147,7 @@ impl Connection {
     /// # Errors
     /// If the connection is gone.
     pub fn finish(&mut self) -> io::Result<()> {
-        self.stream.shutdown(std::net::Shutdown::Write)
+        self.stream.socket().shutdown(std::net::Shutdown::Write)
     }
 
     /// Reads one final answer (interim ones are skipped) to a request of `method`.

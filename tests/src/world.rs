@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A folder of manifests and the `torana` that serves it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -47,15 +48,31 @@ impl World {
     /// If it does not become ready.
     #[must_use]
     pub fn start_with(manifests: &str, arguments: &[&str]) -> Self {
+        Self::launch(manifests, arguments, false)
+    }
+
+    /// As [`World::start`], but the manifests come by standard input, and there is no folder of them.
+    ///
+    /// # Panics
+    /// If it does not become ready.
+    #[must_use]
+    pub fn piped(manifests: &str) -> Self {
+        Self::launch(manifests, &[], true)
+    }
+
+    fn launch(manifests: &str, arguments: &[&str], piped: bool) -> Self {
         open_many_files();
         let folder = TempDir::new().expect("a temporary folder");
         let (http, https, health, admin) = (ports::free(), ports::free(), ports::free(), ports::free());
         let text = manifests.replace("${HTTPS}", &https.to_string()).replace("${HTTP}", &http.to_string());
-        fs::write(folder.path().join("world.yaml"), text).expect("a manifest");
+        // Hidden files are no manifests.
+        let file = folder.path().join(if piped { ".world.yaml" } else { "world.yaml" });
+        fs::write(&file, text).expect("a manifest");
+        let stdin = if piped { Stdio::from(fs::File::open(&file).expect("a manifest")) } else { Stdio::null() };
         let log = fs::File::create(folder.path().join(".log")).expect("a log file");
         let child = Command::new(binary())
             .args(["run", "-f"])
-            .arg(folder.path())
+            .arg(if piped { Path::new("-") } else { folder.path() })
             .args([
                 "--workers",
                 "1",
@@ -65,7 +82,7 @@ impl World {
                 &format!("127.0.0.1:{health}"),
             ])
             .args(arguments)
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)
             .spawn()
@@ -257,6 +274,27 @@ impl Drop for World {
         let _ = self.child.kill().is_ok();
         let _ = self.child.wait().is_ok();
     }
+}
+
+/// What a command of `torana` printed.
+#[derive(Debug)]
+pub struct Printed {
+    /// Exit code.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+/// Runs `torana` with these arguments to its end.
+///
+/// # Panics
+/// If it cannot be started.
+pub fn torana<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Printed {
+    let output = Command::new(binary()).args(arguments).stdin(Stdio::null()).output().expect("torana starts");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Printed { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
 /// Polls until `true`, for as long as the harness is patient; gives whether it came true.
