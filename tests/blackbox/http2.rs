@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use torana_tests::{Authority, Backend, Connection, World, echo};
 
-async fn client(port: u16) -> SendRequest<Bytes> {
+pub(super) async fn client(port: u16) -> SendRequest<Bytes> {
     over(connect(port).await).await
 }
 
@@ -36,7 +36,7 @@ async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> S
     send.ready().await.unwrap()
 }
 
-async fn start(manifests: String) -> World {
+pub(super) async fn start(manifests: String) -> World {
     tokio::task::spawn_blocking(move || World::start(&manifests)).await.unwrap()
 }
 

@@ -1,11 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a user sees of a running `torana`: objects in, bytes out.
 
+mod manifests;
+
 mod answers;
 
 mod bodies;
 
+mod broken;
+
+mod certificates;
+
 mod clients;
+
+mod cors;
 
 mod drain;
 
@@ -13,9 +21,25 @@ mod edits;
 
 mod flat;
 
+mod grpc;
+
 mod http2;
 
+mod listeners;
+
+mod log;
+
+mod names;
+
 mod pool;
+
+mod redirects;
+
+mod references;
+
+mod shares;
+
+mod sources;
 
 mod storm;
 
