@@ -5,6 +5,7 @@
 //! other, and decides nothing about either.
 
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
