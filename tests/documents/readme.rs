@@ -17,7 +17,7 @@ fn text(path: &str) -> String {
 fn rows(head: &str) -> Vec<String> {
     let readme = text("README.md");
     let table = readme.split(head).nth(1).expect("the table is there");
-    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
     rows.map(str::to_owned).collect()
 }
 
