@@ -142,6 +142,7 @@ fn frames() -> Vec<Flood> {
         }),
         flood("B05", "SETTINGS", Vec::new(), |_| vec![frame(SETTINGS, 0, 0, b"")]),
         flood("B05", "PING", Vec::new(), |_| vec![frame(PING, 0, 0, &[0; 8])]),
+        flood("B05", "PING that answers nothing", Vec::new(), |_| vec![frame(PING, 1, 0, &[0; 8])]),
         flood("B06", "PRIORITY", Vec::new(), |n| vec![frame(PRIORITY, 0, stream(n % 1_000), &[0, 0, 0, 0, 9])]),
         flood("B06", "unknown frames", Vec::new(), |_| vec![frame(0xfa, 0, 0, b"?")]),
         flood("B07", "WINDOW_UPDATE", Vec::new(), |_| vec![window_update(0, 1)]),
@@ -281,6 +282,8 @@ fn run(floods: &[Flood], most_reach: usize) {
     assert_eq!(world.status("a.example", "/good"), 200);
     let lines = world.log().lines().filter(|line| line.contains("connection ended for what it sent")).count();
     assert!(lines <= floods.len(), "{lines} lines for {} floods", floods.len());
+    let warnings = world.log().lines().filter(|line| line.contains(" WARN ")).count();
+    assert!(warnings <= 20 * floods.len(), "{warnings} warnings for {} floods", floods.len());
 }
 
 #[test]

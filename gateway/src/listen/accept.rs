@@ -93,32 +93,32 @@ impl Door {
 /// Serves a connection to its end. What a handshake needs is boxed and gone before the first request: the task of an
 /// idle connection is small.
 pub(super) async fn connection(stream: TcpStream, remote: SocketAddr, bind: Bind, worker: Arc<Worker>, place: Place) {
-    if served(stream, remote, bind, worker).await == Conduct::Abusive {
+    // One task, not one within another: each would hold the arguments.
+    let conduct = 'served: {
+        let local = match (bind.address, stream.local_addr()) {
+            (_, Ok(local)) => canonical(local),
+            (Some(address), Err(_)) => SocketAddr::new(address, bind.port),
+            (None, Err(_)) => return,
+        };
+        let tls = match worker.table.load().bind(&bind) {
+            Some(bind) => bind.is_tls(),
+            // The listener went while the connection was on its way.
+            None => return,
+        };
+        if !tls {
+            let _open = worker.metrics.connected(None, "http");
+            let peer = Peer { remote, local, tls: None };
+            break 'served http::serve(Box::new(Io::tcp(stream)), peer, bind, worker).await;
+        }
+        let shaken = Box::pin(handshake::shake(stream, &bind, &worker)).await;
+        let Some(Session { io, peer, listener }) = shaken else { return };
+        let _open = worker.metrics.connected(Some(&listener), "https");
+        drop(listener);
+        http::serve(io, Peer { remote, local, tls: Some(peer) }, bind, worker).await
+    };
+    if conduct == Conduct::Abusive {
         place.strike(Instant::now());
     }
-}
-
-async fn served(stream: TcpStream, remote: SocketAddr, bind: Bind, worker: Arc<Worker>) -> Conduct {
-    let local = match (bind.address, stream.local_addr()) {
-        (_, Ok(local)) => canonical(local),
-        (Some(address), Err(_)) => SocketAddr::new(address, bind.port),
-        (None, Err(_)) => return Conduct::Fine,
-    };
-    let tls = match worker.table.load().bind(&bind) {
-        Some(bind) => bind.is_tls(),
-        // The listener went while the connection was on its way.
-        None => return Conduct::Fine,
-    };
-    if !tls {
-        let _open = worker.metrics.connected(None, "http");
-        let peer = Peer { remote, local, tls: None };
-        return http::serve(Box::new(Io::tcp(stream)), peer, bind, worker).await;
-    }
-    let shaken = Box::pin(handshake::shake(stream, &bind, &worker)).await;
-    let Some(Session { io, peer, listener }) = shaken else { return Conduct::Fine };
-    let _open = worker.metrics.connected(Some(&listener), "https");
-    drop(listener);
-    http::serve(io, Peer { remote, local, tls: Some(peer) }, bind, worker).await
 }
 
 /// A descriptor that is given up to get rid of clients that cannot be served: they see a close at once and not a

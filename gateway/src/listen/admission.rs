@@ -12,8 +12,8 @@ use hashbrown::HashMap;
 
 /// Locks that clients are spread over.
 const SHARDS: usize = 16;
-/// Clients without a connection that a shard remembers for their strikes.
-const MOST_REMEMBERED: usize = 4_096;
+/// Clients of a shard beyond which no strikes of others are remembered.
+const MOST_REMEMBERED: usize = 1_024;
 /// Connections of one client that may be ended for abuse before its next ones are refused. An address that many clients
 /// share has as many more as it has connections open.
 const STRIKES: u32 = 20;
@@ -70,7 +70,25 @@ impl Client {
     }
 }
 
-type Clients = HashMap<IpAddr, Client, RandomState>;
+/// Some of the clients.
+#[derive(Default)]
+struct Clients {
+    known: HashMap<IpAddr, Client, RandomState>,
+    /// When those were last looked for who need not be remembered.
+    swept: Option<Instant>,
+}
+
+impl Clients {
+    /// Makes room, if there is none, but not all the time.
+    fn sweep(&mut self, now: Instant) {
+        let lately = self.swept.is_some_and(|swept| now.saturating_duration_since(swept) < FORGIVEN);
+        if self.known.len() > MOST_REMEMBERED && !lately {
+            self.swept = Some(now);
+            self.known.retain(|_, client| client.open > 0 || client.strikes(now) > 0);
+        }
+    }
+}
+
 type Shard = Mutex<Clients>;
 
 /// The connections that there are.
@@ -105,7 +123,7 @@ impl Admission {
             return Err("global_cap");
         }
         let client = client_of(ip);
-        let admitted = self.shard(client).entry(client).or_default().admit(self.caps, now);
+        let admitted = self.shard(client).known.entry(client).or_default().admit(self.caps, now);
         match admitted {
             Ok(()) => Ok(Place { admission: Arc::clone(self), client }),
             Err(reason) => {
@@ -118,22 +136,20 @@ impl Admission {
     fn leave(&self, client: IpAddr) {
         self.connections.fetch_sub(1, Ordering::Relaxed);
         let mut shard = self.shard(client);
-        if let Some(known) = shard.get_mut(&client) {
+        if let Some(known) = shard.known.get_mut(&client) {
             known.open -= 1;
             if known.open == 0 && known.strikes == 0 {
-                shard.remove(&client);
+                shard.known.remove(&client);
             }
         }
     }
 
     fn strike(&self, client: IpAddr, now: Instant) {
         let mut shard = self.shard(client);
-        if shard.len() > MOST_REMEMBERED {
-            shard.retain(|_, client| client.open > 0 || client.strikes(now) > 0);
-        }
+        shard.sweep(now);
         // The one who is struck has a connection open, so it is here; with too many others it is not remembered.
-        let full = shard.len() > MOST_REMEMBERED;
-        if let Some(known) = shard.get_mut(&client).filter(|_| !full) {
+        let full = shard.known.len() > MOST_REMEMBERED;
+        if let Some(known) = shard.known.get_mut(&client).filter(|_| !full) {
             known.strikes = known.strikes(now).saturating_add(1);
             known.since.get_or_insert(now);
         }
@@ -200,7 +216,7 @@ mod tests {
         assert_eq!(admit(&admission, "2001:db8::2").err(), Some("ip_cap"));
         assert!(admit(&admission, "2001:db8:0:1::1").is_ok());
         drop(place);
-        assert!(admission.clients.iter().all(|shard| shard.lock().unwrap().is_empty()), "nothing is kept");
+        assert!(admission.clients.iter().all(|shard| shard.lock().unwrap().known.is_empty()), "nothing is kept");
     }
 
     #[test]
@@ -223,7 +239,7 @@ mod tests {
         admission.admit(ip("10.0.0.1"), later).ok().unwrap().strike(later);
         assert_eq!(admission.admit(ip("10.0.0.1"), later).err(), Some("ip_abuse"));
         assert!(admission.admit(ip("10.0.0.1"), later + FORGIVEN * STRIKES).is_ok());
-        assert!(admission.clients.iter().all(|shard| shard.lock().unwrap().is_empty()), "nothing is kept");
+        assert!(admission.clients.iter().all(|shard| shard.lock().unwrap().known.is_empty()), "nothing is kept");
     }
 
     #[test]
@@ -245,7 +261,7 @@ mod tests {
         for number in 0..(MOST_REMEMBERED * SHARDS * 2) as u32 {
             admission.admit(IpAddr::V4(number.into()), now).ok().unwrap().strike(now);
         }
-        let remembered = || admission.clients.iter().map(|shard| shard.lock().unwrap().len()).collect::<Vec<_>>();
+        let remembered = || admission.clients.iter().map(|shard| shard.lock().unwrap().known.len()).collect::<Vec<_>>();
         assert!(remembered().iter().all(|clients| *clients <= MOST_REMEMBERED + 1), "{:?}", remembered());
         let later = now + FORGIVEN;
         for number in 0..1_000_u32 {
