@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn a_drip_ends_as_early_as_silence_and_a_stream_does_not_end() {
         let start = Instant::now();
-        let rows = [(0, Some(20)), (1, Some(20)), (250, Some(40)), (499, None), (500, None), (100_000, None)];
+        let rows = [(0, Some(20)), (1, Some(20)), (250, Some(39)), (499, None), (500, None), (100_000, None)];
         for (rate, end) in rows {
             let (mut pace, mut deadline) = (pace(), start + Duration::from_secs(20));
             let over = (0..1_000).find(|second| {
