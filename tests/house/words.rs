@@ -103,6 +103,16 @@ fn no_file_names_a_place_outside_the_checkout() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
+/// A target folder that two checkouts share may hold a test that was built in the other one: ask when it runs.
+#[test]
+fn no_path_of_the_checkout_is_built_in() {
+    // Put together here, so that this file does not name it either.
+    let built_in = ["env!(\"CARGO", "_MANIFEST_DIR\")"].concat();
+    let found: Vec<String> =
+        everything().into_iter().filter(|source| source.text.contains(&built_in)).map(|source| source.path).collect();
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
 #[test]
 fn forbidden_words_are_found_and_tests_may_use_them() {
     let bad = "mod utils;\nstruct RouteManager;\npub(crate) fn get_route() { x.unwrap(); }\nuse crate::*;\n";

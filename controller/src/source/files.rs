@@ -26,6 +26,15 @@ const STDIN: &str = "-";
 /// A path, what was read from it, and the state that it was in.
 type Text = (PathBuf, Result<String, String>, Option<Stamp>);
 
+/// What a look at the disk found.
+#[derive(Default)]
+struct Changed {
+    /// Files that were not seen.
+    gone: Vec<PathBuf>,
+    /// Files to read, each with its state.
+    read: Vec<(PathBuf, Stamp)>,
+}
+
 /// A set of paths and what is in them.
 #[derive(Debug)]
 pub struct Files {
@@ -118,30 +127,46 @@ impl Files {
 
     /// Reads what changed; returns the names on which some file may have changed its word.
     fn look(&mut self, named: &BTreeSet<PathBuf>, threads: usize) -> BTreeSet<ObjectRef> {
-        let seen = disk::walk(&self.paths);
+        let mut seen = disk::walk(&self.paths);
         let mut touched = BTreeSet::new();
-        let stays = |path: &Path| is_stdin(path) || seen.files.contains_key(path) || seen.is_unknown(path);
-        let gone: Vec<PathBuf> = self.known.keys().filter(|path| !stays(path)).cloned().collect();
-        for path in gone {
+        let files = std::mem::take(&mut seen.files);
+        self.scopes = self.paths.iter().filter_map(|path| std::path::absolute(path).ok()).collect();
+        self.scopes.extend(files.values().filter_map(|sighting| sighting.target.clone()));
+        let Changed { gone, read } = self.compare(files, named);
+        for path in gone.into_iter().filter(|path| !is_stdin(path) && !seen.is_unknown(path)) {
             let names = self.known.remove(&path).map(|file| file.names().cloned().collect());
             self.heard(&path, names.unwrap_or_default(), &mut touched);
         }
-        self.scopes = self.paths.iter().filter_map(|path| std::path::absolute(path).ok()).collect();
-        let mut texts = Vec::new();
-        for (path, Sighting { stamp, target }) in seen.files {
-            let absolute = || std::path::absolute(&path).is_ok_and(|path| named.contains(&path));
-            let is_named =
-                !named.is_empty() && (target.as_ref().is_some_and(|path| named.contains(path)) || absolute());
-            self.scopes.extend(target);
-            let looks_same = self.known.get(&path).is_some_and(|file| file.has(stamp));
-            if !looks_same || is_named {
-                let text = disk::read(&path);
-                texts.push((path, text, Some(stamp)));
-            }
-        }
-        self.take(texts, threads, &mut touched);
+        let texts = read.into_iter().map(|(path, stamp)| {
+            let text = disk::read(&path);
+            (path, text, Some(stamp))
+        });
+        self.take(texts.collect(), threads, &mut touched);
         (self.folders, self.unreadable) = (seen.folders, seen.unreadable);
         touched
+    }
+
+    /// What is known beside what was seen, both in the order of paths: comparing paths is what costs here.
+    fn compare(&self, seen: BTreeMap<PathBuf, Sighting>, named: &BTreeSet<PathBuf>) -> Changed {
+        let file_names: BTreeSet<_> = named.iter().filter_map(|path| path.file_name()).collect();
+        let is_named = |path: &Path, target: Option<&PathBuf>| {
+            let here = || std::path::absolute(path).is_ok_and(|path| named.contains(&path));
+            target.is_some_and(|path| named.contains(path))
+                || (path.file_name().is_some_and(|name| file_names.contains(name)) && here())
+        };
+        let mut known = self.known.iter().peekable();
+        let mut changed = Changed::default();
+        for (path, Sighting { stamp, target }) in seen {
+            while let Some((gone, _)) = known.next_if(|(known, _)| **known < path) {
+                changed.gone.push(gone.clone());
+            }
+            let looks_same = known.next_if(|(known, _)| **known == path).is_some_and(|(_, file)| file.has(stamp));
+            if !looks_same || is_named(&path, target.as_ref()) {
+                changed.read.push((path, stamp));
+            }
+        }
+        changed.gone.extend(known.map(|(gone, _)| gone.clone()));
+        changed
     }
 
     /// Takes over texts that were read from the disk.

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Folders of manifests as users edit them, and what follows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
+
+use proptest::prelude::*;
+use torana_crds::Object;
 
 use crate::report::Severity;
 use crate::source::Files;
@@ -282,4 +285,100 @@ fn a_linked_file_is_read_again_when_its_target_is_named() {
     fs::write(&target, service("x", "81")).unwrap();
     let events = world.files.refresh(&BTreeSet::from([target]));
     assert_eq!(events.iter().map(event).collect::<Vec<_>>(), ["+x"]);
+}
+
+// === against a naive model ===
+
+/// One document of a file.
+#[derive(Debug, Clone)]
+enum Written {
+    /// A Service of this name and port.
+    Good(&'static str, u16),
+    /// A Service that cannot be used.
+    Bad(&'static str),
+    /// Not even the name can be read.
+    Broken,
+}
+
+impl Written {
+    fn text(&self) -> String {
+        match self {
+            Self::Good(name, port) => service(name, &port.to_string()),
+            Self::Bad(name) => service(name, "many"),
+            Self::Broken => "kind: [\n".to_owned(),
+        }
+    }
+}
+
+fn written() -> impl Strategy<Value = Written> {
+    let name = || proptest::sample::select(vec!["a", "b", "c"]);
+    prop_oneof![
+        6 => (name(), 80u16..83).prop_map(|(name, port)| Written::Good(name, port)),
+        1 => name().prop_map(Written::Bad),
+        1 => Just(Written::Broken),
+    ]
+}
+
+/// What a file says: ports by name, and whether that is what was last good.
+type Says = BTreeMap<&'static str, (u16, bool)>;
+
+/// The first good form counts; what is bad, or may be what cannot be named, keeps its last good form.
+fn naive(before: &Says, documents: &[Written]) -> Says {
+    let mut says = Says::new();
+    for document in documents {
+        if let Written::Good(name, port) = document {
+            says.entry(name).or_insert((*port, false));
+        }
+    }
+    let nameless = documents.iter().any(|document| matches!(document, Written::Broken));
+    for (name, (port, _)) in before {
+        let is_bad = documents.iter().any(|document| matches!(document, Written::Bad(bad) if bad == name));
+        if nameless || is_bad {
+            says.entry(name).or_insert((*port, true));
+        }
+    }
+    says
+}
+
+/// The first file that has a good form wins, else the first that kept one.
+fn winners(files: &BTreeMap<&str, Says>) -> BTreeMap<String, u16> {
+    let all = files.values().flat_map(|says| says.iter().map(|(name, (port, kept))| (*kept, *name, *port)));
+    let mut all: Vec<_> = all.collect();
+    all.sort_by_key(|(kept, ..)| *kept);
+    let mut winners = BTreeMap::new();
+    for (_, name, port) in all {
+        winners.entry(name.to_owned()).or_insert(port);
+    }
+    winners
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_is_saved_the_objects_are_those_of_a_naive_model(
+        saves in proptest::collection::vec(
+            (proptest::sample::select(vec!["1.yaml", "2.yaml"]), proptest::collection::vec(written(), 0..6)), 1..10,
+        ),
+    ) {
+        let mut world = World::new(&[]);
+        let mut model: BTreeMap<&str, Says> = BTreeMap::new();
+        for (file, saved) in saves {
+            let before = model.remove(file).unwrap_or_default();
+            model.insert(file, naive(&before, &saved));
+            let texts: Vec<String> = saved.iter().map(Written::text).collect();
+            world.write(file, &format!("# {file}\n---\n{}", documents(&texts)));
+            let objects = world.files.objects().into_iter().map(|event| match event {
+                Event::Applied(object) => match &*object {
+                    Object::Service(service) => (service.meta.name.clone(), service.spec.ports[0].port),
+                    other => panic!("{other:?}"),
+                },
+                other => panic!("{other:?}"),
+            });
+            prop_assert_eq!(objects.collect::<BTreeMap<_, _>>(), winners(&model));
+            // What is told is what a first reading would tell, but for what follows from it.
+            let told = |files: &Files| files.findings().into_iter().map(|it| (it.place, it.path, it.what)).collect::<Vec<_>>();
+            prop_assert_eq!(told(&world.files), told(&Files::open(&[world.root.path().to_owned()])));
+        }
+    }
 }
