@@ -66,7 +66,7 @@ impl Files {
         };
         let mut touched = BTreeSet::new();
         if let Some(path) = paths.iter().find(|path| is_stdin(path)) {
-            files.take(vec![(path.clone(), disk::read_stdin(), None)], cores(), &mut touched);
+            files.take(&[(path.clone(), disk::read_stdin(), None)], cores(), &mut touched);
         }
         touched.append(&mut files.look(&BTreeSet::new(), cores()));
         for reference in touched {
@@ -141,7 +141,7 @@ impl Files {
             let text = disk::read(&path);
             (path, text, Some(stamp))
         });
-        self.take(texts.collect(), threads, &mut touched);
+        self.take(&texts.collect::<Vec<_>>(), threads, &mut touched);
         (self.folders, self.unreadable) = (seen.folders, seen.unreadable);
         touched
     }
@@ -170,10 +170,10 @@ impl Files {
     }
 
     /// Takes over texts that were read from the disk.
-    fn take(&mut self, texts: Vec<Text>, threads: usize, touched: &mut BTreeSet<ObjectRef>) {
+    fn take(&mut self, texts: &[Text], threads: usize, touched: &mut BTreeSet<ObjectRef>) {
         let good = texts.iter().filter_map(|(_, text, _)| text.as_deref().ok());
         let library = if threads > 1 { Library::of(good, threads) } else { Library::default() };
-        for (path, text, stamp) in &texts {
+        for (path, text, stamp) in texts {
             let file = self.known.entry(path.clone()).or_default();
             let names = file.reread(text, *stamp, &library);
             self.heard(path, names, touched);
