@@ -85,7 +85,7 @@ impl Nginx {
         fs::create_dir(&root).expect("a folder");
         let here = folder.path().display();
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
-        let temporary: String = temporary.iter().map(|what| format!("{what}_temp_path {here}/{what};\n")).collect();
+        let temporary = temporary.map(|what| format!("{what}_temp_path {here}/{what};\n")).concat();
         // As root the workers would be somebody who may not read the folder.
         let text = format!(
             "user root;\nworker_processes 1;\ndaemon off;\npid {here}/pid;\nerror_log stderr;\nevents {{}}\n\
