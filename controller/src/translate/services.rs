@@ -90,7 +90,19 @@ impl ServiceOutput {
                 UpstreamProtocol::Http1
             }
         };
-        if users.grpc > 0 { UpstreamProtocol::H2c } else { named }
+        if users.grpc == 0 {
+            return named;
+        }
+        if users.http > 0 && named == UpstreamProtocol::Http1 {
+            let message = format!(
+                "HTTP/2 is spoken to port {} for HTTPRoutes too, because a GRPCRoute uses it",
+                port.map_or(0, |port| port.port)
+            );
+            let remedy =
+                "if it speaks HTTP/2, write appProtocol: kubernetes.io/h2c; if not, give gRPC a port of its own";
+            self.say(reference, Remark::warning("SharedWithGRPC", "spec.ports", message, remedy));
+        }
+        UpstreamProtocol::H2c
     }
 
     fn alias(&mut self, reference: &ObjectRef, service: &Service, key: &BackendKey) -> Endpoints {
