@@ -32,7 +32,8 @@ impl Shop {
     }
 
     fn ask(&self, method: &str, host: &str, fields: &[(&str, &str)]) -> Reply {
-        let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let fields = fields.concat();
         self.world.raw(format!("{method} / HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n").as_bytes()).unwrap()
     }
 

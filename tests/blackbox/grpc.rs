@@ -34,6 +34,9 @@ async fn backend(name: &'static str) -> u16 {
     port
 }
 
+/// Host, path and metadata of a call; backend and status that answer.
+type Row = (&'static str, &'static str, &'static [(&'static str, &'static str)], &'static str, &'static str);
+
 /// Backend (`-` if none) and gRPC status of a call. A failure of Torana's own is 200 with the status in its head.
 async fn call(client: &mut SendRequest<Bytes>, host: &str, path: &str, metadata: &[(&str, &str)]) -> (String, String) {
     let mut request = Request::post(format!("http://{host}{path}")).header("content-type", "application/grpc");
@@ -73,7 +76,7 @@ async fn calls_are_routed_by_service_method_and_metadata_and_failures_are_status
     let spec = format!("hostnames: [grpc.example.com], rules: [{}]", rules.join(", "));
     let world = start(manifests + &grpc_route("calls", &spec)).await;
     let mut client = client(world.http).await;
-    let rows: [(&str, &str, &[(&str, &str)], &str, &str); 13] = [
+    let rows: [Row; 13] = [
         ("grpc.example.com", "/shop.Cart/Add", &[], "exact", "0"),
         ("grpc.example.com", "/shop.Cart/Add", &[("x-beta", "1")], "beta", "0"),
         ("grpc.example.com", "/shop.Cart/Add", &[("x-beta", "2")], "exact", "0"),

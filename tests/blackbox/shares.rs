@@ -19,6 +19,9 @@ fn answers(world: &World, host: &str, count: usize) -> BTreeMap<(u16, String), u
     answers
 }
 
+/// Host and number of requests; how often which status and text answers.
+type Row = (&'static str, usize, &'static [(u16, &'static str, usize)]);
+
 fn split(name: &str, refs: &str) -> String {
     route(name, &format!("hostnames: [{name}.example.com], rules: [{{backendRefs: [{refs}]}}]"))
 }
@@ -47,7 +50,7 @@ fn weights_are_exact_in_every_round_and_broken_backends_take_their_share() {
         split("nothing", "{name: a, port: 80, weight: 0}, {name: b, port: 80, weight: 0}"),
     ];
     let world = World::start(&manifests.concat());
-    let rows: [(&str, usize, &[(u16, &str, usize)]); 9] = [
+    let rows: [Row; 9] = [
         ("thirds", 300, &[(200, "a", 100), (200, "b", 100), (200, "c", 100)]),
         ("uneven", 400, &[(200, "a", 280), (200, "b", 100), (200, "c", 20)]),
         ("canary", 2000, &[(200, "a", 1998), (200, "b", 2)]),
@@ -91,7 +94,7 @@ fn an_edited_weight_counts_at_once_and_a_round_survives_other_edits() {
         assert_eq!((share("old"), share("new")), (before as usize, after as usize));
     }
     apply(9, 1, "edit-0");
-    (old.take(), new.take());
+    drop([old.take(), new.take()]);
     for edit in 1..=20 {
         apply(9, 1, &format!("edit-{edit}"));
     }
@@ -101,7 +104,7 @@ fn an_edited_weight_counts_at_once_and_a_round_survives_other_edits() {
 
 #[test]
 fn each_mirror_gets_its_own_share() {
-    const REQUESTS: usize = 3000;
+    const REQUESTS: u32 = 3000;
     let names = ["main", "all", "percent", "fraction", "none", "per-mille"];
     let backends = names.map(Backend::named);
     let services: String =
@@ -118,18 +121,16 @@ fn each_mirror_gets_its_own_share() {
     ];
     let rule = format!("rules: [{{filters: [{}], {}}}]", filters.join(", "), to("main"));
     let world = World::start(&format!("{}{services}{}", World::gateway(), route("r", &rule)));
-    let got = answers(&world, "a", REQUESTS);
-    assert_eq!(got, BTreeMap::from([((200, "main".to_owned()), REQUESTS)]), "mirrors answer nobody");
+    let got = answers(&world, "a", REQUESTS as usize);
+    assert_eq!(got, BTreeMap::from([((200, "main".to_owned()), REQUESTS as usize)]), "mirrors answer nobody");
     let [main, all, percent, fraction, none, per_mille] = backends;
-    assert!(eventually(|| all.seen().len() == REQUESTS), "{} of {REQUESTS}", all.seen().len());
-    assert_eq!(main.seen().len(), REQUESTS);
+    let copies = |backend: &Backend| u32::try_from(backend.seen().len()).unwrap();
+    assert!(eventually(|| copies(&all) == REQUESTS), "{} of {REQUESTS}", copies(&all));
+    assert_eq!((copies(&main), copies(&none)), (REQUESTS, 0));
     // Five standard deviations: a fair die fails once in a million runs.
-    let fair = |seen: usize, share: f64| {
-        let (mean, deviation) = (REQUESTS as f64 * share, (REQUESTS as f64 * share * (1.0 - share)).sqrt());
-        assert!((seen as f64 - mean).abs() <= 5.0 * deviation, "{seen} of {REQUESTS} at {share}");
-    };
-    fair(percent.seen().len(), 0.2);
-    fair(fraction.seen().len(), 1.0 / 3.0);
-    fair(per_mille.seen().len(), 0.001);
-    assert_eq!(none.seen().len(), 0);
+    for (backend, share) in [(&percent, 0.2), (&fraction, 1.0 / 3.0), (&per_mille, 0.001)] {
+        let mean = f64::from(REQUESTS) * share;
+        let off = (f64::from(copies(backend)) - mean).abs();
+        assert!(off <= 5.0 * (mean * (1.0 - share)).sqrt(), "{} of {REQUESTS} at {share}", copies(backend));
+    }
 }
