@@ -5,7 +5,6 @@
 //! The rows are the files of `controller/cli/testdata/broken`, whose first lines say what must be found, and those below
 //! that no repository can hold.
 
-use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,15 +12,22 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use std::{env, fs};
 
-use super::manifests::{gateway, route};
 use rustls::ClientConfig;
 use tempfile::TempDir;
 use torana_tests::{Backend, Connection, Credential, KeyForm, World, client, eventually, ports, torana};
 
-const TESTDATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../controller/cli/testdata");
+use super::manifests::{gateway, route};
+
 /// Between two requests of a neighbour's client.
 const PACE: Duration = Duration::from_millis(10);
+
+/// Asked of cargo when the test runs, for two checkouts may share a binary.
+fn testdata() -> PathBuf {
+    let package = env::var_os("CARGO_MANIFEST_DIR").expect("CARGO_MANIFEST_DIR is not set: run this with cargo test");
+    Path::new(&package).join("../controller/cli/testdata")
+}
 
 /// One broken manifest.
 struct Row {
@@ -67,7 +73,7 @@ impl Row {
 }
 
 fn rows() -> Vec<Row> {
-    let paths = fs::read_dir(Path::new(TESTDATA).join("broken")).unwrap().map(|entry| entry.unwrap().path());
+    let paths = fs::read_dir(testdata().join("broken")).unwrap().map(|entry| entry.unwrap().path());
     let mut paths: Vec<PathBuf> = paths.collect();
     paths.sort();
     let mut rows: Vec<Row> = paths.iter().map(|path| Row::read(path)).collect();
@@ -291,7 +297,7 @@ fn repaired(backend: u16) -> String {
     let gateways: String = listeners.map(|(name, listener)| gateway(name, &[listener])).concat();
     let spec = "parentRefs: [{name: edge}, {name: x}, {name: tls}], hostnames: [x.example.com], rules: [{backendRefs: \
                  [{name: x, port: 80}]}]";
-    let certificate = fs::read_to_string(Path::new(TESTDATA).join("certificate.yaml")).unwrap();
+    let certificate = fs::read_to_string(testdata().join("certificate.yaml")).unwrap();
     format!("{gateways}{}{}{certificate}", route("x", spec), World::service("x", backend))
 }
 
@@ -303,7 +309,7 @@ fn neighbours() -> Vec<(&'static str, String)> {
     let spec = "parentRefs: [{name: secure}], hostnames: [good.example.com], rules: [{backendRefs: [{name: good, \
                  port: 80}]}]";
     let secure = gateway("secure", &[listener]) + &secret + &route("secure", spec);
-    let plain = fs::read_to_string(Path::new(TESTDATA).join("neighbour.yaml")).unwrap();
+    let plain = fs::read_to_string(testdata().join("neighbour.yaml")).unwrap();
     vec![("00-neighbour.yaml", plain), ("01-secure.yaml", secure)]
 }
 
