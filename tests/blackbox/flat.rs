@@ -18,8 +18,9 @@ use torana_tests::{Authority, Echo, World};
 
 /// What the allocator may add in steps of its own, in KiB.
 const STEPS: u64 = 4096;
-/// Streams that stand still at one time, and what each may hold, in KiB.
-const STREAMS: u64 = 50;
+/// Streams that stand still at one time, so many on a connection, and what each may hold, in KiB.
+const STREAMS: u64 = 400;
+const ON_ONE: u64 = 100;
 const EACH: u64 = 128;
 
 fn world(authority: &Authority, echo: u16) -> World {
@@ -162,10 +163,12 @@ async fn a_download_that_nobody_reads_costs_little() {
     let echo = tokio::task::spawn_blocking(|| Echo::start("echo")).await.unwrap();
     let world = world(&authority, echo.port);
     for backend in ["h1", "h2"] {
+        let (mut held, mut before) = (Vec::new(), 0);
         let mut send = tls(&authority, world.https).await;
-        let mut held = Vec::new();
-        let mut before = 0;
-        for stream in 0..=STREAMS {
+        for stream in 0..STREAMS {
+            if stream > 0 && stream % ON_ONE == 0 {
+                send = tls(&authority, world.https).await;
+            }
             send = send.ready().await.unwrap();
             let request = http::Request::get(format!("https://{backend}.example.com/bytes/1000000000"));
             let (response, _) = send.send_request(request.body(()).unwrap(), true).unwrap();
@@ -196,21 +199,28 @@ async fn an_upload_that_nobody_reads_costs_little() {
     let world = World::start(&manifests);
     for backend in ["h1", "h2"] {
         let mut send = tls(&authority, world.https).await;
-        let (mut responses, mut filling, mut before) = (Vec::new(), tokio::task::JoinSet::new(), 0);
-        for stream in 0..=STREAMS {
+        let (mut responses, mut bodies, mut warm) = (Vec::new(), Vec::new(), 0);
+        for stream in 0..STREAMS {
+            if stream > 0 && stream % ON_ONE == 0 {
+                send = tls(&authority, world.https).await;
+            }
             send = send.ready().await.unwrap();
             let request = http::Request::post(format!("https://{backend}.example.com/"));
             let (response, body) = send.send_request(request.body(()).unwrap(), false).unwrap();
             responses.push(response);
-            filling.spawn(fill(body));
+            bodies.push(body);
             if stream == 0 {
                 // What is allocated once is allocated.
                 tokio::time::sleep(Duration::from_secs(1)).await;
-                before = world.memory();
+                warm = world.memory();
             }
         }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let before = world.memory();
+        println!("flat: {} KiB a stream that is open to {backend}", before.saturating_sub(warm) / STREAMS);
+        let filling: tokio::task::JoinSet<_> = bodies.into_iter().map(fill).collect();
         let full = filling.join_all().await;
         each(&format!("uploads over TLS and HTTP/2 to {backend}"), &world, before);
-        assert_eq!(full.len() as u64, STREAMS + 1);
+        assert_eq!(full.len() as u64, STREAMS);
     }
 }
