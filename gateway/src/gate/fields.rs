@@ -12,6 +12,8 @@ pub(super) struct Found<'a> {
     kept: Fields,
     pub(super) connection: Options<'a>,
     pub(super) expects_continue: bool,
+    /// The client takes trailers (RFC 9110 §10.1.4).
+    pub(super) trailers: bool,
     pub(super) dropped_names: u32,
     host: Option<&'a [u8]>,
     content_length: Option<&'a [u8]>,
@@ -62,8 +64,12 @@ impl<'a> Found<'a> {
             }
             Known::Expect => self.expect(value),
             Known::Te if version == Version::Http2 => {
-                let allowed = value.eq_ignore_ascii_case(b"trailers");
-                allowed.then_some(()).ok_or(Reject::bad("connection_field_in_http2"))
+                self.trailers = value.eq_ignore_ascii_case(b"trailers");
+                self.trailers.then_some(()).ok_or(Reject::bad("connection_field_in_http2"))
+            }
+            Known::Te => {
+                self.trailers |= text::list(value).any(|token| token.eq_ignore_ascii_case(b"trailers"));
+                Ok(())
             }
             known if version == Version::Http2 => {
                 // RFC 9113 §8.2.2; `trailer` is about the message.

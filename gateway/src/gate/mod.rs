@@ -77,6 +77,7 @@ where
     let mut head = Box::new(Head::new(draft.version, draft.scheme, method, &authority, &form.target));
     head.body = found.body(draft.version)?;
     head.upgrade = found.upgrade(draft.version) && method == "GET" && head.body == BodyLength::None;
+    head.trailers = found.trailers && draft.version != Version::Http10;
     head.expects_continue = found.expects_continue && draft.version != Version::Http10;
     let keep_alive = found.connection.keep_alive(draft.version);
     let dropped_names = found.dropped_names;

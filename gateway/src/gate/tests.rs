@@ -24,6 +24,7 @@ fn a_request_of_http2_becomes_the_same_head() {
     assert_eq!((head.version, head.body, head.upgrade), (Version::Http2, BodyLength::None, false));
     assert_eq!(head.fields.values("cookie").collect::<Vec<_>>(), [b"a=1; b=2"]);
     assert_eq!(head.fields.len(), 1);
+    assert!(head.trailers && !judged(get("https://a/"), true).unwrap().head.trailers);
 }
 
 #[test]

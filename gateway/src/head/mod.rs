@@ -78,6 +78,8 @@ pub struct Head {
     pub body: BodyLength,
     /// An `Upgrade` that may be honoured (token in lower case is in `fields["upgrade"]`).
     pub upgrade: bool,
+    /// The client takes trailers, so the backend may send them: some send them to nobody else.
+    pub trailers: bool,
     /// The client waits for `100 Continue`.
     pub expects_continue: bool,
     /// All other fields.
@@ -106,6 +108,7 @@ impl Head {
             scheme,
             body: BodyLength::None,
             upgrade: false,
+            trailers: false,
             expects_continue: false,
             fields: Fields::default(),
             text,

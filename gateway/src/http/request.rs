@@ -99,7 +99,7 @@ async fn planned(
         attempt_deadline: plan.timeouts.backend_request,
         idle: plan.listener.limits.stream_idle,
         pace: Some(&plan.listener.limits),
-        trailers: record.grpc(),
+        trailers: head.trailers || record.grpc(),
     };
     record.forwarded();
     let mut trace = Trace::default();

@@ -50,6 +50,11 @@ const CURL: &[Row] = &[
     row("curl -T - https://echo.example.com:$HTTPS/echo <$DIR/mib | cmp - $DIR/mib && echo same", &["same"]),
     row("curl -T - http://echo-h2.example.com:$HTTP/echo <$DIR/mib | cmp - $DIR/mib && echo same", &["same"]),
     row("curl -d a=b -X PATCH http://echo.example.com:$HTTP/", &["\"method\": \"PATCH\"", "\"body\": \"a=b\""]),
+    // HTTP/1 backends send trailers to those who ask for them.
+    row(
+        "curl --raw -D - -H 'TE: trailers' http://echo.example.com:$HTTP/trailers",
+        &["chunked", "x-echo-trailer: here"],
+    ),
     row("curl --raw -D - http://echo-h2.example.com:$HTTP/trailers", &["chunked", "x-echo-trailer: here"]),
     row("curl -o /dev/null -w '%{size_download}' https://echo.example.com:$HTTPS/bytes/9999999", &["9999999"]),
     // One connection for many requests.

@@ -23,6 +23,8 @@ pub(crate) fn request(out: &mut Vec<u8>, head: &Head) {
     }
     if head.upgrade {
         upgrade(out, &head.fields);
+    } else if head.trailers {
+        out.extend_from_slice(b"te: trailers\r\nconnection: te\r\n");
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -204,6 +206,13 @@ mod tests {
         assert!(!written(|out| request(out, &head)).contains("upgrade"));
         head.upgrade = true;
         assert!(written(|out| request(out, &head)).ends_with("connection: upgrade\r\nupgrade: websocket\r\n\r\n"));
+    }
+
+    #[test]
+    fn a_backend_is_told_of_a_client_that_takes_trailers() {
+        let mut head = head("GET", "/");
+        head.trailers = true;
+        assert!(written(|out| request(out, &head)).ends_with("te: trailers\r\nconnection: te\r\n\r\n"));
     }
 
     #[test]
