@@ -196,7 +196,9 @@ async fn under_load_nothing_fails_and_the_exit_is_clean() {
     sight.leave.store(true, Ordering::Relaxed);
     tasks.join_all().await;
     let exit = tokio::task::spawn_blocking(move || {
-        blocking.into_iter().for_each(|client| client.join().unwrap());
+        for client in blocking {
+            client.join().unwrap();
+        }
         (world.exit_code(), world.log())
     });
     let (code, log) = exit.await.unwrap();

@@ -146,7 +146,9 @@ async fn answering(frames: Vec<Bytes>) -> u16 {
                 let mut connection = h2::server::handshake(stream).await.unwrap();
                 while let Some(Ok((_request, mut respond))) = connection.accept().await {
                     let mut send = respond.send_response(http::Response::new(()), false).unwrap();
-                    frames.iter().for_each(|frame| send.send_data(frame.clone(), false).unwrap());
+                    for frame in &frames {
+                        send.send_data(frame.clone(), false).unwrap();
+                    }
                     send.send_data(Bytes::new(), true).unwrap();
                 }
             });

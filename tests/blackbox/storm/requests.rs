@@ -57,10 +57,10 @@ fn edits_under_load_fail_no_request_and_close_no_connection() {
     assert!(failures.is_empty(), "{} failures, the first: {:?}", failures.len(), &failures[..failures.len().min(5)]);
     let mut seen: Vec<Duration> = took.iter().copied().flatten().collect();
     seen.sort_unstable();
-    let rate = served as f64 / elapsed.as_secs_f64();
+    let rate = served as u128 * 1000 / elapsed.as_millis();
     let connections = blue.connections() + green.connections();
     println!(
-        "storm: {served} requests, 0 failed, {rate:.0} a second over {CLIENTS:?} connections of HTTP/1 and HTTP/2; {} \
+        "storm: {served} requests, 0 failed, {rate} a second over {CLIENTS:?} connections of HTTP/1 and HTTP/2; {} \
          edits, {} seen before the next, half of them within {:?}, the slowest {:?}; {connections} connections to \
          backends",
         took.len(),
@@ -72,8 +72,8 @@ fn edits_under_load_fail_no_request_and_close_no_connection() {
     let most = CLIENTS.0 + CLIENTS.1 * traffic::STREAMS;
     assert!(connections <= 2 * most, "{connections} connections to backends");
     // Beside other tests the machine decides how many there are.
-    let (asked, least) = (f64::from(RATE) * (CLIENTS.0 + CLIENTS.1) as f64, if super::full() { 0.9 } else { 0.1 });
-    assert!(rate >= least * asked, "{rate:.0} requests a second of {asked:.0}");
-    let prompt = seen.len() as f64 / took.len() as f64;
-    assert!(prompt >= 0.9 || !super::full(), "{} of {} edits were seen before the next", seen.len(), took.len());
+    let (asked, least) = (u128::from(RATE) * (CLIENTS.0 + CLIENTS.1) as u128, if super::full() { 90 } else { 10 });
+    assert!(rate * 100 >= least * asked, "{rate} requests a second of {asked}");
+    let prompt = seen.len() * 100 >= took.len() * 90;
+    assert!(prompt || !super::full(), "{} of {} edits were seen before the next", seen.len(), took.len());
 }
