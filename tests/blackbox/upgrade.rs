@@ -37,6 +37,26 @@ async fn a_websocket_carries_messages_both_ways_and_ends() {
         .unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tunnel_whose_client_just_leaves_is_no_failure() {
+    let port = echo::websocket().await;
+    let world = tokio::task::spawn_blocking(move || world(port)).await.unwrap();
+    let stream = TcpStream::connect(("127.0.0.1", world.http)).await.unwrap();
+    stream.set_zero_linger().unwrap();
+    let (mut socket, _) = tokio_tungstenite::client_async("ws://chat.example.com/reset", stream).await.unwrap();
+    socket.send(Message::text("hello")).await.unwrap();
+    socket.next().await.unwrap().unwrap();
+    // With a reset, as browsers leave.
+    drop(socket);
+    let find = |log: &str| log.lines().find(|line| line.contains("/reset")).map(str::to_owned);
+    let line = tokio::task::spawn_blocking(move || {
+        assert!(eventually(|| find(&world.log()).is_some()), "{}", world.log());
+        find(&world.log()).unwrap()
+    });
+    let line = line.await.unwrap();
+    assert!(line.contains("\"status\":101") && !line.contains("\"reason\""), "{line}");
+}
+
 /// Upgraded connections that are open, and those that are over.
 fn tunnels(world: &World) -> (Option<f64>, Option<f64>) {
     let labels = "gateway=\"default/edge\",listener=\"http\",route_kind=\"HTTPRoute\",route_name=\"all\",\

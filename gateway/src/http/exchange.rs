@@ -149,6 +149,8 @@ impl<'a, F: FnMut(&mut ResponseHead)> Exchange<'a, F> {
         });
         match outcome {
             Poll::Ready(Ok(())) if self.tunnel && !self.request_ended => {}
+            // However a tunnel ends, it is over: what its ends have said to each other is theirs to know.
+            Poll::Ready(Err(Broken::Client | Broken::Upstream { .. })) if self.tunnel => return Poll::Ready(Ok(())),
             Poll::Ready(result) => return Poll::Ready(result.map_err(Stop::from)),
             Poll::Pending => {}
         }

@@ -88,13 +88,11 @@ impl Down {
             // The next piece is asked for only when this one has gone on: capacity given back now is backpressure.
             self.receive.flow_control().release_capacity(data.len()).map_err(|error| client_error(&error))?;
             if let Some(data) = self.pass(data) {
-                self.touched = true;
-                return Poll::Ready(Ok(Piece::Data(Data::Shared(data))));
+                return Poll::Ready(Ok(self.piece(data)));
             }
         }
         if let Some(data) = self.held.take() {
-            self.touched = true;
-            return Poll::Ready(Ok(Piece::Data(Data::Shared(data))));
+            return Poll::Ready(Ok(self.piece(data)));
         }
         let trailers = ready!(self.receive.poll_trailers(cx)).map_err(|error| client_error(&error))?;
         self.received = true;
@@ -106,6 +104,16 @@ impl Down {
             }
             None => Piece::End,
         }))
+    }
+
+    /// Data, and the end if nothing follows it.
+    fn piece(&mut self, data: Bytes) -> Piece<'static> {
+        self.touched = true;
+        if self.receive.is_end_stream() {
+            self.received = true;
+            return Piece::Last(Data::Shared(data));
+        }
+        Piece::Data(Data::Shared(data))
     }
 
     /// What may go on. The last bytes of a said length wait for END_STREAM: a backend that has them all would take for

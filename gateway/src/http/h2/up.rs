@@ -64,6 +64,10 @@ impl Up {
             match ready!(self.session.poll_read_response_body(cx)) {
                 // No part of the body (RFC 9113 §6.1), and as a chunk it would be the last one.
                 Some(Ok(data)) if data.is_empty() => {}
+                Some(Ok(data)) if self.session.response_finished() => {
+                    self.data_read = true;
+                    return Poll::Ready(Ok(Piece::Last(Data::Shared(data))));
+                }
                 Some(Ok(data)) => return Poll::Ready(Ok(Piece::Data(Data::Shared(data)))),
                 // RFC 9113 §8.1: the answer is whole, only our upload is not wanted any more.
                 Some(Err(error)) if error.reason() == Some(Reason::NO_ERROR) => return Poll::Ready(Ok(Piece::End)),
