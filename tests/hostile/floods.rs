@@ -19,6 +19,8 @@ use super::row::get;
 const PROTOCOL_ERROR: u32 = 1;
 const CANCEL: u32 = 8;
 const ENHANCE_YOUR_CALM: u32 = 11;
+const CALM: &[u32] = &[ENHANCE_YOUR_CALM];
+const EITHER: &[u32] = &[ENHANCE_YOUR_CALM, PROTOCOL_ERROR];
 
 /// A flood that goes on for longer than this is not stopped.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -74,8 +76,6 @@ fn bomb() -> Vec<u8> {
 /// Requests that are taken back, by the client or by making the gateway reset them (CVE-2023-44487, CVE-2025-8671).
 fn resets() -> Vec<Flood> {
     let flood = |id, what, round, codes| Flood { id, what, opening: Vec::new(), round, codes };
-    const CALM: &[u32] = &[ENHANCE_YOUR_CALM];
-    const EITHER: &[u32] = &[ENHANCE_YOUR_CALM, PROTOCOL_ERROR];
     vec![
         flood("B01", "rapid reset", |n| vec![[request(stream(n), b"/slow", true, &[]), cancel(n)].concat()], CALM),
         flood("B01", "rapid reset, paced", |n| vec![request(stream(n), b"/slow", true, &[]), cancel(n)], CALM),
@@ -124,7 +124,6 @@ fn made(round: u32, fault: &[u8]) -> Vec<Vec<u8>> {
 
 /// Frames that ask for nothing.
 fn frames() -> Vec<Flood> {
-    const CALM: &[u32] = &[ENHANCE_YOUR_CALM];
     let flood = |id, what, opening, round| Flood { id, what, opening, round, codes: CALM };
     let open = request(1, b"/case", false, &[]);
     let many: Vec<u8> = (0..STREAMS).flat_map(|n| request(stream(n), b"/slow", true, &[])).collect();

@@ -154,7 +154,7 @@ impl Client {
         while start.elapsed() < patience {
             match self.frame() {
                 Ok(Some(Frame { kind: GOAWAY, payload, .. })) => {
-                    code = u32::from_be_bytes(payload[4..8].try_into().unwrap())
+                    code = u32::from_be_bytes(payload[4..8].try_into().unwrap());
                 }
                 Ok(Some(_)) | Err(_) => {}
                 Ok(None) => return Some(code),

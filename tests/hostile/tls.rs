@@ -127,16 +127,18 @@ impl Tenants {
         for (name, host) in [("a", "a.example"), ("b", "b.example"), ("w", "*.w.example")] {
             let made = rcgen::generate_simple_self_signed(vec![host.to_owned()]).unwrap();
             let indent = |pem: &str| pem.trim().replace("\r\n", "\n").replace('\n', "\n    ");
-            manifests.push_str(&format!(
+            let secret = format!(
                 "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: default}}\n\
                  type: kubernetes.io/tls\nstringData:\n  tls.crt: |\n    {}\n  tls.key: |\n    {}\n---\n",
                 indent(&made.cert.pem()),
                 indent(&made.signing_key.serialize_pem())
-            ));
-            listeners.push_str(&format!(
+            );
+            let listener = format!(
                 "  - {{name: {name}, port: ${{HTTPS}}, protocol: HTTPS, hostname: '{host}', \
                  tls: {{certificateRefs: [{{name: {name}}}]}}}}\n"
-            ));
+            );
+            manifests += &secret;
+            listeners += &listener;
             certificates.push((name, made.cert.der().clone()));
         }
         manifests.push_str(&World::gateway().replace("---\n", &format!("{listeners}---\n")));
@@ -242,7 +244,7 @@ fn names() -> Vec<Row> {
     }
     rows.push(("T01", "253 bytes".into(), Hello::to(&long[..253]), Expect::Refuses));
     rows.push(("T01", "255 bytes".into(), Hello::to(&long), Expect::Refuses));
-    rows.push(("T01", "60,000 bytes".into(), Hello::to(&[b'a'; 60_000]), Expect::Refuses));
+    rows.push(("T01", "60,000 bytes".into(), Hello::to(&b"a".repeat(60_000)), Expect::Refuses));
     rows.push(("T01", "no name".into(), Hello { names: Vec::new(), ..Hello::to(b"") }, Expect::Alerts(112)));
     let both = Hello { names: vec![b"a.example".to_vec(), b"b.example".to_vec()], ..Hello::to(b"") };
     rows.push(("T01", "two names".into(), both, Expect::Refuses));
@@ -331,7 +333,7 @@ fn what_is_no_handshake_ends_at_once_and_half_a_handshake_at_the_deadline() {
         ("another handshake message", wrong_type),
         ("a record of 32 KiB", [too_long, vec![0; 33 << 10]].concat()),
         ("empty records", [22, 3, 1, 0, 0].repeat(5_000)),
-        ("a hello of 16 MiB", [22, 3, 1, 0x40, 0, 1, 0xff, 0xff, 0xff].into_iter().chain([0; 70_000]).collect()),
+        ("a hello of 16 MiB", [&[22, 3, 1, 0x40, 0, 1, 0xff, 0xff, 0xff][..], &[0].repeat(70_000)].concat()),
     ];
     let mut wrong = Vec::new();
     for (what, bytes) in &at_once {
