@@ -26,7 +26,7 @@ fn version(text: &str) -> Version {
 fn refused(deny: &str) -> Vec<Refused> {
     let entries = deny.lines().filter_map(|line| line.split("crate = \"").nth(1)?.split('"').next());
     let ranges = entries.filter_map(|entry| {
-        let (name, range) = entry.split_once('@')?;
+        let (name, range) = entry.split_once([':', '@'])?;
         let (from, below) = range.split_once(", ").unwrap_or((">=0.0.0", range));
         let (from, below) = (from.strip_prefix(">=")?, below.strip_prefix('<')?);
         Some(Refused { name: name.to_owned(), from: version(from), below: version(below) })
