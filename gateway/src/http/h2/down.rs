@@ -32,6 +32,8 @@ pub(crate) struct Down {
     owes_continue: bool,
     /// Bytes that are still to come, if `content-length` said so.
     left: Option<u64>,
+    /// Bytes that were handed on, and are not given back to the window yet.
+    unreleased: usize,
     /// The last of them, until the client has ended its request.
     held: Option<Bytes>,
     /// The response's last frame was queued.
@@ -53,6 +55,7 @@ impl Down {
             touched: false,
             owes_continue: false,
             left: None,
+            unreleased: 0,
             held: None,
             ended: false,
             watchdog: Watchdog::default(),
@@ -83,10 +86,15 @@ impl Down {
             self.owes_continue = false;
             self.interim(&ResponseHead::new(100))?;
         }
+        if self.unreleased > 0 {
+            // The next piece is asked for only when the last one has gone on: its capacity given back is backpressure. What
+            // is left at the end the library gives back itself.
+            let released = self.receive.flow_control().release_capacity(std::mem::take(&mut self.unreleased));
+            released.map_err(|error| client_error(&error))?;
+        }
         while let Some(data) = ready!(self.receive.poll_data(cx)) {
             let data = data.map_err(|error| client_error(&error))?;
-            // The next piece is asked for only when this one has gone on: capacity given back now is backpressure.
-            self.receive.flow_control().release_capacity(data.len()).map_err(|error| client_error(&error))?;
+            self.unreleased += data.len();
             if let Some(data) = self.pass(data) {
                 return Poll::Ready(Ok(self.piece(data)));
             }

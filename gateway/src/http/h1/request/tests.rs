@@ -48,7 +48,9 @@ fn a_head_becomes_canonical() {
     let text = "GET http://A.com/x/../%61?q HTTP/1.1\r\nHOST: a.com\r\nX-A:  b c \r\nConnection: x-hop, keep-alive\r\n\
                 X-Hop: 1\r\nTE: trailers\r\nX_U: 1\r\nX-Forwarded-For: 1.2.3.4\r\nx-envoy-internal: 1\r\n\
                 Transfer-Encoding: CHUNKED\r\nExpect: 100-Continue\r\n\r\n";
-    assert_eq!(forwarded(text), "GET /a?q HTTP/1.1\r\nhost: a.com\r\nx-a: b c\r\ntransfer-encoding: chunked\r\n\r\n");
+    let canonical = "GET /a?q HTTP/1.1\r\nhost: a.com\r\nx-a: b c\r\ntransfer-encoding: chunked\r\nte: trailers\r\n\
+                     connection: te\r\n\r\n";
+    assert_eq!(forwarded(text), canonical);
     let passed = accepted(text);
     assert!(passed.keep_alive && passed.head.expects_continue && !passed.asterisk);
     assert_eq!(passed.dropped_names, 1);
