@@ -7,7 +7,7 @@ fn pointers(value: &Value, at: &str, into: &mut Vec<String>) {
     into.push(at.to_owned());
     match value {
         Value::Object(fields) => {
-            fields.iter().for_each(|(name, field)| pointers(field, &format!("{at}/{}", name.replace('/', "~1")), into))
+            fields.iter().for_each(|(name, field)| pointers(field, &format!("{at}/{}", name.replace('/', "~1")), into));
         }
         Value::Array(items) => {
             items.iter().enumerate().for_each(|(index, item)| pointers(item, &format!("{at}/{index}"), into));

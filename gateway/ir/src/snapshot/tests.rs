@@ -290,7 +290,7 @@ proptest! {
     #[test]
     fn a_delta_that_comes_twice_changes_nothing_more((old, new) in pair()) {
         let delta = old.diff(&new);
-        let mut applied = old.clone();
+        let mut applied = old;
         applied.apply(delta.clone());
         applied.apply(delta);
         prop_assert_eq!(applied, new);
