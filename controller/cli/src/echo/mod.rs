@@ -2,7 +2,7 @@
 //! `torana echo`: a sample backend that says what reached it. One port speaks HTTP/1.1, HTTP/2 with prior knowledge,
 //! gRPC and WebSocket. Never terminates TLS, never reads a file, and keeps no body longer than it takes to answer.
 //!
-//! What a path does is in [`paths`]; everything else is answered with the request as JSON ([`describe`]).
+//! What a path does is in `paths`; everything else is answered with the request as JSON (`describe`).
 
 mod body;
 
