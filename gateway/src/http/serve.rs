@@ -4,6 +4,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use crate::http::conn::{Conduct, Conn};
 use crate::http::h1::out::poll_read;
@@ -31,17 +32,22 @@ pub(crate) async fn serve(mut io: Box<Io>, peer: Peer, bind: Bind, worker: Arc<W
         }
         None => {}
     }
-    let sniffed = tokio::select! {
-        () = conn.worker.farewell() => return Conduct::Fine,
-        sniffed = tokio::time::timeout(limits.idle, sniff(&mut io)) => sniffed,
-    };
-    let Ok(Some((sniffed, h2))) = sniffed else { return Conduct::Fine };
+    // Boxed: what only the beginning needs is no part of the task of an idle connection.
+    let Some((sniffed, h2)) = Box::pin(begin(&mut io, &conn.worker, limits.idle)).await else { return Conduct::Fine };
     if h2 {
         io.unread(&sniffed);
         return Box::pin(h2::conn::serve(io, conn, limits)).await;
     }
     h1::conn::serve(io, conn, limits, sniffed).await;
     Conduct::Fine
+}
+
+/// The first bytes, and whether they are HTTP/2; `None` if none come in time.
+async fn begin(io: &mut Io, worker: &Worker, idle: Duration) -> Option<(Vec<u8>, bool)> {
+    tokio::select! {
+        () = worker.farewell() => None,
+        sniffed = tokio::time::timeout(idle, sniff(io)) => sniffed.ok().flatten(),
+    }
 }
 
 /// Reads until the bytes differ from the preface or are the whole of it: `GET / HTTP/1.0` is shorter than the preface

@@ -50,7 +50,8 @@ impl Worker {
             // An error means that the process is going down: the same thing.
             let _ = drain.wait_for(|draining| *draining).await.is_ok();
             drop(drain);
-            tokio::time::sleep(FAREWELL).await;
+            // Made when it is needed: every connection carries this wait, and a timer is large.
+            Box::pin(tokio::time::sleep(FAREWELL)).await;
         }
     }
 

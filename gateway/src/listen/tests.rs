@@ -253,5 +253,5 @@ async fn the_task_of_a_connection_is_small() {
     let place = Admission::new(many()).admit(LOCAL, std::time::Instant::now()).ok().unwrap();
     let bind = Bind { address: Some(LOCAL), port };
     let task = accept::connection(stream, (LOCAL, 1).into(), bind, worker, place);
-    assert!(size_of_val(&task) <= 2 << 10, "{} bytes", size_of_val(&task));
+    assert!(size_of_val(&task) <= 7 << 8, "{} bytes", size_of_val(&task));
 }

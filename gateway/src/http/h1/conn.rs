@@ -42,7 +42,7 @@ pub(crate) async fn serve(io: Box<Io>, conn: Arc<Conn>, limits: Limits, sniffed:
         }
         let side::Down::H1(down) = &mut side else { return };
         if !down.reset_for_next() {
-            let _ = tokio::time::timeout(LINGER, down.linger(LINGER_BYTES)).await.is_ok();
+            let _ = Box::pin(tokio::time::timeout(LINGER, down.linger(LINGER_BYTES))).await.is_ok();
             return;
         }
     }
