@@ -137,7 +137,7 @@ impl Plane {
 fn merged(before: Delta, after: Delta) -> Delta {
     let mut words: BTreeMap<ResourceKey, Option<Resource>> = BTreeMap::new();
     for Delta { upserts, removals } in [before, after] {
-        words.extend(upserts.into_iter().map(|resource| (key_of(&resource), Some(resource))));
+        words.extend(upserts.into_iter().map(|resource| (resource.key(), Some(resource))));
         words.extend(removals.into_iter().map(|key| (key, None)));
     }
     let mut delta = Delta::default();
@@ -148,16 +148,6 @@ fn merged(before: Delta, after: Delta) -> Delta {
         }
     }
     delta
-}
-
-fn key_of(resource: &Resource) -> ResourceKey {
-    match resource {
-        Resource::Listener(it) => ResourceKey::Listener(it.key.clone()),
-        Resource::Certificate(it) => ResourceKey::Certificate(it.key.clone()),
-        Resource::Rule(it) => ResourceKey::Rule(it.key.clone()),
-        Resource::Backend(it) => ResourceKey::Backend(it.key.clone()),
-        Resource::Endpoints(it) => ResourceKey::Endpoints(it.backend().clone()),
-    }
 }
 
 fn refused(rejection: &Rejection) -> Finding {
@@ -213,8 +203,8 @@ mod tests {
     #[test]
     fn two_deltas_as_one_lead_to_the_same_snapshot() {
         let deltas = [
-            Delta { upserts: vec![backend("a", 1), backend("b", 1)], removals: vec![key_of(&backend("c", 1))] },
-            Delta { upserts: vec![backend("b", 2), backend("c", 2)], removals: vec![key_of(&backend("a", 1))] },
+            Delta { upserts: vec![backend("a", 1), backend("b", 1)], removals: vec![backend("c", 1).key()] },
+            Delta { upserts: vec![backend("b", 2), backend("c", 2)], removals: vec![backend("a", 1).key()] },
         ];
         let mut one_by_one = Snapshot::default();
         let mut at_once = Snapshot::default();

@@ -51,6 +51,19 @@ pub enum Resource {
     Endpoints(Arc<Endpoints>),
 }
 
+impl Resource {
+    /// What it is replaced and removed by.
+    pub fn key(&self) -> ResourceKey {
+        match self {
+            Self::Listener(it) => ResourceKey::Listener(it.key.clone()),
+            Self::Certificate(it) => ResourceKey::Certificate(it.key.clone()),
+            Self::Rule(it) => ResourceKey::Rule(it.key.clone()),
+            Self::Backend(it) => ResourceKey::Backend(it.key.clone()),
+            Self::Endpoints(it) => ResourceKey::Endpoints(it.backend().clone()),
+        }
+    }
+}
+
 /// The key of a [`Resource`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub enum ResourceKey {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
-use torana_ir::{Delta, Listener, ResourceKey, Snapshot};
+use torana_ir::{Delta, Listener, Resource, ResourceKey, Snapshot};
 
 use super::{Ack, Feed};
 use crate::listen::Workers;
@@ -171,15 +171,7 @@ fn listens(listener: &Listener, bind: Bind) -> bool {
 }
 
 fn keys(delta: &Delta) -> Vec<ResourceKey> {
-    use torana_ir::Resource;
-    let upserts = delta.upserts.iter().map(|resource| match resource {
-        Resource::Listener(it) => ResourceKey::Listener(it.key.clone()),
-        Resource::Certificate(it) => ResourceKey::Certificate(it.key.clone()),
-        Resource::Rule(it) => ResourceKey::Rule(it.key.clone()),
-        Resource::Backend(it) => ResourceKey::Backend(it.key.clone()),
-        Resource::Endpoints(it) => ResourceKey::Endpoints(it.backend().clone()),
-    });
-    upserts.chain(delta.removals.iter().cloned()).collect()
+    delta.upserts.iter().map(Resource::key).chain(delta.removals.iter().cloned()).collect()
 }
 
 /// A snapshot is replaced object by object, so a panic elsewhere left it whole.

@@ -7,6 +7,12 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::sync::watch;
 
+/// Resolves when the process drains.
+pub(crate) async fn begins(mut drain: watch::Receiver<bool>) {
+    // An error means that the process is going down: the same thing.
+    let _ = drain.wait_for(|draining| *draining).await.is_ok();
+}
+
 /// Ready once the process drains, or is going down.
 pub(crate) struct Drained {
     drain: watch::Receiver<bool>,
@@ -17,11 +23,7 @@ pub(crate) struct Drained {
 
 impl Drained {
     pub(crate) fn new(drain: &watch::Receiver<bool>) -> Self {
-        let mut waits = drain.clone();
-        Self::then(drain, async move {
-            // An error means that the process is going down: the same thing.
-            let _ = waits.wait_for(|draining| *draining).await.is_ok();
-        })
+        Self::then(drain, begins(drain.clone()))
     }
 
     /// Ready when `waiting` is, which waits for `drain` before all else.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use crate::http::drained;
 use crate::observe::{AccessLog, Metrics};
 use crate::table::Table;
 use crate::upstream::Pools;
@@ -45,11 +46,9 @@ impl Worker {
 
     /// Resolves when the process drains and a request that was on its way to a quiet connection should have arrived.
     pub(crate) fn farewell(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut drain = self.drain.clone();
+        let drain = self.drain.clone();
         async move {
-            // An error means that the process is going down: the same thing.
-            let _ = drain.wait_for(|draining| *draining).await.is_ok();
-            drop(drain);
+            drained::begins(drain).await;
             // Made when it is needed: every connection carries this wait, and a timer is large.
             Box::pin(tokio::time::sleep(FAREWELL)).await;
         }

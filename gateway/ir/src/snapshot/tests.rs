@@ -254,22 +254,12 @@ fn copy(of: &Snapshot) -> Snapshot {
     }
 }
 
-fn key_of(resource: &Resource) -> ResourceKey {
-    match resource {
-        Resource::Listener(it) => ResourceKey::Listener(it.key.clone()),
-        Resource::Certificate(it) => ResourceKey::Certificate(it.key.clone()),
-        Resource::Rule(it) => ResourceKey::Rule(it.key.clone()),
-        Resource::Backend(it) => ResourceKey::Backend(it.key.clone()),
-        Resource::Endpoints(it) => ResourceKey::Endpoints(it.backend().clone()),
-    }
-}
-
 fn resources(of: &Snapshot) -> Vec<Resource> {
     Snapshot::default().diff(of).upserts
 }
 
 fn keys(resources: &[Resource]) -> BTreeSet<ResourceKey> {
-    resources.iter().map(key_of).collect()
+    resources.iter().map(Resource::key).collect()
 }
 
 proptest! {
@@ -322,7 +312,7 @@ fn tally((old, new): &(Snapshot, Snapshot), seen: &mut BTreeMap<(&'static str, &
     let (old_keys, new_keys) = (keys(&before), keys(&after));
     let mut see = |key: &ResourceKey, way| *seen.entry((kind(key), way)).or_default() += 1;
     for resource in &after {
-        let key = key_of(resource);
+        let key = resource.key();
         let way = match old_keys.contains(&key) {
             false => "new",
             true if before.contains(resource) => "untouched",

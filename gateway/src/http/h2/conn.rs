@@ -18,7 +18,7 @@ use crate::gate;
 use crate::http::conn::{Conduct, Conn};
 use crate::http::drained::Drained;
 use crate::http::h2::down;
-use crate::http::h2::ledger::{Ledger, Ticket};
+use crate::http::h2::ledger::{Ledger, Ticket, forgiven};
 use crate::http::h2::reader::Reader;
 use crate::http::request;
 use crate::http::side::Down;
@@ -229,10 +229,7 @@ struct TakenBack {
 impl TakenBack {
     /// Whether `more` are too many.
     fn add(&mut self, more: u32, now: Instant) -> bool {
-        let forgiven = (now - self.since).as_millis() * FORGIVEN_A_SECOND / 1_000;
-        if forgiven > 0 {
-            self.since = now;
-        }
+        let forgiven = forgiven(&mut self.since, now, FORGIVEN_A_SECOND);
         self.level = self.level.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX)).saturating_add(more);
         self.level >= MOST_TAKEN_BACK
     }

@@ -7,6 +7,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
+use tokio::time::Instant;
+
 /// Frames that a client may send without having asked for anything: priorities, settings and windows at the start.
 pub(crate) const ALLOWANCE: i32 = 1_000;
 /// More than this is never owed to a client, however much it has asked for.
@@ -18,6 +20,15 @@ const FOR_REQUEST: i32 = 8;
 const FOR_PIECE: i32 = 2;
 /// Bytes of a response for which one frame more is fine.
 const BYTES_A_FRAME: usize = 256;
+
+/// What time has forgiven since `since`, at so much a second; `since` moves on only when it is something.
+pub(crate) fn forgiven(since: &mut Instant, now: Instant, a_second: u128) -> u128 {
+    let forgiven = (now - *since).as_millis() * a_second / 1_000;
+    if forgiven > 0 {
+        *since = now;
+    }
+    forgiven
+}
 
 /// The account of one connection.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use crate::http::h2::ledger::Ledger;
+use crate::http::h2::ledger::{Ledger, forgiven};
 use crate::io::Io;
 
 /// Frames that ask for nothing are forgiven at this rate.
@@ -50,11 +50,7 @@ impl Reader {
             return;
         }
         // Only now the time matters.
-        let now = Instant::now();
-        let forgiven = (now - self.forgiven_at).as_millis() * FORGIVEN_A_SECOND / 1_000;
-        if forgiven > 0 {
-            self.forgiven_at = now;
-        }
+        let forgiven = forgiven(&mut self.forgiven_at, Instant::now(), FORGIVEN_A_SECOND);
         if self.ledger.refill(i32::try_from(forgiven).unwrap_or(i32::MAX)) < 0 {
             self.ledger.flood();
         }
