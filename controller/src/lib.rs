@@ -5,11 +5,11 @@
 //! [`report::Report`]) → what is published. Modules are declared lowest first; each uses only those above it. Never
 //! names the data plane.
 
-pub mod class;
-
 pub mod report;
 
 pub mod store;
+
+pub mod class;
 
 pub mod translate;
 

@@ -13,7 +13,7 @@ use torana_ir::{Delta, Resource, ResourceKey, RouteKind, Snapshot};
 use crate::publish::{Ack, Publication, Rejection};
 use crate::report::{Report, Severity};
 use crate::source::{Files, Finding, Place};
-use crate::store::{Cluster, Settings};
+use crate::store::{Cluster, FleetId, Settings};
 use crate::translate::{Translation, retranslate, translate};
 
 /// Files and what follows from them.
@@ -41,7 +41,7 @@ impl Plane {
         cluster.apply_all(files.objects());
         let mut last = translate(&cluster);
         // The first generation may be empty: a proxy without routes is programmed too.
-        let pending = Some(last.deltas.remove(&cluster.settings().fleet).unwrap_or_default());
+        let pending = Some(last.deltas.remove(&FleetId::standalone()).unwrap_or_default());
         Self { files, cluster, last, pending, generation: 0, rejected: Vec::new() }
     }
 
@@ -51,7 +51,7 @@ impl Plane {
         let dirty = self.cluster.apply_all(self.files.refresh(named));
         if !dirty.is_empty() {
             self.last = retranslate(&self.cluster, &dirty, std::mem::take(&mut self.last));
-            if let Some(delta) = self.last.deltas.remove(&self.cluster.settings().fleet) {
+            if let Some(delta) = self.last.deltas.remove(&FleetId::standalone()) {
                 self.pending = Some(match self.pending.take() {
                     Some(before) => merged(before, delta),
                     None => delta,
@@ -74,7 +74,7 @@ impl Plane {
 
     /// The program that follows from the files.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.last.snapshots.get(&self.cluster.settings().fleet).cloned().unwrap_or_default()
+        self.last.snapshots.get(&FleetId::standalone()).cloned().unwrap_or_default()
     }
 
     /// What translation has to say.

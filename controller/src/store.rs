@@ -28,17 +28,34 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct FleetId(pub String);
 
+impl FleetId {
+    /// The one process that serves every Gateway where there is no cluster.
+    pub fn standalone() -> Self {
+        Self("standalone".to_owned())
+    }
+}
+
 impl fmt::Display for FleetId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
+/// How Gateways are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fleets {
+    /// By one process, all of them, without a cluster: they share its ports, bind their `spec.addresses`, and the
+    /// GatewayClass `torana` exists without being written.
+    One,
+    /// In a cluster, each by proxies of its own.
+    Each,
+}
+
 /// What translation must know besides the objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The fleet that serves every Gateway.
-    pub fleet: FleetId,
+    /// How Gateways are served.
+    pub fleets: Fleets,
     /// Sockets of the proxies' own servers, each with a name for people (`the admin server`): no listener gets them.
     pub reserved: Vec<(SocketAddr, &'static str)>,
     /// Now, in seconds since 1970: only decides whether to warn of an expired certificate.
@@ -48,7 +65,17 @@ pub struct Settings {
 impl Settings {
     /// One standalone process without servers of its own.
     pub fn standalone(now: i64) -> Self {
-        Self { fleet: FleetId("standalone".to_owned()), reserved: Vec::new(), now }
+        Self { fleets: Fleets::One, reserved: Vec::new(), now }
+    }
+
+    /// A cluster, in which the proxies of every Gateway have servers at `reserved`.
+    pub fn cluster(reserved: Vec<(SocketAddr, &'static str)>, now: i64) -> Self {
+        Self { fleets: Fleets::Each, reserved, now }
+    }
+
+    /// Whether each Gateway has proxies of its own.
+    pub fn is_cluster(&self) -> bool {
+        self.fleets == Fleets::Each
     }
 }
 

@@ -137,8 +137,12 @@ impl Frame {
         let settings = cluster.settings();
         for gateway in gateways {
             conflicts::mark(&mut gateway.listeners);
+            if settings.is_cluster() {
+                // Its proxies are its own, and so are their ports.
+                ports = Ports::default();
+            }
             if gateway.is_usable() {
-                ports.claim(&gateway.id, &gateway.addresses, &mut gateway.listeners, &settings.reserved);
+                ports.claim(&gateway.id, &gateway.binds, &mut gateway.listeners, &settings.reserved);
             }
             for listener in gateway.listeners.iter_mut().filter(|listener| listener.is_https()) {
                 self.resolve(cluster, before, listener);
@@ -227,7 +231,7 @@ fn age<'a>(gateway: &'a GatewayDraft<'_>) -> (i64, &'a str, &'a str) {
 fn listener(gateway: &GatewayDraft<'_>, draft: &ListenerDraft<'_>) -> Listener {
     let tls = || Tls { certificates: draft.certificates.clone(), min_version: TlsVersion::V1_2 };
     Listener {
-        addresses: gateway.addresses.clone(),
+        addresses: gateway.binds.clone(),
         protocol: if draft.is_https() { Protocol::Https(tls()) } else { Protocol::Http },
         hostname: draft.hostname.clone().unwrap_or(HostPattern::Any),
         ..Listener::new(draft.key.clone(), draft.spec.port)

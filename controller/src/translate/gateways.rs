@@ -25,8 +25,8 @@ pub(super) struct GatewayDraft<'a> {
     pub(super) reference: ObjectRef,
     /// As written.
     pub(super) gateway: &'a Gateway,
-    /// Addresses to bind; none: all.
-    pub(super) addresses: Vec<IpAddr>,
+    /// Addresses to bind; none: all, as in a cluster, where addresses are those of the Service.
+    pub(super) binds: Vec<IpAddr>,
     /// Why it is not accepted as a whole.
     pub(super) refused: Option<Remark>,
     /// Why it cannot be programmed though it is accepted.
@@ -55,7 +55,7 @@ pub(super) struct SetDraft<'a> {
 /// Whether a Gateway is Torana's.
 pub(super) fn is_ours(cluster: &Cluster, gateway: &Gateway) -> bool {
     let name = &gateway.spec.gateway_class_name;
-    class::is_ours(name, cluster.find::<GatewayClass>("", name))
+    class::is_ours(name, cluster.find::<GatewayClass>("", name), cluster.settings().fleets)
 }
 
 impl<'a> GatewayDraft<'a> {
@@ -66,7 +66,7 @@ impl<'a> GatewayDraft<'a> {
             id: GatewayId { namespace: namespace.clone(), name: name.clone() },
             reference: ObjectRef::new(Kind::Gateway, namespace, name),
             gateway,
-            addresses: Vec::new(),
+            binds: Vec::new(),
             refused: None,
             unusable: None,
             client_certificate: None,
@@ -76,9 +76,9 @@ impl<'a> GatewayDraft<'a> {
         };
         draft.parameters(cluster);
         for (index, address) in gateway.spec.addresses.iter().enumerate() {
-            draft.address(address, &format!("spec.addresses[{index}]"));
+            draft.address(address, &format!("spec.addresses[{index}]"), cluster.settings().is_cluster());
         }
-        draft.without_effect();
+        draft.without_effect(cluster.settings().is_cluster());
         let owner = draft.reference.clone();
         draft.add_listeners(cluster, &owner, None, &gateway.spec.listeners);
         for set in sets {
@@ -154,14 +154,14 @@ impl<'a> GatewayDraft<'a> {
         }
     }
 
-    fn address(&mut self, address: &GatewayAddress, path: &str) {
+    fn address(&mut self, address: &GatewayAddress, path: &str, is_cluster: bool) {
         let value = address.value.as_str();
         match &address.address_type {
             // Without a value any address will do: the standalone process binds them all.
             GatewayAddressType::IPAddress if value.is_empty() => {}
             GatewayAddressType::IPAddress => {
-                if let Ok(address) = value.parse() {
-                    self.addresses.push(address);
+                if let Ok(address) = value.parse::<IpAddr>() {
+                    self.binds.extend(Some(address).filter(|_| !is_cluster));
                 } else {
                     let (path, message) = (format!("{path}.value"), format!("{value:?} is not an IP address"));
                     let remark = Remark::error(ADDRESS_NOT_USABLE, &path, message, "write an address of this machine");
@@ -180,8 +180,8 @@ impl<'a> GatewayDraft<'a> {
         }
     }
 
-    fn without_effect(&mut self) {
-        let infrastructure = self.gateway.spec.infrastructure.as_ref();
+    fn without_effect(&mut self, is_cluster: bool) {
+        let infrastructure = self.gateway.spec.infrastructure.as_ref().filter(|_| !is_cluster);
         if infrastructure.is_some_and(|it| !it.labels.is_empty() || !it.annotations.is_empty()) {
             let message = "labels and annotations have no effect, for nothing is provisioned";
             self.remarks.push(Remark::note("NotProvisioned", "spec.infrastructure", message, ""));

@@ -59,6 +59,8 @@ mod services;
 
 mod work;
 
+mod fleets;
+
 #[cfg(test)]
 mod tests;
 
@@ -68,8 +70,11 @@ use std::sync::Arc;
 use torana_ir::{Delta, Snapshot};
 
 use crate::report::Report;
-use crate::store::{Cluster, Dirty, FleetId};
+use crate::store::{Cluster, Dirty, FleetId, Fleets};
+use crate::translate::fleets::Division;
 use crate::translate::work::{Memo, Work};
+
+pub use fleets::fleet_of;
 
 /// What the objects mean: programs for the proxies, and what there is to say to their authors.
 #[derive(Debug, Clone, Default)]
@@ -80,6 +85,9 @@ pub struct Translation {
     pub deltas: BTreeMap<FleetId, Delta>,
     /// What there is to say.
     pub report: Report,
+    /// All programs as one.
+    whole: Arc<Snapshot>,
+    division: Division,
     memo: Memo,
 }
 
@@ -91,15 +99,24 @@ pub fn translate(cluster: &Cluster) -> Translation {
 /// Translates what `dirty` touched and keeps the rest of `last`; the result equals [`translate`]'s. Whatever did not
 /// change is shared with `last`.
 pub fn retranslate(cluster: &Cluster, dirty: &Dirty, last: Translation) -> Translation {
-    let Translation { mut snapshots, mut report, mut memo, .. } = last;
-    let fleet = cluster.settings().fleet.clone();
-    let snapshot = snapshots.entry(fleet.clone()).or_default();
-    let work = Work { cluster, dirty, snapshot, report: &mut report, memo: &mut memo, delta: Delta::default() };
+    let Translation { mut snapshots, mut report, mut whole, mut division, mut memo, .. } = last;
+    let work = Work { cluster, dirty, snapshot: &whole, report: &mut report, memo: &mut memo, delta: Delta::default() };
     let delta = work.run();
-    let mut deltas = BTreeMap::new();
-    if !delta.is_empty() {
-        Arc::make_mut(snapshot).apply(delta.clone());
-        deltas.insert(fleet, delta);
-    }
-    Translation { snapshots, deltas, report, memo }
+    let deltas = match cluster.settings().fleets {
+        Fleets::One => {
+            // The one fleet shares the whole, of which no copy is made.
+            snapshots.clear();
+            let changed = Some(delta).filter(|delta| !delta.is_empty());
+            if let Some(delta) = &changed {
+                Arc::make_mut(&mut whole).apply(delta.clone());
+            }
+            snapshots.insert(FleetId::standalone(), Arc::clone(&whole));
+            changed.into_iter().map(|delta| (FleetId::standalone(), delta)).collect()
+        }
+        Fleets::Each => {
+            Arc::make_mut(&mut whole).apply(delta.clone());
+            division.divide(delta, &whole, &mut snapshots)
+        }
+    };
+    Translation { snapshots, deltas, report, whole, division, memo }
 }

@@ -203,7 +203,8 @@ fn finished(meta: &ObjectMeta, kind: RouteKind, attached: &Attached, drafts: Vec
         .collect()
 }
 
-fn backends_of(rule: &Rule) -> Vec<&BackendKey> {
+/// Backends that a rule sends requests to, or copies of them.
+pub(super) fn backends_of(rule: &Rule) -> Vec<&BackendKey> {
     fn mirror(filter: &Filter) -> Option<&Target> {
         if let Filter::Mirror(mirror) = filter { Some(&mirror.target) } else { None }
     }

@@ -107,6 +107,17 @@ impl Snapshot {
         delta
     }
 
+    /// One resource by its key.
+    pub fn get(&self, key: &ResourceKey) -> Option<Resource> {
+        match key {
+            ResourceKey::Listener(key) => self.listeners.get(key).cloned().map(Resource::Listener),
+            ResourceKey::Certificate(key) => self.certificates.get(key).cloned().map(Resource::Certificate),
+            ResourceKey::Rule(key) => self.rules.get(key).cloned().map(Resource::Rule),
+            ResourceKey::Backend(key) => self.backends.get(key).cloned().map(Resource::Backend),
+            ResourceKey::Endpoints(key) => self.endpoints.get(key).cloned().map(Resource::Endpoints),
+        }
+    }
+
     /// Applies a delta; unknown removals are no error.
     pub fn apply(&mut self, delta: Delta) {
         for resource in delta.upserts {

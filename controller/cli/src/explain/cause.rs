@@ -5,6 +5,7 @@
 use torana_controller::class;
 use torana_controller::plane::object_of;
 use torana_controller::report::{Remark, Severity};
+use torana_controller::store::Fleets;
 use torana_crds::gateway::{Gateway, GatewayClass, Listener, ListenerSet};
 use torana_crds::{Kind, ObjectRef};
 use torana_gateway::head::Head;
@@ -207,7 +208,7 @@ fn not_served(case: &Case<'_>, (object, at, listener): Written<'_>) -> Cause {
     let gateway = case.plane.cluster().find::<Gateway>(&object.namespace, &object.name);
     let class =
         gateway.filter(|_| object.known_kind() == Some(Kind::Gateway)).map(|it| it.spec.gateway_class_name.as_str());
-    if let Some(class) = class.filter(|class| !class::is_ours(class, written(case, class))) {
+    if let Some(class) = class.filter(|class| !class::is_ours(class, written(case, class), Fleets::One)) {
         let what = format!("its class {class} is not Torana's");
         return case.cause(object, "spec.gatewayClassName", what, "write gatewayClassName: torana");
     }

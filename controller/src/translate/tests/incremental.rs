@@ -2,17 +2,18 @@
 //! Whatever is edited in whatever order, translating what changed equals translating everything, the delta says what
 //! changed, and the rest is shared. Objects are drawn from a small world in which everything refers to everything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use torana_crds::{Object, Unreadable};
-use torana_ir::Snapshot;
+use torana_ir::{Delta, Protocol, ResourceKey, Rule, Snapshot};
 
-use crate::store::{Cluster, Event, Settings};
-use crate::translate::{Translation, retranslate, translate};
+use crate::store::{Cluster, Event, FleetId, Settings};
+use crate::translate::routes::backends_of;
+use crate::translate::{Translation, fleet_of, retranslate, translate};
 
 const GATEWAY_API: &str = "gateway.networking.k8s.io/v1";
 
@@ -207,20 +208,55 @@ fn shared<K: Ord + Debug, V: PartialEq>(before: &BTreeMap<K, Arc<V>>, after: &BT
     }
 }
 
-fn check(cluster: &Cluster, before: &Snapshot, now: &Translation) {
+/// What one fleet needs of the whole, found without remembering anything.
+fn part(whole: &Snapshot, fleet: &FleetId) -> Snapshot {
+    let mut part = Snapshot::default();
+    let mut needs = Vec::new();
+    for listener in whole.listeners.values().filter(|it| fleet_of(&it.key.gateway) == *fleet) {
+        if let Protocol::Https(tls) = &listener.protocol {
+            needs.extend(tls.certificates.iter().cloned().map(ResourceKey::Certificate));
+        }
+        part.listeners.insert(listener.key.clone(), Arc::clone(listener));
+    }
+    for rule in whole.rules.values() {
+        let mut rule = Rule::clone(rule);
+        rule.attachments.retain(|it| fleet_of(&it.listener.gateway) == *fleet);
+        if !rule.attachments.is_empty() {
+            let backends = backends_of(&rule).into_iter();
+            needs.extend(
+                backends.flat_map(|key| [ResourceKey::Backend(key.clone()), ResourceKey::Endpoints(key.clone())]),
+            );
+            part.rules.insert(rule.key.clone(), Arc::new(rule));
+        }
+    }
+    let upserts = needs.iter().filter_map(|key| whole.get(key)).collect();
+    part.apply(Delta { upserts, removals: Vec::new() });
+    part
+}
+
+fn check(cluster: &Cluster, before: &BTreeMap<FleetId, Arc<Snapshot>>, now: &Translation) {
     let fresh = translate(cluster);
     assert_eq!(now.report, fresh.report);
     assert_eq!(now.snapshots, fresh.snapshots);
-    let fleet = &cluster.settings().fleet;
-    let after = &now.snapshots[fleet];
-    let mut applied = before.clone();
-    applied.apply(now.deltas.get(fleet).cloned().unwrap_or_default());
-    assert_eq!(applied, **after);
-    shared(&before.listeners, &after.listeners);
-    shared(&before.certificates, &after.certificates);
-    shared(&before.rules, &after.rules);
-    shared(&before.backends, &after.backends);
-    shared(&before.endpoints, &after.endpoints);
+    let fleets: BTreeSet<_> = before.keys().chain(now.snapshots.keys()).chain(now.deltas.keys()).collect();
+    for fleet in fleets {
+        let of = |snapshots: &BTreeMap<FleetId, Arc<Snapshot>>| snapshots.get(fleet).cloned().unwrap_or_default();
+        let (before, after) = (of(before), of(&now.snapshots));
+        let mut applied = Snapshot::clone(&before);
+        applied.apply(now.deltas.get(fleet).cloned().unwrap_or_default());
+        assert_eq!(applied, *after);
+        if cluster.settings().is_cluster() {
+            assert_eq!(*after, part(&now.whole, fleet));
+        }
+        shared(&before.listeners, &after.listeners);
+        shared(&before.certificates, &after.certificates);
+        shared(&before.rules, &after.rules);
+        shared(&before.backends, &after.backends);
+        shared(&before.endpoints, &after.endpoints);
+    }
+    let served: BTreeSet<_> = now.whole.listeners.keys().map(|key| fleet_of(&key.gateway)).collect();
+    let in_cluster = cluster.settings().is_cluster();
+    assert!(!in_cluster || served.iter().all(|fleet| now.snapshots.contains_key(fleet)));
 }
 
 proptest! {
@@ -228,15 +264,19 @@ proptest! {
 
     #[test]
     fn translating_what_changed_equals_translating_everything(
+        in_cluster: bool,
         start in proptest::collection::vec(0usize..7, WORLD),
         batches in proptest::collection::vec(proptest::collection::vec((0..WORLD, 0usize..9), 1..4), 1..12),
     ) {
-        let mut cluster = Cluster::new(Settings::standalone(1_798_761_600));
-        let dirty = cluster.apply_all(start.into_iter().enumerate().map(event));
-        let mut last = retranslate(&cluster, &dirty, Translation::default());
-        check(&cluster, &Snapshot::default(), &last);
+        let now = 1_798_761_600;
+        let settings = if in_cluster { Settings::cluster(Vec::new(), now) } else { Settings::standalone(now) };
+        let mut cluster = Cluster::new(settings);
+        cluster.apply(event((18, 4)));
+        cluster.apply_all(start.into_iter().enumerate().map(event));
+        let mut last = translate(&cluster);
+        check(&cluster, &BTreeMap::new(), &last);
         for batch in batches {
-            let before = last.snapshots[&cluster.settings().fleet].clone();
+            let before = last.snapshots.clone();
             let dirty = cluster.apply_all(batch.into_iter().map(event));
             last = retranslate(&cluster, &dirty, last);
             check(&cluster, &before, &last);
@@ -249,9 +289,9 @@ fn an_edit_that_changes_nothing_leaves_the_snapshot_as_it_is() {
     let mut cluster = Cluster::new(Settings::standalone(0));
     let dirty = cluster.apply_all([0, 2, 6, 10].map(|object| event((object, 0))));
     let last = retranslate(&cluster, &dirty, Translation::default());
-    let before = Arc::clone(&last.snapshots[&cluster.settings().fleet]);
+    let before = Arc::clone(&last.snapshots[&FleetId::standalone()]);
     assert_eq!(before.rules.len(), 2);
     let dirty = cluster.apply(event((13, 0)));
     let next = retranslate(&cluster, &dirty, last);
-    assert!(Arc::ptr_eq(&before, &next.snapshots[&cluster.settings().fleet]) && next.deltas.is_empty());
+    assert!(Arc::ptr_eq(&before, &next.snapshots[&FleetId::standalone()]) && next.deltas.is_empty());
 }

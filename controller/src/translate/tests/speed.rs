@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use torana_crds::Object;
 
-use crate::store::{Cluster, Event, Settings};
+use crate::store::{Cluster, Event, FleetId, Settings};
 use crate::translate::{retranslate, translate};
 
 const ROUTES: usize = 5000;
@@ -66,7 +66,7 @@ fn speed_of_five_thousand_routes() {
         cluster.apply_all([route(index, "/"), service(index), slice(index, "10.0.0.1")]);
     }
     let mut last = timed("everything", Duration::from_secs(30), || translate(&cluster));
-    assert_eq!(last.snapshots[&cluster.settings().fleet].rules.len(), ROUTES);
+    assert_eq!(last.snapshots[&FleetId::standalone()].rules.len(), ROUTES);
     for (what, edit) in
         [("one route", route(7, "/a")), ("one slice", slice(7, "10.0.0.2")), ("another", route(8, "/b"))]
     {
@@ -74,7 +74,7 @@ fn speed_of_five_thousand_routes() {
         let held = last.snapshots.clone();
         let dirty = cluster.apply(edit);
         last = timed(what, Duration::from_secs(2), || retranslate(&cluster, &dirty, last));
-        assert_eq!(last.deltas[&cluster.settings().fleet].upserts.len(), 1);
+        assert_eq!(last.deltas[&FleetId::standalone()].upserts.len(), 1);
         drop(held);
     }
 }

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Which proxies get what of the whole program: those of a Gateway its own listeners, the rules that are attached to
+//! them, and the backends and certificates that these need; nothing else.
+//!
+//! Counts who needs what, so that an edited rule costs no more with many Gateways. Never looks at an object.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use torana_ir::{Delta, GatewayId, Protocol, Resource, ResourceKey, Rule, Snapshot};
+
+use crate::store::FleetId;
+use crate::translate::routes::backends_of;
+
+/// Programs by fleet.
+pub(super) type Programs = BTreeMap<FleetId, Arc<Snapshot>>;
+
+/// Who has what, as of the last division.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Division {
+    /// What each resource needs beside it.
+    needs: BTreeMap<ResourceKey, BTreeSet<ResourceKey>>,
+    /// How often a fleet has reason to have a resource: its own listeners and rules once, others as often as they are
+    /// needed by what it has.
+    reasons: BTreeMap<ResourceKey, Reasons>,
+}
+
+type Reasons = BTreeMap<FleetId, usize>;
+
+/// Resources whose presence or content in a fleet may have changed.
+type Touched = BTreeMap<FleetId, BTreeSet<ResourceKey>>;
+
+impl Division {
+    /// Divides what turned the whole program into `whole` among the fleets, and applies it to their programs.
+    pub(super) fn divide(
+        &mut self,
+        delta: Delta,
+        whole: &Snapshot,
+        programs: &mut Programs,
+    ) -> BTreeMap<FleetId, Delta> {
+        let mut touched = Touched::new();
+        for key in delta.upserts.iter().map(Resource::key).chain(delta.removals) {
+            self.take(&key, whole.get(&key).as_ref(), &mut touched);
+        }
+        let mut deltas = BTreeMap::new();
+        for (fleet, keys) in touched {
+            let program = programs.entry(fleet.clone()).or_default();
+            let delta = self.changes(&fleet, &keys, whole, program);
+            if !delta.is_empty() {
+                Arc::make_mut(program).apply(delta.clone());
+                deltas.insert(fleet.clone(), delta);
+            }
+            if **program == Snapshot::default() {
+                programs.remove(&fleet);
+            }
+        }
+        deltas
+    }
+
+    /// A resource came, changed, or went. What is new is taken before the old is given up, so that nothing is let go
+    /// that stays.
+    fn take(&mut self, key: &ResourceKey, resource: Option<&Resource>, touched: &mut Touched) {
+        let fleets: Vec<_> = self.reasons.get(key).into_iter().flat_map(BTreeMap::keys).cloned().collect();
+        let needs = resource.map(needs).unwrap_or_default();
+        let old = self.needs.remove(key).unwrap_or_default();
+        for fleet in &fleets {
+            touched.entry(fleet.clone()).or_default().insert(key.clone());
+            needs.iter().for_each(|need| self.acquire(fleet, need, touched));
+            old.iter().for_each(|need| self.release(fleet, need, touched));
+        }
+        if !needs.is_empty() {
+            self.needs.insert(key.clone(), needs);
+        }
+        if is_root(key) {
+            let owners = resource.map(owners).unwrap_or_default();
+            owners.iter().filter(|fleet| !fleets.contains(fleet)).for_each(|fleet| self.acquire(fleet, key, touched));
+            fleets.iter().filter(|fleet| !owners.contains(fleet)).for_each(|fleet| self.release(fleet, key, touched));
+        }
+    }
+
+    /// One reason more for a fleet to have a resource.
+    fn acquire(&mut self, fleet: &FleetId, key: &ResourceKey, touched: &mut Touched) {
+        let count = self.reasons.entry(key.clone()).or_default().entry(fleet.clone()).or_default();
+        *count += 1;
+        if *count == 1 {
+            touched.entry(fleet.clone()).or_default().insert(key.clone());
+            for need in self.needs.get(key).cloned().unwrap_or_default() {
+                self.acquire(fleet, &need, touched);
+            }
+        }
+    }
+
+    /// One reason less.
+    fn release(&mut self, fleet: &FleetId, key: &ResourceKey, touched: &mut Touched) {
+        let Some(fleets) = self.reasons.get_mut(key) else { return };
+        let Some(count) = fleets.get_mut(fleet) else { return };
+        *count = count.saturating_sub(1);
+        if *count > 0 {
+            return;
+        }
+        fleets.remove(fleet);
+        if fleets.is_empty() {
+            self.reasons.remove(key);
+        }
+        touched.entry(fleet.clone()).or_default().insert(key.clone());
+        for need in self.needs.get(key).cloned().unwrap_or_default() {
+            self.release(fleet, &need, touched);
+        }
+    }
+
+    fn changes(&self, fleet: &FleetId, keys: &BTreeSet<ResourceKey>, whole: &Snapshot, program: &Snapshot) -> Delta {
+        let mut delta = Delta::default();
+        for key in keys {
+            let has = self.reasons.get(key).is_some_and(|fleets| fleets.contains_key(fleet));
+            let wanted = whole.get(key).filter(|_| has).map(|resource| narrowed(resource, fleet));
+            let present = program.get(key);
+            match wanted {
+                Some(resource) if present.as_ref() != Some(&resource) => delta.upserts.push(resource),
+                None if present.is_some() => delta.removals.push(key.clone()),
+                _ => {}
+            }
+        }
+        delta
+    }
+}
+
+/// The fleet that serves a Gateway where each has its own.
+pub fn fleet_of(gateway: &GatewayId) -> FleetId {
+    FleetId(gateway.to_string())
+}
+
+/// Whether a resource is there for its own sake; others are there because those need them.
+fn is_root(key: &ResourceKey) -> bool {
+    matches!(key, ResourceKey::Listener(_) | ResourceKey::Rule(_))
+}
+
+/// The fleets that have a listener or rule for its own sake.
+fn owners(resource: &Resource) -> BTreeSet<FleetId> {
+    match resource {
+        Resource::Listener(listener) => BTreeSet::from([fleet_of(&listener.key.gateway)]),
+        Resource::Rule(rule) => rule.attachments.iter().map(|it| fleet_of(&it.listener.gateway)).collect(),
+        Resource::Certificate(_) | Resource::Backend(_) | Resource::Endpoints(_) => BTreeSet::new(),
+    }
+}
+
+/// What a resource cannot do without.
+fn needs(resource: &Resource) -> BTreeSet<ResourceKey> {
+    match resource {
+        Resource::Listener(listener) => {
+            let certificates = match &listener.protocol {
+                Protocol::Https(tls) => tls.certificates.as_slice(),
+                Protocol::Http => &[],
+            };
+            certificates.iter().cloned().map(ResourceKey::Certificate).collect()
+        }
+        Resource::Rule(rule) => backends_of(rule).into_iter().cloned().map(ResourceKey::Backend).collect(),
+        Resource::Backend(backend) => BTreeSet::from([ResourceKey::Endpoints(backend.key.clone())]),
+        Resource::Certificate(_) | Resource::Endpoints(_) => BTreeSet::new(),
+    }
+}
+
+/// A rule as one fleet sees it: attached to its own listeners only.
+fn narrowed(resource: Resource, fleet: &FleetId) -> Resource {
+    let Resource::Rule(rule) = &resource else { return resource };
+    let is_own = |gateway: &GatewayId| fleet_of(gateway) == *fleet;
+    if rule.attachments.iter().all(|attachment| is_own(&attachment.listener.gateway)) {
+        return resource;
+    }
+    let attachments = rule.attachments.iter().filter(|attachment| is_own(&attachment.listener.gateway));
+    Resource::Rule(Arc::new(Rule { attachments: attachments.cloned().collect(), ..Rule::clone(rule) }))
+}
