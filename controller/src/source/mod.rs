@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Where objects come from without a cluster: folders, files and standard input.
+//! Where objects come from: a cluster ([`kubernetes`]), or folders, files and standard input.
 //!
-//! [`Files`] reads them and tells what changed, as [`Event`](crate::store::Event)s of one generation; `watch` says when
+//! [`Files`] reads manifests and tells what changed, as [`Event`](crate::store::Event)s of one generation; `watch` says when
 //! to look again. Objects pass the door on the way (`door`): what an API server would refuse is refused here.
 //! This module makes no Gateway API decision.
 
@@ -20,6 +20,8 @@ mod file;
 mod files;
 
 pub(crate) mod watch;
+
+pub mod kubernetes;
 
 #[cfg(test)]
 mod tests;

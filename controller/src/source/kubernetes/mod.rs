@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Objects of a cluster: every kind that is served there is listed and watched, and what is seen goes through the door.
+//!
+//! One task a kind, so that a kind that cannot be listed (an absent CRD, a missing right) holds up no other. Nothing is
+//! withdrawn because a list failed: only a list that succeeded, or a deletion that was seen, takes an object away.
+//! Never makes a Gateway API decision.
+
+mod raw;
+
+mod reflect;
+
+mod served;
+
+use std::time::Duration;
+
+use kube::Client;
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use torana_crds::{Kind, ObjectRef};
+
+use crate::store::Event;
+
+/// Sightings that may wait for the plane; more hold up the watches, not the memory.
+const QUEUE: usize = 4096;
+
+/// How often to look for kinds that were not served.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// What was seen of one object.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Sighting {
+    /// It came, changed or went.
+    Object {
+        /// What translation must know.
+        event: Event,
+        /// The object as it is stored, reduced to metadata and status, of kinds that have one of ours; `None` if gone.
+        stored: Option<Box<Value>>,
+        /// Fields that Torana does not know; they have no effect.
+        unknown: Vec<String>,
+    },
+    /// Every object of the kind that there is was seen; or the kind is not served.
+    Listed(Kind),
+    /// The kind cannot be listed or watched, and why; what was seen of it before stays.
+    Failing(Kind, String),
+}
+
+/// Follows a cluster until the receiver is dropped.
+pub fn follow(client: &Client) -> mpsc::Receiver<Sighting> {
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    let mut tasks = JoinSet::new();
+    for kind in Kind::ALL {
+        tasks.spawn(kind_by_itself(client.clone(), kind, sender.clone()));
+    }
+    // They end when nobody listens.
+    tasks.detach_all();
+    receiver
+}
+
+async fn kind_by_itself(client: Client, kind: Kind, sender: mpsc::Sender<Sighting>) {
+    let mut told = false;
+    loop {
+        match served::resource(&client, kind).await {
+            Ok(Some(resource)) => return reflect::reflect(client, kind, resource, sender).await,
+            // Not installed: there is none of it, and that is no error.
+            Ok(None) if !told => {
+                told = true;
+                if sender.send(Sighting::Listed(kind)).await.is_err() {
+                    return;
+                }
+            }
+            Ok(None) => {}
+            Err(error) => {
+                if sender.send(Sighting::Failing(kind, error.to_string())).await.is_err() {
+                    return;
+                }
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = sender.closed() => return,
+        }
+    }
+}
+
+/// The name of an object by its raw form.
+fn reference(kind: Kind, object: &kube::api::DynamicObject) -> ObjectRef {
+    let metadata = &object.metadata;
+    ObjectRef::new(
+        kind,
+        metadata.namespace.as_deref().unwrap_or_default(),
+        metadata.name.as_deref().unwrap_or_default(),
+    )
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is taken of an object as the API server gives it: enough for the door, and what status is written against. The
+//! rest (managed fields, other people's data) is dropped before anything is kept.
+
+use kube::api::{ApiResource, DynamicObject};
+use serde_json::{Map, Value, json};
+use torana_crds::{Content, Kind};
+
+use super::Sighting;
+use crate::store::Event;
+
+/// The only entry of a ConfigMap that anything reads.
+const CA: &str = "ca.crt";
+
+/// The object through the door.
+pub(super) fn sighting(kind: Kind, resource: &ApiResource, object: DynamicObject) -> Sighting {
+    let reference = super::reference(kind, &object);
+    let DynamicObject { metadata, data, .. } = object;
+    let Value::Object(mut value) = data else {
+        let unreadable = torana_crds::Unreadable { path: String::new(), why: "it is no object".to_owned() };
+        return Sighting::Object { event: Event::Unreadable(reference, unreadable), stored: None, unknown: Vec::new() };
+    };
+    let status = value.remove("status");
+    let mut identity = Map::new();
+    let mut put = |key: &str, part: Option<Value>| part.map(|part| identity.insert(key.to_owned(), part));
+    put("name", metadata.name.map(Value::String));
+    put("namespace", metadata.namespace.map(Value::String));
+    put("uid", metadata.uid.map(Value::String));
+    put("generation", metadata.generation.map(Value::from));
+    let stored = has_status(kind).then(|| {
+        let mut metadata_of = identity.clone();
+        if let Some(version) = metadata.resource_version {
+            metadata_of.insert("resourceVersion".to_owned(), Value::String(version));
+        }
+        Box::new(json!({
+            "apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata_of, "status": status,
+        }))
+    });
+    let time = |it: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time| serde_json::to_value(it).ok();
+    let mut put = |key: &str, part: Option<Value>| part.map(|part| identity.insert(key.to_owned(), part));
+    put("creationTimestamp", metadata.creation_timestamp.and_then(time));
+    put("deletionTimestamp", metadata.deletion_timestamp.and_then(time));
+    put("labels", metadata.labels.map(|labels| json!(labels)));
+    put("annotations", metadata.annotations.map(annotations));
+    if kind == Kind::ConfigMap {
+        only_ca(&mut value);
+    }
+    value.insert("metadata".to_owned(), Value::Object(identity));
+    value.insert("apiVersion".to_owned(), Value::String(resource.api_version.clone()));
+    value.insert("kind".to_owned(), Value::String(resource.kind.clone()));
+    let decoded = torana_crds::decode(Value::Object(value), "");
+    let event = match decoded.content {
+        Content::Object(object) => Event::Applied((*object).into()),
+        Content::Unreadable(why) => Event::Unreadable(reference, why),
+        Content::Foreign => Event::Removed(reference),
+    };
+    Sighting::Object { event, stored, unknown: decoded.unknown_paths }
+}
+
+/// Kinds whose status is written here.
+fn has_status(kind: Kind) -> bool {
+    kind.group() == torana_crds::GATEWAY_GROUP && kind != Kind::ReferenceGrant
+}
+
+/// kubectl's copy of the whole object is nobody's configuration.
+fn annotations(mut annotations: std::collections::BTreeMap<String, String>) -> Value {
+    annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+    json!(annotations)
+}
+
+fn only_ca(config_map: &mut Map<String, Value>) {
+    for field in ["data", "binaryData"] {
+        if let Some(Value::Object(entries)) = config_map.get_mut(field) {
+            entries.retain(|key, _| key == CA);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(kind: Kind, value: Value) -> (Event, Option<Value>) {
+        let object: DynamicObject = serde_json::from_value(value).unwrap();
+        let name = kube::api::GroupVersionKind::gvk(kind.group(), "v1", kind.as_str());
+        match sighting(kind, &ApiResource::from_gvk(&name), object) {
+            Sighting::Object { event, stored, .. } => (event, stored.map(|stored| *stored)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_write_of_status_is_no_change_of_the_object() {
+        let route = |version: &str, status: Value| {
+            json!({"metadata": {"name": "r", "namespace": "a", "generation": 2, "resourceVersion": version,
+                "managedFields": [{"manager": "x"}]}, "spec": {"rules": []}, "status": status})
+        };
+        let (before, stored) = seen(Kind::HttpRoute, route("1", json!({"parents": []})));
+        let (after, _) = seen(Kind::HttpRoute, route("2", json!({"parents": [{"controllerName": "x"}]})));
+        assert_eq!(before, after);
+        let stored = stored.unwrap();
+        assert_eq!(stored["metadata"], json!({"name": "r", "namespace": "a", "generation": 2, "resourceVersion": "1"}));
+        assert_eq!((&stored["kind"], &stored["status"]), (&json!("HTTPRoute"), &json!({"parents": []})));
+    }
+
+    #[test]
+    fn of_a_config_map_only_the_ca_is_kept() {
+        let with = |other: &str| {
+            let data = json!({"ca.crt": "x", "other": other});
+            seen(Kind::ConfigMap, json!({"metadata": {"name": "c", "namespace": "a"}, "data": data})).0
+        };
+        assert_eq!(with("1"), with("2"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_which_object_it_is() {
+        let metadata = json!({"name": "r", "namespace": "a"});
+        let (event, _) = seen(Kind::HttpRoute, json!({"metadata": metadata, "spec": {"rules": 5}}));
+        let Event::Unreadable(reference, why) = event else { panic!("{event:?}") };
+        assert_eq!((reference.to_string(), &*why.path), ("HTTPRoute a/r".to_owned(), "spec.rules"));
+    }
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One kind: its list, then its changes, for as long as anybody listens. The watch begins anew with a list whenever the
+//! API server asks for it (410), and backs off with jitter while it cannot be had.
+
+use std::collections::BTreeSet;
+use std::pin::pin;
+
+use futures_util::TryStreamExt;
+use kube::Client;
+use kube::api::{Api, ApiResource, DynamicObject};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, watcher};
+use tokio::sync::mpsc;
+use torana_crds::{Kind, ObjectRef};
+
+use super::{Sighting, raw};
+use crate::store::Event;
+
+/// Objects a page: with 1 MiB each, the most that an object may have, still bounded.
+const PAGE: u32 = 250;
+
+/// Which objects of the kind were seen, so that a new list tells which are gone.
+#[derive(Debug, Default)]
+struct Seen {
+    now: BTreeSet<ObjectRef>,
+    listing: BTreeSet<ObjectRef>,
+}
+
+/// Reflects one kind until nobody listens.
+pub(super) async fn reflect(client: Client, kind: Kind, resource: ApiResource, sender: mpsc::Sender<Sighting>) {
+    let objects: Api<DynamicObject> = Api::all_with(client, &resource);
+    let mut changes = pin!(watcher(objects, config(kind)).default_backoff());
+    let mut seen = Seen::default();
+    loop {
+        let change = tokio::select! {
+            change = changes.try_next() => change,
+            () = sender.closed() => return,
+        };
+        let sightings = match change {
+            Ok(Some(change)) => seen.take(kind, &resource, change),
+            Ok(None) => return,
+            Err(error) => vec![Sighting::Failing(kind, reason(&error))],
+        };
+        for sighting in sightings {
+            if sender.send(sighting).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn config(kind: Kind) -> watcher::Config {
+    let config = watcher::Config::default().page_size(PAGE);
+    match kind {
+        // The bulk of Secrets of many clusters, and nothing for a proxy.
+        Kind::Secret => config.fields("type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token"),
+        _ => config,
+    }
+}
+
+/// The whole chain of causes: the outermost says only that watching failed.
+fn reason(error: &watcher::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+impl Seen {
+    fn take(&mut self, kind: Kind, resource: &ApiResource, change: watcher::Event<DynamicObject>) -> Vec<Sighting> {
+        match change {
+            watcher::Event::Init => {
+                self.listing.clear();
+                Vec::new()
+            }
+            watcher::Event::InitApply(object) => {
+                self.listing.insert(super::reference(kind, &object));
+                vec![raw::sighting(kind, resource, object)]
+            }
+            watcher::Event::InitDone => {
+                let before = std::mem::replace(&mut self.now, std::mem::take(&mut self.listing));
+                let gone = before.into_iter().filter(|reference| !self.now.contains(reference)).map(removed);
+                gone.chain([Sighting::Listed(kind)]).collect()
+            }
+            watcher::Event::Apply(object) => {
+                self.now.insert(super::reference(kind, &object));
+                vec![raw::sighting(kind, resource, object)]
+            }
+            watcher::Event::Delete(object) => {
+                let reference = super::reference(kind, &object);
+                self.now.remove(&reference);
+                vec![removed(reference)]
+            }
+        }
+    }
+}
+
+fn removed(reference: ObjectRef) -> Sighting {
+    Sighting::Object { event: Event::Removed(reference), stored: None, unknown: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(name: &str) -> DynamicObject {
+        serde_json::from_value(json!({"metadata": {"name": name, "namespace": "a"}, "spec": {}})).unwrap()
+    }
+
+    fn names(sightings: Vec<Sighting>) -> Vec<String> {
+        let name = |sighting| match sighting {
+            Sighting::Object { event: Event::Applied(object), .. } => format!("+{}", object.meta().name),
+            Sighting::Object { event: Event::Removed(reference), .. } => format!("-{}", reference.name),
+            Sighting::Listed(_) => "listed".to_owned(),
+            other => format!("{other:?}"),
+        };
+        sightings.into_iter().map(name).collect()
+    }
+
+    #[test]
+    fn a_new_list_takes_away_what_it_lacks_and_only_once_it_is_complete() {
+        let resource = ApiResource::from_gvk(&kube::api::GroupVersionKind::gvk("", "v1", "Service"));
+        let mut seen = Seen::default();
+        let mut take = |change| names(seen.take(Kind::Service, &resource, change));
+        assert!(take(watcher::Event::Init).is_empty());
+        assert_eq!(take(watcher::Event::InitApply(object("x"))), ["+x"]);
+        assert_eq!(take(watcher::Event::InitApply(object("y"))), ["+y"]);
+        assert_eq!(take(watcher::Event::InitDone), ["listed"]);
+        assert_eq!(take(watcher::Event::Apply(object("z"))), ["+z"]);
+        // A list that breaks off after its first page takes nothing away.
+        assert!(take(watcher::Event::Init).is_empty());
+        assert_eq!(take(watcher::Event::InitApply(object("y"))), ["+y"]);
+        assert!(take(watcher::Event::Init).is_empty());
+        assert_eq!(take(watcher::Event::InitApply(object("z"))), ["+z"]);
+        assert_eq!(take(watcher::Event::InitDone), ["-x", "-y", "listed"]);
+        assert_eq!(take(watcher::Event::Delete(object("z"))), ["-z"]);
+    }
+}
