@@ -23,7 +23,7 @@ use crate::table::{Bind, Table};
 fn snapshot(backend: SocketAddr) -> Snapshot {
     let gateway = GatewayId { namespace: "n".into(), name: "g".into() };
     let listener = ListenerKey { gateway, set: None, name: "http".into() };
-    let key = BackendKey { namespace: "n".into(), name: "b".into(), port: 80 };
+    let key = BackendKey::tcp("n", "b", 80);
     let route = RouteId { kind: RouteKind::HttpRoute, namespace: "n".into(), name: "r".into() };
     let rule = Rule {
         key: RuleKey { route, index: 0 },

@@ -43,7 +43,7 @@ fn certificate() -> Arc<Certificate> {
 }
 
 fn backend_key(name: &str) -> BackendKey {
-    BackendKey { namespace: "n".into(), name: name.into(), port: 80 }
+    BackendKey::tcp("n", name, 80)
 }
 
 fn to(name: &str, weight: u32) -> WeightedBackend {
