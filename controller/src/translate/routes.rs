@@ -12,7 +12,8 @@ use torana_crds::gateway::DefaultScope;
 use torana_crds::route::{GrpcRoute, HttpRoute, StreamRouteSpec, TcpRoute, TlsRoute, UdpRoute};
 use torana_crds::{Kind, Object, ObjectMeta, ObjectRef, ParentRef};
 use torana_ir::{
-    Action, Attachment, BackendKey, Filter, ListenerKey, RouteId, RouteKind, Rule, RuleKey, StreamRule, Target, Timeouts,
+    Action, Attachment, BackendKey, Filter, ListenerKey, RouteId, RouteKind, Rule, RuleKey, StreamRule, Target,
+    Timeouts,
 };
 
 use crate::report::conditions::{Condition, route as conditions};
@@ -132,13 +133,7 @@ fn not_default(scope: Option<&DefaultScope>, ledger: &mut Ledger) {
     }
 }
 
-fn output(
-    meta: &ObjectMeta,
-    kind: RouteKind,
-    attached: Attached,
-    drafts: Drafts,
-    mut ledger: Ledger,
-) -> RouteOutput {
+fn output(meta: &ObjectMeta, kind: RouteKind, attached: Attached, drafts: Drafts, mut ledger: Ledger) -> RouteOutput {
     let requests = drafts.requests();
     let some_valid = requests.is_empty() || requests.iter().any(|draft| draft.faults.is_empty());
     let faults: Vec<_> = requests.iter().flat_map(|draft| draft.faults.iter().cloned()).collect();

@@ -38,7 +38,10 @@ pub(super) fn stream(
         .collect();
     if backends.iter().all(|backend| backend.weight == 0) {
         let why = if backends.is_empty() { "has no backendRefs" } else { "has only backendRefs of weight 0" };
-        let message = format!("the rule {why}, so {} refused", if cargo == Cargo::Datagrams { "flows are" } else { "connections are" });
+        let message = format!(
+            "the rule {why}, so {} refused",
+            if cargo == Cargo::Datagrams { "flows are" } else { "connections are" }
+        );
         ledger.remarks.push(Remark::warning("NoBackend", at, message, "add a backendRef"));
     }
     StreamDraft { name: rule.name.clone(), backends }

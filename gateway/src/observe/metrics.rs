@@ -372,7 +372,9 @@ fn resource_labels(key: &ResourceKey) -> [String; 3] {
         ResourceKey::Listener(key) => ("Listener", key.gateway.namespace.clone(), Nouns::listener(key).listener),
         ResourceKey::Certificate(key) => ("Certificate", key.namespace.clone(), key.name.clone()),
         ResourceKey::Rule(key) => ("Rule", key.route.namespace.clone(), format!("{}/{}", key.route.name, key.index)),
-        ResourceKey::Stream(key) => ("Stream", key.route.namespace.clone(), format!("{}/{}", key.route.name, key.index)),
+        ResourceKey::Stream(key) => {
+            ("Stream", key.route.namespace.clone(), format!("{}/{}", key.route.name, key.index))
+        }
         ResourceKey::Backend(key) => ("Backend", key.namespace.clone(), format!("{}:{}", key.name, key.port)),
         ResourceKey::Endpoints(key) => ("Endpoints", key.namespace.clone(), format!("{}:{}", key.name, key.port)),
     };

@@ -133,6 +133,11 @@ impl BindTable {
         self.tls.is_some()
     }
 
+    /// What handshakes are answered with whose TLS ends here.
+    pub fn tls(&self) -> Option<&Arc<ServerTls>> {
+        self.tls.as_ref().map(|served| &served.tls)
+    }
+
     /// Whether every TLS handshake here is one with Torana.
     pub fn ends_all_tls(&self) -> bool {
         self.members.iter().all(|member| matches!(member.plan.protocol(), Protocol::Https(_)))

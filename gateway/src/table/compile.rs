@@ -76,7 +76,8 @@ fn binds(
     let everywhere: Vec<(Bind, Members)> =
         members.iter().filter(|(bind, _)| bind.address.is_none()).map(|(bind, all)| (*bind, all.clone())).collect();
     for (wide, all) in everywhere {
-        let overlaps = |bind: &Bind| (bind.port, bind.transport) == (wide.port, wide.transport) && bind.address.is_some();
+        let overlaps =
+            |bind: &Bind| (bind.port, bind.transport) == (wide.port, wide.transport) && bind.address.is_some();
         for (_, narrow) in members.iter_mut().filter(|(bind, _)| overlaps(bind)) {
             narrow.extend(all.iter().cloned());
         }

@@ -150,7 +150,6 @@ impl Streams {
     pub(super) fn serving(&self, host: &str) -> Option<&Arc<StreamPlan>> {
         self.serving.best(host)
     }
-
 }
 
 /// Older goes first, then by namespace and name (`TCPRouteSpec`, GEP-1364 "conflicts").
@@ -158,3 +157,6 @@ fn age(rule: &StreamRule) -> (i64, &str, &str, u16) {
     let route = &rule.key.route;
     (rule.created, &route.namespace, &route.name, rule.key.index)
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,8 +17,8 @@ use super::*;
 use crate::{
     Action, Attachment, Cors, Endpoint, FieldMatch, Filter, GatewayId, HeaderEdit, HeaderName, HeaderValue,
     HostPattern, Invalid, Limits, LoadBalance, Method, Mirror, OriginPattern, PathMatch, PathMode, PathRewrite,
-    Protocol, Redirect, Regex, Rewrite, RouteId, RouteKind, RouteMatch, StreamBackend, Target, TextMatch, Timeouts, Tls,
-    TlsVersion, Transport, UpstreamProtocol, WeightedBackend,
+    Protocol, Redirect, Regex, Rewrite, RouteId, RouteKind, RouteMatch, StreamBackend, Target, TextMatch, Timeouts,
+    Tls, TlsVersion, Transport, UpstreamProtocol, WeightedBackend,
 };
 
 /// Most resources of one kind in a snapshot.
@@ -58,9 +58,8 @@ fn stream_key() -> impl Strategy<Value = RuleKey> {
 }
 
 fn backend_key() -> impl Strategy<Value = BackendKey> {
-    (name(), select(vec![(80, Transport::Tcp), (53, Transport::Udp), (53, Transport::Tcp)])).prop_map(
-        |(name, (port, transport))| BackendKey { namespace: "default".to_owned(), name, port, transport },
-    )
+    (name(), select(vec![(80, Transport::Tcp), (53, Transport::Udp), (53, Transport::Tcp)]))
+        .prop_map(|(name, (port, transport))| BackendKey { namespace: "default".to_owned(), name, port, transport })
 }
 
 // === values ===

@@ -15,10 +15,7 @@ fn every_family_that_is_bumped_is_rendered_under_its_name() {
     metrics.connection_aborted("http2_frames");
     metrics.handshake(&listener_key("web"), "TLSv1.3", Duration::from_millis(3));
     metrics.tls_error(None, "timeout");
-    metrics.upstream_connected(
-        &BackendKey::tcp("n", "b", 80),
-        Duration::from_micros(90),
-    );
+    metrics.upstream_connected(&BackendKey::tcp("n", "b", 80), Duration::from_micros(90));
     metrics.upstream_retried(&BackendKey::tcp("n", "b", 80));
     metrics.programmed(7, &Snapshot::default(), &BTreeSet::new(), Duration::from_millis(4));
     metrics.config_rejected(&ResourceKey::Listener(listener_key("web")));
