@@ -118,7 +118,6 @@ pub enum Transport {
 
 impl Transport {
     /// Whether it is TCP.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks it so")]
     pub fn is_tcp(&self) -> bool {
         *self == Self::Tcp
     }

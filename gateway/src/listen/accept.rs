@@ -116,7 +116,7 @@ pub(super) async fn connection(stream: TcpStream, remote: SocketAddr, bind: Bind
         }
         let shaken = Box::pin(handshake::shake(stream, remote, &bind, &worker)).await;
         let Session { io, peer, listener } = match shaken {
-            Some(Shaken::Requests(session)) => session,
+            Some(Shaken::Requests(session)) => *session,
             Some(Shaken::Stream(client, course)) => return Box::pin(stream::serve(*client, *course, worker)).await,
             None => return,
         };

@@ -37,7 +37,7 @@ const PIECE: usize = 2 << 10;
 /// What became of a connection that began with a hello.
 pub(super) enum Shaken {
     /// Requests are inside.
-    Requests(Session),
+    Requests(Box<Session>),
     /// It is passed on.
     Stream(Box<Client>, Box<Course>),
 }
@@ -101,7 +101,7 @@ async fn handshake(mut stream: TcpStream, remote: SocketAddr, bind: &Bind, worke
             };
             let io = Box::new(Io::tls_server(stream));
             let ended = Some((listener.clone(), version));
-            Ok((Shaken::Requests(Session { io, peer, listener }), ended))
+            Ok((Shaken::Requests(Box::new(Session { io, peer, listener })), ended))
         }
         Ok(Handshake::Unwrap(routed, config)) => {
             let listener = routed.listener.key.clone();

@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use socket2::{SockAddr, SockRef};
@@ -77,13 +77,15 @@ impl Flow {
         }
     }
 
-    /// Brings answers to the client by the socket that it knows, until the flow is over.
-    pub(super) async fn answer(self: Arc<Self>, socket: Arc<UdpSocket>, worker: Arc<Worker>) {
+    /// Brings answers to the client by the socket that it knows, until the flow is over. It does not hold that socket, which
+    /// closes with its listener at once.
+    pub(super) async fn answer(self: Arc<Self>, socket: Weak<UdpSocket>, worker: Arc<Worker>) {
         loop {
             tokio::select! {
                 biased;
                 () = self.over.notified() => return,
                 ready = self.backend.readable() => {
+                    let Some(socket) = socket.upgrade() else { return };
                     if ready.is_err() || !self.drain(&socket, &worker) {
                         self.broken.store(true, Ordering::Relaxed);
                         return;

@@ -108,7 +108,7 @@ impl<P> Flows<P> {
             tracing::debug!(endpoint = %endpoint.address, %error, "no socket for a flow");
             Fault::Connect
         })?;
-        tokio::spawn(Arc::clone(&flow).answer(Arc::clone(&self.socket), Arc::clone(&self.worker)));
+        tokio::spawn(Arc::clone(&flow).answer(Arc::downgrade(&self.socket), Arc::clone(&self.worker)));
         Ok(Open { flow, endpoint: endpoint.address, _in_flight: endpoint.begin() })
     }
 
