@@ -173,8 +173,7 @@ fn output(meta: &ObjectMeta, kind: RouteKind, attached: Attached, drafts: Drafts
         }
         Drafts::Streams(drafts) => {
             let streams = place.streams(drafts);
-            let targets = streams.iter().flat_map(|rule| rule.backends.iter().map(|backend| &backend.target));
-            let backends = targets.filter_map(backend_of).cloned().collect();
+            let backends = streams.iter().flat_map(backends_of_streams).cloned().collect();
             RouteOutput { streams, backends, ..output }
         }
     }
@@ -274,6 +273,11 @@ pub(super) fn backends_of(rule: &Rule) -> Vec<&BackendKey> {
     let targets = entries.iter().flat_map(|entry| entry.filters.iter().filter_map(mirror).chain([&entry.target]));
     let targets = targets.chain(rule.filters.iter().filter_map(mirror));
     targets.filter_map(backend_of).collect()
+}
+
+/// The backends that a rule of streams names.
+pub(super) fn backends_of_streams(rule: &StreamRule) -> Vec<&BackendKey> {
+    rule.backends.iter().filter_map(|backend| backend_of(&backend.target)).collect()
 }
 
 fn backend_of(target: &Target) -> Option<&BackendKey> {

@@ -123,6 +123,7 @@ impl Snapshot {
             ResourceKey::Listener(key) => self.listeners.get(key).cloned().map(Resource::Listener),
             ResourceKey::Certificate(key) => self.certificates.get(key).cloned().map(Resource::Certificate),
             ResourceKey::Rule(key) => self.rules.get(key).cloned().map(Resource::Rule),
+            ResourceKey::Stream(key) => self.streams.get(key).cloned().map(Resource::Stream),
             ResourceKey::Backend(key) => self.backends.get(key).cloned().map(Resource::Backend),
             ResourceKey::Endpoints(key) => self.endpoints.get(key).cloned().map(Resource::Endpoints),
         }

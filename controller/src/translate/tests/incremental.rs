@@ -9,10 +9,10 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use torana_crds::{Object, Unreadable};
-use torana_ir::{Delta, Protocol, ResourceKey, Rule, Snapshot};
+use torana_ir::{Delta, ResourceKey, Rule, Snapshot, StreamRule};
 
 use crate::store::{Cluster, Event, FleetId, Settings};
-use crate::translate::routes::backends_of;
+use crate::translate::routes::{backends_of, backends_of_streams};
 use crate::translate::{Translation, fleet_of, retranslate, translate};
 
 const GATEWAY_API: &str = "gateway.networking.k8s.io/v1";
@@ -219,7 +219,7 @@ fn part(whole: &Snapshot, fleet: &FleetId) -> Snapshot {
     let mut part = Snapshot::default();
     let mut needs = Vec::new();
     for listener in whole.listeners.values().filter(|it| fleet_of(&it.key.gateway) == *fleet) {
-        if let Protocol::Https(tls) = &listener.protocol {
+        if let Some(tls) = listener.protocol.tls() {
             needs.extend(tls.certificates.iter().cloned().map(ResourceKey::Certificate));
         }
         part.listeners.insert(listener.key.clone(), Arc::clone(listener));
@@ -233,6 +233,17 @@ fn part(whole: &Snapshot, fleet: &FleetId) -> Snapshot {
                 backends.flat_map(|key| [ResourceKey::Backend(key.clone()), ResourceKey::Endpoints(key.clone())]),
             );
             part.rules.insert(rule.key.clone(), Arc::new(rule));
+        }
+    }
+    for rule in whole.streams.values() {
+        let mut rule = StreamRule::clone(rule);
+        rule.attachments.retain(|it| fleet_of(&it.listener.gateway) == *fleet);
+        if !rule.attachments.is_empty() {
+            let backends = backends_of_streams(&rule).into_iter();
+            needs.extend(
+                backends.flat_map(|key| [ResourceKey::Backend(key.clone()), ResourceKey::Endpoints(key.clone())]),
+            );
+            part.streams.insert(rule.key.clone(), Arc::new(rule));
         }
     }
     let upserts = needs.iter().filter_map(|key| whole.get(key)).collect();
