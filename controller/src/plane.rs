@@ -178,10 +178,13 @@ pub fn object_of(key: &ResourceKey) -> ObjectRef {
         ResourceKey::Backend(key) | ResourceKey::Endpoints(key) => {
             ObjectRef::new(Kind::Service, &key.namespace, &key.name)
         }
-        ResourceKey::Rule(key) => {
+        ResourceKey::Rule(key) | ResourceKey::Stream(key) => {
             let kind = match key.route.kind {
                 RouteKind::HttpRoute => Kind::HttpRoute,
                 RouteKind::GrpcRoute => Kind::GrpcRoute,
+                RouteKind::TlsRoute => Kind::TlsRoute,
+                RouteKind::TcpRoute => Kind::TcpRoute,
+                RouteKind::UdpRoute => Kind::UdpRoute,
             };
             ObjectRef::new(kind, &key.route.namespace, &key.route.name)
         }
@@ -195,7 +198,7 @@ mod tests {
     use super::*;
 
     fn backend(name: &str, idle: u64) -> Resource {
-        let key = BackendKey { namespace: "default".into(), name: name.into(), port: 80 };
+        let key = BackendKey::tcp("default", name, 80);
         let idle = std::time::Duration::from_secs(idle);
         Resource::Backend(Arc::new(Backend { idle, ..Backend::new(key) }))
     }

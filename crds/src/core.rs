@@ -67,6 +67,11 @@ impl Service {
     pub fn port(&self, number: u16) -> Option<&ServicePort> {
         self.spec.ports.iter().find(|port| port.port == number)
     }
+
+    /// The port of that number and protocol: a Service may have one for TCP and one for UDP.
+    pub fn port_of(&self, number: u16, protocol: &TransportProtocol) -> Option<&ServicePort> {
+        self.spec.ports.iter().find(|port| port.port == number && port.protocol == *protocol)
+    }
 }
 
 /// `ServiceType`.
@@ -128,6 +133,18 @@ pub enum TransportProtocol {
     /// Not known to this version.
     #[serde(untagged)]
     Other(String),
+}
+
+impl TransportProtocol {
+    /// The protocol as written.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+            Self::Sctp => "SCTP",
+            Self::Other(other) => other,
+        }
+    }
 }
 
 /// `discovery.k8s.io/v1` EndpointSlice.

@@ -29,6 +29,8 @@ pub(crate) mod upstream;
 
 pub mod http;
 
+pub(crate) mod stream;
+
 pub(crate) mod listen;
 
 pub mod feed;

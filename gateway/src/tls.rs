@@ -17,7 +17,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::CertifiedKey;
-use torana_ir::{Certificate, CertificateKey, HostPattern, Listener, ListenerKey, Protocol, Tls, TlsVersion};
+use torana_ir::{Certificate, CertificateKey, HostPattern, Listener, ListenerKey, Tls, TlsVersion};
 
 use chooser::{Chooser, Servable};
 
@@ -44,12 +44,14 @@ pub type Selected<'a> = (&'a ListenerKey, Arc<ServerConfig>);
 struct ListenerTls {
     key: ListenerKey,
     tls: Tls,
+    /// Requests are inside.
+    http: bool,
     certificates: Vec<Arc<Certificate>>,
     config: Arc<ServerConfig>,
 }
 
 impl ServerTls {
-    /// The configurations of `listeners` (cleartext ones are left out; of those with one hostname the first stays).
+    /// The configurations of `listeners` (those where no TLS ends are left out; of those with one hostname the first stays).
     /// Certificates that are not there are skipped; a listener without any refuses every handshake. What `previous`
     /// made of the same listener and the same certificates is used again.
     pub fn build<'a>(
@@ -68,19 +70,21 @@ impl ServerTls {
         let before: Known<'_> =
             previous.iter().flat_map(|old| &old.listeners).map(|listener| (&listener.key, listener)).collect();
         for listener in listeners {
-            let Protocol::Https(tls) = &listener.protocol else { continue };
+            let Some(tls) = listener.protocol.tls() else { continue };
+            let http = listener.protocol.is_http();
             if !built.claim(&listener.hostname) {
                 continue;
             }
             let served: Vec<Arc<Certificate>> =
                 tls.certificates.iter().filter_map(|key| certificates.get(key)).map(Arc::clone).collect();
-            let same = |old: &&&Arc<ListenerTls>| old.tls == *tls && old.certificates == served;
+            let same = |old: &&&Arc<ListenerTls>| old.http == http && old.tls == *tls && old.certificates == served;
             let made = match before.get(&listener.key).filter(same) {
                 Some(old) => Arc::clone(old),
                 None => Arc::new(ListenerTls {
                     key: listener.key.clone(),
                     tls: tls.clone(),
-                    config: built.configure(tls, &served, previous),
+                    http,
+                    config: built.configure((tls, http), &served, previous),
                     certificates: served,
                 }),
             };
@@ -124,7 +128,12 @@ impl ServerTls {
         kept == at
     }
 
-    fn configure(&mut self, tls: &Tls, served: &[Arc<Certificate>], previous: Option<&Self>) -> Arc<ServerConfig> {
+    fn configure(
+        &mut self,
+        (tls, http): (&Tls, bool),
+        served: &[Arc<Certificate>],
+        previous: Option<&Self>,
+    ) -> Arc<ServerConfig> {
         let servable = served.iter().filter_map(|certificate| {
             let key = self.certified(certificate, previous)?;
             Some(Servable::new(certificate, key))
@@ -139,7 +148,10 @@ impl ServerTls {
             .expect("the aws-lc-rs provider has suites for TLS 1.2 and 1.3")
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(chooser));
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        if http {
+            config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        }
+        // What a backend speaks inside a stream is not known here, so nothing is agreed (RFC 7301 §3.2: no answer).
         // Tickets keep the session with the client. A cache of sessions would cost memory for each listener.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         match aws_lc_rs::Ticketer::new() {

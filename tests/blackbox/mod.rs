@@ -43,6 +43,8 @@ mod sources;
 
 mod storm;
 
+mod streams;
+
 mod timeouts;
 
 mod upgrade;

@@ -58,6 +58,11 @@ fn the_limits_are_those_of_a_running_gateway() {
         format!("| idle connection | {} s |", seconds(&limits["idle"])),
         format!("| request in flight without a byte moved | {} s |", seconds(&limits["stream_idle"])),
         format!(
+            "| connection that is passed on (TCP, TLS) without a byte moved | {} s: reset |",
+            seconds(&limits["tcp_idle"])
+        ),
+        format!("| flow of UDP without a datagram | {} s |", seconds(&limits["udp_idle"])),
+        format!(
             "| HTTP/2 streams a connection | {}, streams that were reset but still run included |",
             number("streams")
         ),

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use torana_controller::plane::Plane;
 use torana_controller::publish::Rejection;
 use torana_controller::report::Severity;
-use torana_ir::{Listener, Protocol, ResourceKey, RouteId, Snapshot};
+use torana_ir::{Attachment, Listener, ResourceKey, RouteId, Snapshot};
 
 /// One of the gateway's own servers: its name, and its address if it is on.
 pub(crate) type OwnServer<'a> = (&'a str, Option<SocketAddr>);
@@ -51,10 +51,7 @@ fn push(lines: &mut String, line: &str) {
 }
 
 fn described(listener: &Listener) -> String {
-    let protocol = match listener.protocol {
-        Protocol::Http => "http",
-        Protocol::Https(_) => "https",
-    };
+    let protocol = listener.protocol.as_str();
     let port = listener.port;
     let addresses = match listener.addresses.as_slice() {
         [] => format!("*:{port}"),
@@ -64,9 +61,10 @@ fn described(listener: &Listener) -> String {
 }
 
 fn routes(snapshot: &Snapshot, listener: &Listener) -> usize {
-    let serves = |it: &&torana_ir::Rule| it.attachments.iter().any(|attachment| attachment.listener == listener.key);
-    let mut routes: Vec<&RouteId> =
-        snapshot.rules.values().map(AsRef::as_ref).filter(serves).map(|rule| &rule.key.route).collect();
+    let serves = |attachments: &[Attachment]| attachments.iter().any(|it| it.listener == listener.key);
+    let requests = snapshot.rules.values().filter(|rule| serves(&rule.attachments)).map(|rule| &rule.key.route);
+    let streams = snapshot.streams.values().filter(|rule| serves(&rule.attachments)).map(|rule| &rule.key.route);
+    let mut routes: Vec<&RouteId> = requests.chain(streams).collect();
     routes.dedup();
     routes.len()
 }

@@ -70,11 +70,14 @@ impl Namespaces {
     }
 }
 
-/// Kinds of routes that fit a protocol; none, if the protocol is not served.
+/// Kinds of routes that fit a protocol, whatever the TLS mode; none, if the protocol is not known.
 pub(super) fn kinds_of(protocol: &ProtocolType) -> Vec<RouteGroupKind> {
     let kinds: &[&str] = match protocol {
         ProtocolType::Http | ProtocolType::Https => &["HTTPRoute", "GRPCRoute"],
-        ProtocolType::Tls | ProtocolType::Tcp | ProtocolType::Udp | ProtocolType::Other(_) => &[],
+        ProtocolType::Tls => &["TLSRoute"],
+        ProtocolType::Tcp => &["TCPRoute"],
+        ProtocolType::Udp => &["UDPRoute"],
+        ProtocolType::Other(_) => &[],
     };
     kinds.iter().map(|kind| RouteGroupKind { group: GATEWAY_GROUP.to_owned(), kind: (*kind).to_owned() }).collect()
 }

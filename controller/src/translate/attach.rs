@@ -3,6 +3,8 @@
 //! (`NoMatchingParent`), kind and namespace (`NotAllowedByListeners`), hostnames (`NoMatchingListenerHostname`).
 //!
 //! * A parentRef to a Gateway selects the Gateway's own listeners, one to a ListenerSet those of the set (GEP-1713).
+//! * Of several TCPRoutes or UDPRoutes on one listener all are accepted, and counted: which of them serves is decided by
+//!   the proxy (`TCPRouteSpec`: the oldest).
 //! * An HTTPRoute and a GRPCRoute with intersecting hostnames on one listener are both accepted: the spec lets an
 //!   implementation reject one of them, it need not (`GRPCRouteSpec.hostnames`, "MAY reject"). Their rules are served
 //!   side by side, ordered like the rules of two routes of one kind.
@@ -35,6 +37,8 @@ pub(super) struct Attached {
     pub(super) strays: Vec<Remark>,
     /// Every listener with the route's own hostnames that intersect the listener's; only listeners that are served.
     pub(super) served: BTreeMap<ListenerKey, Vec<HostPattern>>,
+    /// Whether TLS ends at one of them, and what is inside goes on as a stream.
+    pub(super) unwrapped: bool,
 }
 
 /// Attaches a route with these `parents` and `hostnames`.
@@ -70,6 +74,7 @@ impl Attached {
         for slot in slots.iter().filter(|slot| slot.served) {
             let hosts = hosts.iter().filter(|host| meets(slot, host)).cloned().collect();
             self.served.insert(slot.key.clone(), hosts);
+            self.unwrapped |= slot.unwraps;
         }
     }
 }

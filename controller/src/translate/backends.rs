@@ -2,13 +2,13 @@
 //! backendRefs: from a reference to a backend, or to the reason why requests that would go there get 500.
 //!
 //! Asked in this order: kind (`InvalidKind`), grant (`RefNotPermitted`, before it is known whether the Service exists),
-//! Service and port (`BackendNotFound`), what the port speaks (`UnsupportedProtocol`), and policies that this version
-//! does not carry out: they fail closed. Never looks at endpoints.
+//! Service and port (`BackendNotFound`), what the port carries and speaks (`UnsupportedProtocol`), and policies that this
+//! version does not carry out: they fail closed. Never looks at endpoints.
 
 use torana_crds::core::{Service, ServicePort, ServiceType, TransportProtocol};
 use torana_crds::policy::BackendTlsPolicy;
 use torana_crds::{BackendRef, Kind, ObjectRef};
-use torana_ir::{BackendKey, Invalid, Target};
+use torana_ir::{BackendKey, Invalid, Target, Transport};
 
 use crate::report::Remark;
 use crate::report::conditions::route::{
@@ -18,9 +18,48 @@ use crate::store::Cluster;
 use crate::translate::grants;
 use crate::translate::ledger::Ledger;
 
-/// Resolves one reference at `path` of the route; what is wrong with it goes to the ledger too.
+/// What goes to a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cargo {
+    /// Requests.
+    Requests,
+    /// Connections, as they come.
+    Connections {
+        /// TLS has ended here: a policy that asks for TLS to the backend speaks of these.
+        unwrapped: bool,
+    },
+    /// Datagrams, as they come.
+    Datagrams,
+}
+
+impl Cargo {
+    fn transport(self) -> (Transport, TransportProtocol) {
+        match self {
+            Self::Requests | Self::Connections { .. } => (Transport::Tcp, TransportProtocol::Tcp),
+            Self::Datagrams => (Transport::Udp, TransportProtocol::Udp),
+        }
+    }
+
+    /// Whether a connection to the backend is Torana's own, with TLS of its own if a policy asks for it. Otherwise the
+    /// client's bytes go through, with the client's own TLS or without.
+    fn is_ours(self) -> bool {
+        matches!(self, Self::Requests | Self::Connections { unwrapped: true })
+    }
+}
+
+/// Resolves one reference of requests at `path` of the route; what is wrong with it goes to the ledger too.
 pub(super) fn target(cluster: &Cluster, reference: &BackendRef, path: &str, ledger: &mut Ledger) -> Target {
-    match resolve(cluster, reference, path, ledger) {
+    target_of(cluster, (reference, Cargo::Requests), path, ledger)
+}
+
+/// Resolves one reference of anything.
+pub(super) fn target_of(
+    cluster: &Cluster,
+    (reference, cargo): (&BackendRef, Cargo),
+    path: &str,
+    ledger: &mut Ledger,
+) -> Target {
+    match resolve(cluster, (reference, cargo), path, ledger) {
         Ok(key) => Target::Backend(key),
         Err(remark) => {
             let invalid = Invalid { reason: remark.reason, message: remark.to_string() };
@@ -30,7 +69,12 @@ pub(super) fn target(cluster: &Cluster, reference: &BackendRef, path: &str, ledg
     }
 }
 
-fn resolve(cluster: &Cluster, reference: &BackendRef, path: &str, ledger: &mut Ledger) -> Result<BackendKey, Remark> {
+fn resolve(
+    cluster: &Cluster,
+    (reference, cargo): (&BackendRef, Cargo),
+    path: &str,
+    ledger: &mut Ledger,
+) -> Result<BackendKey, Remark> {
     let to = reference.target(&ledger.route.namespace);
     let refuse = |reason, message: String, remedy: String| Err(Remark::error(reason, path, message, remedy));
     if to.known_kind() != Some(Kind::Service) {
@@ -51,7 +95,12 @@ fn resolve(cluster: &Cluster, reference: &BackendRef, path: &str, ledger: &mut L
     let Some(service) = cluster.find::<Service>(&to.namespace, &to.name) else {
         return refuse(BACKEND_NOT_FOUND, format!("there is no {to}"), "create it or correct the name".to_owned());
     };
-    let declared = declared(service, (&to, port), path)?;
+    let declared = declared(service, (&to, port, cargo), path)?;
+    let (transport, _) = cargo.transport();
+    let key = BackendKey { namespace: to.namespace.clone(), name: to.name.clone(), port, transport };
+    if !cargo.is_ours() {
+        return Ok(key);
+    }
     ledger.need_all(Kind::BackendTlsPolicy, &to.namespace);
     if let Some(policy) = tls_policy(cluster, &to, declared) {
         let name = &policy.meta.name;
@@ -60,17 +109,23 @@ fn resolve(cluster: &Cluster, reference: &BackendRef, path: &str, ledger: &mut L
         let remedy = "requests get 500 until the policy is removed".to_owned();
         return refuse(UNSUPPORTED_VALUE, message, remedy);
     }
-    Ok(BackendKey { namespace: to.namespace, name: to.name, port })
+    Ok(key)
 }
 
 /// The Service's port of that number; `None` for an alias, which has no ports of its own to declare.
 fn declared<'s>(
     service: &'s Service,
-    (to, number): (&ObjectRef, u16),
+    (to, number, cargo): (&ObjectRef, u16, Cargo),
     path: &str,
 ) -> Result<Option<&'s ServicePort>, Remark> {
-    if let Some(port) = service.port(number) {
-        return speakable(to, port, path).map(|()| Some(port));
+    let (_, protocol) = cargo.transport();
+    if let Some(port) = service.port_of(number, &protocol) {
+        return speakable(to, port, cargo, path).map(|()| Some(port));
+    }
+    if service.port(number).is_some() {
+        let protocol = protocol.as_str();
+        let message = format!("port {number} of {to} is not {protocol}");
+        return Err(Remark::error(UNSUPPORTED_PROTOCOL, path, message, format!("refer to a {protocol} port")));
     }
     if is_alias(service) && service.spec.ports.is_empty() {
         return Ok(None);
@@ -85,13 +140,10 @@ pub(super) fn is_alias(service: &Service) -> bool {
     service.spec.service_type == ServiceType::ExternalName
 }
 
-fn speakable(service: &ObjectRef, port: &ServicePort, path: &str) -> Result<(), Remark> {
+/// What streams carry is for the backend to understand.
+fn speakable(service: &ObjectRef, port: &ServicePort, cargo: Cargo, path: &str) -> Result<(), Remark> {
     let number = port.port;
-    if port.protocol != TransportProtocol::Tcp {
-        let message = format!("port {number} of {service} is not TCP");
-        return Err(Remark::error(UNSUPPORTED_PROTOCOL, path, message, "refer to a TCP port"));
-    }
-    match port.app_protocol.as_deref() {
+    match port.app_protocol.as_deref().filter(|_| cargo == Cargo::Requests) {
         Some(tls @ ("https" | "kubernetes.io/wss" | "tls")) => {
             let message = format!("port {number} of {service} speaks {tls}, and TLS to backends is not supported yet");
             Err(Remark::error(UNSUPPORTED_PROTOCOL, path, message, "refer to a port without TLS"))

@@ -6,14 +6,16 @@
 //! * A ListenerSet's listener against one of higher precedence: only the lower one loses (`ListenerSetSpec.listeners`).
 //! * Two Gateways: the older has the port, on every address that both have.
 //!
-//! Listeners of a protocol that is not served take part in nothing: they hurt no listener of their own object. Never
-//! looks at what else is wrong with a listener.
+//! Listeners may share a port if their clients begin in the same way and name a host: HTTP; or HTTPS and TLS of either
+//! mode, told apart by the server name. TCP and UDP listeners have their port alone, but a TCP port and a UDP port of one
+//! number are two ports. Listeners of a protocol that is not known take part in nothing. Never looks at what else is
+//! wrong with a listener.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use torana_crds::gateway::ProtocolType;
-use torana_ir::{GatewayId, HostPattern};
+use torana_ir::{GatewayId, HostPattern, Transport};
 
 use crate::report::Remark;
 use crate::report::conditions::listener::{HOSTNAME_CONFLICT, PORT_UNAVAILABLE, PROTOCOL_CONFLICT};
@@ -32,32 +34,59 @@ pub(super) fn mark(listeners: &mut [ListenerDraft<'_>]) {
 /// Positions of listeners, in order of precedence.
 type Positions = Vec<usize>;
 
-/// Listeners of protocols that are served, by what tells them apart.
+/// Listeners of known protocols, by what tells them apart.
 #[derive(Debug, Default)]
 struct Index {
     hosts: BTreeMap<Distinction, Positions>,
-    protocols: BTreeMap<Socket, Positions>,
+    beginnings: BTreeMap<Socket, Positions>,
 }
 
 /// What the bytes of a port are.
-type Socket = (u16, Served);
+type Socket = (u16, Beginning);
 
 /// What must differ (`GatewaySpec.listeners`, "Distinct Listeners").
-type Distinction = (u16, Served, HostPattern);
+type Distinction = (u16, Beginning, HostPattern);
 
+/// How a client begins: two listeners that differ in it cannot share a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Served {
+enum Beginning {
+    /// With a request.
     Http,
-    Https,
+    /// With a TLS handshake.
+    Tls,
+    /// With anything.
+    Tcp,
+    /// With a datagram.
+    Udp,
 }
 
-impl Served {
+impl Beginning {
+    /// Those that share the sockets of TCP.
+    const OF_CONNECTIONS: [Self; 3] = [Self::Http, Self::Tls, Self::Tcp];
+
     fn of(protocol: &ProtocolType) -> Option<Self> {
         match protocol {
             ProtocolType::Http => Some(Self::Http),
-            ProtocolType::Https => Some(Self::Https),
-            _ => None,
+            ProtocolType::Https | ProtocolType::Tls => Some(Self::Tls),
+            ProtocolType::Tcp => Some(Self::Tcp),
+            ProtocolType::Udp => Some(Self::Udp),
+            ProtocolType::Other(_) => None,
         }
+    }
+
+    /// The reason if two listeners that begin so are alike in port and hostname.
+    fn conflict(self) -> &'static str {
+        match self {
+            Self::Http | Self::Tls => HOSTNAME_CONFLICT,
+            // They name no host: one port, one listener.
+            Self::Tcp | Self::Udp => PROTOCOL_CONFLICT,
+        }
+    }
+
+    /// Whose bytes would come in by the same socket.
+    fn rivals(self) -> impl Iterator<Item = Self> {
+        let all = Self::OF_CONNECTIONS.into_iter().filter(move |_| self != Self::Udp);
+        all.filter(move |other| *other != self)
     }
 }
 
@@ -65,11 +94,11 @@ impl Index {
     fn new(listeners: &[ListenerDraft<'_>]) -> Self {
         let mut index = Self::default();
         for (at, listener) in listeners.iter().enumerate() {
-            let Some(served) = Served::of(&listener.spec.protocol) else { continue };
+            let Some(beginning) = Beginning::of(&listener.spec.protocol) else { continue };
             let port = listener.spec.port;
-            index.protocols.entry((port, served)).or_default().push(at);
+            index.beginnings.entry((port, beginning)).or_default().push(at);
             if let Some(host) = &listener.hostname {
-                index.hosts.entry((port, served, host.clone())).or_default().push(at);
+                index.hosts.entry((port, beginning, host.clone())).or_default().push(at);
             }
         }
         index
@@ -78,7 +107,7 @@ impl Index {
     /// The first listener that the one `at` cannot be told apart from, and loses to.
     fn conflict(&self, listeners: &[ListenerDraft<'_>], at: usize) -> Option<Remark> {
         let listener = listeners.get(at)?;
-        let (port, own) = (listener.spec.port, Served::of(&listener.spec.protocol));
+        let (port, own) = (listener.spec.port, Beginning::of(&listener.spec.protocol)?);
         let rival = |rivals: Option<&Positions>| {
             let rivals = rivals?;
             // One of higher precedence, or of the same object: those are the neighbours in this order.
@@ -88,17 +117,13 @@ impl Index {
                 near.filter(|other| **other != at).filter_map(|other| Some((*other, listeners.get(*other)?)));
             near.find(|(other, rival)| *other < at || rival.owner == listener.owner).map(|(_, rival)| rival)
         };
-        if let (Some(own), Some(host)) = (own, &listener.hostname)
+        if let Some(host) = &listener.hostname
             && let Some(rival) = rival(self.hosts.get(&(port, own, host.clone())))
         {
-            return Some(describe(listener, rival, HOSTNAME_CONFLICT));
+            return Some(describe(listener, rival, own.conflict()));
         }
-        // Within one object a listener that is not served says so; below another's listener it conflicts (GEP-1713).
-        let is_stream = matches!(listener.spec.protocol, ProtocolType::Tcp | ProtocolType::Tls);
-        let mut others = [Served::Http, Served::Https].into_iter().filter(|served| Some(*served) != own);
-        let rival = others.find_map(|served| rival(self.protocols.get(&(port, served))))?;
-        (own.is_some() || (is_stream && rival.owner != listener.owner))
-            .then(|| describe(listener, rival, PROTOCOL_CONFLICT))
+        let rival = own.rivals().find_map(|other| rival(self.beginnings.get(&(port, other))))?;
+        Some(describe(listener, rival, PROTOCOL_CONFLICT))
     }
 }
 
@@ -125,7 +150,9 @@ fn describe(one: &ListenerDraft<'_>, two: &ListenerDraft<'_>, reason: &'static s
 
 /// Which Gateway has which port on which addresses (none: all of them).
 #[derive(Debug, Default)]
-pub(super) struct Ports(BTreeMap<u16, Vec<Claim>>);
+pub(super) struct Ports(BTreeMap<Port, Vec<Claim>>);
+
+type Port = (u16, Transport);
 
 /// The holder of a port, and its addresses.
 type Claim = (GatewayId, Vec<IpAddr>);
@@ -141,26 +168,30 @@ impl Ports {
         reserved: &[(SocketAddr, &'static str)],
     ) {
         for listener in listeners.iter_mut().filter(|listener| listener.is_accepted()) {
-            let port = listener.spec.port;
+            let (port, transport) = (listener.spec.port, listener.transport());
             let taken = reserved
                 .iter()
+                .filter(|_| transport == Transport::Tcp)
                 .find(|(socket, _)| socket.port() == port && overlap(addresses, &[socket.ip()]))
-                .map(|(socket, purpose)| format!("{purpose} ({socket})"))
-                .or_else(|| self.holder(gateway, port, addresses).map(|holder| format!("the older Gateway {holder}")));
+                .map(|(socket, purpose)| format!("{purpose} ({socket})"));
+            let taken = taken.or_else(|| {
+                let holder = self.holder(gateway, (port, transport), addresses)?;
+                Some(format!("the older Gateway {holder}"))
+            });
             if let Some(holder) = taken {
                 let message = format!("port {port} belongs to {holder}");
                 let path = format!("{}.port", listener.path);
                 listener.refuse(Remark::error(PORT_UNAVAILABLE, &path, message, "use another port or address"));
                 continue;
             }
-            let claims = self.0.entry(port).or_default();
+            let claims = self.0.entry((port, transport)).or_default();
             if !claims.iter().any(|(holder, _)| holder == gateway) {
                 claims.push((gateway.clone(), addresses.to_vec()));
             }
         }
     }
 
-    fn holder(&self, gateway: &GatewayId, port: u16, addresses: &[IpAddr]) -> Option<&GatewayId> {
+    fn holder(&self, gateway: &GatewayId, port: Port, addresses: &[IpAddr]) -> Option<&GatewayId> {
         let claims = self.0.get(&port)?;
         claims.iter().find(|(holder, theirs)| holder != gateway && overlap(addresses, theirs)).map(|(holder, _)| holder)
     }

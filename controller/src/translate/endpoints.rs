@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use torana_crds::core::{AddressType, EndpointSlice, ServicePort, SliceEndpoint, TransportProtocol};
+use torana_crds::core::{AddressType, EndpointSlice, ServicePort, SliceEndpoint};
 use torana_crds::{Kind, ObjectRef};
 use torana_ir::Endpoint;
 
@@ -45,7 +45,8 @@ fn of_slice(port: &ServicePort, slice: &EndpointSlice) -> Found<Remark> {
     }
     let Some(number) = number(port, slice) else {
         let name = &port.name;
-        let message = format!("has no TCP port named {name:?}, as port {} of its Service is", port.port);
+        let protocol = port.protocol.as_str();
+        let message = format!("has no {protocol} port named {name:?}, as port {} of its Service is", port.port);
         remarks.push(Remark::warning("NoEndpoints", "ports", message, "give the port that name"));
         return (Vec::new(), remarks);
     };
@@ -65,9 +66,9 @@ fn of_slice(port: &ServicePort, slice: &EndpointSlice) -> Found<Remark> {
     (endpoints, remarks)
 }
 
-/// The slice's port of the same name carries the resolved number.
+/// The slice's port of the same name and protocol carries the resolved number.
 fn number(port: &ServicePort, slice: &EndpointSlice) -> Option<u16> {
-    let same = slice.ports.iter().find(|it| it.name == port.name && it.protocol == TransportProtocol::Tcp)?;
+    let same = slice.ports.iter().find(|it| it.name == port.name && it.protocol == port.protocol)?;
     same.port.filter(|number| *number > 0)
 }
 

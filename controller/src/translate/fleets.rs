@@ -7,10 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use torana_ir::{Delta, GatewayId, Protocol, Resource, ResourceKey, Rule, Snapshot};
+use torana_ir::{Attachment, BackendKey, Delta, GatewayId, Resource, ResourceKey, Rule, Snapshot, StreamRule};
 
 use crate::store::FleetId;
-use crate::translate::routes::backends_of;
+use crate::translate::routes::{backends_of, backends_of_streams};
 
 /// Programs by fleet.
 pub(super) type Programs = BTreeMap<FleetId, Arc<Snapshot>>;
@@ -131,41 +131,52 @@ pub fn fleet_of(gateway: &GatewayId) -> FleetId {
 
 /// Whether a resource is there for its own sake; others are there because those need them.
 fn is_root(key: &ResourceKey) -> bool {
-    matches!(key, ResourceKey::Listener(_) | ResourceKey::Rule(_))
+    matches!(key, ResourceKey::Listener(_) | ResourceKey::Rule(_) | ResourceKey::Stream(_))
 }
 
 /// The fleets that have a listener or rule for its own sake.
 fn owners(resource: &Resource) -> BTreeSet<FleetId> {
     match resource {
         Resource::Listener(listener) => BTreeSet::from([fleet_of(&listener.key.gateway)]),
-        Resource::Rule(rule) => rule.attachments.iter().map(|it| fleet_of(&it.listener.gateway)).collect(),
+        Resource::Rule(rule) => attached(&rule.attachments),
+        Resource::Stream(rule) => attached(&rule.attachments),
         Resource::Certificate(_) | Resource::Backend(_) | Resource::Endpoints(_) => BTreeSet::new(),
     }
+}
+
+fn attached(attachments: &[Attachment]) -> BTreeSet<FleetId> {
+    attachments.iter().map(|it| fleet_of(&it.listener.gateway)).collect()
 }
 
 /// What a resource cannot do without.
 fn needs(resource: &Resource) -> BTreeSet<ResourceKey> {
     match resource {
         Resource::Listener(listener) => {
-            let certificates = match &listener.protocol {
-                Protocol::Https(tls) => tls.certificates.as_slice(),
-                Protocol::Http => &[],
-            };
+            let certificates = listener.protocol.tls().map(|tls| tls.certificates.as_slice()).unwrap_or_default();
             certificates.iter().cloned().map(ResourceKey::Certificate).collect()
         }
-        Resource::Rule(rule) => backends_of(rule).into_iter().cloned().map(ResourceKey::Backend).collect(),
+        Resource::Rule(rule) => backends(backends_of(rule)),
+        Resource::Stream(rule) => backends(backends_of_streams(rule)),
         Resource::Backend(backend) => BTreeSet::from([ResourceKey::Endpoints(backend.key.clone())]),
         Resource::Certificate(_) | Resource::Endpoints(_) => BTreeSet::new(),
     }
 }
 
+fn backends<'k>(keys: impl IntoIterator<Item = &'k BackendKey>) -> BTreeSet<ResourceKey> {
+    keys.into_iter().cloned().map(ResourceKey::Backend).collect()
+}
+
 /// A rule as one fleet sees it: attached to its own listeners only.
 fn narrowed(resource: Resource, fleet: &FleetId) -> Resource {
-    let Resource::Rule(rule) = &resource else { return resource };
-    let is_own = |gateway: &GatewayId| fleet_of(gateway) == *fleet;
-    if rule.attachments.iter().all(|attachment| is_own(&attachment.listener.gateway)) {
-        return resource;
+    let is_own = |attachment: &Attachment| fleet_of(&attachment.listener.gateway) == *fleet;
+    let own = |attachments: &[Attachment]| attachments.iter().filter(|it| is_own(it)).cloned().collect();
+    match &resource {
+        Resource::Rule(rule) if !rule.attachments.iter().all(is_own) => {
+            Resource::Rule(Arc::new(Rule { attachments: own(&rule.attachments), ..Rule::clone(rule) }))
+        }
+        Resource::Stream(rule) if !rule.attachments.iter().all(is_own) => {
+            Resource::Stream(Arc::new(StreamRule { attachments: own(&rule.attachments), ..StreamRule::clone(rule) }))
+        }
+        _ => resource,
     }
-    let attachments = rule.attachments.iter().filter(|attachment| is_own(&attachment.listener.gateway));
-    Resource::Rule(Arc::new(Rule { attachments: attachments.cloned().collect(), ..Rule::clone(rule) }))
 }

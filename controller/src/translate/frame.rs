@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use torana_crds::gateway::{Gateway, GatewayClass, ListenerSet, RouteGroupKind};
+use torana_crds::gateway::{Gateway, GatewayClass, ListenerSet, ProtocolType, RouteGroupKind};
 use torana_crds::{Kind, ObjectRef};
 use torana_ir::{Certificate, CertificateKey, HostPattern, Listener, ListenerKey, Protocol, Tls, TlsVersion};
 
@@ -61,6 +61,8 @@ pub(super) struct Slot {
     pub(super) kinds: Vec<RouteGroupKind>,
     /// Namespaces of routes that may attach.
     pub(super) namespaces: Namespaces,
+    /// Whether TLS ends at it, and what is inside goes on as a stream.
+    pub(super) unwraps: bool,
     /// Whether it is served.
     pub(super) served: bool,
 }
@@ -144,17 +146,14 @@ impl Frame {
             if gateway.is_usable() {
                 ports.claim(&gateway.id, &gateway.binds, &mut gateway.listeners, &settings.reserved);
             }
-            for listener in gateway.listeners.iter_mut().filter(|listener| listener.is_https()) {
+            for listener in gateway.listeners.iter_mut().filter(|listener| listener.terminates()) {
                 self.resolve(cluster, before, listener);
             }
             gateway.client_certificate(cluster, &mut self.secrets, &before.secrets);
             self.serve(gateway);
             self.drafts.extend(entries::of(gateway));
         }
-        let used = self.listeners.values().filter_map(|listener| match &listener.protocol {
-            Protocol::Https(tls) => Some(&tls.certificates),
-            Protocol::Http => None,
-        });
+        let used = self.listeners.values().filter_map(|listener| Some(&listener.protocol.tls()?.certificates));
         let used: std::collections::BTreeSet<_> = used.flatten().collect();
         let usable = self.secrets.usable().filter(|(key, _)| used.contains(key));
         self.certificates = usable.map(|(key, certificate)| (key.clone(), Arc::clone(certificate))).collect();
@@ -193,6 +192,7 @@ impl Frame {
                 hostname: draft.hostname.clone(),
                 kinds: draft.kinds.clone(),
                 namespaces: draft.namespaces.clone(),
+                unwraps: draft.terminates() && !draft.is_https(),
                 served,
             };
             if let Some(Parent::Ours(slots)) = self.parents.get_mut(&draft.owner) {
@@ -229,11 +229,23 @@ fn age<'a>(gateway: &'a GatewayDraft<'_>) -> (i64, &'a str, &'a str) {
 }
 
 fn listener(gateway: &GatewayDraft<'_>, draft: &ListenerDraft<'_>) -> Listener {
-    let tls = || Tls { certificates: draft.certificates.clone(), min_version: TlsVersion::V1_2 };
     Listener {
         addresses: gateway.binds.clone(),
-        protocol: if draft.is_https() { Protocol::Https(tls()) } else { Protocol::Http },
+        protocol: protocol(draft),
         hostname: draft.hostname.clone().unwrap_or(HostPattern::Any),
         ..Listener::new(draft.key.clone(), draft.spec.port)
+    }
+}
+
+fn protocol(draft: &ListenerDraft<'_>) -> Protocol {
+    let tls = || Tls { certificates: draft.certificates.clone(), min_version: TlsVersion::V1_2 };
+    match &draft.spec.protocol {
+        ProtocolType::Https => Protocol::Https(tls()),
+        ProtocolType::Tls if draft.terminates() => Protocol::TlsTerminate(tls()),
+        ProtocolType::Tls => Protocol::TlsPassthrough,
+        ProtocolType::Tcp => Protocol::Tcp,
+        ProtocolType::Udp => Protocol::Udp,
+        // Those of an unknown protocol are not served.
+        ProtocolType::Http | ProtocolType::Other(_) => Protocol::Http,
     }
 }

@@ -6,7 +6,7 @@
 
 use torana_crds::gateway::{Gateway, Listener, ProtocolType, RouteGroupKind, TlsMode};
 use torana_crds::{GATEWAY_GROUP, ObjectRef};
-use torana_ir::{CertificateKey, HostPattern, ListenerKey};
+use torana_ir::{CertificateKey, HostPattern, ListenerKey, Transport};
 
 use crate::report::Remark;
 use crate::report::conditions::listener::{
@@ -83,9 +83,20 @@ impl<'a> ListenerDraft<'a> {
         self.refused.is_none() && self.conflict.is_none()
     }
 
-    /// Whether TLS ends at it.
+    /// Whether it speaks HTTPS.
     pub(super) fn is_https(&self) -> bool {
         self.spec.protocol == ProtocolType::Https
+    }
+
+    /// Whether TLS ends at it.
+    pub(super) fn terminates(&self) -> bool {
+        let mode = self.spec.tls.as_ref().map(|tls| &tls.mode);
+        self.is_https() || (self.spec.protocol == ProtocolType::Tls && mode == Some(&TlsMode::Terminate))
+    }
+
+    /// What carries it.
+    pub(super) fn transport(&self) -> Transport {
+        if self.spec.protocol == ProtocolType::Udp { Transport::Udp } else { Transport::Tcp }
     }
 
     /// Refuses it, if nothing did before.
@@ -98,17 +109,18 @@ impl<'a> ListenerDraft<'a> {
     }
 
     fn protocol(&mut self) {
-        let why = match &self.spec.protocol {
-            ProtocolType::Http | ProtocolType::Https => return,
-            ProtocolType::Other(other) => format!("protocol {other:?} is not known"),
-            known => format!("protocol {} is not supported yet", known.as_str()),
-        };
-        let path = self.at("protocol");
-        self.refuse(Remark::error(UNSUPPORTED_PROTOCOL, &path, why, "use HTTP or HTTPS"));
+        let ProtocolType::Other(other) = &self.spec.protocol else { return };
+        let (path, why) = (self.at("protocol"), format!("protocol {other:?} is not known"));
+        self.refuse(Remark::error(UNSUPPORTED_PROTOCOL, &path, why, "use HTTP, HTTPS, TLS, TCP or UDP"));
     }
 
     fn host(&mut self) {
         let Some(text) = self.spec.hostname.as_deref().filter(|text| !text.is_empty()) else { return };
+        if let protocol @ (ProtocolType::Tcp | ProtocolType::Udp) = &self.spec.protocol {
+            let message = format!("nothing of {} names a host, so the hostname has no effect", protocol.as_str());
+            self.remarks.push(Remark::warning(UNSUPPORTED_VALUE, &self.at("hostname"), message, "remove it"));
+            return;
+        }
         match HostPattern::parse(text) {
             Some(pattern) if pattern != HostPattern::Any && !is_address(text) => self.hostname = Some(pattern),
             _ => {
@@ -147,7 +159,9 @@ impl<'a> ListenerDraft<'a> {
                 let path = self.at(&format!("allowedRoutes.kinds[{index}]"));
                 let (what, protocol) = (shown(kind), self.spec.protocol.as_str());
                 let message = format!("{what} cannot attach to a listener of protocol {protocol}");
-                self.unresolved.push(Remark::error(INVALID_ROUTE_KINDS, &path, message, "use HTTPRoute or GRPCRoute"));
+                let kinds: Vec<_> = fitting.iter().map(|kind| kind.kind.as_str()).collect();
+                let remedy = format!("use {}", kinds.join(" or "));
+                self.unresolved.push(Remark::error(INVALID_ROUTE_KINDS, &path, message, remedy));
             }
         }
         if self.kinds.is_empty() {
@@ -156,18 +170,10 @@ impl<'a> ListenerDraft<'a> {
     }
 
     fn tls(&mut self) {
-        let spec = self.spec;
-        let tls = spec.tls.as_ref();
-        if !self.is_https() {
-            if let (ProtocolType::Http, Some(_)) = (&spec.protocol, tls) {
-                let why = "a listener of protocol HTTP has no TLS";
-                self.refuse(Remark::error(UNSUPPORTED_VALUE, &self.at("tls"), why, "remove tls or use protocol HTTPS"));
-            }
+        self.tls_mode();
+        let (name, tls) = (self.spec.protocol.as_str(), self.spec.tls.as_ref());
+        if !self.begins_with_tls() {
             return;
-        }
-        if let Some(tls) = tls.filter(|tls| tls.mode != TlsMode::Terminate) {
-            let why = format!("a listener of protocol HTTPS cannot have tls.mode {}", mode(&tls.mode));
-            self.refuse(Remark::error(UNSUPPORTED_VALUE, &self.at("tls.mode"), why, "use mode Terminate"));
         }
         for option in tls.into_iter().flat_map(|tls| tls.options.keys()) {
             let path = self.at(&format!("tls.options[{option:?}]"));
@@ -178,12 +184,50 @@ impl<'a> ListenerDraft<'a> {
                 "remove it",
             ));
         }
-        if tls.is_none_or(|tls| tls.certificate_refs.is_empty()) {
-            let path = self.at("tls.certificateRefs");
-            let message = "a listener of protocol HTTPS needs a certificate";
+        let (path, has_certificates) =
+            (self.at("tls.certificateRefs"), tls.is_some_and(|tls| !tls.certificate_refs.is_empty()));
+        if self.terminates() && !has_certificates {
+            let message = format!("a listener of protocol {name} needs a certificate");
             let remedy = "refer to a Secret of type kubernetes.io/tls";
             self.unresolved.push(Remark::error(INVALID_CERTIFICATE_REF, &path, message, remedy));
         }
+        if !self.terminates() && has_certificates {
+            let message = "TLS passes through, so certificates have no effect here";
+            self.remarks.push(Remark::note(UNSUPPORTED_VALUE, &path, message, ""));
+        }
+    }
+
+    fn begins_with_tls(&self) -> bool {
+        matches!(self.spec.protocol, ProtocolType::Https | ProtocolType::Tls)
+    }
+
+    /// Whether protocol and `tls.mode` go together.
+    fn tls_mode(&mut self) {
+        let name = self.spec.protocol.as_str();
+        let (field, why, remedy) = match (&self.spec.protocol, self.spec.tls.as_ref().map(|tls| &tls.mode)) {
+            (ProtocolType::Https, None | Some(TlsMode::Terminate))
+            | (ProtocolType::Tls, Some(TlsMode::Terminate | TlsMode::Passthrough))
+            | (ProtocolType::Http | ProtocolType::Tcp | ProtocolType::Udp, None)
+            | (ProtocolType::Other(_), _) => return,
+            (ProtocolType::Https, Some(mode)) => {
+                let why = format!("a listener of protocol HTTPS cannot have tls.mode {}", shown_mode(mode));
+                ("tls.mode", why, "use mode Terminate")
+            }
+            (ProtocolType::Tls, None) => {
+                ("tls", "a listener of protocol TLS needs tls.mode".to_owned(), "write mode Terminate or Passthrough")
+            }
+            (ProtocolType::Tls, Some(mode)) => {
+                let why = format!("tls.mode {:?} is not known", shown_mode(mode));
+                ("tls.mode", why, "write mode Terminate or Passthrough")
+            }
+            (ProtocolType::Http, Some(_)) => {
+                ("tls", format!("a listener of protocol {name} has no TLS"), "remove tls or use protocol HTTPS")
+            }
+            (ProtocolType::Tcp | ProtocolType::Udp, Some(_)) => {
+                ("tls", format!("a listener of protocol {name} has no TLS"), "remove tls or use protocol TLS")
+            }
+        };
+        self.refuse(Remark::error(UNSUPPORTED_VALUE, &self.at(field), why, remedy));
     }
 
     /// Fails closed: without the check that the Gateway asks for, everybody would be let in.
@@ -219,7 +263,7 @@ fn shown(kind: &RouteGroupKind) -> String {
     if kind.group == GATEWAY_GROUP { kind.kind.clone() } else { format!("{} of group {:?}", kind.kind, kind.group) }
 }
 
-fn mode(mode: &TlsMode) -> &str {
+fn shown_mode(mode: &TlsMode) -> &str {
     match mode {
         TlsMode::Terminate => "Terminate",
         TlsMode::Passthrough => "Passthrough",

@@ -7,7 +7,7 @@
 //!                                                                               │         │
 //!   routes ── attach ── matches (paths, grpc) ── filters ── backends ◀──────────┼─────────┘
 //!     │                                             │                           │
-//!     └──────────▶ rules          services ── endpoints                    listeners
+//!     └──────▶ rules, streams     services ── endpoints                    listeners
 //! ```
 //!
 //! Each stage is a small file of pure functions; [`retranslate`] (`work`) only decides which of them to call again.
@@ -50,6 +50,8 @@ mod cors;
 mod filters;
 
 mod rules;
+
+mod streams;
 
 mod routes;
 

@@ -9,27 +9,31 @@
 use std::collections::BTreeSet;
 
 use torana_crds::gateway::DefaultScope;
-use torana_crds::route::{GrpcRoute, HttpRoute, StreamRule, TcpRoute, TlsRoute, UdpRoute};
+use torana_crds::route::{GrpcRoute, HttpRoute, StreamRouteSpec, TcpRoute, TlsRoute, UdpRoute};
 use torana_crds::{Kind, Object, ObjectMeta, ObjectRef, ParentRef};
 use torana_ir::{
-    Action, Attachment, BackendKey, Filter, ListenerKey, RouteId, RouteKind, Rule, RuleKey, Target, Timeouts,
+    Action, Attachment, BackendKey, Filter, ListenerKey, RouteId, RouteKind, Rule, RuleKey, StreamRule, Target,
+    Timeouts,
 };
 
 use crate::report::conditions::{Condition, route as conditions};
 use crate::report::{Entry, ParentEntry, Remark, Severity};
 use crate::store::Cluster;
 use crate::translate::attach::{Attached, attach};
-use crate::translate::backends;
+use crate::translate::backends::Cargo;
 use crate::translate::entries::joined;
 use crate::translate::frame::Parents;
 use crate::translate::ledger::Ledger;
 use crate::translate::rules::{self, RuleDraft};
+use crate::translate::streams::{StreamDraft, stream};
 
 /// All that follows from one route.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct RouteOutput {
-    /// Rules that are served somewhere.
+    /// Rules of requests that are served somewhere.
     pub(super) rules: Vec<Rule>,
+    /// Rules of streams that are.
+    pub(super) streams: Vec<StreamRule>,
     /// What there is to say.
     pub(super) entry: Entry,
     /// Listeners that count the route as attached.
@@ -52,43 +56,65 @@ pub(super) fn route(cluster: &Cluster, parents: &Parents, object: &Object) -> Op
             not_default(spec.use_default_gateways.as_ref(), &mut ledger);
             let rules = spec.rules.iter().enumerate();
             let rules = rules.map(|(at, rule)| rules::http(cluster, rule, &path(at), &mut ledger)).collect();
-            output(meta, Some(RouteKind::HttpRoute), attached, rules, ledger)
+            output(meta, RouteKind::HttpRoute, attached, Drafts::Requests(rules), ledger)
         }
         Object::GrpcRoute(GrpcRoute { meta, spec }) => {
             let attached = attach(&spec.parents, &spec.hostnames, parents, &mut ledger);
             not_default(spec.use_default_gateways.as_ref(), &mut ledger);
             let rules = spec.rules.iter().enumerate();
             let rules = rules.map(|(at, rule)| rules::grpc(cluster, rule, &path(at), &mut ledger)).collect();
-            output(meta, Some(RouteKind::GrpcRoute), attached, rules, ledger)
+            output(meta, RouteKind::GrpcRoute, attached, Drafts::Requests(rules), ledger)
         }
         Object::TlsRoute(TlsRoute { meta, spec }) => {
             let attached = attach(&spec.parents, &spec.hostnames, parents, &mut ledger);
-            stream(cluster, meta, (attached, &spec.rules), ledger)
+            not_default(spec.use_default_gateways.as_ref(), &mut ledger);
+            let cargo = Cargo::Connections { unwrapped: attached.unwrapped };
+            let rules = spec.rules.iter().enumerate();
+            let rules = rules.map(|(at, rule)| stream(cluster, (rule, cargo), &path(at), &mut ledger)).collect();
+            output(meta, RouteKind::TlsRoute, attached, Drafts::Streams(rules), ledger)
         }
-        Object::TcpRoute(TcpRoute { meta, spec }) | Object::UdpRoute(UdpRoute { meta, spec }) => {
-            let attached = attach(&spec.parents, &[], parents, &mut ledger);
-            stream(cluster, meta, (attached, &spec.rules), ledger)
+        Object::TcpRoute(TcpRoute { meta, spec }) => {
+            let cargo = Cargo::Connections { unwrapped: false };
+            transport(cluster, (meta, RouteKind::TcpRoute), (spec, cargo), parents, ledger)
+        }
+        Object::UdpRoute(UdpRoute { meta, spec }) => {
+            transport(cluster, (meta, RouteKind::UdpRoute), (spec, Cargo::Datagrams), parents, ledger)
         }
         _ => return None,
     };
     Some(output)
 }
 
-/// No listener takes these kinds yet; only their references are judged.
-fn stream(
+/// A route that matches by listener alone.
+fn transport(
     cluster: &Cluster,
-    meta: &ObjectMeta,
-    (attached, rules): (Attached, &[StreamRule]),
+    (meta, kind): (&ObjectMeta, RouteKind),
+    (spec, cargo): (&StreamRouteSpec, Cargo),
+    parents: &Parents,
     mut ledger: Ledger,
 ) -> RouteOutput {
-    for (at, rule) in rules.iter().enumerate() {
-        for (index, entry) in rule.backends.iter().enumerate() {
-            let path = format!("{}.backendRefs[{index}]", path(at));
-            // Only the finding is of use: nothing serves the target.
-            drop(backends::target(cluster, entry, &path, &mut ledger));
+    let attached = attach(&spec.parents, &[], parents, &mut ledger);
+    not_default(spec.use_default_gateways.as_ref(), &mut ledger);
+    let rules = spec.rules.iter().enumerate();
+    let rules = rules.map(|(at, rule)| stream(cluster, (rule, cargo), &path(at), &mut ledger)).collect();
+    output(meta, kind, attached, Drafts::Streams(rules), ledger)
+}
+
+/// The rules of a route.
+#[derive(Debug)]
+enum Drafts {
+    Requests(Vec<RuleDraft>),
+    Streams(Vec<StreamDraft>),
+}
+
+impl Drafts {
+    /// Rules of requests; those of streams cannot be wrong as a whole.
+    fn requests(&self) -> &[RuleDraft] {
+        match self {
+            Self::Requests(drafts) => drafts,
+            Self::Streams(_) => &[],
         }
     }
-    output(meta, None, attached, Vec::new(), ledger)
 }
 
 fn path(rule: usize) -> String {
@@ -107,16 +133,10 @@ fn not_default(scope: Option<&DefaultScope>, ledger: &mut Ledger) {
     }
 }
 
-fn output(
-    meta: &ObjectMeta,
-    kind: Option<RouteKind>,
-    attached: Attached,
-    drafts: Vec<RuleDraft>,
-    mut ledger: Ledger,
-) -> RouteOutput {
-    // A kind that is not served has no rules to be invalid; it is refused by the listeners.
-    let some_valid = kind.is_none() || drafts.is_empty() || drafts.iter().any(|draft| draft.faults.is_empty());
-    let faults: Vec<_> = drafts.iter().flat_map(|draft| draft.faults.iter().cloned()).collect();
+fn output(meta: &ObjectMeta, kind: RouteKind, attached: Attached, drafts: Drafts, mut ledger: Ledger) -> RouteOutput {
+    let requests = drafts.requests();
+    let some_valid = requests.is_empty() || requests.iter().any(|draft| draft.faults.is_empty());
+    let faults: Vec<_> = requests.iter().flat_map(|draft| draft.faults.iter().cloned()).collect();
     let mut entry = Entry { generation: meta.generation, ..Entry::default() };
     let mut counted = BTreeSet::new();
     if attached.verdicts.is_empty() {
@@ -140,9 +160,23 @@ fn output(
     entry.remarks.extend(faults);
     entry.remarks.append(&mut ledger.unresolved);
     entry.remarks.append(&mut ledger.remarks);
-    let rules = kind.map(|kind| finished(meta, kind, &attached, drafts)).unwrap_or_default();
-    let backends = rules.iter().flat_map(backends_of).cloned().collect();
-    RouteOutput { rules, entry, attached: counted, backends, needs: ledger.needs }
+    let output = RouteOutput { entry, attached: counted, needs: ledger.needs, ..RouteOutput::default() };
+    if attached.served.is_empty() {
+        return output;
+    }
+    let place = Place::new(meta, kind, attached);
+    match drafts {
+        Drafts::Requests(drafts) => {
+            let rules = place.requests(drafts);
+            let backends = rules.iter().flat_map(backends_of).cloned().collect();
+            RouteOutput { rules, backends, ..output }
+        }
+        Drafts::Streams(drafts) => {
+            let streams = place.streams(drafts);
+            let backends = streams.iter().flat_map(backends_of_streams).cloned().collect();
+            RouteOutput { streams, backends, ..output }
+        }
+    }
 }
 
 fn not_valid(faults: &[Remark]) -> Condition {
@@ -174,33 +208,60 @@ fn parent_entry(parent: &ParentRef, accepted: Condition, faults: &[Remark], ledg
     ParentEntry { parent: parent.clone(), conditions: list }
 }
 
-fn finished(meta: &ObjectMeta, kind: RouteKind, attached: &Attached, drafts: Vec<RuleDraft>) -> Vec<Rule> {
-    if attached.served.is_empty() {
-        return Vec::new();
+/// What all rules of a route have in common.
+struct Place {
+    route: RouteId,
+    created: i64,
+    attachments: Vec<Attachment>,
+}
+
+impl Place {
+    fn new(meta: &ObjectMeta, kind: RouteKind, attached: Attached) -> Self {
+        let attachments = attached.served.into_iter();
+        Self {
+            route: RouteId { kind, namespace: meta.namespace.clone(), name: meta.name.clone() },
+            created: meta.created.unwrap_or_default(),
+            attachments: attachments.map(|(listener, hostnames)| Attachment { listener, hostnames }).collect(),
+        }
     }
-    let route = RouteId { kind, namespace: meta.namespace.clone(), name: meta.name.clone() };
-    let attachments: Vec<_> = attached
-        .served
-        .iter()
-        .map(|(listener, hostnames)| Attachment { listener: listener.clone(), hostnames: hostnames.clone() })
-        .collect();
-    let drafts = drafts.into_iter().enumerate().filter(|(_, draft)| !draft.matches.is_empty());
-    drafts
-        .filter_map(|(index, draft)| {
-            let index = u16::try_from(index).ok()?;
-            let is_invalid = matches!(draft.action, Action::Invalid(_));
-            Some(Rule {
-                key: RuleKey { route: route.clone(), index },
-                name: draft.name,
-                created: meta.created.unwrap_or_default(),
-                attachments: attachments.clone(),
-                matches: draft.matches,
-                filters: draft.filters,
-                action: draft.action,
-                timeouts: if is_invalid { Timeouts::default() } else { draft.timeouts },
+
+    fn key(&self, index: usize) -> Option<RuleKey> {
+        Some(RuleKey { route: self.route.clone(), index: u16::try_from(index).ok()? })
+    }
+
+    fn requests(&self, drafts: Vec<RuleDraft>) -> Vec<Rule> {
+        let drafts = drafts.into_iter().enumerate().filter(|(_, draft)| !draft.matches.is_empty());
+        drafts
+            .filter_map(|(index, draft)| {
+                let is_invalid = matches!(draft.action, Action::Invalid(_));
+                Some(Rule {
+                    key: self.key(index)?,
+                    name: draft.name,
+                    created: self.created,
+                    attachments: self.attachments.clone(),
+                    matches: draft.matches,
+                    filters: draft.filters,
+                    action: draft.action,
+                    timeouts: if is_invalid { Timeouts::default() } else { draft.timeouts },
+                })
             })
-        })
-        .collect()
+            .collect()
+    }
+
+    fn streams(&self, drafts: Vec<StreamDraft>) -> Vec<StreamRule> {
+        let drafts = drafts.into_iter().enumerate();
+        drafts
+            .filter_map(|(index, draft)| {
+                Some(StreamRule {
+                    key: self.key(index)?,
+                    name: draft.name,
+                    created: self.created,
+                    attachments: self.attachments.clone(),
+                    backends: draft.backends,
+                })
+            })
+            .collect()
+    }
 }
 
 /// Backends that a rule sends requests to, or copies of them.
@@ -211,5 +272,14 @@ pub(super) fn backends_of(rule: &Rule) -> Vec<&BackendKey> {
     let entries = if let Action::Forward(entries) = &rule.action { entries.as_slice() } else { &[] };
     let targets = entries.iter().flat_map(|entry| entry.filters.iter().filter_map(mirror).chain([&entry.target]));
     let targets = targets.chain(rule.filters.iter().filter_map(mirror));
-    targets.filter_map(|target| if let Target::Backend(key) = target { Some(key) } else { None }).collect()
+    targets.filter_map(backend_of).collect()
+}
+
+/// The backends that a rule of streams names.
+pub(super) fn backends_of_streams(rule: &StreamRule) -> Vec<&BackendKey> {
+    rule.backends.iter().filter_map(|backend| backend_of(&backend.target)).collect()
+}
+
+fn backend_of(target: &Target) -> Option<&BackendKey> {
+    if let Target::Backend(key) = target { Some(key) } else { None }
 }

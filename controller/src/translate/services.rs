@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use torana_crds::core::{EndpointSlice, Service, ServicePort};
+use torana_crds::core::{EndpointSlice, Service, ServicePort, TransportProtocol};
 use torana_crds::{Kind, ObjectRef};
-use torana_ir::{Backend, BackendKey, Endpoints, Hostname, UpstreamProtocol};
+use torana_ir::{Backend, BackendKey, Endpoints, Hostname, Transport, UpstreamProtocol};
 
 use crate::report::{Entry, Remark};
 use crate::store::Cluster;
@@ -20,10 +20,23 @@ pub(super) struct Users {
     pub(super) http: u32,
     /// GRPCRoutes.
     pub(super) grpc: u32,
+    /// TLSRoutes, TCPRoutes, UDPRoutes.
+    pub(super) streams: u32,
+}
+
+impl Users {
+    /// The number of routes of a kind.
+    pub(super) fn of(&mut self, kind: Option<Kind>) -> &mut u32 {
+        match kind {
+            Some(Kind::GrpcRoute) => &mut self.grpc,
+            Some(Kind::TlsRoute | Kind::TcpRoute | Kind::UdpRoute) => &mut self.streams,
+            _ => &mut self.http,
+        }
+    }
 }
 
 /// Who uses which ports of a Service.
-pub(super) type UsedPorts = BTreeMap<u16, Users>;
+pub(super) type UsedPorts = BTreeMap<(u16, Transport), Users>;
 
 /// A backend with its endpoints.
 pub(super) type Addressed = (Backend, Endpoints);
@@ -41,9 +54,14 @@ pub(super) struct ServiceOutput {
 pub(super) fn service(cluster: &Cluster, reference: &ObjectRef, used: &UsedPorts) -> ServiceOutput {
     let mut output = ServiceOutput::default();
     let Some(service) = cluster.find::<Service>(&reference.namespace, &reference.name) else { return output };
-    for (number, users) in used {
-        let key = BackendKey { namespace: reference.namespace.clone(), name: reference.name.clone(), port: *number };
-        let port = service.port(*number);
+    for ((number, transport), users) in used {
+        let (namespace, name) = (reference.namespace.clone(), reference.name.clone());
+        let key = BackendKey { namespace, name, port: *number, transport: *transport };
+        let protocol = match transport {
+            Transport::Tcp => TransportProtocol::Tcp,
+            Transport::Udp => TransportProtocol::Udp,
+        };
+        let port = service.port_of(*number, &protocol);
         let mut backend = Backend::new(key.clone());
         backend.protocol = output.protocol(reference, service, port, *users);
         let addresses = if is_alias(service) {
@@ -79,6 +97,10 @@ impl ServiceOutput {
         port: Option<&ServicePort>,
         users: Users,
     ) -> UpstreamProtocol {
+        if users.http == 0 && users.grpc == 0 {
+            // Streams do not ask.
+            return UpstreamProtocol::Http1;
+        }
         let named = match port.and_then(|port| port.app_protocol.as_deref()) {
             Some("kubernetes.io/h2c" | "grpc" | "http2") => UpstreamProtocol::H2c,
             None | Some("http" | "kubernetes.io/ws") => UpstreamProtocol::Http1,

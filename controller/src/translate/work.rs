@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use torana_crds::{Kind, ObjectRef};
-use torana_ir::{BackendKey, Delta, ListenerKey, Resource, ResourceKey, RuleKey, Snapshot};
+use torana_ir::{BackendKey, Delta, ListenerKey, Resource, ResourceKey, Snapshot};
 
 use crate::report::{Entry, Remark, Report};
 use crate::store::{Cluster, Dirty};
@@ -34,7 +34,8 @@ pub(super) struct Memo {
 
 #[derive(Debug, Clone, Default)]
 struct RouteMemo {
-    rules: Vec<RuleKey>,
+    /// Of requests or of streams.
+    rules: Vec<ResourceKey>,
     attached: BTreeSet<ListenerKey>,
     backends: BTreeSet<BackendKey>,
     needs: BTreeSet<ObjectRef>,
@@ -133,21 +134,19 @@ impl Work<'_> {
         let object = kind.and_then(|kind| self.cluster.object(kind, &reference.namespace, &reference.name));
         let parents = &self.memo.frame.parents;
         let output = object.and_then(|object| routes::route(self.cluster, parents, object));
-        let is_grpc = kind == Some(Kind::GrpcRoute);
         if let Some(old) = self.memo.routes.remove(reference) {
-            self.forget(reference, &old, is_grpc, services);
-            let stays = |key: &RuleKey| output.iter().any(|output| output.rules.iter().any(|rule| rule.key == *key));
-            let gone = old.rules.iter().filter(|key| !stays(key)).cloned();
-            self.delta.removals.extend(gone.map(ResourceKey::Rule));
+            self.forget(reference, &old, services);
+            let stays = output.as_ref().map(rules_of).unwrap_or_default();
+            self.delta.removals.extend(old.rules.iter().filter(|key| !stays.contains(key)).cloned());
         }
         let Some(output) = output else {
             self.report.objects.remove(reference);
             return;
         };
-        self.remember(reference, output, is_grpc, services);
+        self.remember(reference, output, services);
     }
 
-    fn forget(&mut self, reference: &ObjectRef, old: &RouteMemo, is_grpc: bool, services: &mut BTreeSet<ObjectRef>) {
+    fn forget(&mut self, reference: &ObjectRef, old: &RouteMemo, services: &mut BTreeSet<ObjectRef>) {
         for need in &old.needs {
             if let Some(routes) = self.memo.needs.get_mut(need) {
                 routes.remove(reference);
@@ -167,11 +166,12 @@ impl Work<'_> {
         for backend in &old.backends {
             let service = service_of(backend);
             if let Some(ports) = self.memo.uses.get_mut(&service) {
-                if let Some(users) = ports.get_mut(&backend.port) {
-                    let count = if is_grpc { &mut users.grpc } else { &mut users.http };
+                let port = (backend.port, backend.transport);
+                if let Some(users) = ports.get_mut(&port) {
+                    let count = users.of(reference.known_kind());
                     *count = count.saturating_sub(1);
                     if *users == Users::default() {
-                        ports.remove(&backend.port);
+                        ports.remove(&port);
                     }
                 }
                 if ports.is_empty() {
@@ -182,14 +182,9 @@ impl Work<'_> {
         }
     }
 
-    fn remember(
-        &mut self,
-        reference: &ObjectRef,
-        output: RouteOutput,
-        is_grpc: bool,
-        services: &mut BTreeSet<ObjectRef>,
-    ) {
-        let RouteOutput { rules, entry, attached, backends, needs } = output;
+    fn remember(&mut self, reference: &ObjectRef, output: RouteOutput, services: &mut BTreeSet<ObjectRef>) {
+        let keys = rules_of(&output);
+        let RouteOutput { rules, streams, entry, attached, backends, needs } = output;
         for need in &needs {
             self.memo.needs.entry(need.clone()).or_default().insert(reference.clone());
         }
@@ -198,15 +193,19 @@ impl Work<'_> {
         }
         for backend in &backends {
             let service = service_of(backend);
-            let users = self.memo.uses.entry(service.clone()).or_default().entry(backend.port).or_default();
-            *(if is_grpc { &mut users.grpc } else { &mut users.http }) += 1;
+            let ports = self.memo.uses.entry(service.clone()).or_default();
+            *ports.entry((backend.port, backend.transport)).or_default().of(reference.known_kind()) += 1;
             services.insert(service);
         }
         put(self.report, reference, entry);
-        let keys = rules.iter().map(|rule| rule.key.clone()).collect();
         for rule in rules {
             if self.snapshot.rules.get(&rule.key).is_none_or(|old| **old != rule) {
                 self.delta.upserts.push(Resource::Rule(Arc::new(rule)));
+            }
+        }
+        for rule in streams {
+            if self.snapshot.streams.get(&rule.key).is_none_or(|old| **old != rule) {
+                self.delta.upserts.push(Resource::Stream(Arc::new(rule)));
             }
         }
         self.memo.routes.insert(reference.clone(), RouteMemo { rules: keys, attached, backends, needs });
@@ -276,6 +275,11 @@ fn put(report: &mut Report, object: &ObjectRef, entry: Entry) {
     } else if report.objects.get(object).is_none_or(|old| **old != entry) {
         report.objects.insert(object.clone(), Arc::new(entry));
     }
+}
+
+fn rules_of(output: &RouteOutput) -> Vec<ResourceKey> {
+    let requests = output.rules.iter().map(|rule| ResourceKey::Rule(rule.key.clone()));
+    requests.chain(output.streams.iter().map(|rule| ResourceKey::Stream(rule.key.clone()))).collect()
 }
 
 fn service_of(backend: &BackendKey) -> ObjectRef {

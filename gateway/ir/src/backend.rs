@@ -13,7 +13,7 @@ use crate::key::BackendKey;
 pub struct Backend {
     /// Who it is.
     pub key: BackendKey,
-    /// What its endpoints speak.
+    /// What its endpoints speak to HTTPRoutes and GRPCRoutes. Streams are passed on as they come.
     pub protocol: UpstreamProtocol,
     /// How one endpoint is chosen.
     pub balance: LoadBalance,

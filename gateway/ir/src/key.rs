@@ -47,6 +47,12 @@ pub enum RouteKind {
     HttpRoute,
     /// `gateway.networking.k8s.io` GRPCRoute: Torana's own failures are gRPC statuses.
     GrpcRoute,
+    /// `gateway.networking.k8s.io` TLSRoute.
+    TlsRoute,
+    /// `gateway.networking.k8s.io` TCPRoute.
+    TcpRoute,
+    /// `gateway.networking.k8s.io` UDPRoute.
+    UdpRoute,
 }
 
 impl RouteKind {
@@ -55,6 +61,9 @@ impl RouteKind {
         match self {
             Self::HttpRoute => "HTTPRoute",
             Self::GrpcRoute => "GRPCRoute",
+            Self::TlsRoute => "TLSRoute",
+            Self::TcpRoute => "TCPRoute",
+            Self::UdpRoute => "UDPRoute",
         }
     }
 }
@@ -97,6 +106,37 @@ impl fmt::Display for RuleKey {
     }
 }
 
+/// What carries the bytes of a port. A Service may have a TCP and a UDP port of one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub enum Transport {
+    /// Connections.
+    #[default]
+    Tcp,
+    /// Datagrams.
+    Udp,
+}
+
+impl Transport {
+    /// Whether it is TCP.
+    pub fn is_tcp(&self) -> bool {
+        *self == Self::Tcp
+    }
+
+    /// `tcp` or `udp`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// A backend: one port of a Service.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct BackendKey {
@@ -106,11 +146,25 @@ pub struct BackendKey {
     pub name: String,
     /// The Service's port, not the target port.
     pub port: u16,
+    /// What the port carries.
+    #[serde(default, skip_serializing_if = "Transport::is_tcp")]
+    pub transport: Transport,
+}
+
+impl BackendKey {
+    /// A port that carries TCP.
+    pub fn tcp(namespace: impl Into<String>, name: impl Into<String>, port: u16) -> Self {
+        Self { namespace: namespace.into(), name: name.into(), port, transport: Transport::Tcp }
+    }
 }
 
 impl fmt::Display for BackendKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}:{}", self.namespace, self.name, self.port)
+        write!(f, "{}/{}:{}", self.namespace, self.name, self.port)?;
+        match self.transport {
+            Transport::Tcp => Ok(()),
+            Transport::Udp => f.write_str("/udp"),
+        }
     }
 }
 

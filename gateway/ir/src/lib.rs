@@ -10,9 +10,10 @@
 //!
 //! # Glossary
 //! * **listener**: one port + hostname + protocol of a Gateway; what a client connects to.
-//! * **route**: one user object (HTTPRoute, GRPCRoute); **rule**: one entry of it; **match**: one alternative of a rule.
+//! * **route**: one user object (HTTPRoute, TCPRoute …); **rule**: one entry of it; **match**: one alternative of a rule.
+//! * **stream**: a client's bytes that are passed on unread: a TCP connection, with its TLS or without, or a UDP flow.
 //! * **backend**: what a rule sends to (a Service port); **endpoint**: one address of a backend.
-//! * **bind**: a socket address; several listeners may share one.
+//! * **bind**: a socket address and its transport; several listeners may share one.
 
 mod key;
 
@@ -34,6 +35,8 @@ mod backend;
 
 mod rule;
 
+mod stream;
+
 mod snapshot;
 
 pub use atom::{AtomError, HeaderName, HeaderValue, Method};
@@ -41,9 +44,10 @@ pub use backend::{Backend, Endpoint, Endpoints, LoadBalance, UpstreamProtocol};
 pub use certificate::{Certificate, CertificateError, PrivateKey};
 pub use filter::{Cors, Filter, HeaderEdit, Mirror, OriginPattern, PathRewrite, Redirect, Rewrite};
 pub use host::{HostPattern, Hostname, hostname_of};
-pub use key::{BackendKey, CertificateKey, GatewayId, ListenerKey, RouteId, RouteKind, RuleKey};
+pub use key::{BackendKey, CertificateKey, GatewayId, ListenerKey, RouteId, RouteKind, RuleKey, Transport};
 pub use listener::{Limits, Listener, PathMode, Protocol, Tls, TlsVersion};
 pub use pattern::{REGEX_SIZE_LIMIT, Regex, RegexError};
 pub use rule::{Action, Attachment, FieldMatch, PathMatch, RouteMatch, Rule, TextMatch, Timeouts, WeightedBackend};
 pub use snapshot::{Delta, Resource, ResourceKey, Snapshot};
+pub use stream::{StreamBackend, StreamRule};
 pub use target::{Invalid, Target};

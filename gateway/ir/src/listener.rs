@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::host::HostPattern;
-use crate::key::{CertificateKey, ListenerKey};
+use crate::key::{CertificateKey, ListenerKey, Transport};
 
 /// One port + hostname + protocol.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -50,6 +50,53 @@ pub enum Protocol {
     Http,
     /// TLS terminated here, HTTP/1.1 or HTTP/2 by ALPN.
     Https(Tls),
+    /// TLS that ends at the backend. The server name of the handshake decides where that is; nothing else is read.
+    TlsPassthrough,
+    /// TLS terminated here; what is inside goes on as it comes. The server name decides where to.
+    TlsTerminate(Tls),
+    /// Connections, passed on as they come.
+    Tcp,
+    /// Datagrams, passed on as they come.
+    Udp,
+}
+
+impl Protocol {
+    /// What carries it.
+    pub fn transport(&self) -> Transport {
+        match self {
+            Self::Udp => Transport::Udp,
+            _ => Transport::Tcp,
+        }
+    }
+
+    /// How TLS is terminated, if it is.
+    pub fn tls(&self) -> Option<&Tls> {
+        match self {
+            Self::Https(tls) | Self::TlsTerminate(tls) => Some(tls),
+            Self::Http | Self::TlsPassthrough | Self::Tcp | Self::Udp => None,
+        }
+    }
+
+    /// Whether its bytes are requests; others are streams.
+    pub fn is_http(&self) -> bool {
+        matches!(self, Self::Http | Self::Https(_))
+    }
+
+    /// Whether a client begins with a TLS handshake. Listeners that do may share a port, whoever ends the handshake.
+    pub fn begins_with_tls(&self) -> bool {
+        matches!(self, Self::Https(_) | Self::TlsPassthrough | Self::TlsTerminate(_))
+    }
+
+    /// `http`, `https`, `tls`, `tcp` or `udp`.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https(_) => "https",
+            Self::TlsPassthrough | Self::TlsTerminate(_) => "tls",
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
 }
 
 /// TLS termination.
@@ -104,6 +151,10 @@ pub struct Limits {
     pub body_rate: u32,
     /// HTTP/2 streams a connection, running ones that the client has reset included.
     pub streams: u32,
+    /// A TCP or TLS connection that is passed on is cut after this long without a byte in either direction.
+    pub tcp_idle: Duration,
+    /// A UDP flow is over after this long without a datagram in either direction.
+    pub udp_idle: Duration,
 }
 
 impl Default for Limits {
@@ -120,6 +171,8 @@ impl Default for Limits {
             read_grace: Duration::from_mins(1),
             body_rate: 500,
             streams: 100,
+            tcp_idle: Duration::from_hours(1),
+            udp_idle: Duration::from_mins(1),
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::certificate::Certificate;
 use crate::key::{BackendKey, CertificateKey, ListenerKey, RuleKey};
 use crate::listener::Listener;
 use crate::rule::Rule;
+use crate::stream::StreamRule;
 
 /// The whole program of a fleet. Values are shared: a clone copies pointers.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -24,7 +25,10 @@ pub struct Snapshot {
     /// What is done with requests.
     #[serde(serialize_with = "values")]
     pub rules: BTreeMap<RuleKey, Arc<Rule>>,
-    /// Where requests go.
+    /// Where streams go.
+    #[serde(serialize_with = "values")]
+    pub streams: BTreeMap<RuleKey, Arc<StreamRule>>,
+    /// Where requests and streams end up.
     #[serde(serialize_with = "values")]
     pub backends: BTreeMap<BackendKey, Arc<Backend>>,
     /// Addresses of the backends.
@@ -43,8 +47,10 @@ pub enum Resource {
     Listener(Arc<Listener>),
     /// A certificate.
     Certificate(Arc<Certificate>),
-    /// A rule.
+    /// A rule of requests.
     Rule(Arc<Rule>),
+    /// A rule of streams.
+    Stream(Arc<StreamRule>),
     /// A backend.
     Backend(Arc<Backend>),
     /// The endpoints of a backend.
@@ -58,6 +64,7 @@ impl Resource {
             Self::Listener(it) => ResourceKey::Listener(it.key.clone()),
             Self::Certificate(it) => ResourceKey::Certificate(it.key.clone()),
             Self::Rule(it) => ResourceKey::Rule(it.key.clone()),
+            Self::Stream(it) => ResourceKey::Stream(it.key.clone()),
             Self::Backend(it) => ResourceKey::Backend(it.key.clone()),
             Self::Endpoints(it) => ResourceKey::Endpoints(it.backend().clone()),
         }
@@ -71,8 +78,10 @@ pub enum ResourceKey {
     Listener(ListenerKey),
     /// A certificate.
     Certificate(CertificateKey),
-    /// A rule.
+    /// A rule of requests.
     Rule(RuleKey),
+    /// A rule of streams.
+    Stream(RuleKey),
     /// A backend.
     Backend(BackendKey),
     /// The endpoints of a backend.
@@ -102,6 +111,7 @@ impl Snapshot {
         changes(&self.listeners, &new.listeners, &mut delta, Resource::Listener, ResourceKey::Listener);
         changes(&self.certificates, &new.certificates, &mut delta, Resource::Certificate, ResourceKey::Certificate);
         changes(&self.rules, &new.rules, &mut delta, Resource::Rule, ResourceKey::Rule);
+        changes(&self.streams, &new.streams, &mut delta, Resource::Stream, ResourceKey::Stream);
         changes(&self.backends, &new.backends, &mut delta, Resource::Backend, ResourceKey::Backend);
         changes(&self.endpoints, &new.endpoints, &mut delta, Resource::Endpoints, ResourceKey::Endpoints);
         delta
@@ -113,6 +123,7 @@ impl Snapshot {
             ResourceKey::Listener(key) => self.listeners.get(key).cloned().map(Resource::Listener),
             ResourceKey::Certificate(key) => self.certificates.get(key).cloned().map(Resource::Certificate),
             ResourceKey::Rule(key) => self.rules.get(key).cloned().map(Resource::Rule),
+            ResourceKey::Stream(key) => self.streams.get(key).cloned().map(Resource::Stream),
             ResourceKey::Backend(key) => self.backends.get(key).cloned().map(Resource::Backend),
             ResourceKey::Endpoints(key) => self.endpoints.get(key).cloned().map(Resource::Endpoints),
         }
@@ -125,6 +136,7 @@ impl Snapshot {
                 Resource::Listener(it) => drop(self.listeners.insert(it.key.clone(), it)),
                 Resource::Certificate(it) => drop(self.certificates.insert(it.key.clone(), it)),
                 Resource::Rule(it) => drop(self.rules.insert(it.key.clone(), it)),
+                Resource::Stream(it) => drop(self.streams.insert(it.key.clone(), it)),
                 Resource::Backend(it) => drop(self.backends.insert(it.key.clone(), it)),
                 Resource::Endpoints(it) => drop(self.endpoints.insert(it.backend().clone(), it)),
             }
@@ -134,6 +146,7 @@ impl Snapshot {
                 ResourceKey::Listener(key) => drop(self.listeners.remove(key)),
                 ResourceKey::Certificate(key) => drop(self.certificates.remove(key)),
                 ResourceKey::Rule(key) => drop(self.rules.remove(key)),
+                ResourceKey::Stream(key) => drop(self.streams.remove(key)),
                 ResourceKey::Backend(key) => drop(self.backends.remove(key)),
                 ResourceKey::Endpoints(key) => drop(self.endpoints.remove(key)),
             }

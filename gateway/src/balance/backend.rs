@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     fn key() -> BackendKey {
-        BackendKey { namespace: "n".into(), name: "b".into(), port: 80 }
+        BackendKey::tcp("n", "b", 80)
     }
 
     fn listed(list: &[(u16, bool)]) -> Arc<Endpoints> {

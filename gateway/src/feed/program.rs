@@ -154,7 +154,8 @@ impl Programming {
         let mut rejected = Vec::new();
         for (bind, error) in &self.failed {
             let address = bind.address.map_or_else(|| "every address".to_owned(), |address| address.to_string());
-            let why = format!("PortUnavailable: port {} on {address}: {error}", bind.port);
+            let udp = if bind.transport.is_tcp() { "" } else { " (UDP)" };
+            let why = format!("PortUnavailable: port {}{udp} on {address}: {error}", bind.port);
             let listeners = snapshot.listeners.values().filter(|listener| listens(listener, *bind));
             rejected.extend(listeners.map(|listener| (ResourceKey::Listener(listener.key.clone()), why.clone())));
         }
@@ -164,6 +165,7 @@ impl Programming {
 
 fn listens(listener: &Listener, bind: Bind) -> bool {
     listener.port == bind.port
+        && listener.protocol.transport() == bind.transport
         && match bind.address {
             None => listener.addresses.is_empty(),
             Some(address) => listener.addresses.contains(&address),

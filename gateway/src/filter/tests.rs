@@ -12,7 +12,7 @@ fn edit(name: &str, value: &str) -> HeaderEdit {
 }
 
 fn mirror(name: &str, numerator: u32) -> Filter {
-    let target = Target::Backend(BackendKey { namespace: "n".into(), name: name.into(), port: 80 });
+    let target = Target::Backend(BackendKey::tcp("n", name, 80));
     Filter::Mirror(torana_ir::Mirror { target, numerator, denominator: 100 })
 }
 

@@ -7,9 +7,9 @@
 
 pub(crate) mod piece;
 
-mod scratch;
+pub(crate) mod scratch;
 
-mod watchdog;
+pub(crate) mod watchdog;
 
 mod drained;
 

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use torana_ir::{
     Action, Attachment, Backend, BackendKey, Endpoint, Endpoints, GatewayId, HostPattern, Limits, Listener,
     ListenerKey, PathMatch, PathMode, Protocol, RouteId, RouteKind, RouteMatch, Rule, RuleKey, Snapshot, Target,
-    Timeouts, WeightedBackend,
+    Timeouts, Transport, WeightedBackend,
 };
 
 use crate::http::{Worker, serve};
@@ -23,7 +23,7 @@ use crate::table::{Bind, Table};
 fn snapshot(backend: SocketAddr) -> Snapshot {
     let gateway = GatewayId { namespace: "n".into(), name: "g".into() };
     let listener = ListenerKey { gateway, set: None, name: "http".into() };
-    let key = BackendKey { namespace: "n".into(), name: "b".into(), port: 80 };
+    let key = BackendKey::tcp("n", "b", 80);
     let route = RouteId { kind: RouteKind::HttpRoute, namespace: "n".into(), name: "r".into() };
     let rule = Rule {
         key: RuleKey { route, index: 0 },
@@ -59,6 +59,7 @@ fn snapshot(backend: SocketAddr) -> Snapshot {
         listeners: BTreeMap::from([(listener.key.clone(), Arc::new(listener))]),
         certificates: BTreeMap::new(),
         rules: BTreeMap::from([(rule.key.clone(), Arc::new(rule))]),
+        streams: BTreeMap::new(),
         backends: BTreeMap::from([(key.clone(), Arc::new(Backend::new(key.clone())))]),
         endpoints: BTreeMap::from([(key, Arc::new(endpoints))]),
     }
@@ -75,7 +76,7 @@ async fn gateway(backend: SocketAddr) -> SocketAddr {
     let local = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((stream, remote)) = listener.accept().await {
-            let bind = Bind { address: None, port: 80 };
+            let bind = Bind { address: None, port: 80, transport: Transport::Tcp };
             let peer = Peer { remote, local, tls: None };
             tokio::spawn(serve(Box::new(Io::tcp(stream)), peer, bind, Arc::clone(&worker)));
         }

@@ -85,6 +85,12 @@ impl Io {
         self.unread.is_empty() && self.read_transport(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
     }
 
+    /// Ends with a reset when it is dropped: the peer must not take it for an end in order.
+    pub fn reset(&self) {
+        // A socket that is gone needs no reset.
+        self.socket().set_zero_linger().ok();
+    }
+
     fn read_transport(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         with!(self, stream => Pin::new(stream).poll_read(cx, buffer))
     }

@@ -12,10 +12,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 use super::admission::{Admission, Place};
-use super::handshake::{self, Session};
+use super::handshake::{self, Session, Shaken};
 use crate::http::{self, Conduct, Worker};
 use crate::io::{Io, Peer};
-use crate::table::Bind;
+use crate::stream::{self, Client, Course};
+use crate::table::{Bind, Opening};
 
 /// Connections that are closed in one go while descriptors are exhausted.
 const SHED: usize = 64;
@@ -100,18 +101,25 @@ pub(super) async fn connection(stream: TcpStream, remote: SocketAddr, bind: Bind
             (Some(address), Err(_)) => SocketAddr::new(address, bind.port),
             (None, Err(_)) => return,
         };
-        let tls = match worker.table.load().bind(&bind) {
-            Some(bind) => bind.is_tls(),
-            // The listener went while the connection was on its way.
+        // None: the listener went while the connection was on its way.
+        let Some(opening) = worker.table.load().bind(&bind).map(|bind| bind.opening()) else { return };
+        match opening {
+            Opening::Request => {
+                let _open = worker.metrics.connected(None, "http");
+                let peer = Peer { remote, local, tls: None };
+                break 'served http::serve(Box::new(Io::tcp(stream)), peer, bind, worker).await;
+            }
+            Opening::Bytes => return Box::pin(passed_on(stream, remote, bind, worker)).await,
+            // No connection comes in by a socket of datagrams.
+            Opening::Datagram => return,
+            Opening::Handshake => {}
+        }
+        let shaken = Box::pin(handshake::shake(stream, remote, &bind, &worker)).await;
+        let Session { io, peer, listener } = match shaken {
+            Some(Shaken::Requests(session)) => *session,
+            Some(Shaken::Stream(client, course)) => return Box::pin(stream::serve(*client, *course, worker)).await,
             None => return,
         };
-        if !tls {
-            let _open = worker.metrics.connected(None, "http");
-            let peer = Peer { remote, local, tls: None };
-            break 'served http::serve(Box::new(Io::tcp(stream)), peer, bind, worker).await;
-        }
-        let shaken = Box::pin(handshake::shake(stream, &bind, &worker)).await;
-        let Some(Session { io, peer, listener }) = shaken else { return };
         let _open = worker.metrics.connected(Some(&listener), "https");
         drop(listener);
         http::serve(io, Peer { remote, local, tls: Some(peer) }, bind, worker).await
@@ -119,6 +127,14 @@ pub(super) async fn connection(stream: TcpStream, remote: SocketAddr, bind: Bind
     if conduct == Conduct::Abusive {
         place.strike(Instant::now());
     }
+}
+
+/// Bytes that begin with anything: the port alone says where they go.
+async fn passed_on(stream: TcpStream, remote: SocketAddr, bind: Bind, worker: Arc<Worker>) {
+    let routed = worker.table.load().bind(&bind).and_then(|bind| bind.stream());
+    let Some(routed) = routed else { return };
+    let client = Client { io: Box::new(Io::tcp(stream)), remote, sni: None, tls_version: None };
+    stream::serve(client, Course::set(routed), worker).await;
 }
 
 /// A descriptor that is given up to get rid of clients that cannot be served: they see a close at once and not a

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How many connections there may be, in all and from one client; and who has to wait because its connections had to be
-//! ended for what they sent.
+//! How many connections and flows there may be, connections also from one client; and who has to wait because its
+//! connections had to be ended for what they sent.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +17,9 @@ const MOST_REMEMBERED: usize = 1_024;
 /// Connections of one client that may be ended for abuse before its next ones are refused. An address that many clients
 /// share has as many more as it has connections open.
 const STRIKES: u32 = 20;
+/// For each flow of UDP there may be so many connections. Who sends a datagram may write any address on it, so flows must
+/// not take the place of connections, and are not counted by client.
+const CONNECTIONS_A_FLOW: usize = 4;
 /// One strike is forgiven after this.
 const FORGIVEN: Duration = Duration::from_secs(5);
 
@@ -95,8 +98,18 @@ type Shard = Mutex<Clients>;
 pub(crate) struct Admission {
     caps: Caps,
     connections: AtomicUsize,
+    flows: AtomicUsize,
     clients: [Shard; SHARDS],
     hasher: RandomState,
+}
+
+/// The right to one flow; given back when dropped.
+pub(crate) struct FlowPlace(Arc<Admission>);
+
+impl Drop for FlowPlace {
+    fn drop(&mut self) {
+        self.0.flows.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The right to one connection; given back when dropped.
@@ -108,7 +121,13 @@ pub(crate) struct Place {
 impl Admission {
     pub(crate) fn new(caps: Caps) -> Arc<Self> {
         let clients = std::array::from_fn(|_| Mutex::default());
-        Arc::new(Self { caps, connections: AtomicUsize::new(0), clients, hasher: RandomState::default() })
+        Arc::new(Self {
+            caps,
+            connections: AtomicUsize::new(0),
+            flows: AtomicUsize::new(0),
+            clients,
+            hasher: RandomState::default(),
+        })
     }
 
     /// Connections that are open now.
@@ -131,6 +150,14 @@ impl Admission {
                 Err(reason)
             }
         }
+    }
+
+    /// A place for a flow, if there is one.
+    pub(super) fn admit_flow(self: &Arc<Self>) -> Option<FlowPlace> {
+        let most = (self.caps.connections / CONNECTIONS_A_FLOW).max(1);
+        let before = self.flows.fetch_add(1, Ordering::Relaxed);
+        let place = FlowPlace(Arc::clone(self));
+        (before < most).then_some(place)
     }
 
     fn leave(&self, client: IpAddr) {

@@ -1,20 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-//! From an accepted socket to a TLS session of the right listener.
+//! From an accepted socket to a TLS session of the right listener, or to a stream that goes on with its TLS.
+//!
+//! The hello is read here and nowhere else: by its server name the listener is chosen, and then TLS ends or passes
+//! through, byte for byte.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
-use rustls::server::Acceptor;
-use tokio::io::AsyncWriteExt as _;
+use rustls::server::{Accepted, Acceptor};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
-use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
+use tokio_rustls::StartHandshake;
 use torana_ir::ListenerKey;
 
 use crate::http::Worker;
 use crate::io::{Io, TlsPeer, tls_version};
-use crate::table::Bind;
+use crate::stream::{Client, Course};
+use crate::table::{Bind, Handshake};
 
 /// Content type of TLS handshake records (RFC 8446 §5.1).
 const HANDSHAKE: u8 = 22;
@@ -23,6 +28,19 @@ const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 /// Plain HTTP on a TLS port.
 const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 34\r\n\
     connection: close\r\n\r\nthis port speaks HTTPS, not HTTP.\n";
+
+/// Bytes of a hello, in as many records and segments as its client likes.
+const LONGEST_HELLO: usize = 16 << 10;
+/// Bytes of one read.
+const PIECE: usize = 2 << 10;
+
+/// What became of a connection that began with a hello.
+pub(super) enum Shaken {
+    /// Requests are inside.
+    Requests(Box<Session>),
+    /// It is passed on.
+    Stream(Box<Client>, Box<Course>),
+}
 
 /// A session, and the listener that it belongs to.
 pub(super) struct Session {
@@ -37,25 +55,24 @@ struct Failure {
     listener: Option<Box<ListenerKey>>,
 }
 
-/// What the rest of a handshake needs.
-type Chosen = (ListenerKey, Arc<ServerConfig>);
-
 impl From<&'static str> for Failure {
     fn from(reason: &'static str) -> Self {
         Self { reason, listener: None }
     }
 }
 
-/// Shakes hands before the deadline of the socket's listeners. Failures are counted, and the client is told what TLS can
-/// tell it.
-pub(super) async fn shake(stream: TcpStream, bind: &Bind, worker: &Worker) -> Option<Session> {
+/// Shakes hands before the deadline of the socket's listeners, or finds out that somebody else is to. Failures are
+/// counted, and the client is told what TLS can tell it.
+pub(super) async fn shake(stream: TcpStream, remote: SocketAddr, bind: &Bind, worker: &Worker) -> Option<Shaken> {
     let limit = worker.table.load().bind(bind)?.limits().handshake_deadline;
     let started = Instant::now();
-    let result = tokio::time::timeout(limit, handshake(stream, bind, worker)).await;
+    let result = tokio::time::timeout(limit, handshake(stream, remote, bind, worker)).await;
     match result.unwrap_or_else(|_| Err("timeout".into())) {
-        Ok(session) => {
-            worker.metrics.handshake(&session.listener, session.peer.version, started.elapsed());
-            Some(session)
+        Ok((shaken, ended)) => {
+            if let Some((listener, version)) = ended {
+                worker.metrics.handshake(&listener, version, started.elapsed());
+            }
+            Some(shaken)
         }
         Err(failure) => {
             worker.metrics.tls_error(failure.listener.as_deref(), failure.reason);
@@ -64,69 +81,127 @@ pub(super) async fn shake(stream: TcpStream, bind: &Bind, worker: &Worker) -> Op
     }
 }
 
-async fn handshake(mut stream: TcpStream, bind: &Bind, worker: &Worker) -> Result<Session, Failure> {
-    let mut first = [0];
-    match stream.peek(&mut first).await {
-        Ok(1) if first[0] == HANDSHAKE => {}
-        Ok(1) => {
-            if first[0].is_ascii_uppercase() {
+/// With what was shaken: the listener where TLS has ended, and the version, if it has.
+type Done = (Shaken, Option<(ListenerKey, &'static str)>);
+
+async fn handshake(mut stream: TcpStream, remote: SocketAddr, bind: &Bind, worker: &Worker) -> Result<Done, Failure> {
+    let (accepted, bytes) = hello(&mut stream).await?;
+    let sni =
+        accepted.client_hello().server_name().map(|name| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase());
+    match choose(sni.as_deref(), bind, worker) {
+        Ok(Handshake::Requests(listener, config)) => {
+            let stream = established((stream, accepted), config, &listener).await?;
+            let session = stream.get_ref().1;
+            let version = tls_version(session);
+            let peer = TlsPeer {
+                listener: sni.is_some().then(|| listener.clone()),
+                sni,
+                version,
+                h2: session.alpn_protocol() == Some(b"h2"),
+            };
+            let io = Box::new(Io::tls_server(stream));
+            let ended = Some((listener.clone(), version));
+            Ok((Shaken::Requests(Box::new(Session { io, peer, listener })), ended))
+        }
+        Ok(Handshake::Unwrap(routed, config)) => {
+            let listener = routed.listener.key.clone();
+            let course = Box::new(Course::set(routed));
+            if course.is_refused() {
+                // Whoever leads nowhere is not let in first: the connection is reset where it stands.
+                let client = Client { io: Box::new(Io::tcp(stream)), remote, sni, tls_version: None };
+                return Ok((Shaken::Stream(Box::new(client), course), None));
+            }
+            let stream = established((stream, accepted), config, &listener).await?;
+            let version = tls_version(stream.get_ref().1);
+            let client = Client { io: Box::new(Io::tls_server(stream)), remote, sni, tls_version: Some(version) };
+            Ok((Shaken::Stream(Box::new(client), course), Some((listener, version))))
+        }
+        Ok(Handshake::Pass(routed)) => {
+            let mut io = Box::new(Io::tcp(stream));
+            io.unread(&bytes);
+            let client = Client { io, remote, sni, tls_version: None };
+            Ok((Shaken::Stream(Box::new(client), Box::new(Course::set(routed))), None))
+        }
+        Err(alert) => {
+            if alert {
                 // Whether it arrives or not, the connection is over.
+                stream.write_all(&UNRECOGNIZED_NAME).await.ok();
+            }
+            Err("unrecognized_name".into())
+        }
+    }
+}
+
+/// Reads until the hello is complete: what it says, and the bytes that said so.
+async fn hello(stream: &mut TcpStream) -> Result<(Accepted, Vec<u8>), Failure> {
+    let mut acceptor = Acceptor::default();
+    let mut bytes = Vec::with_capacity(PIECE);
+    loop {
+        let before = bytes.len();
+        let room = (LONGEST_HELLO - before).min(PIECE);
+        if room == 0 {
+            return Err("hello_too_long".into());
+        }
+        match (&mut *stream).take(room as u64).read_buf(&mut bytes).await {
+            Ok(1..) => {}
+            Ok(0) | Err(_) => return Err("closed".into()),
+        }
+        if before == 0 && bytes.first() != Some(&HANDSHAKE) {
+            if bytes.first().is_some_and(u8::is_ascii_uppercase) {
                 stream.write_all(PLAIN_HTTP).await.ok();
             }
             return Err("not_tls".into());
         }
-        _ => return Err("closed".into()),
-    }
-    // rustls reads at most one handshake message of 64 KiB before it gives up.
-    let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), stream);
-    let mut start = (&mut acceptor).await.map_err(|error| Failure::from(reason(&error)))?;
-    let sni = start.client_hello().server_name().map(str::to_ascii_lowercase);
-    let Some((listener, config)) = choose(sni.as_deref(), bind, worker) else {
-        start.io.write_all(&UNRECOGNIZED_NAME).await.ok();
-        return Err("unrecognized_name".into());
-    };
-    match established(start, config).await {
-        Ok(stream) => {
-            let session = stream.get_ref().1;
-            let peer = TlsPeer {
-                listener: sni.is_some().then(|| listener.clone()),
-                sni,
-                version: tls_version(session),
-                h2: session.alpn_protocol() == Some(b"h2"),
-            };
-            Ok(Session { io: Box::new(Io::tls_server(stream)), peer, listener })
+        let mut new = bytes.get(before..).unwrap_or_default();
+        // From memory, which does not fail; rustls may take less than there is at once.
+        while !new.is_empty() && acceptor.read_tls(&mut new).is_ok_and(|read| read > 0) {}
+        match acceptor.accept() {
+            Ok(Some(accepted)) => return Ok((accepted, bytes)),
+            Ok(None) => {}
+            Err((error, mut alert)) => {
+                let mut answer = Vec::new();
+                if alert.write_all(&mut answer).is_ok() {
+                    stream.write_all(&answer).await.ok();
+                }
+                return Err(word(&error).into());
+            }
         }
-        Err(error) => Err(Failure { reason: reason(&error), listener: Some(Box::new(listener)) }),
     }
 }
 
-/// From the table of this moment, which is not held.
-fn choose(sni: Option<&str>, bind: &Bind, worker: &Worker) -> Option<Chosen> {
+/// From the table of this moment, which is not held. An error is whether the client is told that its name is not known:
+/// not where TLS passes through, for there it has not spoken to us.
+fn choose(sni: Option<&str>, bind: &Bind, worker: &Worker) -> Result<Handshake, bool> {
     let table = worker.table.load();
-    let (listener, config) = table.bind(bind)?.tls()?.select(sni)?;
-    Some((listener.clone(), config))
+    let bind = table.bind(bind).ok_or(false)?;
+    bind.handshake(sni).ok_or_else(|| bind.ends_all_tls())
 }
 
 async fn established(
-    start: StartHandshake<TcpStream>,
+    (stream, accepted): (TcpStream, Accepted),
     config: Arc<ServerConfig>,
-) -> io::Result<tokio_rustls::server::TlsStream<TcpStream>> {
-    start.into_stream(config).await
+    listener: &ListenerKey,
+) -> Result<tokio_rustls::server::TlsStream<TcpStream>, Failure> {
+    let shaking = StartHandshake::from_parts(accepted, stream).into_stream(config);
+    shaking.await.map_err(|error| Failure { reason: reason(&error), listener: Some(Box::new(listener.clone())) })
 }
 
 fn reason(error: &io::Error) -> &'static str {
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    tls.map_or("closed", word)
+}
+
+fn word(error: &rustls::Error) -> &'static str {
     use rustls::Error;
-    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
-    match tls {
-        Some(Error::AlertReceived(_)) => "client_alert",
-        Some(Error::PeerIncompatible(_)) => "incompatible",
-        Some(Error::NoApplicationProtocol) => "no_application_protocol",
-        Some(
-            Error::InvalidMessage(_) | Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. },
-        ) => "invalid_message",
-        Some(Error::General(text)) if text.contains("no server certificate") => "no_certificate",
-        Some(Error::DecryptError) => "decrypt",
-        Some(_) => "other",
-        None => "closed",
+    match error {
+        Error::AlertReceived(_) => "client_alert",
+        Error::PeerIncompatible(_) => "incompatible",
+        Error::NoApplicationProtocol => "no_application_protocol",
+        Error::InvalidMessage(_) | Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
+            "invalid_message"
+        }
+        Error::General(text) if text.contains("no server certificate") => "no_certificate",
+        Error::DecryptError => "decrypt",
+        _ => "other",
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Workers and their sockets: who may connect, and what happens until a connection's protocol is known.
+//! Workers and their sockets: who may connect, and what happens until it is known what a connection is.
 //!
 //! One thread a worker, each with a runtime and sockets of its own (`SO_REUSEPORT`), so that a connection, its streams
 //! and its upstreams stay on one core. Sockets open and close at run time; a connection is tied to no generation.
@@ -11,6 +11,8 @@ mod socket;
 mod handshake;
 
 mod accept;
+
+mod datagrams;
 
 mod worker;
 
@@ -72,7 +74,7 @@ impl Workers {
     /// All or nothing: a socket that one worker lacks is a socket that some clients cannot reach.
     async fn open(&self, bind: Bind) -> io::Result<u16> {
         let sockets = socket::open(bind, self.threads.len())?;
-        let port = sockets.first().map_or(Ok(bind.port), |socket| socket.local_addr().map(|address| address.port()))?;
+        let port = sockets.first().map_or(Ok(bind.port), socket::Listening::port)?;
         for (thread, socket) in self.threads.iter().zip(sockets) {
             if let Err(error) = thread.open(bind, socket).await {
                 self.close_on_threads(bind).await;

@@ -11,7 +11,9 @@ use rustls_pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use torana_ir::{Certificate, CertificateKey, HostPattern, Limits, Listener, Protocol, Snapshot, Tls, TlsVersion};
+use torana_ir::{
+    Certificate, CertificateKey, HostPattern, Limits, Listener, Protocol, Snapshot, Tls, TlsVersion, Transport,
+};
 
 use super::*;
 use crate::observe::{AccessLog, LogFormat, Metrics};
@@ -251,7 +253,7 @@ async fn the_task_of_a_connection_is_small() {
     let log = AccessLog::start(LogFormat::Off, std::io::sink(), &world.metrics).unwrap();
     let worker = Worker::new(Arc::clone(&world.table), Arc::clone(&world.metrics), log, draining);
     let place = Admission::new(many()).admit(LOCAL, std::time::Instant::now()).ok().unwrap();
-    let bind = Bind { address: Some(LOCAL), port };
+    let bind = Bind { address: Some(LOCAL), port, transport: Transport::Tcp };
     let task = accept::connection(stream, (LOCAL, 1).into(), bind, worker, place);
     assert!(size_of_val(&task) <= 7 << 8, "{} bytes", size_of_val(&task));
 }

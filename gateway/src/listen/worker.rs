@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The thread of one worker: a runtime, and the sockets that it accepts from.
+//! The thread of one worker: a runtime, and the sockets that its clients come in by.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{mpsc, oneshot};
 
 use super::accept::{Door, Reserve};
 use super::admission::Admission;
+use super::datagrams::Datagrams;
+use super::socket::Listening;
 use crate::http::Worker;
 use crate::table::Bind;
 
@@ -26,7 +27,7 @@ pub(super) struct Thread {
 }
 
 enum Order {
-    Open { bind: Bind, socket: net::TcpListener, done: oneshot::Sender<io::Result<()>> },
+    Open { bind: Bind, socket: Listening, done: oneshot::Sender<io::Result<()>> },
     Close { bind: Bind, done: oneshot::Sender<()> },
 }
 
@@ -40,8 +41,8 @@ impl Thread {
         Ok(Self { orders, _thread: thread })
     }
 
-    /// Accepts from `socket`.
-    pub(super) async fn open(&self, bind: Bind, socket: net::TcpListener) -> io::Result<()> {
+    /// Takes clients from `socket`.
+    pub(super) async fn open(&self, bind: Bind, socket: Listening) -> io::Result<()> {
         let (done, result) = oneshot::channel();
         let gone = || io::Error::other("the worker has ended");
         self.orders.send(Order::Open { bind, socket, done }).await.map_err(|_| gone())?;
@@ -85,16 +86,19 @@ impl Desk {
         }
     }
 
-    fn open(&mut self, bind: Bind, socket: net::TcpListener) -> io::Result<()> {
+    fn open(&mut self, bind: Bind, socket: Listening) -> io::Result<()> {
         let (stop, stopped) = oneshot::channel();
-        let door = Door {
-            listener: TcpListener::from_std(socket)?,
-            bind,
-            worker: Arc::clone(&self.worker),
-            admission: Arc::clone(&self.admission),
-            reserve: Reserve::new(),
+        let (worker, admission) = (Arc::clone(&self.worker), Arc::clone(&self.admission));
+        let task = match socket {
+            Listening::Connections(socket) => {
+                let (listener, reserve) = (TcpListener::from_std(socket)?, Reserve::new());
+                tokio::spawn(Door { listener, bind, worker, admission, reserve }.run(stopped))
+            }
+            Listening::Datagrams(socket) => {
+                let socket = Arc::new(UdpSocket::from_std(socket)?);
+                tokio::spawn(Datagrams { socket, bind, worker, admission }.run(stopped))
+            }
         };
-        let task = tokio::spawn(door.run(stopped));
         self.accepting.insert(bind, Accepting { stop, task });
         Ok(())
     }

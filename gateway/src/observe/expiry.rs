@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use torana_ir::{Certificate, HostPattern, Listener, Protocol, Snapshot};
+use torana_ir::{Certificate, HostPattern, Listener, Snapshot};
 
 use super::nouns::Nouns;
 
@@ -14,7 +14,7 @@ const MOST_HOSTS: usize = 100;
 pub(super) fn expiries(snapshot: &Snapshot) -> BTreeMap<[String; 3], i64> {
     let mut ends = BTreeMap::new();
     for listener in snapshot.listeners.values() {
-        let Protocol::Https(tls) = &listener.protocol else { continue };
+        let Some(tls) = listener.protocol.tls() else { continue };
         let nouns = Nouns::listener(&listener.key);
         for certificate in tls.certificates.iter().filter_map(|key| snapshot.certificates.get(key)) {
             for host in hosts(listener, certificate) {
@@ -39,7 +39,7 @@ fn hosts(listener: &Listener, certificate: &Certificate) -> Vec<String> {
 mod tests {
     use std::sync::Arc;
 
-    use torana_ir::{Tls, TlsVersion};
+    use torana_ir::{Protocol, Tls, TlsVersion};
 
     use super::*;
     use crate::samples::{self, listener_key};

@@ -11,7 +11,7 @@ const REQUEST_BUCKETS: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.
 /// Seconds that Torana itself took; also of connects and handshakes.
 const SHORT_BUCKETS: [f64; 13] = [5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
 
-/// Seconds of connections that were upgraded: they last from a second to days.
+/// Seconds of connections that were upgraded or passed on: they last from a second to days.
 const UPGRADED_BUCKETS: [f64; 10] = [0.1, 1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 43_200.0, 86_400.0];
 
 const ROUTE: [&str; 5] = ["gateway", "listener", "route_kind", "route_namespace", "route_name"];
@@ -36,6 +36,10 @@ const REQUEST: [&str; 10] = [
     "method",
 ];
 
+/// Labels of the counter of streams; the names are the same as those of requests.
+const STREAM: [&str; 9] =
+    ["gateway", "listener", "route_kind", "route_namespace", "route_name", "rule", "backend", "protocol", "reason"];
+
 /// The families, registered.
 pub(super) struct Families {
     pub(super) requests: IntCounterVec,
@@ -43,6 +47,11 @@ pub(super) struct Families {
     pub(super) overhead: HistogramVec,
     pub(super) upgraded: IntGaugeVec,
     pub(super) upgraded_duration: HistogramVec,
+    pub(super) streams: IntCounterVec,
+    pub(super) stream_duration: HistogramVec,
+    pub(super) stream_received: IntCounterVec,
+    pub(super) stream_sent: IntCounterVec,
+    pub(super) datagrams_dropped: IntCounterVec,
     pub(super) rejected: IntCounterVec,
     pub(super) fields_dropped: IntCounter,
     pub(super) series_folded: IntCounter,
@@ -77,6 +86,16 @@ impl Families {
                 &ROUTE,
                 &UPGRADED_BUCKETS,
             ),
+            streams: it.counters("streams_total", "connections and flows passed on that are over", &STREAM),
+            stream_duration: it.histograms(
+                "stream_duration_seconds",
+                "connections and flows passed on that are over",
+                &ROUTE,
+                &UPGRADED_BUCKETS,
+            ),
+            stream_received: it.counters("stream_received_bytes_total", "bytes of clients that were passed on", &ROUTE),
+            stream_sent: it.counters("stream_sent_bytes_total", "bytes of backends that were passed on", &ROUTE),
+            datagrams_dropped: it.counters("datagrams_dropped_total", "that a socket did not take", &["direction"]),
             rejected: it.counters("requests_rejected_total", "refused by the strict gate", &["reason"]),
             fields_dropped: it.counter("fields_dropped_total", "header fields with underscores that were dropped"),
             series_folded: it.counter("series_folded_total", "children counted under route_name=\"other\""),

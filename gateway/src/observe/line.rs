@@ -30,7 +30,9 @@ impl Lines {
             line.text(name, record.text(text));
         }
         line.text("protocol", record.protocol);
-        line.number("status", u64::from(record.status));
+        if record.status > 0 {
+            line.number("status", u64::from(record.status));
+        }
         if let Some(fault) = record.fault {
             line.text("flags", fault.flag());
             line.text("reason", fault.reason());

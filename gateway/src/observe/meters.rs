@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     fn backend(name: &str) -> BackendKey {
-        BackendKey { namespace: "n".into(), name: name.into(), port: 80 }
+        BackendKey::tcp("n", name, 80)
     }
 
     fn outcome<'a>(backend: Option<&'a BackendKey>, method: &str, status: u16) -> Outcome<'a> {

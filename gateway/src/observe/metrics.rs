@@ -34,6 +34,8 @@ struct Shelves {
     requests: Shelf<IntCounter>,
     timing: Shelf<Timing>,
     upgraded: Shelf<Tunnels>,
+    streams: Shelf<IntCounter>,
+    volumes: Shelf<Volume>,
     connections: Shelf<IntGauge>,
     handshake: Shelf<Histogram>,
     tls_errors: Shelf<IntCounter>,
@@ -63,6 +65,13 @@ pub(super) struct Timing {
 pub(super) struct Tunnels {
     pub(super) open: IntGauge,
     pub(super) duration: Histogram,
+}
+
+/// What the streams of one route have carried.
+pub(super) struct Volume {
+    pub(super) duration: Histogram,
+    pub(super) received: IntCounter,
+    pub(super) sent: IntCounter,
 }
 
 /// One open connection; it is closed when this is dropped.
@@ -127,7 +136,8 @@ impl Metrics {
 
     // === connections ===
 
-    /// A client's connection, `protocol` being `http` or `https`. `listener` is `None` while several share the socket.
+    /// A client's connection, `protocol` being `http`, `https`, `tls` or `tcp`, or a flow by `udp`. `listener` is `None`
+    /// while several share the socket.
     pub fn connected(&self, listener: Option<&ListenerKey>, protocol: &'static str) -> Connected {
         let labels = listener_labels(listener, protocol);
         let make = |labels: &[String]| self.families.connections.with_label_values(labels);
@@ -136,7 +146,8 @@ impl Metrics {
         Connected(gauge)
     }
 
-    /// A connection was closed at once: `global_cap`, `ip_cap`, `ip_abuse` or `descriptors`.
+    /// A connection was closed at once: `global_cap`, `ip_cap`, `ip_abuse` or `descriptors`; or a flow did not begin:
+    /// `flow_cap`.
     pub fn connection_refused(&self, reason: &'static str) {
         self.families.connections_refused.with_label_values(&[reason]).inc();
     }
@@ -145,6 +156,11 @@ impl Metrics {
     /// `http2_slow_head`.
     pub fn connection_aborted(&self, reason: &'static str) {
         self.families.connections_aborted.with_label_values(&[reason]).inc();
+    }
+
+    /// A datagram was dropped because a socket takes no more: `to_backend` or `to_client`.
+    pub fn datagram_dropped(&self, direction: &'static str) {
+        self.families.datagrams_dropped.with_label_values(&[direction]).inc();
     }
 
     /// A TLS handshake took this long.
@@ -247,6 +263,12 @@ impl Metrics {
             removing(&families.upgraded)(labels);
             removing(&families.upgraded_duration)(labels);
         });
+        shelves.streams.sweep(now, nobody, removing(&families.streams));
+        shelves.volumes.sweep(now, nobody, |labels| {
+            removing(&families.stream_duration)(labels);
+            removing(&families.stream_received)(labels);
+            removing(&families.stream_sent)(labels);
+        });
         shelves.connections.sweep(now, listener, removing(&families.connections));
         shelves.handshake.sweep(now, listener, removing(&families.handshake));
         shelves.tls_errors.sweep(now, listener, removing(&families.tls_errors));
@@ -287,6 +309,30 @@ impl Metrics {
         })
     }
 
+    /// Counter of one kind of streams: `route` labels, then rule, backend, protocol, reason. Folded if too many.
+    pub(super) fn streams(&self, mut labels: Vec<String>) -> Arc<IntCounter> {
+        let mut shelves = self.shelves();
+        if shelves.streams.len() >= self.most_route_series && shelves.streams.find(&labels).is_none() {
+            self.families.series_folded.inc();
+            nameless(&mut labels, NAMES);
+        }
+        shelves.streams.child(labels, |labels| self.families.streams.with_label_values(labels))
+    }
+
+    /// What streams carry by `route` labels. Folded if too many.
+    pub(super) fn volume(&self, mut labels: Vec<String>) -> Arc<Volume> {
+        let mut shelves = self.shelves();
+        if shelves.volumes.len() >= self.most_route_series && shelves.volumes.find(&labels).is_none() {
+            let names = labels.len();
+            nameless(&mut labels, names);
+        }
+        shelves.volumes.child(labels, |labels| Volume {
+            duration: self.families.stream_duration.with_label_values(labels),
+            received: self.families.stream_received.with_label_values(labels),
+            sent: self.families.stream_sent.with_label_values(labels),
+        })
+    }
+
     fn full(&self, shelves: &Shelves) -> bool {
         shelves.requests.len() >= self.most_route_series
     }
@@ -303,13 +349,17 @@ impl Metrics {
 
 /// Takes the names out; protocol, class of the code and method stay, which are few.
 fn fold(labels: &mut [String]) {
-    let (names, rest) = labels.split_at_mut(NAMES);
-    names.iter_mut().for_each(String::clear);
-    "other".clone_into(&mut names[ROUTE_NAME]);
-    if let [_protocol, code, ..] = rest {
+    nameless(labels, NAMES);
+    if let [_protocol, code, ..] = &mut labels[NAMES..] {
         code.truncate(1);
         code.push_str("xx");
     }
+}
+
+/// Takes the first labels out, which are `names`.
+fn nameless(labels: &mut [String], names: usize) {
+    labels[..names].iter_mut().for_each(String::clear);
+    "other".clone_into(&mut labels[ROUTE_NAME]);
 }
 
 fn listener_labels(listener: Option<&ListenerKey>, last: &str) -> Vec<String> {
@@ -322,6 +372,9 @@ fn resource_labels(key: &ResourceKey) -> [String; 3] {
         ResourceKey::Listener(key) => ("Listener", key.gateway.namespace.clone(), Nouns::listener(key).listener),
         ResourceKey::Certificate(key) => ("Certificate", key.namespace.clone(), key.name.clone()),
         ResourceKey::Rule(key) => ("Rule", key.route.namespace.clone(), format!("{}/{}", key.route.name, key.index)),
+        ResourceKey::Stream(key) => {
+            ("Stream", key.route.namespace.clone(), format!("{}/{}", key.route.name, key.index))
+        }
         ResourceKey::Backend(key) => ("Backend", key.namespace.clone(), format!("{}:{}", key.name, key.port)),
         ResourceKey::Endpoints(key) => ("Endpoints", key.namespace.clone(), format!("{}:{}", key.name, key.port)),
     };
@@ -333,6 +386,7 @@ fn contains(snapshot: &Snapshot, key: &ResourceKey) -> bool {
         ResourceKey::Listener(key) => snapshot.listeners.contains_key(key),
         ResourceKey::Certificate(key) => snapshot.certificates.contains_key(key),
         ResourceKey::Rule(key) => snapshot.rules.contains_key(key),
+        ResourceKey::Stream(key) => snapshot.streams.contains_key(key),
         ResourceKey::Backend(key) => snapshot.backends.contains_key(key),
         ResourceKey::Endpoints(key) => snapshot.endpoints.contains_key(key),
     }

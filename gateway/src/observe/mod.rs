@@ -16,6 +16,8 @@ mod metrics;
 
 mod meters;
 
+mod streams;
+
 mod record;
 
 mod line;
@@ -30,3 +32,4 @@ pub use metrics::{Connected, Metrics};
 pub use nouns::{MethodLabel, Nouns, RouteNouns};
 pub use readiness::Readiness;
 pub use record::{AccessRecord, Text};
+pub use streams::{StreamMeters, StreamOutcome};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the access log keeps of one request until it is written.
+//! What the access log keeps of one request or stream until it is written.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub enum Text {
 /// Number of [`Text`]s.
 const TEXTS: usize = 7;
 
-/// One request. Texts are copied into one buffer; all else is shared or plain.
+/// One request, or one stream that was passed on. Texts are copied into one buffer; all else is shared or plain.
 #[derive(Debug, Clone)]
 pub struct AccessRecord {
     /// When its first byte came.
@@ -44,15 +44,15 @@ pub struct AccessRecord {
     pub duration: Duration,
     /// Of that, what was spent in Torana itself.
     pub overhead: Duration,
-    /// `HTTP/1.1` …
+    /// `HTTP/1.1` …; `tcp`, `tls` or `udp` of a stream.
     pub protocol: &'static str,
-    /// The status that was sent.
+    /// The status that was sent; 0 of a stream.
     pub status: u16,
     /// Why the client did not get a backend's whole answer.
     pub fault: Option<Fault>,
-    /// Bytes of the request's body.
+    /// Bytes of the request's body, or of the client.
     pub bytes_received: u64,
-    /// Bytes of the response's body.
+    /// Bytes of the response's body, or of the backend.
     pub bytes_sent: u64,
     /// The client: the peer, until trusted hops are configured.
     pub client: std::net::IpAddr,

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One socket: which of its listeners a request belongs to, and then which plan.
+//! One socket: which of its listeners a request or a stream belongs to, and then which plan.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rustls::ServerConfig;
 use torana_ir::{Certificate, CertificateKey, Limits, ListenerKey, Protocol};
 
 use super::listener::{ListenerPlan, ListenerTable};
 use super::plan::Plan;
+use super::stream::StreamRouted;
 use crate::fault::Fault;
-use crate::head::{Head, Scheme};
+use crate::head::Head;
 use crate::route::{HostIndex, Silent};
 use crate::tls::ServerTls;
 
@@ -22,6 +24,7 @@ pub struct BindTable {
     /// The members, to tell whether the table is still true.
     members: Vec<Arc<ListenerTable>>,
     limits: Limits,
+    opening: Opening,
     tls: Option<Served>,
 }
 
@@ -31,6 +34,41 @@ struct Served {
     tls: Arc<ServerTls>,
     listeners: Vec<Arc<ListenerPlan>>,
     certificates: Vec<Option<Arc<Certificate>>>,
+}
+
+/// How the clients of a socket begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// With a request in cleartext.
+    Request,
+    /// With a TLS handshake.
+    Handshake,
+    /// With anything: their bytes are passed on.
+    Bytes,
+    /// With a datagram.
+    Datagram,
+}
+
+impl Opening {
+    fn of(protocol: &Protocol) -> Self {
+        match protocol {
+            Protocol::Http => Self::Request,
+            Protocol::Https(_) | Protocol::TlsPassthrough | Protocol::TlsTerminate(_) => Self::Handshake,
+            Protocol::Tcp => Self::Bytes,
+            Protocol::Udp => Self::Datagram,
+        }
+    }
+}
+
+/// What becomes of a TLS handshake.
+#[derive(Debug, Clone)]
+pub enum Handshake {
+    /// TLS ends here, and inside are requests to this listener.
+    Requests(ListenerKey, Arc<ServerConfig>),
+    /// TLS ends here, and what is inside is passed on.
+    Unwrap(StreamRouted, Arc<ServerConfig>),
+    /// All of it is passed on.
+    Pass(StreamRouted),
 }
 
 /// Where a request goes.
@@ -55,18 +93,18 @@ pub enum Routed {
 }
 
 impl BindTable {
-    /// Listeners of one socket. Of those with one hostname the first stays; those that do not speak what the first
-    /// speaks are left out (translation has reported both).
+    /// Listeners of one socket. Of those with one hostname the first stays; those whose clients do not begin as those of
+    /// the first are left out (translation has reported both).
     pub(super) fn compile(
         members: Vec<Arc<ListenerTable>>,
         certificates: &Certificates,
         previous: Option<&Arc<Self>>,
     ) -> Arc<Self> {
-        let scheme = members.first().map_or(Scheme::Http, |first| first.plan.scheme);
-        let speaking = || members.iter().filter(|member| member.plan.scheme == scheme);
+        let opening = members.first().map_or(Opening::Request, |first| Opening::of(first.plan.protocol()));
+        let speaking = || members.iter().filter(|member| Opening::of(member.plan.protocol()) == opening);
         let plans = speaking().map(|member| Arc::clone(&member.plan));
         let before = previous.and_then(|before| before.tls.as_ref());
-        let tls = (scheme == Scheme::Https).then(|| Served::compile(plans.collect(), certificates, before));
+        let tls = (opening == Opening::Handshake).then(|| Served::compile(plans.collect(), certificates, before));
         let same = |before: &&Arc<Self>| {
             before.tls.as_ref().map(|served| Arc::as_ptr(&served.tls)) == tls.as_ref().map(|now| Arc::as_ptr(&now.tls))
                 && all_same(&before.members, &members)
@@ -77,7 +115,7 @@ impl BindTable {
         let limits =
             speaking().map(|member| member.plan.limits.clone()).reduce(|a, b| strictest(&a, &b)).unwrap_or_default();
         let listeners = HostIndex::new(speaking().map(|member| (member.plan.hostname.clone(), Arc::clone(member))));
-        Arc::new(Self { listeners, members, limits, tls })
+        Arc::new(Self { listeners, members, limits, opening, tls })
     }
 
     /// The strictest limit of any listener, element by element: for what happens before the host is known.
@@ -85,14 +123,41 @@ impl BindTable {
         &self.limits
     }
 
-    /// Whether TLS ends here.
+    /// How clients begin.
+    pub fn opening(&self) -> Opening {
+        self.opening
+    }
+
+    /// Whether clients begin with a TLS handshake.
     pub fn is_tls(&self) -> bool {
         self.tls.is_some()
     }
 
-    /// What TLS handshakes are answered with.
+    /// What handshakes are answered with whose TLS ends here.
     pub fn tls(&self) -> Option<&Arc<ServerTls>> {
         self.tls.as_ref().map(|served| &served.tls)
+    }
+
+    /// Whether every TLS handshake here is one with Torana.
+    pub fn ends_all_tls(&self) -> bool {
+        self.members.iter().all(|member| matches!(member.plan.protocol(), Protocol::Https(_)))
+    }
+
+    /// What becomes of a TLS handshake for this server name (lower case, no trailing dot), by the most specific listener
+    /// that covers it; `None` if there is none.
+    pub fn handshake(&self, sni: Option<&str>) -> Option<Handshake> {
+        let listener = self.listeners.best(sni.unwrap_or_default())?;
+        let config = || self.tls.as_ref()?.tls.select(sni).map(|(_, config)| config);
+        Some(match listener.plan.protocol() {
+            Protocol::TlsPassthrough => Handshake::Pass(listener.stream(sni.unwrap_or_default())),
+            Protocol::TlsTerminate(_) => Handshake::Unwrap(listener.stream(sni.unwrap_or_default()), config()?),
+            _ => Handshake::Requests(listener.plan.key.clone(), config()?),
+        })
+    }
+
+    /// Where a stream goes that names no host: a connection by TCP, a flow by UDP.
+    pub fn stream(&self) -> Option<StreamRouted> {
+        self.listeners.best("").map(|listener| listener.stream(""))
     }
 
     /// The most specific listener for a host or server name (lower case).
@@ -124,8 +189,9 @@ impl BindTable {
         let Some(listener) = self.listeners.best(host) else {
             return Err(Routed::fault(Fault::NoListener, None, head));
         };
-        // RFC 9110 §7.4: what was agreed for one host is not to be used for another.
-        if sni_listener.is_some_and(|key| *key != listener.plan.key) {
+        // RFC 9110 §7.4: what was agreed for one host is not to be used for another. A listener of streams takes no
+        // requests: only a handshake for its host leads to it.
+        if sni_listener.is_some_and(|key| *key != listener.plan.key) || !listener.plan.protocol().is_http() {
             return Err(Routed::fault(Fault::Misdirected, Some(listener), head));
         }
         Ok(listener)
@@ -141,10 +207,8 @@ impl BindTable {
 
 impl Served {
     fn compile(listeners: Vec<Arc<ListenerPlan>>, all: &Certificates, previous: Option<&Self>) -> Self {
-        let keys = listeners.iter().flat_map(|listener| match &listener.spec.protocol {
-            Protocol::Https(tls) => tls.certificates.as_slice(),
-            Protocol::Http => &[],
-        });
+        let served = listeners.iter().filter_map(|listener| listener.spec.protocol.tls());
+        let keys = served.flat_map(|tls| &tls.certificates);
         let certificates: Vec<_> = keys.map(|key| all.get(key).cloned()).collect();
         let same = |before: &&Self| all_same(&before.listeners, &listeners) && before.certificates == certificates;
         let tls = previous.filter(same).map_or_else(
@@ -188,5 +252,7 @@ fn strictest(a: &Limits, b: &Limits) -> Limits {
         read_grace: a.read_grace.min(b.read_grace),
         body_rate: a.body_rate.max(b.body_rate),
         streams: a.streams.min(b.streams),
+        tcp_idle: a.tcp_idle.min(b.tcp_idle),
+        udp_idle: a.udp_idle.min(b.udp_idle),
     }
 }

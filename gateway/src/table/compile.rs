@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use torana_ir::{Listener, ListenerKey, Rule, Snapshot};
+use torana_ir::{Listener, ListenerKey, Rule, Snapshot, StreamRule};
 
 use super::bind::BindTable;
 use super::listener::ListenerTable;
 use super::{Backends, Bind, Table};
 
 type Rules<'s> = Vec<&'s Arc<Rule>>;
+
+type StreamRules<'s> = Vec<&'s Arc<StreamRule>>;
 
 type ByListener<'s, V> = HashMap<&'s ListenerKey, V, RandomState>;
 
@@ -32,12 +34,20 @@ impl Table {
                 rules.entry(&attachment.listener).or_default().push(rule);
             }
         }
+        let mut streams: ByListener<'_, StreamRules<'_>> = HashMap::default();
+        for rule in snapshot.streams.values() {
+            for attachment in &rule.attachments {
+                streams.entry(&attachment.listener).or_default().push(rule);
+            }
+        }
         let listeners: BTreeMap<ListenerKey, Arc<ListenerTable>> = snapshot
             .listeners
             .iter()
             .map(|(key, spec)| {
                 let rules = rules.get(key).map(Vec::as_slice).unwrap_or_default();
-                (key.clone(), ListenerTable::compile(spec, rules, (&backends, &changed), previous.listeners.get(key)))
+                let streams = streams.get(key).map(Vec::as_slice).unwrap_or_default();
+                let before = previous.listeners.get(key);
+                (key.clone(), ListenerTable::compile(spec, (rules, streams), (&backends, &changed), before))
             })
             .collect();
         let binds = binds(&listeners, snapshot, &previous.binds);
@@ -66,7 +76,9 @@ fn binds(
     let everywhere: Vec<(Bind, Members)> =
         members.iter().filter(|(bind, _)| bind.address.is_none()).map(|(bind, all)| (*bind, all.clone())).collect();
     for (wide, all) in everywhere {
-        for (_, narrow) in members.iter_mut().filter(|(bind, _)| bind.port == wide.port && bind.address.is_some()) {
+        let overlaps =
+            |bind: &Bind| (bind.port, bind.transport) == (wide.port, wide.transport) && bind.address.is_some();
+        for (_, narrow) in members.iter_mut().filter(|(bind, _)| overlaps(bind)) {
             narrow.extend(all.iter().cloned());
         }
     }
@@ -77,8 +89,9 @@ fn binds(
 }
 
 fn sockets(listener: &Listener) -> Vec<Bind> {
+    let (port, transport) = (listener.port, listener.protocol.transport());
     match listener.addresses.as_slice() {
-        [] => vec![Bind { address: None, port: listener.port }],
-        some => some.iter().map(|address| Bind { address: Some(*address), port: listener.port }).collect(),
+        [] => vec![Bind { address: None, port, transport }],
+        some => some.iter().map(|address| Bind { address: Some(*address), port, transport }).collect(),
     }
 }

@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One listener: what requests keep of it, and the routes that it serves.
+//! One listener: what requests and streams keep of it, and the routes that it serves.
 
 use std::sync::Arc;
 
-use torana_ir::{HostPattern, Limits, Listener, ListenerKey, PathMode, Protocol, Rule};
+use torana_ir::{HostPattern, Limits, Listener, ListenerKey, PathMode, Protocol, Rule, StreamRule};
 
 use super::backends::{Backends, Changed};
 use super::plan::Plan;
+use super::stream::{StreamRouted, Streams};
 use crate::head::Scheme;
 use crate::observe::{Meters, Nouns};
 use crate::route::{Route, Router};
 
-/// What a request needs of its listener.
+/// What a request or a stream needs of its listener.
 #[derive(Debug)]
 pub struct ListenerPlan {
     /// Gateway, listener set and name.
     pub key: ListenerKey,
     /// Its port.
     pub port: u16,
-    /// `https` if TLS ends here.
+    /// `https` if requests come by TLS that ends here.
     pub scheme: Scheme,
     /// Hosts that belong to it.
     pub hostname: HostPattern,
@@ -36,16 +37,18 @@ impl ListenerPlan {
         Self {
             key: spec.key.clone(),
             port: spec.port,
-            scheme: match spec.protocol {
-                Protocol::Http => Scheme::Http,
-                Protocol::Https(_) => Scheme::Https,
-            },
+            scheme: if matches!(spec.protocol, Protocol::Https(_)) { Scheme::Https } else { Scheme::Http },
             hostname: spec.hostname.clone(),
             path_mode: spec.path_mode,
             limits: spec.limits.clone(),
             meters: Meters::carried(Nouns::listener(&spec.key), previous.map(|plan| &plan.meters)),
             spec: Arc::clone(spec),
         }
+    }
+
+    /// What is spoken.
+    pub fn protocol(&self) -> &Protocol {
+        &self.spec.protocol
     }
 }
 
@@ -54,15 +57,17 @@ impl ListenerPlan {
 pub(super) struct ListenerTable {
     pub(super) plan: Arc<ListenerPlan>,
     pub(super) router: Router<Plan>,
+    pub(super) streams: Arc<Streams>,
     /// In the order of their rule keys.
     plans: Vec<Arc<Plan>>,
 }
 
 impl ListenerTable {
-    /// Plans and indexes `rules` (in the order of their keys), sharing with `previous` whatever is the same.
+    /// Plans and indexes rules of requests and of streams (in the order of their keys), sharing with `previous` whatever is
+    /// the same.
     pub(super) fn compile(
         spec: &Arc<Listener>,
-        rules: &[&Arc<Rule>],
+        (rules, streams): (&[&Arc<Rule>], &[&Arc<StreamRule>]),
         (backends, changed): (&Backends, &Changed),
         previous: Option<&Arc<Self>>,
     ) -> Arc<Self> {
@@ -88,12 +93,24 @@ impl ListenerTable {
             }));
         }
         edit.removed.extend(old);
+        let streams = Streams::compile(
+            &plan,
+            streams,
+            (backends, changed),
+            (previous.map(|before| &before.streams), kept.is_some()),
+        );
         let router = match kept {
-            Some(before) if edit.is_empty() => return Arc::clone(before),
+            Some(before) if edit.is_empty() && Arc::ptr_eq(&before.streams, &streams) => return Arc::clone(before),
             Some(before) if edit.is_small(&plans) => edit.apply(&before.router, &plans),
             _ => Router::build(plans.iter().map(route), kept.map(|before| &before.router)),
         };
-        Arc::new(Self { plan, router, plans })
+        Arc::new(Self { plan, router, streams, plans })
+    }
+
+    /// Where a stream for `host` goes, which is empty where streams name none.
+    pub(super) fn stream(&self, host: &str) -> StreamRouted {
+        let plan = self.streams.serving(host).map(Arc::clone);
+        StreamRouted { listener: Arc::clone(&self.plan), plan }
     }
 
     pub(super) fn plans(&self) -> &[Arc<Plan>] {

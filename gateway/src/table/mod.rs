@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! All that the data plane knows at one moment: what listens where, which rule takes which request, which backends
-//! there are.
+//! All that the data plane knows at one moment: what listens where, which rule takes which request or stream, which
+//! backends there are.
 //!
 //! [`Table::compile`] turns a Snapshot into a Table and shares every part that did not change with the Table before it.
 //! A request loads the Table once, resolves one [`Plan`] and holds no Table afterwards. Nothing here waits or connects.
@@ -10,6 +10,8 @@ mod backends;
 mod listener;
 
 mod plan;
+
+mod stream;
 
 mod bind;
 
@@ -22,14 +24,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::Serialize;
-use torana_ir::{BackendKey, ListenerKey};
+use torana_ir::{BackendKey, ListenerKey, Transport};
 
 use crate::balance::BackendState;
 
-pub use bind::{BindTable, Routed};
+pub use bind::{BindTable, Handshake, Opening, Routed};
 pub use explain::{Explanation, ListenerFate, ListenerVerdict, imagine};
 pub use listener::ListenerPlan;
 pub use plan::{Choice, Notes, Plan, WeightedPlan};
+pub use stream::{Onward, StreamPlan, StreamRouted};
 
 use backends::Backends;
 use listener::ListenerTable;
@@ -39,8 +42,10 @@ use listener::ListenerTable;
 pub struct Bind {
     /// `None`: every address, IPv4 and IPv6.
     pub address: Option<IpAddr>,
-    /// TCP port.
+    /// Its port.
     pub port: u16,
+    /// What it carries: a TCP and a UDP socket of one number are two.
+    pub transport: Transport,
 }
 
 /// One generation of the data plane's knowledge.

@@ -75,7 +75,7 @@ impl Plan {
         let resolve = |key: &BackendKey| backends.find(key).map(Arc::clone);
         let chain = |filters: &[Filter]| Chain::compile(filters, listener.port, resolve);
         let (filters, entries, unusable) = match &rule.action {
-            Action::Forward(entries) => (chain(&rule.filters), entries.as_slice(), no_backend(entries)),
+            Action::Forward(entries) => (chain(&rule.filters), entries.as_slice(), no_backend(entries.is_empty())),
             // The rule as a whole is not honoured, so neither are its filters.
             Action::Invalid(invalid) => (chain(&[]), [].as_slice(), invalid.clone()),
         };
@@ -184,15 +184,17 @@ fn targets(rule: &Rule) -> impl Iterator<Item = &BackendKey> {
     })
 }
 
-fn no_backend(entries: &[WeightedBackend]) -> Invalid {
-    let message = match entries {
-        [] => "the rule names no backend: add a backendRef".to_owned(),
-        _ => "every backendRef of the rule has weight 0: give one of them a weight".to_owned(),
+/// Why weights choose nothing: there are `none`, or all are 0.
+pub(super) fn no_backend(none: bool) -> Invalid {
+    let message = if none {
+        "the rule names no backend: add a backendRef".to_owned()
+    } else {
+        "every backendRef of the rule has weight 0: give one of them a weight".to_owned()
     };
     Invalid { reason: "BackendNotFound", message }
 }
 
 /// Translation never names a backend that it does not send.
-fn unknown(key: &BackendKey) -> Invalid {
+pub(super) fn unknown(key: &BackendKey) -> Invalid {
     Invalid { reason: "BackendNotFound", message: format!("backend {key} is not in the snapshot") }
 }

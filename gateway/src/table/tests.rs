@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use torana_ir::{
     Action, Attachment, Backend, BackendKey, Certificate, CertificateKey, Endpoint, Endpoints, Filter, HostPattern,
     Invalid, Limits, Listener, PathMatch, Protocol, Redirect, RouteId, RouteKind, RouteMatch, Rule, RuleKey, Snapshot,
-    Target, Timeouts, Tls, TlsVersion, WeightedBackend,
+    Target, Timeouts, Tls, TlsVersion, Transport, WeightedBackend,
 };
 
 use super::*;
@@ -43,7 +43,7 @@ fn certificate() -> Arc<Certificate> {
 }
 
 fn backend_key(name: &str) -> BackendKey {
-    BackendKey { namespace: "n".into(), name: name.into(), port: 80 }
+    BackendKey::tcp("n", name, 80)
 }
 
 fn to(name: &str, weight: u32) -> WeightedBackend {
@@ -110,7 +110,7 @@ fn get(host: &str, target: &str) -> Head {
 }
 
 fn bind(table: &Table, port: u16) -> &Arc<BindTable> {
-    table.bind(&Bind { address: None, port }).unwrap()
+    table.bind(&Bind { address: None, port, transport: Transport::Tcp }).unwrap()
 }
 
 fn ask(table: &Table, host: &str, target: &str) -> Result<String, Fault> {
@@ -138,7 +138,7 @@ fn ports(table: &Table, backend: &str) -> Vec<u16> {
 #[test]
 fn an_empty_table_listens_nowhere() {
     assert!(Table::empty().binds().is_empty());
-    assert!(compile(&Snapshot::default()).bind(&Bind { address: None, port: 80 }).is_none());
+    assert!(compile(&Snapshot::default()).bind(&Bind { address: None, port: 80, transport: Transport::Tcp }).is_none());
 }
 
 #[test]
@@ -236,8 +236,8 @@ fn a_listener_on_every_address_also_serves_the_sockets_of_single_ones() {
         vec![narrow, listener("wide", "", 80)],
         vec![rule("narrow", &["narrow"], &[""], ""), rule("wide", &["wide"], &[""], "")],
     ));
-    let single = Bind { address: Some([127, 0, 0, 2].into()), port: 80 };
-    assert_eq!(table.binds(), [Bind { address: None, port: 80 }, single]);
+    let single = Bind { address: Some([127, 0, 0, 2].into()), port: 80, transport: Transport::Tcp };
+    assert_eq!(table.binds(), [Bind { address: None, port: 80, transport: Transport::Tcp }, single]);
     let on_single = |host: &str| outcome(&table.bind(&single).unwrap().route(&get(host, "/"), None));
     assert_eq!((on_single("a.com"), on_single("b.com")), (Ok("narrow".into()), Ok("wide".into())));
     assert_eq!(ask(&table, "a.com", "/"), Ok("wide".into()));

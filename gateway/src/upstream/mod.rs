@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::balance::{BackendState, Endpoint};
 use crate::fault::Fault;
+use crate::io::Io;
 use crate::observe::Metrics;
 
 pub(crate) use connect::Slot;
@@ -77,6 +78,11 @@ impl Pools {
                 Ok(Lent::H2(Box::new(session)))
             }
         }
+    }
+
+    /// A connection of one's own, never pooled, as bytes go: for streams. Nothing was sent when this fails.
+    pub(crate) async fn dial(&self, target: &Target<'_>) -> Result<(Box<Io>, Slot), Fault> {
+        connect::open(target, &self.metrics).await
     }
 
     /// Takes a connection back whose request **and** response are wholly done.

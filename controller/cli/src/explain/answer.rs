@@ -9,6 +9,7 @@ use torana_controller::source::Place;
 use torana_crds::ObjectRef;
 use torana_gateway::route::{DecidingKey, Loser, Loss, Winner};
 use torana_gateway::table::{ListenerFate, ListenerVerdict};
+use torana_ir::{ListenerKey, RuleKey};
 
 /// Losers that are printed for people; JSON has them all.
 const LOSERS: usize = 8;
@@ -26,6 +27,8 @@ pub struct Answer {
     pub causes: Vec<Cause>,
     /// Listeners of the port, the most specific first.
     pub listeners: Vec<ListenerVerdict>,
+    /// What the connection is, if its bytes are passed on and no request is looked for in them.
+    pub stream: Option<StreamStep>,
     /// The match that takes the request.
     pub winner: Option<Winner>,
     /// The others, those that came closest first.
@@ -60,13 +63,29 @@ pub struct BackendStep {
     pub share: (u32, u64),
     /// What requests get that go here, if not a backend's answer.
     pub status: Option<u16>,
+    /// Connections that go here are reset.
+    pub refused: bool,
     /// `127.0.0.1:80`, `web.example.com:80 (DNS)`.
     pub endpoints: Vec<String>,
+}
+
+/// A connection that is passed on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StreamStep {
+    /// Where it comes in.
+    pub listener: ListenerKey,
+    /// What is passed on.
+    pub what: &'static str,
+    /// The rule that takes it.
+    pub rule: Option<RuleKey>,
 }
 
 impl Answer {
     /// Whether a backend or a filter answers as its author wanted.
     pub fn arrives(&self) -> bool {
+        if self.stream.is_some() {
+            return self.backends.iter().any(|step| step.share.0 > 0 && !step.refused);
+        }
         self.winner.is_some() && self.status.is_none_or(|status| status < 400)
     }
 }
@@ -88,6 +107,12 @@ impl fmt::Display for Answer {
         for verdict in &self.listeners {
             let (mark, why) = fate(&verdict.fate);
             writeln!(f, "  {mark} listener  {} (hostname {}){why}", verdict.listener, verdict.hostname)?;
+        }
+        if let Some(StreamStep { listener, what, rule }) = &self.stream {
+            writeln!(f, "  ✔ listener  {listener}: {what}")?;
+            if let Some(rule) = rule {
+                writeln!(f, "  ✔ route     {rule}")?;
+            }
         }
         if let Some(winner) = &self.winner {
             let Winner { rule, index, hostname, path } = winner;
@@ -121,6 +146,7 @@ impl fmt::Display for BackendStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (mark, status) = match self.status {
             Some(status) => ('✘', format!(" → {status}")),
+            None if self.refused => ('✘', " → reset".to_owned()),
             None => ('✔', String::new()),
         };
         let endpoints = if self.endpoints.is_empty() { "no endpoints".to_owned() } else { self.endpoints.join(", ") };

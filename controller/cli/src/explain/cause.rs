@@ -10,7 +10,7 @@ use torana_crds::gateway::{Gateway, GatewayClass, Listener, ListenerSet};
 use torana_crds::{Kind, ObjectRef};
 use torana_gateway::head::Head;
 use torana_gateway::route::{Loser, Loss};
-use torana_ir::{BackendKey, HostPattern, Invalid, ListenerKey, ResourceKey, Rule};
+use torana_ir::{BackendKey, HostPattern, Invalid, ListenerKey, ResourceKey, RuleKey};
 
 use super::answer::{Cause, lost};
 use super::detached;
@@ -138,8 +138,8 @@ pub(super) fn shadowed(case: &Case<'_>, losers: &[Loser]) -> Vec<Cause> {
 }
 
 /// An invalid rule or reference; the report knows best what to do about it.
-pub(super) fn invalid(case: &Case<'_>, rule: &Rule, invalid: &Invalid, path: &str) -> Cause {
-    let object = object_of(&ResourceKey::Rule(rule.key.clone()));
+pub(super) fn invalid(case: &Case<'_>, rule: &RuleKey, invalid: &Invalid, path: &str) -> Cause {
+    let object = object_of(&ResourceKey::Rule(rule.clone()));
     let remark = errors(case, &object).find(|remark| remark.path.starts_with(path));
     match remark {
         Some(remark) => told(case, &object, remark),

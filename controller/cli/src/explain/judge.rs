@@ -17,7 +17,7 @@ use torana_ir::{Action, BackendKey, Endpoints, Invalid, ListenerKey, ResourceKey
 use super::answer::{Answer, BackendStep, Cause};
 use super::cause;
 use super::question::Question;
-use super::words;
+use super::{streams, words};
 
 /// What is known while one request is explained.
 pub(super) struct Case<'a> {
@@ -34,8 +34,11 @@ pub fn explain(table: &Table, plane: &Plane, question: &Question) -> Answer {
     let answer = match question.head() {
         Err(reject) => refused(reject),
         Ok(head) => match case.bind(table) {
-            Some(bind) if bind.is_tls() != (question.scheme == Scheme::Https) => case.wrong_scheme(bind),
-            Some(bind) => case.on(bind, &head),
+            Some(bind) => match streams::explain(&case, bind) {
+                Some(answer) => answer,
+                None if bind.is_tls() != (question.scheme == Scheme::Https) => case.wrong_scheme(bind),
+                None => case.on(bind, &head),
+            },
             None => case.nobody_listens(table),
         },
     };
@@ -59,7 +62,8 @@ impl Case<'_> {
     /// The socket that a client would reach: the address of the URL, else every address, else the first.
     fn bind<'t>(&self, table: &'t Table) -> Option<&'t Arc<BindTable>> {
         let address: Option<IpAddr> = self.question.host.trim_matches(['[', ']']).parse().ok();
-        let binds: Vec<Bind> = table.binds().into_iter().filter(|bind| bind.port == self.question.port).collect();
+        let on_port = |bind: &Bind| bind.port == self.question.port && bind.transport.is_tcp();
+        let binds: Vec<Bind> = table.binds().into_iter().filter(on_port).collect();
         let exact = binds.iter().find(|bind| address.is_some() && bind.address == address);
         let any = || binds.iter().find(|bind| bind.address.is_none());
         table.bind(exact.or_else(any).or(binds.first())?)
@@ -67,13 +71,21 @@ impl Case<'_> {
 
     fn nobody_listens(&self, table: &Table) -> Answer {
         let port = self.question.port;
-        let ports: Vec<String> = table.binds().iter().map(|bind| bind.port.to_string()).collect();
+        let binds = table.binds();
+        if binds.iter().any(|bind| bind.port == port) {
+            return streams::datagrams_only(self);
+        }
+        let ports: Vec<String> = binds.iter().map(|bind| bind.port.to_string()).collect();
         let causes = cause::no_listener_on_port(self, &ports.join(", "));
         Answer { outcome: format!("connection refused: nothing listens on port {port}"), causes, ..Answer::default() }
     }
 
     fn wrong_scheme(&self, bind: &BindTable) -> Answer {
-        let (speaks, write) = if bind.is_tls() { ("HTTPS", "https") } else { ("HTTP", "http") };
+        let (speaks, write) = match (bind.is_tls(), bind.ends_all_tls()) {
+            (true, true) => ("HTTPS", "https"),
+            (true, false) => ("TLS", "https"),
+            (false, _) => ("HTTP", "http"),
+        };
         let what = format!("its listeners on port {} speak {speaks}", self.question.port);
         let remedy = format!("ask for {write}://, or change the listener's protocol");
         let causes = self.listeners_on_port().map(|key| self.cause(listener_object(key), "", what.clone(), &*remedy));
@@ -133,6 +145,7 @@ impl Case<'_> {
             backend,
             share: (weight, total),
             status,
+            refused: false,
             endpoints,
         });
         let backends: Vec<_> = backends.collect();
@@ -153,7 +166,7 @@ impl Case<'_> {
             .filter_map(|(at, (step, entry))| {
                 let path = format!("spec.rules[{}].backendRefs[{at}]", rule.key.index);
                 match (&entry.target, step.status) {
-                    (Target::Invalid(invalid), _) => Some(cause::invalid(self, rule, invalid, &path)),
+                    (Target::Invalid(invalid), _) => Some(cause::invalid(self, &rule.key, invalid, &path)),
                     (Target::Backend(key), Some(_)) => Some(cause::no_endpoints(self, key)),
                     (Target::Backend(_), None) => None,
                 }
@@ -184,12 +197,12 @@ impl Case<'_> {
 
     fn invalid(&self, rule: &Rule, invalid: &Invalid, below: &str) -> Answer {
         let path = format!("spec.rules[{}]{below}", rule.key.index);
-        let causes = vec![cause::invalid(self, rule, invalid, &path)];
+        let causes = vec![cause::invalid(self, &rule.key, invalid, &path)];
         Answer { status: Some(500), outcome: words::status(500), causes, ..Answer::default() }
     }
 
     /// Endpoints in words, and whether one of them can be used.
-    fn endpoints(&self, key: &BackendKey) -> (Vec<String>, bool) {
+    pub(super) fn endpoints(&self, key: &BackendKey) -> (Vec<String>, bool) {
         match self.snapshot.endpoints.get(key).map(AsRef::as_ref) {
             None => (Vec::new(), false),
             Some(Endpoints::Dns { host, port, .. }) => (vec![format!("{host}:{port} (DNS)")], true),

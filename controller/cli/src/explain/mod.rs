@@ -10,6 +10,8 @@ mod words;
 
 mod judge;
 
+mod streams;
+
 mod cause;
 
 mod detached;

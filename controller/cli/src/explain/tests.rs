@@ -160,6 +160,55 @@ fn of_listeners() -> Vec<Puzzle> {
     ]
 }
 
+fn stream_route(kind: &str, spec: &str) -> String {
+    route("web", spec).replace("kind: HTTPRoute", &format!("kind: {kind}"))
+}
+
+fn of_streams() -> Vec<Puzzle> {
+    let tcp = gateway("{name: db, port: 80, protocol: TCP}");
+    let udp = gateway("{name: dns, port: 80, protocol: UDP}");
+    let pass = gateway("{name: pass, port: 443, protocol: TLS, tls: {mode: Passthrough}}");
+    let lost = "rules: [{backendRefs: [{name: lost, port: 80}]}]";
+    vec![
+        puzzle(
+            "a port that is passed on",
+            [tcp.clone(), stream_route("TCPRoute", "rules: [{backendRefs: [{name: idle, port: 80}]}]")],
+            "GET http://a.example.com/",
+            (0, "Service default/idle", "default/edge/db: TCP, passed on as it comes"),
+        ),
+        puzzle(
+            "a port that is passed on to nobody",
+            [tcp.clone()],
+            "GET http://a.example.com/",
+            (0, "Gateway default/edge", "no TCPRoute of listener db takes the connection"),
+        ),
+        puzzle(
+            "a missing backend of a stream",
+            [tcp, stream_route("TCPRoute", lost)],
+            "GET http://a.example.com/",
+            (0, "TCPRoute default/web", "there is no Service default/lost"),
+        ),
+        puzzle(
+            "a port of datagrams",
+            [udp],
+            "GET http://a.example.com/",
+            (0, "Gateway default/edge", "carries UDP only"),
+        ),
+        puzzle(
+            "TLS that passes through for another name",
+            [pass.clone(), stream_route("TLSRoute", &format!("hostnames: [a.example.com], {TO_WEB}"))],
+            "GET https://b.example.com/",
+            (0, "Gateway default/edge", "no TLSRoute of listener pass takes the connection"),
+        ),
+        puzzle(
+            "http to a port of TLS",
+            [pass],
+            "GET http://a.example.com:443/",
+            (0, "Gateway default/edge", "speak TLS"),
+        ),
+    ]
+}
+
 fn of_routes() -> Vec<Puzzle> {
     let host = format!("hostnames: [a.example.com], {TO_WEB}");
     let matching = |matches: &str| format!("rules: [{{matches: [{matches}], backendRefs: [{{name: web, port: 80}}]}}]");
@@ -333,7 +382,7 @@ fn of_backends() -> Vec<Puzzle> {
 
 #[test]
 fn every_puzzle_is_explained_by_its_object() {
-    let puzzles = [of_listeners(), of_routes(), of_attachment(), of_backends()].concat();
+    let puzzles = [of_listeners(), of_streams(), of_routes(), of_attachment(), of_backends()].concat();
     assert!(puzzles.len() >= 20);
     let failed: Vec<String> = puzzles.iter().filter_map(unexplained).collect();
     assert!(failed.is_empty(), "{}", failed.join("\n"));
@@ -368,6 +417,19 @@ fn a_request_that_arrives_is_followed_to_its_endpoints() {
         "URLRewrite",
         "✔ forwarded",
     ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn a_connection_that_is_passed_on_is_followed_to_its_endpoints() {
+    let pass = gateway("{name: pass, port: 443, protocol: TLS, tls: {mode: Passthrough}}");
+    let route = stream_route("TLSRoute", &format!("hostnames: [a.example.com], {TO_WEB}"));
+    let answer = explained(&[pass, route], "GET https://a.example.com/");
+    assert!(answer.arrives() && answer.causes.is_empty(), "{answer}");
+    assert_eq!(answer.backends[0].endpoints, ["127.0.0.1:9"]);
+    let text = answer.to_string();
+    for part in ["TLS, passed on to end at the backend", "TLSRoute/default/web rule 0", "✔ passed on"] {
         assert!(text.contains(part), "{part}: {text}");
     }
 }

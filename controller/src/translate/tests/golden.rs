@@ -90,7 +90,7 @@ fn compact(value: &mut Value) {
         Value::Object(fields) => {
             fields.values_mut().for_each(compact);
             // An empty list of targets or endpoints is a statement, other empty lists are defaults.
-            let says = |name: &str| matches!(name, "Forward" | "endpoints");
+            let says = |name: &str| matches!(name, "Forward" | "endpoints" | "backends");
             fields.retain(|name, it| !it.is_null() && it.as_array().is_none_or(|list| !list.is_empty() || says(name)));
             let text = |name: &str| fields.get(name).and_then(Value::as_str).map(str::to_owned);
             let set = fields
@@ -115,6 +115,12 @@ fn compact(value: &mut Value) {
                         (Some(gateway), Some(set), Some(name)) => Some(format!("{gateway}/{set}/{name}")),
                         _ => None,
                     },
+                },
+                4 => match (text("namespace"), text("name"), text("transport"), fields.get("port")) {
+                    (Some(namespace), Some(name), Some(transport), Some(port)) => {
+                        Some(format!("{namespace}/{name}:{port}/{}", transport.to_lowercase()))
+                    }
+                    _ => None,
                 },
                 _ => None,
             };

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use torana_crds::{Object, Unreadable};
-use torana_ir::{Delta, Protocol, ResourceKey, Rule, Snapshot};
+use torana_ir::{Delta, ResourceKey, Rule, Snapshot, StreamRule};
 
 use crate::store::{Cluster, Event, FleetId, Settings};
-use crate::translate::routes::backends_of;
+use crate::translate::routes::{backends_of, backends_of_streams};
 use crate::translate::{Translation, fleet_of, retranslate, translate};
 
 const GATEWAY_API: &str = "gateway.networking.k8s.io/v1";
@@ -39,7 +39,10 @@ fn gateway(name: &str, variant: usize) -> Value {
         2 => json!([http, https("tls", json!({"name": "cert", "namespace": "b"}))]),
         3 => json!([{"name": "http", "port": 80, "protocol": "HTTP", "hostname": "*.example.com", "allowedRoutes":
             {"namespaces": {"from": "Selector", "selector": {"matchLabels": {"team": "x"}}}}}]),
-        _ => json!([{"name": "tcp", "port": 80, "protocol": "TCP"}]),
+        _ => json!([{"name": "tcp", "port": 80, "protocol": "TCP"}, {"name": "udp", "port": 80, "protocol": "UDP"},
+            {"name": "pass", "port": 443, "protocol": "TLS", "tls": {"mode": "Passthrough"}},
+            {"name": "end", "port": 443, "protocol": "TLS", "hostname": "*.example.com",
+                "tls": {"mode": "Terminate", "certificateRefs": [{"name": "cert"}]}}]),
     };
     let class = if variant == 3 && name == "h" { "mine" } else { "torana" };
     let spec = json!({"gatewayClassName": class, "listeners": listeners,
@@ -78,7 +81,7 @@ fn route(kind: &str, (namespace, name): (&str, &str), variant: usize) -> Value {
 
 fn service((namespace, name): (&str, &str), variant: usize) -> Value {
     let spec = match variant {
-        0 => json!({"ports": [{"port": 80}]}),
+        0 => json!({"ports": [{"port": 80}, {"name": "u", "port": 80, "protocol": "UDP"}]}),
         1 => {
             json!({"ports": [{"name": "x", "port": 80, "appProtocol": "kubernetes.io/h2c"}, {"name": "y", "port": 81}]})
         }
@@ -127,7 +130,7 @@ fn listener_set(variant: usize) -> Value {
 }
 
 fn grant(variant: usize) -> Value {
-    let kind = ["HTTPRoute", "GRPCRoute", "Gateway", "HTTPRoute", "HTTPRoute"][variant % 5];
+    let kind = ["HTTPRoute", "GRPCRoute", "Gateway", "TCPRoute", "TLSRoute"][variant % 5];
     let target = if variant == 2 { "Secret" } else { "Service" };
     let spec = json!({"from": [{"group": "gateway.networking.k8s.io", "kind": kind, "namespace": "a"}],
         "to": [{"group": "", "kind": target}]});
@@ -155,7 +158,7 @@ fn namespace(variant: usize) -> Value {
         "labels": {"team": if variant.is_multiple_of(2) { "x" } else { "y" }}}})
 }
 
-const WORLD: usize = 21;
+const WORLD: usize = 24;
 
 fn raw(object: usize, variant: usize) -> Value {
     match object {
@@ -179,6 +182,9 @@ fn raw(object: usize, variant: usize) -> Value {
         17 => policy(variant),
         18 => class(variant),
         19 => route("TCPRoute", ("a", "r"), variant),
+        20 => route("TCPRoute", ("a", "q"), variant),
+        21 => route("TLSRoute", ("a", "r"), variant),
+        22 => route("UDPRoute", ("a", "r"), variant),
         _ => namespace(variant),
     }
 }
@@ -213,7 +219,7 @@ fn part(whole: &Snapshot, fleet: &FleetId) -> Snapshot {
     let mut part = Snapshot::default();
     let mut needs = Vec::new();
     for listener in whole.listeners.values().filter(|it| fleet_of(&it.key.gateway) == *fleet) {
-        if let Protocol::Https(tls) = &listener.protocol {
+        if let Some(tls) = listener.protocol.tls() {
             needs.extend(tls.certificates.iter().cloned().map(ResourceKey::Certificate));
         }
         part.listeners.insert(listener.key.clone(), Arc::clone(listener));
@@ -227,6 +233,17 @@ fn part(whole: &Snapshot, fleet: &FleetId) -> Snapshot {
                 backends.flat_map(|key| [ResourceKey::Backend(key.clone()), ResourceKey::Endpoints(key.clone())]),
             );
             part.rules.insert(rule.key.clone(), Arc::new(rule));
+        }
+    }
+    for rule in whole.streams.values() {
+        let mut rule = StreamRule::clone(rule);
+        rule.attachments.retain(|it| fleet_of(&it.listener.gateway) == *fleet);
+        if !rule.attachments.is_empty() {
+            let backends = backends_of_streams(&rule).into_iter();
+            needs.extend(
+                backends.flat_map(|key| [ResourceKey::Backend(key.clone()), ResourceKey::Endpoints(key.clone())]),
+            );
+            part.streams.insert(rule.key.clone(), Arc::new(rule));
         }
     }
     let upserts = needs.iter().filter_map(|key| whole.get(key)).collect();
@@ -251,6 +268,7 @@ fn check(cluster: &Cluster, before: &BTreeMap<FleetId, Arc<Snapshot>>, now: &Tra
         shared(&before.listeners, &after.listeners);
         shared(&before.certificates, &after.certificates);
         shared(&before.rules, &after.rules);
+        shared(&before.streams, &after.streams);
         shared(&before.backends, &after.backends);
         shared(&before.endpoints, &after.endpoints);
     }

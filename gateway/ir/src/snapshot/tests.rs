@@ -17,8 +17,8 @@ use super::*;
 use crate::{
     Action, Attachment, Cors, Endpoint, FieldMatch, Filter, GatewayId, HeaderEdit, HeaderName, HeaderValue,
     HostPattern, Invalid, Limits, LoadBalance, Method, Mirror, OriginPattern, PathMatch, PathMode, PathRewrite,
-    Protocol, Redirect, Regex, Rewrite, RouteId, RouteKind, RouteMatch, Target, TextMatch, Timeouts, Tls, TlsVersion,
-    UpstreamProtocol, WeightedBackend,
+    Protocol, Redirect, Regex, Rewrite, RouteId, RouteKind, RouteMatch, StreamBackend, Target, TextMatch, Timeouts,
+    Tls, TlsVersion, Transport, UpstreamProtocol, WeightedBackend,
 };
 
 /// Most resources of one kind in a snapshot.
@@ -42,15 +42,24 @@ fn certificate_key() -> impl Strategy<Value = CertificateKey> {
         .prop_map(|(namespace, name)| CertificateKey { namespace: namespace.to_owned(), name })
 }
 
-fn rule_key() -> impl Strategy<Value = RuleKey> {
-    (select(vec![RouteKind::HttpRoute, RouteKind::GrpcRoute]), 0u16..3).prop_map(|(kind, index)| {
+fn key_of(kinds: Vec<RouteKind>) -> impl Strategy<Value = RuleKey> {
+    (select(kinds), 0u16..3).prop_map(|(kind, index)| {
         let route = RouteId { kind, namespace: "default".to_owned(), name: "web".to_owned() };
         RuleKey { route, index }
     })
 }
 
+fn rule_key() -> impl Strategy<Value = RuleKey> {
+    key_of(vec![RouteKind::HttpRoute, RouteKind::GrpcRoute])
+}
+
+fn stream_key() -> impl Strategy<Value = RuleKey> {
+    key_of(vec![RouteKind::TlsRoute, RouteKind::TcpRoute, RouteKind::UdpRoute])
+}
+
 fn backend_key() -> impl Strategy<Value = BackendKey> {
-    (name(), select(vec![80, 443])).prop_map(|(name, port)| BackendKey { namespace: "default".to_owned(), name, port })
+    (name(), select(vec![(80, Transport::Tcp), (53, Transport::Udp), (53, Transport::Tcp)]))
+        .prop_map(|(name, (port, transport))| BackendKey { namespace: "default".to_owned(), name, port, transport })
 }
 
 // === values ===
@@ -61,8 +70,11 @@ fn host() -> impl Strategy<Value = HostPattern> {
 
 fn listener(key: ListenerKey) -> impl Strategy<Value = Listener> {
     let tls = (vec(certificate_key(), 0..2), select(vec![TlsVersion::V1_2, TlsVersion::V1_3]))
-        .prop_map(|(certificates, min_version)| Protocol::Https(Tls { certificates, min_version }));
-    let protocol = prop_oneof![Just(Protocol::Http), tls];
+        .prop_map(|(certificates, min_version)| Tls { certificates, min_version });
+    let ended = (tls, any::<bool>())
+        .prop_map(|(tls, http)| if http { Protocol::Https(tls) } else { Protocol::TlsTerminate(tls) });
+    let plain = select(vec![Protocol::Http, Protocol::Tcp, Protocol::Udp, Protocol::TlsPassthrough]);
+    let protocol = prop_oneof![plain, ended];
     let limits = prop_oneof![Just(Limits::default()), Just(Limits { streams: 7, ..Limits::default() })];
     (vec(any::<std::net::IpAddr>(), 0..2), select(vec![80, 443]), protocol, host(), limits).prop_map(
         move |(addresses, port, protocol, hostname, limits)| Listener {
@@ -172,6 +184,21 @@ fn rule(key: RuleKey) -> impl Strategy<Value = Rule> {
     )
 }
 
+fn stream(key: RuleKey) -> impl Strategy<Value = StreamRule> {
+    let attachment =
+        (listener_key(), vec(host(), 1..3)).prop_map(|(listener, hostnames)| Attachment { listener, hostnames });
+    let backend = (target(), 0u32..3).prop_map(|(target, weight)| StreamBackend { target, weight });
+    (option::of(name()), 0i64..2, vec(attachment, 0..2), vec(backend, 0..3)).prop_map(
+        move |(name, created, attachments, backends)| StreamRule {
+            key: key.clone(),
+            name,
+            created,
+            attachments,
+            backends,
+        },
+    )
+}
+
 fn backend(key: BackendKey) -> impl Strategy<Value = Backend> {
     let protocol = select(vec![UpstreamProtocol::Http1, UpstreamProtocol::H2c]);
     let balance = select(vec![LoadBalance::LeastRequest, LoadBalance::RoundRobin]);
@@ -208,13 +235,15 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
         keyed(listener_key(), listener),
         keyed(certificate_key(), certificate),
         keyed(rule_key(), rule),
+        keyed(stream_key(), stream),
         keyed(backend_key(), backend),
         keyed(backend_key(), endpoints),
     )
-        .prop_map(|(listeners, certificates, rules, backends, endpoints)| Snapshot {
+        .prop_map(|(listeners, certificates, rules, streams, backends, endpoints)| Snapshot {
             listeners,
             certificates,
             rules,
+            streams,
             backends,
             endpoints,
         })
@@ -228,11 +257,12 @@ fn keep<K: Ord + Clone, V>(old: &Keyed<K, V>, new: &mut Keyed<K, V>, kept: &mut 
 
 /// Two snapshots; the second has some objects of the first untouched, as a retranslation leaves them.
 fn pair() -> impl Strategy<Value = (Snapshot, Snapshot)> {
-    (snapshot(), snapshot(), vec(any::<bool>(), 5 * MOST)).prop_map(|(old, mut new, kept)| {
+    (snapshot(), snapshot(), vec(any::<bool>(), 6 * MOST)).prop_map(|(old, mut new, kept)| {
         let mut kept = kept.into_iter();
         keep(&old.listeners, &mut new.listeners, &mut kept);
         keep(&old.certificates, &mut new.certificates, &mut kept);
         keep(&old.rules, &mut new.rules, &mut kept);
+        keep(&old.streams, &mut new.streams, &mut kept);
         keep(&old.backends, &mut new.backends, &mut kept);
         keep(&old.endpoints, &mut new.endpoints, &mut kept);
         (old, new)
@@ -249,6 +279,7 @@ fn copy(of: &Snapshot) -> Snapshot {
         listeners: copies(&of.listeners),
         certificates: copies(&of.certificates),
         rules: copies(&of.rules),
+        streams: copies(&of.streams),
         backends: copies(&of.backends),
         endpoints: copies(&of.endpoints),
     }
@@ -305,6 +336,7 @@ fn tally((old, new): &(Snapshot, Snapshot), seen: &mut BTreeMap<(&'static str, &
         ResourceKey::Listener(_) => "listener",
         ResourceKey::Certificate(_) => "certificate",
         ResourceKey::Rule(_) => "rule",
+        ResourceKey::Stream(_) => "stream",
         ResourceKey::Backend(_) => "backend",
         ResourceKey::Endpoints(_) => "endpoints",
     };
@@ -331,6 +363,6 @@ fn the_random_pairs_have_every_kind_of_change_of_every_kind_of_resource() {
     for _ in 0..64 {
         tally(&pair().new_tree(&mut runner).unwrap().current(), &mut seen);
     }
-    assert_eq!(seen.len(), 5 * 4, "{seen:?}");
+    assert_eq!(seen.len(), 6 * 4, "{seen:?}");
     assert!(seen.values().all(|times| *times >= 10), "{seen:?}");
 }

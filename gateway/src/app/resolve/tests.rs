@@ -10,7 +10,7 @@ use super::*;
 use crate::table::Table;
 
 fn key(name: &str) -> BackendKey {
-    BackendKey { namespace: "n".into(), name: name.into(), port: 80 }
+    BackendKey::tcp("n", name, 80)
 }
 
 /// Backend, name, port.

@@ -17,7 +17,7 @@ fn record() -> AccessRecord {
     record.bytes_sent = 11;
     let route = RouteNouns { kind: "HTTPRoute", namespace: "shop".into(), name: "cart".into(), rule: "pay".into() };
     record.nouns = Some(Arc::new(Nouns { gateway: "infra/edge".into(), listener: "web".into(), route: Some(route) }));
-    let key = BackendKey { namespace: "shop".into(), name: "cart".into(), port: 80 };
+    let key = BackendKey::tcp("shop", "cart", 80);
     record.backend = Some(Arc::new(Backend::new(key)));
     record.endpoint = Some("10.1.0.1:8080".parse().unwrap());
     record.attempts = 2;

@@ -15,11 +15,8 @@ fn every_family_that_is_bumped_is_rendered_under_its_name() {
     metrics.connection_aborted("http2_frames");
     metrics.handshake(&listener_key("web"), "TLSv1.3", Duration::from_millis(3));
     metrics.tls_error(None, "timeout");
-    metrics.upstream_connected(
-        &BackendKey { namespace: "n".into(), name: "b".into(), port: 80 },
-        Duration::from_micros(90),
-    );
-    metrics.upstream_retried(&BackendKey { namespace: "n".into(), name: "b".into(), port: 80 });
+    metrics.upstream_connected(&BackendKey::tcp("n", "b", 80), Duration::from_micros(90));
+    metrics.upstream_retried(&BackendKey::tcp("n", "b", 80));
     metrics.programmed(7, &Snapshot::default(), &BTreeSet::new(), Duration::from_millis(4));
     metrics.config_rejected(&ResourceKey::Listener(listener_key("web")));
     metrics.log_dropped().inc();
@@ -50,7 +47,7 @@ fn every_family_that_is_bumped_is_rendered_under_its_name() {
 #[test]
 fn numbers_of_a_removed_backend_go_and_those_of_a_quiet_one_stay() {
     let metrics = Metrics::new();
-    let key = |name: &str| BackendKey { namespace: "n".into(), name: name.into(), port: 80 };
+    let key = |name: &str| BackendKey::tcp("n", name, 80);
     for name in ["kept", "gone"] {
         metrics.upstream_connected(&key(name), Duration::from_micros(90));
     }

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The metric handles of the streams of one rule on one listener. A stream is counted once, when it is over.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use torana_ir::BackendKey;
+
+use super::metrics::{Metrics, Volume};
+use super::nouns::Nouns;
+use crate::fault::Fault;
+
+/// What became of a stream.
+#[derive(Debug, Clone, Copy)]
+pub struct StreamOutcome<'a> {
+    /// The backend that was chosen.
+    pub backend: Option<&'a BackendKey>,
+    /// `tcp`, `tls` or `udp`.
+    pub protocol: &'static str,
+    /// Why it ended before its ends were done with it.
+    pub fault: Option<Fault>,
+    /// From its first byte to its last.
+    pub duration: Duration,
+    /// Bytes of the client.
+    pub received: u64,
+    /// Bytes of the backend.
+    pub sent: u64,
+}
+
+/// Handles of what a rule carries; kinds of ends are few and looked up.
+pub struct StreamMeters {
+    nouns: Arc<Nouns>,
+    volume: OnceLock<Arc<Volume>>,
+}
+
+impl StreamMeters {
+    /// The meters for `nouns`: `previous` itself if it has these names.
+    pub fn carried(nouns: Nouns, previous: Option<&Arc<Self>>) -> Arc<Self> {
+        match previous {
+            Some(previous) if *previous.nouns == nouns => Arc::clone(previous),
+            _ => Arc::new(Self { nouns: Arc::new(nouns), volume: OnceLock::new() }),
+        }
+    }
+
+    /// The names, for the log.
+    pub fn nouns(&self) -> &Arc<Nouns> {
+        &self.nouns
+    }
+
+    /// Counts one stream that is over.
+    pub fn record(&self, metrics: &Metrics, outcome: &StreamOutcome<'_>) {
+        count(metrics, &self.nouns, outcome);
+        let volume = self.volume.get_or_init(|| metrics.volume(self.nouns.route_labels()));
+        volume.duration.observe(outcome.duration.as_secs_f64());
+        volume.received.inc_by(outcome.received);
+        volume.sent.inc_by(outcome.sent);
+    }
+
+    /// Counts one that no rule took.
+    pub fn unrouted(metrics: &Metrics, listener: &Nouns, outcome: &StreamOutcome<'_>) {
+        count(metrics, listener, outcome);
+    }
+}
+
+fn count(metrics: &Metrics, nouns: &Nouns, outcome: &StreamOutcome<'_>) {
+    let mut labels = nouns.route_labels();
+    labels.push(nouns.route.as_ref().map(|route| route.rule.clone()).unwrap_or_default());
+    labels.push(outcome.backend.map(ToString::to_string).unwrap_or_default());
+    labels.push(outcome.protocol.to_owned());
+    labels.push(outcome.fault.map(Fault::reason).unwrap_or_default().to_owned());
+    metrics.streams(labels).inc();
+}
+
+impl fmt::Debug for StreamMeters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StreamMeters({:?})", self.nouns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::super::RouteNouns;
+    use super::*;
+
+    fn nouns(route: &str) -> Nouns {
+        let route = RouteNouns { kind: "TCPRoute", namespace: "n".into(), name: route.into(), rule: "0".into() };
+        Nouns { gateway: "n/g".into(), listener: "db".into(), route: Some(route) }
+    }
+
+    fn outcome(backend: Option<&BackendKey>, fault: Option<Fault>) -> StreamOutcome<'_> {
+        let duration = Duration::from_millis(20);
+        StreamOutcome { backend, protocol: "tcp", fault, duration, received: 3, sent: 5 }
+    }
+
+    #[test]
+    fn streams_are_counted_by_their_end_and_their_bytes_by_route() {
+        let (metrics, meters) = (Metrics::new(), StreamMeters::carried(nouns("r"), None));
+        let backend = BackendKey::tcp("n", "b", 80);
+        for fault in [None, None, Some(Fault::Connect)] {
+            meters.record(&metrics, &outcome(Some(&backend), fault));
+        }
+        let text = metrics.render();
+        let route = "route_kind=\"TCPRoute\",route_name=\"r\",route_namespace=\"n\"";
+        for line in [
+            format!(
+                "torana_streams_total{{backend=\"n/b:80\",gateway=\"n/g\",listener=\"db\",protocol=\"tcp\",\
+                 reason=\"\",{route},rule=\"0\"}} 2"
+            ),
+            format!("torana_stream_received_bytes_total{{gateway=\"n/g\",listener=\"db\",{route}}} 9"),
+            format!("torana_stream_sent_bytes_total{{gateway=\"n/g\",listener=\"db\",{route}}} 15"),
+        ] {
+            assert!(text.contains(&line), "{line}\n{text}");
+        }
+        assert!(text.contains("reason=\"connect_failed\""), "{text}");
+    }
+
+    #[test]
+    fn the_series_of_a_removed_route_go_after_a_scrape() {
+        let (metrics, meters) = (Metrics::new(), StreamMeters::carried(nouns("r"), None));
+        meters.record(&metrics, &outcome(None, None));
+        drop(meters);
+        let now = Instant::now();
+        metrics.sweep(now);
+        metrics.sweep(now + Duration::from_mins(2));
+        assert!(!metrics.render().contains("route_name=\"r\""), "{}", metrics.render());
+    }
+
+    #[test]
+    fn too_many_series_are_folded() {
+        let metrics = Metrics::with_most_route_series(2);
+        for route in ["a", "b", "c", "d"] {
+            StreamMeters::carried(nouns(route), None).record(&metrics, &outcome(None, None));
+        }
+        let text = metrics.render();
+        let folded = text.lines().find(|line| line.starts_with("torana_streams_total") && line.contains("\"other\""));
+        assert!(folded.is_some_and(|line| line.ends_with(" 2")), "{text}");
+    }
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is counted and logged of one stream. Handed over once, at its end.
+
+use std::net::SocketAddr;
+use std::time::SystemTime;
+
+use tokio::time::Instant;
+
+use super::Course;
+use crate::fault::Fault;
+use crate::http::Worker;
+use crate::observe::{AccessRecord, Connected, StreamMeters, StreamOutcome, Text};
+
+/// Bytes that were passed on.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Moved {
+    /// From the client.
+    pub(super) received: u64,
+    /// From the backend.
+    pub(super) sent: u64,
+}
+
+/// One stream's account; as long as it is held, the stream counts as open.
+pub(super) struct Account {
+    started: Instant,
+    protocol: &'static str,
+    line: Option<Box<AccessRecord>>,
+    _open: Connected,
+}
+
+impl Account {
+    /// Begins the account of a stream of `peer`.
+    pub(super) fn begin(worker: &Worker, peer: SocketAddr, course: &Course) -> Self {
+        let listener = &course.routed.listener;
+        let protocol = listener.protocol().as_str();
+        let line = || Box::new(AccessRecord::new(SystemTime::now(), peer, protocol));
+        Self {
+            started: Instant::now(),
+            protocol,
+            line: worker.log.is_on().then(line),
+            _open: worker.metrics.connected(Some(&listener.key), protocol),
+        }
+    }
+
+    /// What the client said in its handshake.
+    pub(super) fn handshake(&mut self, sni: Option<&str>, version: Option<&'static str>) {
+        if let Some(line) = &mut self.line {
+            line.set(Text::Sni, sni.unwrap_or_default().as_bytes());
+            line.tls_version = version;
+        }
+    }
+
+    /// Where it went, at the last of so many tries.
+    pub(super) fn tried(&mut self, endpoint: SocketAddr) {
+        if let Some(line) = &mut self.line {
+            line.endpoint = Some(endpoint);
+            line.attempts += 1;
+            line.upstream_transport = Some("plain");
+        }
+    }
+
+    /// Counts and logs.
+    pub(super) fn close(self, worker: &Worker, course: &Course, moved: Moved, fault: Option<Fault>) {
+        let metrics = &worker.metrics;
+        let backend = course.onward.as_ref().ok();
+        let outcome = StreamOutcome {
+            backend: backend.map(|backend| backend.key()),
+            protocol: self.protocol,
+            fault,
+            duration: self.started.elapsed(),
+            received: moved.received,
+            sent: moved.sent,
+        };
+        let nouns = match &course.routed.plan {
+            Some(plan) => {
+                plan.meters.record(metrics, &outcome);
+                plan.meters.nouns()
+            }
+            None => {
+                let nouns = course.routed.listener.meters.nouns();
+                StreamMeters::unrouted(metrics, nouns, &outcome);
+                nouns
+            }
+        };
+        let Some(mut line) = self.line else { return };
+        line.duration = outcome.duration;
+        line.fault = fault;
+        line.bytes_received = moved.received;
+        line.bytes_sent = moved.sent;
+        line.nouns = Some(nouns.clone());
+        line.backend = backend.map(|backend| backend.config.clone());
+        worker.log.write(line);
+    }
+}

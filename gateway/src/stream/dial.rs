@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Connecting to one endpoint of a backend, and to another one if that fails: nothing was sent to any of them.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::account::Account;
+use crate::balance::{BackendState, InFlight};
+use crate::fault::Fault;
+use crate::http::Worker;
+use crate::io::Io;
+use crate::upstream::{Slot, Target};
+
+/// Endpoints tried for one connection.
+const MAX_CONNECTS: usize = 3;
+
+/// A connection to a backend, counted there as long as it is held.
+pub(super) struct Dialled {
+    pub(super) io: Box<Io>,
+    _slot: Slot,
+    _in_flight: InFlight,
+}
+
+/// Connects, each time within the connect deadline of the backend.
+pub(super) async fn dial(
+    worker: &Worker,
+    backend: &Arc<BackendState>,
+    account: &mut Account,
+) -> Result<Dialled, Fault> {
+    let mut tried: SmallVec<[u64; 4]> = SmallVec::new();
+    let mut last = Fault::NoEndpoints;
+    while tried.len() < MAX_CONNECTS {
+        let picked = backend.pick(fastrand::u64(..), &tried);
+        let Some(endpoint) = picked.filter(|endpoint| !tried.contains(&endpoint.id)) else { break };
+        account.tried(endpoint.address);
+        let in_flight = endpoint.begin();
+        let target = Target { backend, endpoint: &endpoint, deadline: None, fresh: true };
+        match worker.pools.dial(&target).await {
+            Ok((io, slot)) => return Ok(Dialled { io, _slot: slot, _in_flight: in_flight }),
+            Err(fault) => last = fault,
+        }
+        if last == Fault::Overload {
+            break;
+        }
+        tried.push(endpoint.id);
+    }
+    Err(last)
+}

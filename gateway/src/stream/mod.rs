@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Streams: bytes that are passed on unread, a client's connection to one backend connection, a client's datagrams to
+//! one backend socket.
+//!
+//! ```text
+//! listen ─▶ (hello ─▶) route ─▶ dial ─▶ relay ─▶ account        connections
+//! listen ─▶ flows: route ─▶ flow ◀─▶ backend ─▶ account         datagrams
+//! ```
+//!
+//! A stream stays with its backend until it is over, whatever becomes of the configuration. Nothing here reads a byte of
+//! what it carries.
+
+mod account;
+
+mod dial;
+
+mod relay;
+
+mod tcp;
+
+mod flow;
+
+mod flows;
+
+use std::sync::Arc;
+
+use crate::balance::BackendState;
+use crate::fault::Fault;
+use crate::table::{StreamPlan, StreamRouted};
+
+pub(crate) use flows::Flows;
+pub(crate) use tcp::{Client, serve};
+
+/// Where a stream goes, decided once.
+pub(crate) struct Course {
+    routed: StreamRouted,
+    onward: Result<Arc<BackendState>, Fault>,
+}
+
+impl Course {
+    /// Takes a turn of the rule.
+    pub(crate) fn set(routed: StreamRouted) -> Self {
+        let onward = match &routed.plan {
+            None => Err(Fault::NoRoute),
+            Some(plan) => onward(plan),
+        };
+        Self { routed, onward }
+    }
+
+    /// Whether it goes nowhere.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.onward.is_err()
+    }
+}
+
+fn onward(plan: &StreamPlan) -> Result<Arc<BackendState>, Fault> {
+    plan.choose(fastrand::u64(..)).map(Arc::clone).map_err(|invalid| {
+        // The user finds out from status and `lint`; here it would be one line a connection.
+        tracing::debug!(rule = %plan.key(), reason = invalid.reason, message = %invalid.message, "invalid backend");
+        Fault::InvalidConfig
+    })
+}

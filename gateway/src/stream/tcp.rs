@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One connection from its routing to its end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::Course;
+use super::account::{Account, Moved};
+use super::dial::dial;
+use super::relay::Relay;
+use crate::fault::Fault;
+use crate::http::Worker;
+use crate::io::Io;
+
+/// A client that was accepted. What was read of its bytes to route it is put back into `io`.
+pub(crate) struct Client {
+    pub(crate) io: Box<Io>,
+    pub(crate) remote: SocketAddr,
+    /// The server name of its handshake, if it begins with one.
+    pub(crate) sni: Option<String>,
+    /// The version that was agreed, if TLS ends here.
+    pub(crate) tls_version: Option<&'static str>,
+}
+
+/// Passes a connection on until both ends are done with it. If it leads nowhere, or breaks, it is reset.
+pub(crate) async fn serve(mut client: Client, course: Course, worker: Arc<Worker>) {
+    let mut account = Account::begin(&worker, client.remote, &course);
+    account.handshake(client.sni.as_deref(), client.tls_version);
+    let mut moved = Moved::default();
+    let result = pass(&mut client.io, &course, &worker, &mut account, &mut moved).await;
+    if result.is_err() {
+        client.io.reset();
+    }
+    drop(client);
+    account.close(&worker, &course, moved, result.err());
+}
+
+async fn pass(
+    client: &mut Io,
+    course: &Course,
+    worker: &Worker,
+    account: &mut Account,
+    moved: &mut Moved,
+) -> Result<(), Fault> {
+    let backend = course.onward.as_ref().map_err(|fault| *fault)?;
+    let mut dialled = dial(worker, backend, account).await?;
+    let idle = course.routed.listener.limits.tcp_idle;
+    let result = Relay::new(client, &mut dialled.io, moved, idle).run().await;
+    if result.is_err() {
+        dialled.io.reset();
+    }
+    result
+}
