@@ -2,8 +2,8 @@
 //! backendRefs: from a reference to a backend, or to the reason why requests that would go there get 500.
 //!
 //! Asked in this order: kind (`InvalidKind`), grant (`RefNotPermitted`, before it is known whether the Service exists),
-//! Service and port (`BackendNotFound`), what the port speaks (`UnsupportedProtocol`), and policies that this version
-//! does not carry out: they fail closed. Never looks at endpoints.
+//! Service and port (`BackendNotFound`), what the port speaks (`UnsupportedProtocol`). Never looks at endpoints, nor at
+//! what a policy says.
 
 use torana_crds::core::{Service, ServicePort, ServiceType, TransportProtocol};
 use torana_crds::policy::BackendTlsPolicy;
@@ -51,26 +51,32 @@ fn resolve(cluster: &Cluster, reference: &BackendRef, path: &str, ledger: &mut L
     let Some(service) = cluster.find::<Service>(&to.namespace, &to.name) else {
         return refuse(BACKEND_NOT_FOUND, format!("there is no {to}"), "create it or correct the name".to_owned());
     };
-    let declared = declared(service, (&to, port), path)?;
-    ledger.need_all(Kind::BackendTlsPolicy, &to.namespace);
-    if let Some(policy) = tls_policy(cluster, &to, declared) {
-        let name = &policy.meta.name;
-        let message =
-            format!("BackendTLSPolicy {}/{name} asks for TLS to {to}, which is not supported yet", to.namespace);
-        let remedy = "requests get 500 until the policy is removed".to_owned();
-        return refuse(UNSUPPORTED_VALUE, message, remedy);
+    let needs_tls = declared(service, (&to, port), path)?;
+    if let Some((declared, spoken)) = needs_tls {
+        ledger.need_all(Kind::BackendTlsPolicy, &to.namespace);
+        if !has_policy(cluster, &to, declared) {
+            let message = format!("port {port} of {to} speaks {spoken}, and no BackendTLSPolicy says how to verify it");
+            return refuse(UNSUPPORTED_PROTOCOL, message, "add a BackendTLSPolicy that targets the Service".to_owned());
+        }
     }
     Ok(BackendKey { namespace: to.namespace, name: to.name, port })
 }
 
-/// The Service's port of that number; `None` for an alias, which has no ports of its own to declare.
+/// A port, and the `appProtocol` by which it asks for TLS.
+type AsksForTls<'s> = Option<(&'s ServicePort, &'s str)>;
+
+/// Whether the Service has a port of that number that can be spoken to; an alias declares no ports of its own.
 fn declared<'s>(
     service: &'s Service,
     (to, number): (&ObjectRef, u16),
     path: &str,
-) -> Result<Option<&'s ServicePort>, Remark> {
+) -> Result<AsksForTls<'s>, Remark> {
     if let Some(port) = service.port(number) {
-        return speakable(to, port, path).map(|()| Some(port));
+        if port.protocol != TransportProtocol::Tcp {
+            let message = format!("port {number} of {to} is not TCP");
+            return Err(Remark::error(UNSUPPORTED_PROTOCOL, path, message, "refer to a TCP port"));
+        }
+        return Ok(port.app_protocol.as_deref().filter(|protocol| speaks_tls(protocol)).map(|it| (port, it)));
     }
     if is_alias(service) && service.spec.ports.is_empty() {
         return Ok(None);
@@ -85,28 +91,17 @@ pub(super) fn is_alias(service: &Service) -> bool {
     service.spec.service_type == ServiceType::ExternalName
 }
 
-fn speakable(service: &ObjectRef, port: &ServicePort, path: &str) -> Result<(), Remark> {
-    let number = port.port;
-    if port.protocol != TransportProtocol::Tcp {
-        let message = format!("port {number} of {service} is not TCP");
-        return Err(Remark::error(UNSUPPORTED_PROTOCOL, path, message, "refer to a TCP port"));
-    }
-    match port.app_protocol.as_deref() {
-        Some(tls @ ("https" | "kubernetes.io/wss" | "tls")) => {
-            let message = format!("port {number} of {service} speaks {tls}, and TLS to backends is not supported yet");
-            Err(Remark::error(UNSUPPORTED_PROTOCOL, path, message, "refer to a port without TLS"))
-        }
-        _ => Ok(()),
-    }
+/// Whether an `appProtocol` means TLS. Names of IANA and Kubernetes; case is what users make of them.
+pub(super) fn speaks_tls(protocol: &str) -> bool {
+    ["https", "tls", "kubernetes.io/wss"].iter().any(|known| protocol.eq_ignore_ascii_case(known))
 }
 
-/// A policy that asks for TLS to this port: by its name, or to the whole Service.
-fn tls_policy<'c>(cluster: &'c Cluster, to: &ObjectRef, port: Option<&ServicePort>) -> Option<&'c BackendTlsPolicy> {
-    cluster.within::<BackendTlsPolicy>(&to.namespace).find(|policy| {
+/// Whether some policy asks for TLS to this port: by its name, or to the whole Service.
+fn has_policy(cluster: &Cluster, to: &ObjectRef, port: &ServicePort) -> bool {
+    cluster.within::<BackendTlsPolicy>(&to.namespace).any(|policy| {
         policy.spec.target_refs.iter().any(|target| {
-            let section = target.section_name.as_deref();
-            target.target(&to.namespace) == *to
-                && section.is_none_or(|section| port.is_some_and(|port| port.name == section))
+            let section = target.section_name.as_deref().filter(|section| !section.is_empty());
+            target.target(&to.namespace) == *to && section.is_none_or(|section| port.name == section)
         })
     })
 }

@@ -139,7 +139,9 @@ fn owners(resource: &Resource) -> BTreeSet<FleetId> {
     match resource {
         Resource::Listener(listener) => BTreeSet::from([fleet_of(&listener.key.gateway)]),
         Resource::Rule(rule) => rule.attachments.iter().map(|it| fleet_of(&it.listener.gateway)).collect(),
-        Resource::Certificate(_) | Resource::Backend(_) | Resource::Endpoints(_) => BTreeSet::new(),
+        Resource::Certificate(_) | Resource::TrustBundle(_) | Resource::Backend(_) | Resource::Endpoints(_) => {
+            BTreeSet::new()
+        }
     }
 }
 
@@ -147,15 +149,21 @@ fn owners(resource: &Resource) -> BTreeSet<FleetId> {
 fn needs(resource: &Resource) -> BTreeSet<ResourceKey> {
     match resource {
         Resource::Listener(listener) => {
-            let certificates = match &listener.protocol {
-                Protocol::Https(tls) => tls.certificates.as_slice(),
-                Protocol::Http => &[],
+            let tls = match &listener.protocol {
+                Protocol::Https(tls) => Some(tls),
+                Protocol::Http => None,
             };
-            certificates.iter().cloned().map(ResourceKey::Certificate).collect()
+            let certificates = tls.into_iter().flat_map(|tls| &tls.certificates).chain(&listener.identity);
+            let bundles = tls.and_then(|tls| tls.client.as_ref()).into_iter().flat_map(|client| &client.bundles);
+            let certificates = certificates.cloned().map(ResourceKey::Certificate);
+            certificates.chain(bundles.cloned().map(ResourceKey::TrustBundle)).collect()
         }
         Resource::Rule(rule) => backends_of(rule).into_iter().cloned().map(ResourceKey::Backend).collect(),
-        Resource::Backend(backend) => BTreeSet::from([ResourceKey::Endpoints(backend.key.clone())]),
-        Resource::Certificate(_) | Resource::Endpoints(_) => BTreeSet::new(),
+        Resource::Backend(backend) => {
+            let bundles = backend.tls.bundles().iter().cloned().map(ResourceKey::TrustBundle);
+            bundles.chain([ResourceKey::Endpoints(backend.key.clone())]).collect()
+        }
+        Resource::Certificate(_) | Resource::TrustBundle(_) | Resource::Endpoints(_) => BTreeSet::new(),
     }
 }
 

@@ -8,9 +8,10 @@ use serde::Serialize;
 
 use crate::backend::{Backend, Endpoints};
 use crate::certificate::Certificate;
-use crate::key::{BackendKey, CertificateKey, ListenerKey, RuleKey};
+use crate::key::{BackendKey, CertificateKey, ListenerKey, RuleKey, TrustBundleKey};
 use crate::listener::Listener;
 use crate::rule::Rule;
+use crate::trust::TrustBundle;
 
 /// The whole program of a fleet. Values are shared: a clone copies pointers.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -18,9 +19,12 @@ pub struct Snapshot {
     /// Where clients connect.
     #[serde(serialize_with = "values")]
     pub listeners: BTreeMap<ListenerKey, Arc<Listener>>,
-    /// What TLS listeners serve.
+    /// What TLS listeners serve, and what backends are shown.
     #[serde(serialize_with = "values")]
     pub certificates: BTreeMap<CertificateKey, Arc<Certificate>>,
+    /// What certificates of clients and of backends are checked against.
+    #[serde(serialize_with = "values")]
+    pub bundles: BTreeMap<TrustBundleKey, Arc<TrustBundle>>,
     /// What is done with requests.
     #[serde(serialize_with = "values")]
     pub rules: BTreeMap<RuleKey, Arc<Rule>>,
@@ -43,6 +47,8 @@ pub enum Resource {
     Listener(Arc<Listener>),
     /// A certificate.
     Certificate(Arc<Certificate>),
+    /// A bundle of authorities.
+    TrustBundle(Arc<TrustBundle>),
     /// A rule.
     Rule(Arc<Rule>),
     /// A backend.
@@ -57,6 +63,7 @@ impl Resource {
         match self {
             Self::Listener(it) => ResourceKey::Listener(it.key.clone()),
             Self::Certificate(it) => ResourceKey::Certificate(it.key.clone()),
+            Self::TrustBundle(it) => ResourceKey::TrustBundle(it.key.clone()),
             Self::Rule(it) => ResourceKey::Rule(it.key.clone()),
             Self::Backend(it) => ResourceKey::Backend(it.key.clone()),
             Self::Endpoints(it) => ResourceKey::Endpoints(it.backend().clone()),
@@ -71,6 +78,8 @@ pub enum ResourceKey {
     Listener(ListenerKey),
     /// A certificate.
     Certificate(CertificateKey),
+    /// A bundle of authorities.
+    TrustBundle(TrustBundleKey),
     /// A rule.
     Rule(RuleKey),
     /// A backend.
@@ -101,6 +110,7 @@ impl Snapshot {
         let mut delta = Delta::default();
         changes(&self.listeners, &new.listeners, &mut delta, Resource::Listener, ResourceKey::Listener);
         changes(&self.certificates, &new.certificates, &mut delta, Resource::Certificate, ResourceKey::Certificate);
+        changes(&self.bundles, &new.bundles, &mut delta, Resource::TrustBundle, ResourceKey::TrustBundle);
         changes(&self.rules, &new.rules, &mut delta, Resource::Rule, ResourceKey::Rule);
         changes(&self.backends, &new.backends, &mut delta, Resource::Backend, ResourceKey::Backend);
         changes(&self.endpoints, &new.endpoints, &mut delta, Resource::Endpoints, ResourceKey::Endpoints);
@@ -112,6 +122,7 @@ impl Snapshot {
         match key {
             ResourceKey::Listener(key) => self.listeners.get(key).cloned().map(Resource::Listener),
             ResourceKey::Certificate(key) => self.certificates.get(key).cloned().map(Resource::Certificate),
+            ResourceKey::TrustBundle(key) => self.bundles.get(key).cloned().map(Resource::TrustBundle),
             ResourceKey::Rule(key) => self.rules.get(key).cloned().map(Resource::Rule),
             ResourceKey::Backend(key) => self.backends.get(key).cloned().map(Resource::Backend),
             ResourceKey::Endpoints(key) => self.endpoints.get(key).cloned().map(Resource::Endpoints),
@@ -124,6 +135,7 @@ impl Snapshot {
             match resource {
                 Resource::Listener(it) => drop(self.listeners.insert(it.key.clone(), it)),
                 Resource::Certificate(it) => drop(self.certificates.insert(it.key.clone(), it)),
+                Resource::TrustBundle(it) => drop(self.bundles.insert(it.key.clone(), it)),
                 Resource::Rule(it) => drop(self.rules.insert(it.key.clone(), it)),
                 Resource::Backend(it) => drop(self.backends.insert(it.key.clone(), it)),
                 Resource::Endpoints(it) => drop(self.endpoints.insert(it.backend().clone(), it)),
@@ -133,6 +145,7 @@ impl Snapshot {
             match key {
                 ResourceKey::Listener(key) => drop(self.listeners.remove(key)),
                 ResourceKey::Certificate(key) => drop(self.certificates.remove(key)),
+                ResourceKey::TrustBundle(key) => drop(self.bundles.remove(key)),
                 ResourceKey::Rule(key) => drop(self.rules.remove(key)),
                 ResourceKey::Backend(key) => drop(self.backends.remove(key)),
                 ResourceKey::Endpoints(key) => drop(self.endpoints.remove(key)),

@@ -120,6 +120,8 @@ fn reason(error: &io::Error) -> &'static str {
     match tls {
         Some(Error::AlertReceived(_)) => "client_alert",
         Some(Error::PeerIncompatible(_)) => "incompatible",
+        Some(Error::NoCertificatesPresented) => "no_client_certificate",
+        Some(Error::InvalidCertificate(_)) => "bad_client_certificate",
         Some(Error::NoApplicationProtocol) => "no_application_protocol",
         Some(
             Error::InvalidMessage(_) | Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. },

@@ -321,6 +321,7 @@ fn resource_labels(key: &ResourceKey) -> [String; 3] {
     let (kind, namespace, name) = match key {
         ResourceKey::Listener(key) => ("Listener", key.gateway.namespace.clone(), Nouns::listener(key).listener),
         ResourceKey::Certificate(key) => ("Certificate", key.namespace.clone(), key.name.clone()),
+        ResourceKey::TrustBundle(key) => ("TrustBundle", key.namespace.clone(), key.name.clone()),
         ResourceKey::Rule(key) => ("Rule", key.route.namespace.clone(), format!("{}/{}", key.route.name, key.index)),
         ResourceKey::Backend(key) => ("Backend", key.namespace.clone(), format!("{}:{}", key.name, key.port)),
         ResourceKey::Endpoints(key) => ("Endpoints", key.namespace.clone(), format!("{}:{}", key.name, key.port)),
@@ -332,6 +333,7 @@ fn contains(snapshot: &Snapshot, key: &ResourceKey) -> bool {
     match key {
         ResourceKey::Listener(key) => snapshot.listeners.contains_key(key),
         ResourceKey::Certificate(key) => snapshot.certificates.contains_key(key),
+        ResourceKey::TrustBundle(key) => snapshot.bundles.contains_key(key),
         ResourceKey::Rule(key) => snapshot.rules.contains_key(key),
         ResourceKey::Backend(key) => snapshot.backends.contains_key(key),
         ResourceKey::Endpoints(key) => snapshot.endpoints.contains_key(key),

@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One socket: which of its listeners a request belongs to, and then which plan.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use torana_ir::{Certificate, CertificateKey, Limits, ListenerKey, Protocol};
+use torana_ir::{Certificate, Limits, ListenerKey, Protocol, TrustBundle};
 
 use super::listener::{ListenerPlan, ListenerTable};
 use super::plan::Plan;
 use crate::fault::Fault;
 use crate::head::{Head, Scheme};
 use crate::route::{HostIndex, Silent};
-use crate::tls::ServerTls;
-
-type Certificates = BTreeMap<CertificateKey, Arc<Certificate>>;
+use crate::tls::{Material, ServerTls};
 
 /// The listeners of one socket.
 #[derive(Debug)]
@@ -31,6 +28,7 @@ struct Served {
     tls: Arc<ServerTls>,
     listeners: Vec<Arc<ListenerPlan>>,
     certificates: Vec<Option<Arc<Certificate>>>,
+    bundles: Vec<Option<Arc<TrustBundle>>>,
 }
 
 /// Where a request goes.
@@ -59,14 +57,14 @@ impl BindTable {
     /// speaks are left out (translation has reported both).
     pub(super) fn compile(
         members: Vec<Arc<ListenerTable>>,
-        certificates: &Certificates,
+        material: Material<'_>,
         previous: Option<&Arc<Self>>,
     ) -> Arc<Self> {
         let scheme = members.first().map_or(Scheme::Http, |first| first.plan.scheme);
         let speaking = || members.iter().filter(|member| member.plan.scheme == scheme);
         let plans = speaking().map(|member| Arc::clone(&member.plan));
         let before = previous.and_then(|before| before.tls.as_ref());
-        let tls = (scheme == Scheme::Https).then(|| Served::compile(plans.collect(), certificates, before));
+        let tls = (scheme == Scheme::Https).then(|| Served::compile(plans.collect(), material, before));
         let same = |before: &&Arc<Self>| {
             before.tls.as_ref().map(|served| Arc::as_ptr(&served.tls)) == tls.as_ref().map(|now| Arc::as_ptr(&now.tls))
                 && all_same(&before.members, &members)
@@ -140,21 +138,28 @@ impl BindTable {
 }
 
 impl Served {
-    fn compile(listeners: Vec<Arc<ListenerPlan>>, all: &Certificates, previous: Option<&Self>) -> Self {
-        let keys = listeners.iter().flat_map(|listener| match &listener.spec.protocol {
-            Protocol::Https(tls) => tls.certificates.as_slice(),
-            Protocol::Http => &[],
-        });
-        let certificates: Vec<_> = keys.map(|key| all.get(key).cloned()).collect();
-        let same = |before: &&Self| all_same(&before.listeners, &listeners) && before.certificates == certificates;
+    fn compile(listeners: Vec<Arc<ListenerPlan>>, material: Material<'_>, previous: Option<&Self>) -> Self {
+        let terminated = || {
+            listeners.iter().filter_map(|listener| match &listener.spec.protocol {
+                Protocol::Https(tls) => Some(tls),
+                Protocol::Http => None,
+            })
+        };
+        let keys = terminated().flat_map(|tls| &tls.certificates);
+        let certificates: Vec<_> = keys.map(|key| material.certificates.get(key).cloned()).collect();
+        let keys = terminated().filter_map(|tls| tls.client.as_ref()).flat_map(|client| &client.bundles);
+        let bundles: Vec<_> = keys.map(|key| material.bundles.get(key).cloned()).collect();
+        let same = |before: &&Self| {
+            all_same(&before.listeners, &listeners) && before.certificates == certificates && before.bundles == bundles
+        };
         let tls = previous.filter(same).map_or_else(
             || {
                 let specs = listeners.iter().map(|listener| &*listener.spec);
-                Arc::new(ServerTls::build(specs, all, previous.map(|before| &*before.tls)))
+                Arc::new(ServerTls::build(specs, material, previous.map(|before| &*before.tls)))
             },
             |before| Arc::clone(&before.tls),
         );
-        Self { tls, listeners, certificates }
+        Self { tls, listeners, certificates, bundles }
     }
 }
 

@@ -10,7 +10,9 @@ use torana_ir::{Listener, ListenerKey, Rule, Snapshot};
 
 use super::bind::BindTable;
 use super::listener::ListenerTable;
+use super::identities::Identities;
 use super::{Backends, Bind, Table};
+use crate::tls::Material;
 
 type Rules<'s> = Vec<&'s Arc<Rule>>;
 
@@ -32,16 +34,18 @@ impl Table {
                 rules.entry(&attachment.listener).or_default().push(rule);
             }
         }
+        let identities = Identities::compile(snapshot, &previous.identities);
         let listeners: BTreeMap<ListenerKey, Arc<ListenerTable>> = snapshot
             .listeners
             .iter()
             .map(|(key, spec)| {
                 let rules = rules.get(key).map(Vec::as_slice).unwrap_or_default();
-                (key.clone(), ListenerTable::compile(spec, rules, (&backends, &changed), previous.listeners.get(key)))
+                let (identity, before) = (identities.of(spec), previous.listeners.get(key));
+                (key.clone(), ListenerTable::compile((spec, identity), rules, (&backends, &changed), before))
             })
             .collect();
         let binds = binds(&listeners, snapshot, &previous.binds);
-        Self { backends, listeners, binds }
+        Self { backends, identities, listeners, binds }
     }
 
     /// Endpoints as `snapshot` has them, in the backends that are already in use. Routes are not touched.
@@ -70,9 +74,9 @@ fn binds(
             narrow.extend(all.iter().cloned());
         }
     }
-    let tables = members
-        .into_iter()
-        .map(|(bind, members)| (bind, BindTable::compile(members, &snapshot.certificates, previous.get(&bind))));
+    let material = Material { certificates: &snapshot.certificates, bundles: &snapshot.bundles };
+    let tables =
+        members.into_iter().map(|(bind, members)| (bind, BindTable::compile(members, material, previous.get(&bind))));
     tables.collect()
 }
 

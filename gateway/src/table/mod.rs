@@ -7,6 +7,8 @@
 
 mod backends;
 
+mod identities;
+
 mod listener;
 
 mod plan;
@@ -32,6 +34,7 @@ pub use listener::ListenerPlan;
 pub use plan::{Choice, Notes, Plan, WeightedPlan};
 
 use backends::Backends;
+use identities::Identities;
 use listener::ListenerTable;
 
 /// A socket to listen on.
@@ -47,6 +50,7 @@ pub struct Bind {
 #[derive(Debug, Default)]
 pub struct Table {
     backends: Backends,
+    identities: Identities,
     listeners: BTreeMap<ListenerKey, Arc<ListenerTable>>,
     binds: BTreeMap<Bind, Arc<BindTable>>,
 }

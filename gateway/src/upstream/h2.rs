@@ -8,9 +8,10 @@ use hashbrown::HashMap;
 use pingora_core::connectors::http::v2::{ConnectionRef, H2HandshakeSettings, handshake};
 use pingora_core::protocols::http::v2::client::Http2Session;
 
-use super::{Slot, Target, connect};
+use super::{Key, Slot, Target, connect};
 use crate::fault::Fault;
 use crate::observe::Metrics;
+use crate::tls::backends::Alpn;
 
 /// Streams on one connection at a time.
 const MAX_STREAMS: usize = 100;
@@ -34,15 +35,15 @@ struct Line {
     opening: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// By endpoint id.
+/// By endpoint and identity.
 #[derive(Default)]
-pub(super) struct Pool(Mutex<HashMap<u64, Line, RandomState>>);
+pub(super) struct Pool(Mutex<HashMap<Key, Line, RandomState>>);
 
 impl Pool {
     /// A stream on a connection with room, or on a new connection.
     pub(super) async fn stream(&self, target: &Target<'_>, metrics: &Metrics) -> Result<Http2Session, Fault> {
         for _ in 0..ATTEMPTS {
-            let connection = match self.with_room(target.endpoint.id) {
+            let connection = match self.with_room(target.key()) {
                 Some(connection) => connection,
                 None => self.open(target, metrics).await?,
             };
@@ -65,9 +66,9 @@ impl Pool {
         });
     }
 
-    fn with_room(&self, endpoint: u64) -> Option<ConnectionRef> {
+    fn with_room(&self, key: Key) -> Option<ConnectionRef> {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = lines.get_mut(&endpoint)?;
+        let line = lines.get_mut(&key)?;
         line.shared.retain(|shared| usable(&shared.connection));
         let found = line.shared.iter().find(|shared| shared.connection.free_stream_slots() > 0)?;
         Some(found.connection.clone())
@@ -76,15 +77,15 @@ impl Pool {
     async fn open(&self, target: &Target<'_>, metrics: &Metrics) -> Result<ConnectionRef, Fault> {
         let opening = {
             let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(&lines.entry(target.endpoint.id).or_default().opening)
+            Arc::clone(&lines.entry(target.key()).or_default().opening)
         };
         let deadline = target.connect_deadline();
         let turn = tokio::time::timeout_at(deadline, opening.lock()).await;
         let _turn = turn.map_err(|_| Fault::Connect)?;
-        if let Some(connection) = self.with_room(target.endpoint.id) {
+        if let Some(connection) = self.with_room(target.key()) {
             return Ok(connection);
         }
-        let (io, slot) = connect::open(target, metrics).await?;
+        let (io, slot) = connect::open(target, Alpn::Http2, metrics).await?;
         let mut settings = H2HandshakeSettings::new();
         settings.max_streams = MAX_STREAMS;
         settings.stream_window_size = Some(STREAM_WINDOW);
@@ -92,7 +93,7 @@ impl Pool {
         let shaking = tokio::time::timeout_at(deadline, handshake(io, settings));
         let connection = shaking.await.map_err(|_| Fault::Connect)?.map_err(|_| Fault::Connect)?;
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = lines.entry(target.endpoint.id).or_default();
+        let line = lines.entry(target.key()).or_default();
         line.shared.push(Shared { connection: connection.clone(), _slot: Arc::new(slot) });
         Ok(connection)
     }
