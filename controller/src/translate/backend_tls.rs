@@ -11,9 +11,7 @@ use torana_crds::{Kind, ObjectRef};
 use torana_ir::{BackendTls, DnsName, Invalid, Origination, PeerName, Trust, TrustSource};
 
 use crate::report::Remark;
-use crate::report::conditions::policy::{
-    INVALID, INVALID_CA_CERTIFICATE_REF, INVALID_KIND, NO_VALID_CA_CERTIFICATE,
-};
+use crate::report::conditions::policy::{INVALID, INVALID_CA_CERTIFICATE_REF, INVALID_KIND, NO_VALID_CA_CERTIFICATE};
 use crate::store::Cluster;
 use crate::translate::entries::joined;
 use crate::translate::trust::{self, TrustStore};

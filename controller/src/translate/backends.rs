@@ -66,11 +66,7 @@ fn resolve(cluster: &Cluster, reference: &BackendRef, path: &str, ledger: &mut L
 type AsksForTls<'s> = Option<(&'s ServicePort, &'s str)>;
 
 /// Whether the Service has a port of that number that can be spoken to; an alias declares no ports of its own.
-fn declared<'s>(
-    service: &'s Service,
-    (to, number): (&ObjectRef, u16),
-    path: &str,
-) -> Result<AsksForTls<'s>, Remark> {
+fn declared<'s>(service: &'s Service, (to, number): (&ObjectRef, u16), path: &str) -> Result<AsksForTls<'s>, Remark> {
     if let Some(port) = service.port(number) {
         if port.protocol != TransportProtocol::Tcp {
             let message = format!("port {number} of {to} is not TCP");

@@ -55,7 +55,8 @@ fn whole(gateway: &GatewayDraft<'_>) -> Vec<Condition> {
         Ok(_) => gateways::resolved_refs(),
         Err(why) => gateways::unresolved_refs(why.reason, why.to_string()),
     });
-    let insecure = (!gateway.insecure.is_empty()).then(|| gateways::insecure_frontend_validation(joined(&gateway.insecure)));
+    let insecure =
+        (!gateway.insecure.is_empty()).then(|| gateways::insecure_frontend_validation(joined(&gateway.insecure)));
     [accepted, programmed].into_iter().chain(resolved).chain(insecure).collect()
 }
 

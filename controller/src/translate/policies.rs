@@ -175,7 +175,12 @@ impl Policies {
         {
             let message = format!("{to} has no port named {name}, so TLS is not begun there");
             let path = format!("{path}.sectionName");
-            return Ok(Some(Remark::error(conditions::TARGET_NOT_FOUND, &path, message, "use the name of one of its ports")));
+            return Ok(Some(Remark::error(
+                conditions::TARGET_NOT_FOUND,
+                &path,
+                message,
+                "use the name of one of its ports",
+            )));
         }
         let claims = self.claims(cluster, to);
         let first = claims.iter().find(|claim| section(claim.target) == section(target));

@@ -48,9 +48,7 @@ pub use host::{HostPattern, Hostname, hostname_of};
 pub use key::{
     BackendKey, CertificateKey, GatewayId, ListenerKey, RouteId, RouteKind, RuleKey, TrustBundleKey, TrustSource,
 };
-pub use listener::{
-    ClientValidation, ClientValidationMode, Limits, Listener, PathMode, Protocol, Tls, TlsVersion,
-};
+pub use listener::{ClientValidation, ClientValidationMode, Limits, Listener, PathMode, Protocol, Tls, TlsVersion};
 pub use origination::{BackendTls, DnsName, DnsNameError, Origination, PeerName, Trust};
 pub use pattern::{REGEX_SIZE_LIMIT, Regex, RegexError};
 pub use rule::{Action, Attachment, FieldMatch, PathMatch, RouteMatch, Rule, TextMatch, Timeouts, WeightedBackend};

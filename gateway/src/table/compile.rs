@@ -9,8 +9,8 @@ use hashbrown::HashMap;
 use torana_ir::{Listener, ListenerKey, Rule, Snapshot};
 
 use super::bind::BindTable;
-use super::listener::ListenerTable;
 use super::identities::Identities;
+use super::listener::ListenerTable;
 use super::{Backends, Bind, Table};
 use crate::tls::Material;
 

@@ -212,9 +212,9 @@ fn bears(leaf: &CertificateDer<'_>, parsed: &ParsedCertificate<'_>, name: &PeerN
     let Ok(names) = webpki::EndEntityCert::try_from(leaf) else { return false };
     match name {
         PeerName::Dns(host) => verify_server_name(parsed, &host.server_name()).is_ok(),
-        PeerName::Wildcard(suffix) => names.valid_dns_names().any(|pattern| {
-            pattern.strip_prefix("*.").is_some_and(|rest| rest.eq_ignore_ascii_case(suffix.as_str()))
-        }),
+        PeerName::Wildcard(suffix) => names
+            .valid_dns_names()
+            .any(|pattern| pattern.strip_prefix("*.").is_some_and(|rest| rest.eq_ignore_ascii_case(suffix.as_str()))),
         PeerName::Uri(uri) => names.valid_uri_names().any(|own| own == uri),
     }
 }

@@ -26,7 +26,11 @@ fn certificates(list: &[&Arc<Certificate>]) -> Certificates {
 }
 
 fn listener(name: &str, hostname: &str, secrets: &[&str]) -> Listener {
-    let tls = Tls { certificates: secrets.iter().map(|name| secret(name)).collect(), min_version: TlsVersion::V1_2, client: None };
+    let tls = Tls {
+        certificates: secrets.iter().map(|name| secret(name)).collect(),
+        min_version: TlsVersion::V1_2,
+        client: None,
+    };
     let hostname = HostPattern::parse(hostname).unwrap();
     Listener { protocol: Protocol::Https(tls), hostname, ..Listener::new(listener_key(name), 443) }
 }

@@ -2,11 +2,13 @@
 //! Shared HTTP/2 connections of one worker: Pingora's `ConnectionRef`s.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use pingora_core::connectors::http::v2::{ConnectionRef, H2HandshakeSettings, handshake};
 use pingora_core::protocols::http::v2::client::Http2Session;
+use tokio::time::Instant;
 
 use super::{Key, Slot, Target, connect};
 use crate::fault::Fault;
@@ -25,7 +27,21 @@ const ATTEMPTS: usize = 3;
 
 struct Shared {
     connection: ConnectionRef,
+    /// When it was last lent out or seen at work.
+    used: Instant,
+    /// How long it may be idle.
+    idle: Duration,
     _slot: Arc<Slot>,
+}
+
+impl Shared {
+    /// It is dropped when it has been idle for too long, and closes when its last borrower is gone.
+    fn is_of_use(&mut self, now: Instant) -> bool {
+        if !self.connection.is_idle() {
+            self.used = now;
+        }
+        usable(&self.connection) && now < self.used + self.idle
+    }
 }
 
 #[derive(Default)]
@@ -58,10 +74,10 @@ impl Pool {
         Err(Fault::Connect)
     }
 
-    pub(super) fn sweep(&self) {
+    pub(super) fn sweep(&self, now: Instant) {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lines.retain(|_, line| {
-            line.shared.retain(|shared| usable(&shared.connection));
+            line.shared.retain_mut(|shared| shared.is_of_use(now));
             !line.shared.is_empty() || Arc::strong_count(&line.opening) > 1
         });
     }
@@ -70,7 +86,8 @@ impl Pool {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let line = lines.get_mut(&key)?;
         line.shared.retain(|shared| usable(&shared.connection));
-        let found = line.shared.iter().find(|shared| shared.connection.free_stream_slots() > 0)?;
+        let found = line.shared.iter_mut().find(|shared| shared.connection.free_stream_slots() > 0)?;
+        found.used = Instant::now();
         Some(found.connection.clone())
     }
 
@@ -94,7 +111,8 @@ impl Pool {
         let connection = shaking.await.map_err(|_| Fault::Connect)?.map_err(|_| Fault::Connect)?;
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let line = lines.entry(target.key()).or_default();
-        line.shared.push(Shared { connection: connection.clone(), _slot: Arc::new(slot) });
+        let (used, idle) = (Instant::now(), target.backend.config.idle);
+        line.shared.push(Shared { connection: connection.clone(), used, idle, _slot: Arc::new(slot) });
         Ok(connection)
     }
 }

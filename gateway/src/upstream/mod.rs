@@ -103,7 +103,8 @@ impl Pools {
 
     /// Closes what has been idle too long or was closed by its peer; called once a second.
     pub(crate) fn sweep(&self) {
-        self.h1.sweep(Instant::now());
-        self.h2.sweep();
+        let now = Instant::now();
+        self.h1.sweep(now);
+        self.h2.sweep(now);
     }
 }

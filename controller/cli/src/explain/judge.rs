@@ -124,7 +124,9 @@ impl Case<'_> {
         let total: u64 = entries.iter().map(|entry| u64::from(entry.weight)).sum();
         let steps = entries.iter().map(|entry| match &entry.target {
             Target::Invalid(invalid) => (invalid.message.clone(), Vec::new(), Some(500), entry.weight),
-            Target::Backend(key) if self.refusal(key).is_some() => (key.to_string(), Vec::new(), Some(500), entry.weight),
+            Target::Backend(key) if self.refusal(key).is_some() => {
+                (key.to_string(), Vec::new(), Some(500), entry.weight)
+            }
             Target::Backend(key) => {
                 let (endpoints, usable) = self.endpoints(key);
                 (key.to_string(), endpoints, (!usable).then_some(503), entry.weight)

@@ -144,11 +144,8 @@ fn policy(name: &str, variant: usize) -> Value {
     if variant == 2 {
         target["sectionName"] = "x".into();
     }
-    let targets = if variant == 3 {
-        json!([target, {"group": "", "kind": "Service", "name": "s"}])
-    } else {
-        json!([target])
-    };
+    let targets =
+        if variant == 3 { json!([target, {"group": "", "kind": "Service", "name": "s"}]) } else { json!([target]) };
     let validation = match variant {
         0 | 3 => json!({"hostname": "x", "caCertificateRefs": [{"group": "", "kind": "ConfigMap", "name": "ca"}]}),
         _ => json!({"hostname": "x", "wellKnownCACertificates": "System"}),

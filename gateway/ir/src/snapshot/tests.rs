@@ -15,10 +15,10 @@ use proptest::test_runner::TestRunner;
 
 use super::*;
 use crate::{
-    Action, Attachment, BackendTls, ClientValidation, ClientValidationMode, Cors, DnsName, Endpoint, FieldMatch, Filter,
-    GatewayId, HeaderEdit, HeaderName, HeaderValue, HostPattern, Invalid, Limits, LoadBalance, Method, Mirror,
-    OriginPattern, Origination, PathMatch, PathMode, PathRewrite, PeerName, Protocol, Redirect, Regex, Rewrite, RouteId,
-    RouteKind, RouteMatch, Target, TextMatch, Timeouts, Tls, TlsVersion, Trust, TrustSource, UpstreamProtocol,
+    Action, Attachment, BackendTls, ClientValidation, ClientValidationMode, Cors, DnsName, Endpoint, FieldMatch,
+    Filter, GatewayId, HeaderEdit, HeaderName, HeaderValue, HostPattern, Invalid, Limits, LoadBalance, Method, Mirror,
+    OriginPattern, Origination, PathMatch, PathMode, PathRewrite, PeerName, Protocol, Redirect, Regex, Rewrite,
+    RouteId, RouteKind, RouteMatch, Target, TextMatch, Timeouts, Tls, TlsVersion, Trust, TrustSource, UpstreamProtocol,
     WeightedBackend,
 };
 
@@ -44,8 +44,11 @@ fn certificate_key() -> impl Strategy<Value = CertificateKey> {
 }
 
 fn bundle_key() -> impl Strategy<Value = TrustBundleKey> {
-    (select(vec![TrustSource::ConfigMap, TrustSource::Secret]), name())
-        .prop_map(|(source, name)| TrustBundleKey { source, namespace: "default".to_owned(), name })
+    (select(vec![TrustSource::ConfigMap, TrustSource::Secret]), name()).prop_map(|(source, name)| TrustBundleKey {
+        source,
+        namespace: "default".to_owned(),
+        name,
+    })
 }
 
 fn rule_key() -> impl Strategy<Value = RuleKey> {
@@ -191,9 +194,8 @@ fn backend_tls() -> impl Strategy<Value = BackendTls> {
     let trust = prop_oneof![Just(Trust::System), vec(bundle_key(), 0..2).prop_map(Trust::Bundles)];
     let host = || DnsName::new("a.example").unwrap();
     let peers = vec![PeerName::Dns(host()), PeerName::Wildcard(host()), PeerName::Uri("spiffe://a/b".to_owned())];
-    let originate = (trust, vec(select(peers), 1..3)).prop_map(move |(trust, names)| {
-        BackendTls::Originate(Origination { server_name: host(), trust, names })
-    });
+    let originate = (trust, vec(select(peers), 1..3))
+        .prop_map(move |(trust, names)| BackendTls::Originate(Origination { server_name: host(), trust, names }));
     let invalid = Invalid { reason: "NoValidCACertificate", message: "there is no such ConfigMap".to_owned() };
     prop_oneof![Just(BackendTls::Plain), originate, Just(BackendTls::Refused(invalid))]
 }
