@@ -255,7 +255,7 @@ async fn calls_of_grpc_and_requests_by_http2_are_carried_in_tls() {
     manifests += &World::service_speaking("kubernetes.io/h2c", "named", good);
     manifests += &(policy("named", &checks(HOST, "ca")) + &World::route("named", "named.example.com", "named"));
     let world = World::start(&manifests);
-    let mut client = h2_client(TcpStream::connect(("127.0.0.1", world.http)).await.unwrap()).await;
+    let mut client = h2_client(world.http).await;
     for (host, status) in [("good.example.com", "0"), ("bad.example.com", "14"), ("named.example.com", "0")] {
         let request = Request::post(format!("http://{host}/x.Y/Z")).header("content-type", "application/grpc");
         let (response, mut body) =

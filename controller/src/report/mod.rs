@@ -41,7 +41,7 @@ pub struct Entry {
     pub listeners: Vec<ListenerEntry>,
     /// Parents of a route, one for each declared parentRef that is ours.
     pub parents: Vec<ParentEntry>,
-    /// Ancestors of a policy: the Gateways that it has a meaning for, at most 16, in order.
+    /// Ancestors of a policy: the Gateways that it takes effect at.
     pub ancestors: Vec<AncestorEntry>,
     /// `status.attachedListenerSets` of a Gateway: accepted ones.
     pub attached_listener_sets: Option<u32>,

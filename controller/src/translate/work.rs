@@ -84,8 +84,13 @@ impl Work<'_> {
         }
         services.extend(self.dirty.endpoints.iter().cloned());
         services.extend(self.dirty.objects.iter().filter(|it| it.known_kind() == Some(Kind::Service)).cloned());
+        // A slice may move from one Service to another: what one has no more to say of it, the other may say now.
+        let mut said = BTreeMap::new();
         for service in &services {
-            self.service(service);
+            self.service(service, &mut said);
+        }
+        for (object, _) in said.iter().filter(|(_, still)| !**still) {
+            self.report.objects.remove(object);
         }
         self.policies(&services);
         self.bundles();
@@ -240,7 +245,8 @@ impl Work<'_> {
         }
     }
 
-    fn service(&mut self, reference: &ObjectRef) {
+    /// Translates a Service; `said` takes the objects that it had something to say of, and whether there still is.
+    fn service(&mut self, reference: &ObjectRef, said: &mut BTreeMap<ObjectRef, bool>) {
         let old = self.memo.services.remove(reference).unwrap_or_default();
         let output = match self.memo.uses.get(reference) {
             Some(used) => services::service(self.cluster, reference, used, &self.memo.policies),
@@ -250,8 +256,8 @@ impl Work<'_> {
         for key in old.backends.iter().filter(|key| !output.backends.contains_key(key)) {
             self.delta.removals.extend([ResourceKey::Backend(key.clone()), ResourceKey::Endpoints(key.clone())]);
         }
-        for object in old.entries.iter().filter(|object| !output.entries.contains_key(object)) {
-            self.report.objects.remove(object);
+        for object in old.entries {
+            said.entry(object).or_insert(false);
         }
         let bundles = output.backends.values().flat_map(|(backend, _)| backend.tls.bundles()).cloned().collect();
         let memo = ServiceMemo {
@@ -275,6 +281,7 @@ impl Work<'_> {
         }
         for (object, entry) in output.entries {
             put(self.report, &object, entry);
+            said.insert(object, true);
         }
         if !memo.backends.is_empty() {
             self.memo.services.insert(reference.clone(), memo);
