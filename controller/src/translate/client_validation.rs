@@ -63,7 +63,7 @@ pub(super) fn insecure(gateway: &Gateway) -> Vec<Remark> {
 
 /// Judges what an HTTPS listener of `gateway` asks of clients.
 pub(super) fn judge(
-    mut reading: Reading<'_>,
+    reading: &mut Reading<'_>,
     (gateway, reference): (&Gateway, &ObjectRef),
     listener: &mut ListenerDraft<'_>,
 ) {

@@ -179,7 +179,7 @@ impl Frame {
         let of = (gateway.gateway, &gateway.reference);
         for listener in gateway.listeners.iter_mut().filter(|listener| listener.is_https()) {
             let (store, asked) = (&mut self.trust, &mut self.authorities);
-            client_validation::judge(Reading { cluster, store, before: &before.trust, asked }, of, listener);
+            client_validation::judge(&mut Reading { cluster, store, before: &before.trust, asked }, of, listener);
         }
     }
 

@@ -10,9 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use torana_crds::{Kind, ObjectRef};
-use torana_ir::{
-    BackendKey, Delta, GatewayId, ListenerKey, Resource, ResourceKey, RuleKey, Snapshot, TrustBundleKey,
-};
+use torana_ir::{BackendKey, Delta, GatewayId, ListenerKey, Resource, ResourceKey, RuleKey, Snapshot, TrustBundleKey};
 
 use crate::report::{Entry, Remark, Report};
 use crate::store::{Cluster, Dirty};

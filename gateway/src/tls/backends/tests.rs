@@ -28,9 +28,12 @@ impl Authority {
 
     fn issue(&self, names: &[&str], end: i32) -> (CertificateDer<'static>, KeyPair) {
         let mut params = CertificateParams::default();
-        let san = |name: &&str| match name.contains("://") {
-            true => SanType::URI((*name).try_into().unwrap()),
-            false => SanType::DnsName((*name).try_into().unwrap()),
+        let san = |name: &&str| {
+            if name.contains("://") {
+                SanType::URI((*name).try_into().unwrap())
+            } else {
+                SanType::DnsName((*name).try_into().unwrap())
+            }
         };
         params.subject_alt_names = names.iter().map(san).collect();
         params.not_after = rcgen::date_time_ymd(end, 1, 1);
