@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use torana_crds::{Kind, ObjectRef};
-use torana_ir::{Delta, Resource, ResourceKey, RouteKind, Snapshot};
+use torana_ir::{Delta, Resource, ResourceKey, RouteKind, Snapshot, TrustSource};
 
 use crate::publish::{Ack, Publication, Rejection};
 use crate::report::{Report, Severity};
@@ -175,6 +175,10 @@ pub fn object_of(key: &ResourceKey) -> ObjectRef {
             None => ObjectRef::new(Kind::Gateway, &key.gateway.namespace, &key.gateway.name),
         },
         ResourceKey::Certificate(key) => ObjectRef::new(Kind::Secret, &key.namespace, &key.name),
+        ResourceKey::TrustBundle(key) => {
+            let kind = if key.source == TrustSource::Secret { Kind::Secret } else { Kind::ConfigMap };
+            ObjectRef::new(kind, &key.namespace, &key.name)
+        }
         ResourceKey::Backend(key) | ResourceKey::Endpoints(key) => {
             ObjectRef::new(Kind::Service, &key.namespace, &key.name)
         }

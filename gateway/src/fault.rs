@@ -59,8 +59,8 @@ pub enum Fault {
     NoEndpoints,
     /// Connect refused, unreachable or too slow: nothing was sent.
     Connect,
-    /// TLS to the backend failed: nothing was sent.
-    UpstreamTls,
+    /// TLS to the backend failed, and why in one word (`unknown_issuer` …): nothing was sent.
+    UpstreamTls(&'static str),
     /// The connection ended before a response; it may have been processed.
     UpstreamReset,
     /// What came is not a valid response.
@@ -109,7 +109,7 @@ impl Fault {
             Self::NoListener | Self::NoRoute => 404,
             Self::Misdirected => 421,
             Self::InvalidConfig => 500,
-            Self::Overload | Self::NoEndpoints | Self::Connect | Self::UpstreamTls => 503,
+            Self::Overload | Self::NoEndpoints | Self::Connect | Self::UpstreamTls(_) => 503,
             Self::UpstreamReset | Self::UpstreamProtocol | Self::UpstreamCut => 502,
             Self::RequestTimeout | Self::BackendTimeout | Self::StreamIdle => 504,
         }
@@ -145,13 +145,21 @@ impl Fault {
             Self::Overload => "overload",
             Self::NoEndpoints => "no_endpoints",
             Self::Connect => "connect_failed",
-            Self::UpstreamTls => "upstream_tls_failed",
+            Self::UpstreamTls(_) => "upstream_tls_failed",
             Self::UpstreamReset => "upstream_reset",
             Self::UpstreamProtocol => "upstream_protocol_error",
             Self::UpstreamCut => "upstream_cut",
             Self::RequestTimeout => "request_timeout",
             Self::BackendTimeout => "backend_timeout",
             Self::StreamIdle => "stream_idle_timeout",
+        }
+    }
+
+    /// What the word leaves open, in another word; empty if nothing.
+    pub fn detail(self) -> &'static str {
+        match self {
+            Self::UpstreamTls(why) => why,
+            _ => "",
         }
     }
 
@@ -163,7 +171,7 @@ impl Fault {
             Self::NoListener | Self::NoRoute | Self::Misdirected | Self::InvalidConfig => "NR",
             Self::Overload => "UO",
             Self::NoEndpoints => "UH",
-            Self::Connect | Self::UpstreamTls => "UF",
+            Self::Connect | Self::UpstreamTls(_) => "UF",
             Self::UpstreamReset | Self::UpstreamCut => "UC",
             Self::UpstreamProtocol => "UPE",
             Self::RequestTimeout | Self::BackendTimeout | Self::StreamIdle => "UT",
@@ -172,7 +180,7 @@ impl Fault {
 
     /// Nothing reached a backend, so another try cannot deliver twice.
     pub fn unsent(self) -> bool {
-        matches!(self, Self::Connect | Self::UpstreamTls | Self::NoEndpoints | Self::Overload)
+        matches!(self, Self::Connect | Self::UpstreamTls(_) | Self::NoEndpoints | Self::Overload)
     }
 }
 
@@ -182,7 +190,7 @@ mod tests {
 
     #[test]
     fn nothing_sent_is_503_and_a_broken_answer_is_502() {
-        for fault in [Fault::Connect, Fault::UpstreamTls, Fault::NoEndpoints, Fault::Overload] {
+        for fault in [Fault::Connect, Fault::UpstreamTls("expired"), Fault::NoEndpoints, Fault::Overload] {
             assert_eq!((fault.status(), fault.unsent()), (503, true));
         }
         for fault in [Fault::UpstreamReset, Fault::UpstreamProtocol, Fault::UpstreamCut] {

@@ -15,11 +15,11 @@ pub mod route;
 
 pub mod filter;
 
+pub mod tls;
+
 pub mod balance;
 
 pub mod observe;
-
-pub mod tls;
 
 pub mod io;
 

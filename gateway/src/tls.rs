@@ -1,25 +1,54 @@
 // SPDX-License-Identifier: Apache-2.0
-//! TLS of one socket: which listener a server name belongs to, and what that listener serves.
+//! TLS of one socket: which listener a server name belongs to, what that listener serves, and what it asks of clients;
+//! and TLS that begins here ([`backends`]).
 //!
-//! Pure: builds `rustls` configurations, never reads or writes. A configuration lives as long as its listener and its
-//! certificates are the same, so that sessions are resumed across generations, and never across listeners: each has a
-//! ticket key of its own. There is no 0-RTT.
+//! Pure: builds `rustls` configurations, never reads or writes. A configuration lives as long as its listener, its
+//! certificates and its authorities are the same, so that sessions are resumed across generations, and never across
+//! listeners or past a change of who may come in: each configuration has a ticket key of its own. There is no 0-RTT.
+
+mod authorities;
 
 mod chooser;
 
+mod clients;
+
+pub mod backends;
+
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs;
-use rustls::server::NoServerSessionStorage;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoClientAuth, NoServerSessionStorage};
 use rustls::sign::CertifiedKey;
-use torana_ir::{Certificate, CertificateKey, HostPattern, Listener, ListenerKey, Tls, TlsVersion};
+use torana_ir::{Certificate, CertificateKey, ClientValidation, HostPattern, Listener, ListenerKey, Tls, TlsVersion};
 
+use authorities::Authorities;
 use chooser::{Chooser, Servable};
+
+pub use authorities::Bundles;
+
+/// The one provider of cryptography.
+fn provider() -> &'static Arc<CryptoProvider> {
+    static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
+    &PROVIDER
+}
+
+/// Certificates by their keys, as a snapshot has them.
+pub type Certificates = BTreeMap<CertificateKey, Arc<Certificate>>;
+
+/// What configurations are made of besides listeners.
+#[derive(Debug, Clone, Copy)]
+pub struct Material<'s> {
+    /// What is served.
+    pub certificates: &'s Certificates,
+    /// What clients' certificates are checked against.
+    pub bundles: &'s Bundles,
+}
 
 /// The TLS listeners of one socket.
 #[derive(Debug)]
@@ -30,7 +59,6 @@ pub struct ServerTls {
     any: Option<usize>,
     /// Parsed once for all listeners that serve them.
     keys: Keys,
-    provider: Arc<CryptoProvider>,
 }
 
 type Keys = BTreeMap<CertificateKey, (Arc<Certificate>, Arc<CertifiedKey>)>;
@@ -47,16 +75,27 @@ struct ListenerTls {
     /// Requests are inside.
     http: bool,
     certificates: Vec<Arc<Certificate>>,
+    /// Who vouches for clients; `None` if they are not asked.
+    authorities: Option<Authorities>,
     config: Arc<ServerConfig>,
+}
+
+impl ListenerTls {
+    fn is_of(&self, tls: &Tls, served: &[Arc<Certificate>], bundles: &Bundles) -> bool {
+        let asked = |client: &ClientValidation| {
+            self.authorities.as_ref().is_some_and(|authorities| authorities.are_in(&client.bundles, bundles))
+        };
+        self.tls == *tls && self.certificates == served && tls.client.as_ref().is_none_or(asked)
+    }
 }
 
 impl ServerTls {
     /// The configurations of `listeners` (those where no TLS ends are left out; of those with one hostname the first stays).
-    /// Certificates that are not there are skipped; a listener without any refuses every handshake. What `previous`
-    /// made of the same listener and the same certificates is used again.
+    /// Certificates that are not there are skipped; a listener without any refuses every handshake, and so does one that
+    /// can verify no client though it must. What `previous` made of the same is used again.
     pub fn build<'a>(
         listeners: impl IntoIterator<Item = &'a Listener>,
-        certificates: &BTreeMap<CertificateKey, Arc<Certificate>>,
+        material: Material<'_>,
         previous: Option<&Self>,
     ) -> Self {
         let mut built = Self {
@@ -65,7 +104,6 @@ impl ServerTls {
             wildcard: HashMap::default(),
             any: None,
             keys: BTreeMap::new(),
-            provider: previous.map_or_else(|| Arc::new(aws_lc_rs::default_provider()), |old| Arc::clone(&old.provider)),
         };
         let before: Known<'_> =
             previous.iter().flat_map(|old| &old.listeners).map(|listener| (&listener.key, listener)).collect();
@@ -76,17 +114,22 @@ impl ServerTls {
                 continue;
             }
             let served: Vec<Arc<Certificate>> =
-                tls.certificates.iter().filter_map(|key| certificates.get(key)).map(Arc::clone).collect();
-            let same = |old: &&&Arc<ListenerTls>| old.http == http && old.tls == *tls && old.certificates == served;
+                tls.certificates.iter().filter_map(|key| material.certificates.get(key)).map(Arc::clone).collect();
+            let same = |old: &&&Arc<ListenerTls>| old.http == http && old.is_of(tls, &served, material.bundles);
             let made = match before.get(&listener.key).filter(same) {
                 Some(old) => Arc::clone(old),
-                None => Arc::new(ListenerTls {
-                    key: listener.key.clone(),
-                    tls: tls.clone(),
-                    http,
-                    config: built.configure((tls, http), &served, previous),
-                    certificates: served,
-                }),
+                None => {
+                    let asked = tls.client.as_ref();
+                    let authorities = asked.map(|client| Authorities::in_bundles(&client.bundles, material.bundles));
+                    Arc::new(ListenerTls {
+                        key: listener.key.clone(),
+                        tls: tls.clone(),
+                        http,
+                        config: built.configure((tls, http), (&served, authorities.as_ref()), previous),
+                        certificates: served,
+                        authorities,
+                    })
+                }
             };
             built.listeners.push(made);
         }
@@ -131,9 +174,18 @@ impl ServerTls {
     fn configure(
         &mut self,
         (tls, http): (&Tls, bool),
-        served: &[Arc<Certificate>],
+        (served, authorities): (&[Arc<Certificate>], Option<&Authorities>),
         previous: Option<&Self>,
     ) -> Arc<ServerConfig> {
+        let clients = match (&tls.client, authorities) {
+            (Some(client), Some(authorities)) => clients::verifier(client.mode, authorities, provider()),
+            _ => Some(Arc::new(NoClientAuth) as Arc<dyn ClientCertVerifier>),
+        };
+        // Who must be verified and cannot be is not let in: without a certificate to serve there is no handshake.
+        let (served, clients) = match clients {
+            Some(clients) => (served, clients),
+            None => (&[][..], Arc::new(NoClientAuth) as Arc<dyn ClientCertVerifier>),
+        };
         let servable = served.iter().filter_map(|certificate| {
             let key = self.certified(certificate, previous)?;
             Some(Servable::new(certificate, key))
@@ -143,10 +195,10 @@ impl ServerTls {
             TlsVersion::V1_2 => &[&rustls::version::TLS13, &rustls::version::TLS12],
             TlsVersion::V1_3 => &[&rustls::version::TLS13],
         };
-        let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
+        let mut config = ServerConfig::builder_with_provider(Arc::clone(provider()))
             .with_protocol_versions(versions)
             .expect("the aws-lc-rs provider has suites for TLS 1.2 and 1.3")
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_cert_resolver(Arc::new(chooser));
         if http {
             config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];

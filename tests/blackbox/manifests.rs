@@ -28,6 +28,18 @@ pub(super) fn object(api: &str, kind: &str, name: &str, spec: &str) -> String {
     )
 }
 
+/// A BackendTLSPolicy of the same name as the Service that it targets. `validation` is what it says.
+pub(super) fn policy(service: &str, validation: &str) -> String {
+    let targets = format!("targetRefs: [{{group: \"\", kind: Service, name: {service}}}]");
+    let spec = format!("{targets}, validation: {{{validation}}}");
+    object("gateway.networking.k8s.io/v1", "BackendTLSPolicy", service, &spec)
+}
+
+/// The `caCertificateRefs` of a ConfigMap.
+pub(super) fn authorities(config_map: &str) -> String {
+    format!("caCertificateRefs: [{{group: \"\", kind: ConfigMap, name: {config_map}}}]")
+}
+
 /// A Namespace with labels.
 pub(super) fn namespace(name: &str, labels: &str) -> String {
     format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}, labels: {{{labels}}}}}\n---\n")

@@ -5,11 +5,15 @@ mod manifests;
 
 mod answers;
 
+mod backend_tls;
+
 mod bodies;
 
 mod broken;
 
 mod certificates;
+
+mod client_certificates;
 
 mod clients;
 

@@ -8,6 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
 use crate::wire::find;
 
 /// One request as it arrived.
@@ -27,6 +30,19 @@ pub struct Seen {
     pub connection: usize,
     /// What a strict reader would refuse.
     pub faults: Vec<String>,
+    /// What the handshake said, if there was one.
+    pub tls: Option<SeenTls>,
+}
+
+/// What a handshake said of the gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenTls {
+    /// What the gateway called the backend.
+    pub sni: Option<String>,
+    /// What was agreed on by ALPN.
+    pub alpn: Option<String>,
+    /// The certificate that the gateway showed.
+    pub certificate: Option<CertificateDer<'static>>,
 }
 
 impl Seen {
@@ -46,6 +62,7 @@ struct State {
     bytes: AtomicUsize,
     script: Box<Script>,
     remembers: bool,
+    tls: Option<Arc<ServerConfig>>,
 }
 
 /// A listening backend. Its threads end with their connections.
@@ -68,7 +85,17 @@ impl Backend {
     #[must_use]
     pub fn at(address: SocketAddr, name: &str) -> Option<Self> {
         let answer = greeting(name);
-        Some(Self::serving(TcpListener::bind(address).ok()?, Box::new(move |_| answer.clone()), true))
+        Some(Self::serving(TcpListener::bind(address).ok()?, Box::new(move |_| answer.clone()), true, None))
+    }
+
+    /// As [`Backend::named`], behind TLS.
+    ///
+    /// # Panics
+    /// If no port is free.
+    #[must_use]
+    pub fn tls(name: &str, config: Arc<ServerConfig>) -> Self {
+        let answer = greeting(name);
+        Self::serving(free_listener(), Box::new(move |_| answer.clone()), true, Some(config))
     }
 
     /// Answers with the bytes that `script` gives. An answer without `keep`-able framing should end the connection:
@@ -78,7 +105,7 @@ impl Backend {
     /// If no port is free.
     #[must_use]
     pub fn scripted(script: impl Fn(&Seen) -> Vec<u8> + Send + Sync + 'static) -> Self {
-        Self::serving(free_listener(), Box::new(script), true)
+        Self::serving(free_listener(), Box::new(script), true, None)
     }
 
     /// As [`Backend::named`], for more requests than should be remembered.
@@ -88,10 +115,10 @@ impl Backend {
     #[must_use]
     pub fn forgetful(name: &str) -> Self {
         let answer = greeting(name);
-        Self::serving(free_listener(), Box::new(move |_| answer.clone()), false)
+        Self::serving(free_listener(), Box::new(move |_| answer.clone()), false, None)
     }
 
-    fn serving(listener: TcpListener, script: Box<Script>, remembers: bool) -> Self {
+    fn serving(listener: TcpListener, script: Box<Script>, remembers: bool, tls: Option<Arc<ServerConfig>>) -> Self {
         let port = listener.local_addr().expect("a bound address").port();
         let state = Arc::new(State {
             seen: Mutex::default(),
@@ -99,13 +126,14 @@ impl Backend {
             bytes: AtomicUsize::new(0),
             script,
             remembers,
+            tls,
         });
         let shared = Arc::clone(&state);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let state = Arc::clone(&shared);
                 let connection = state.connections.fetch_add(1, Ordering::SeqCst);
-                thread::spawn(move || serve(stream, connection, &state));
+                thread::spawn(move || accept(stream, connection, &state));
             }
         });
         Self { port, state }
@@ -145,10 +173,30 @@ fn greeting(name: &str) -> Vec<u8> {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{name}", name.len()).into_bytes()
 }
 
-fn serve(mut stream: TcpStream, connection: usize, state: &State) {
-    let mut reader = Reader { buffer: Vec::new(), state };
+fn accept(mut stream: TcpStream, connection: usize, state: &State) {
     let _ = stream.set_read_timeout(Some(Duration::from_mins(1))).is_ok();
-    while let Some(seen) = reader.request(&mut stream, connection) {
+    let Some(config) = &state.tls else { return serve(stream, connection, state, None) };
+    let mut session = ServerConnection::new(Arc::clone(config)).expect("a usable configuration");
+    while session.is_handshaking() {
+        if session.complete_io(&mut stream).is_err() {
+            return;
+        }
+    }
+    let tls = SeenTls {
+        sni: session.server_name().map(str::to_owned),
+        alpn: session.alpn_protocol().map(|protocol| String::from_utf8_lossy(protocol).into_owned()),
+        certificate: session
+            .peer_certificates()
+            .and_then(|chain| chain.first().cloned())
+            .map(CertificateDer::into_owned),
+    };
+    serve(StreamOwned::new(session, stream), connection, state, Some(&tls));
+}
+
+fn serve(mut stream: impl Read + Write, connection: usize, state: &State, tls: Option<&SeenTls>) {
+    let mut reader = Reader { buffer: Vec::new(), state };
+    while let Some(mut seen) = reader.request(&mut stream, connection) {
+        seen.tls = tls.cloned();
         let answer = (state.script)(&seen);
         if state.remembers {
             state.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
@@ -169,7 +217,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn request(&mut self, stream: &mut TcpStream, connection: usize) -> Option<Seen> {
+    fn request(&mut self, stream: &mut impl Read, connection: usize) -> Option<Seen> {
         let end = loop {
             if let Some(at) = find(&self.buffer, b"\r\n\r\n") {
                 break at + 4;
@@ -188,7 +236,7 @@ impl Reader<'_> {
         Some(seen)
     }
 
-    fn chunks(&mut self, stream: &mut TcpStream, seen: &mut Seen) -> Option<()> {
+    fn chunks(&mut self, stream: &mut impl Read, seen: &mut Seen) -> Option<()> {
         loop {
             let line = self.line(stream)?;
             if line.is_empty() || line.len() > 16 || !line.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -205,7 +253,7 @@ impl Reader<'_> {
         }
     }
 
-    fn trailers(&mut self, stream: &mut TcpStream, seen: &mut Seen) -> Option<()> {
+    fn trailers(&mut self, stream: &mut impl Read, seen: &mut Seen) -> Option<()> {
         loop {
             let line = self.line(stream)?;
             match line.split_once(':') {
@@ -216,7 +264,7 @@ impl Reader<'_> {
         }
     }
 
-    fn line(&mut self, stream: &mut TcpStream) -> Option<String> {
+    fn line(&mut self, stream: &mut impl Read) -> Option<String> {
         let end = loop {
             if let Some(at) = find(&self.buffer, b"\r\n") {
                 break at;
@@ -228,14 +276,14 @@ impl Reader<'_> {
         Some(line)
     }
 
-    fn exactly(&mut self, stream: &mut TcpStream, length: usize) -> Option<Vec<u8>> {
+    fn exactly(&mut self, stream: &mut impl Read, length: usize) -> Option<Vec<u8>> {
         while self.buffer.len() < length {
             self.more(stream)?;
         }
         Some(self.buffer.drain(..length).collect())
     }
 
-    fn more(&mut self, stream: &mut TcpStream) -> Option<()> {
+    fn more(&mut self, stream: &mut impl Read) -> Option<()> {
         let mut bytes = [0; 16 << 10];
         let read = stream.read(&mut bytes).ok().filter(|read| *read > 0)?;
         self.state.bytes.fetch_add(read, Ordering::SeqCst);
@@ -278,8 +326,16 @@ fn head_of(head: &[u8], connection: usize) -> Seen {
         headers.push((name.to_owned(), value.trim_matches([' ', '\t']).to_owned()));
     }
     let method = start.first().copied().unwrap_or_default().to_owned();
-    let mut seen =
-        Seen { method, target: target.to_owned(), headers, body: Vec::new(), trailers: Vec::new(), connection, faults };
+    let mut seen = Seen {
+        method,
+        target: target.to_owned(),
+        headers,
+        body: Vec::new(),
+        trailers: Vec::new(),
+        connection,
+        faults,
+        tls: None,
+    };
     framing_faults(&mut seen);
     seen
 }

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
+use crate::authority::Issued;
 use crate::ports;
 use crate::program::{binary, open_many_files};
 use crate::world::eventually;
@@ -68,6 +69,8 @@ pub struct Nginx {
     pub port: u16,
     /// Where it speaks HTTP/2 in cleartext.
     pub h2c: u16,
+    /// Where it speaks TLS and demands a certificate, if it was started so.
+    pub tls: u16,
     root: PathBuf,
     _process: Process,
     _folder: TempDir,
@@ -80,7 +83,33 @@ impl Nginx {
     /// If it is not installed, or does not start.
     #[must_use]
     pub fn start() -> Self {
+        Self::with(None)
+    }
+
+    /// As [`Nginx::start`], also behind TLS with this certificate, for clients whose certificates these authorities (PEM)
+    /// have signed.
+    ///
+    /// # Panics
+    /// As [`Nginx::start`].
+    #[must_use]
+    pub fn with_tls(certificate: &Issued, clients: &str) -> Self {
+        Self::with(Some((certificate, clients)))
+    }
+
+    fn with(tls: Option<(&Issued, &str)>) -> Self {
         let (folder, port, h2c) = (TempDir::new().expect("a temporary folder"), ports::free(), ports::free());
+        let secure = ports::free();
+        let mut listen = String::new();
+        if let Some((certificate, clients)) = tls {
+            for (name, text) in [("chain", &*certificate.chain), ("key", &*certificate.key), ("clients", clients)] {
+                fs::write(folder.path().join(name), text).expect("a file");
+            }
+            let here = folder.path().display();
+            listen = format!(
+                "listen 127.0.0.1:{secure} ssl;\nssl_certificate {here}/chain;\nssl_certificate_key {here}/key;\n\
+                 ssl_client_certificate {here}/clients;\nssl_verify_client on;\nssl_verify_depth 3;\n"
+            );
+        }
         let (root, conf) = (folder.path().join("root"), folder.path().join("nginx.conf"));
         fs::create_dir(&root).expect("a folder");
         let here = folder.path().display();
@@ -91,7 +120,7 @@ impl Nginx {
             "user root;\nworker_processes 1;\ndaemon off;\npid {here}/pid;\nerror_log stderr;\nevents {{}}\n\
              http {{\naccess_log off;\ninclude /etc/nginx/mime.types;\n{temporary}gzip on;\ngzip_min_length 100;\n\
              gzip_types text/plain;\nkeepalive_requests 1000000;\nclient_max_body_size 0;\n\
-             server {{\nlisten 127.0.0.1:{port};\nlisten 127.0.0.1:{h2c} http2;\nroot {here}/root;\n\
+             server {{\nlisten 127.0.0.1:{port};\nlisten 127.0.0.1:{h2c} http2;\n{listen}root {here}/root;\n\
              add_header timing-allow-origin *;\nadd_header x-protocol $server_protocol;\n}}\n}}\n"
         );
         fs::write(&conf, text).expect("a configuration");
@@ -100,7 +129,7 @@ impl Nginx {
         let mut command = Command::new(program.expect("nginx is installed: ./dev setup, or the package nginx"));
         command.arg("-c").arg(&conf).args(["-e", "stderr"]);
         let process = Process::start(&mut command, &folder.path().join("log"), port);
-        Self { port, h2c, root, _process: process, _folder: folder }
+        Self { port, h2c, tls: secure, root, _process: process, _folder: folder }
     }
 
     /// Puts a file into what it serves.

@@ -2,11 +2,16 @@
 //! Backends that send back what they get, over the protocols that [`Backend`](crate::Backend) does not speak. They end
 //! with the runtime that they were started on.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use h2::server::SendResponse;
 use http::{HeaderMap, HeaderValue, Request, Response};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
 /// Accepts on a port of 127.0.0.1 for as long as the runtime lives.
 async fn accept<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> u16
@@ -30,15 +35,7 @@ where
 /// # Panics
 /// If no port is free.
 pub async fn websocket() -> u16 {
-    accept(|stream| async {
-        let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { return };
-        while let Some(Ok(message)) = socket.next().await {
-            if message.is_close() || socket.send(message).await.is_err() {
-                return;
-            }
-        }
-    })
-    .await
+    accept(serve_websocket).await
 }
 
 /// A backend of HTTP/2 with prior knowledge: every piece of a body comes back, then the trailer `grpc-status: 0`.
@@ -47,16 +44,58 @@ pub async fn websocket() -> u16 {
 /// # Panics
 /// If no port is free.
 pub async fn h2c() -> u16 {
-    accept(|stream| async {
-        let Ok(mut connection) = h2::server::handshake(stream).await else { return };
-        while let Some(Ok((request, respond))) = connection.accept().await {
-            // A stream that is reset ends here, and its client knows.
-            tokio::spawn(async {
-                let _ = stream_back(request, respond).await.is_ok();
-            });
+    accept(serve_h2).await
+}
+
+/// As [`h2c`], behind TLS. A connection that did not agree on `h2` is closed.
+///
+/// # Panics
+/// If no port is free.
+pub async fn h2_tls(config: Arc<ServerConfig>) -> u16 {
+    accept(move |stream| {
+        let acceptor = TlsAcceptor::from(Arc::clone(&config));
+        async move {
+            let Ok(stream) = acceptor.accept(stream).await else { return };
+            if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                serve_h2(stream).await;
+            }
         }
     })
     .await
+}
+
+/// As [`websocket`], behind TLS.
+///
+/// # Panics
+/// If no port is free.
+pub async fn websocket_tls(config: Arc<ServerConfig>) -> u16 {
+    accept(move |stream| {
+        let acceptor = TlsAcceptor::from(Arc::clone(&config));
+        async move {
+            let Ok(stream) = acceptor.accept(stream).await else { return };
+            serve_websocket(stream).await;
+        }
+    })
+    .await
+}
+
+async fn serve_websocket(stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { return };
+    while let Some(Ok(message)) = socket.next().await {
+        if message.is_close() || socket.send(message).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn serve_h2(stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+    while let Some(Ok((request, respond))) = connection.accept().await {
+        // A stream that is reset ends here, and its client knows.
+        tokio::spawn(async {
+            let _ = stream_back(request, respond).await.is_ok();
+        });
+    }
 }
 
 async fn stream_back(request: Request<h2::RecvStream>, mut respond: SendResponse<Bytes>) -> Result<(), h2::Error> {

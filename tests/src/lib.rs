@@ -22,8 +22,8 @@ pub mod world;
 
 pub mod child;
 
-pub use authority::Authority;
-pub use backend::{Backend, Seen};
+pub use authority::{Authority, Issued};
+pub use backend::{Backend, Seen, SeenTls};
 pub use child::{Echo, Nginx};
 pub use credential::{Credential, KeyForm, client};
 pub use wire::{Connection, Reply};

@@ -3,7 +3,7 @@
 //!
 //! Asked in this order: kind (`InvalidKind`), grant (`RefNotPermitted`, before it is known whether the Service exists),
 //! Service and port (`BackendNotFound`), what the port carries and speaks (`UnsupportedProtocol`), and policies that this
-//! version does not carry out: they fail closed. Never looks at endpoints.
+//! version does not carry out for streams: they fail closed. Never looks at endpoints, nor at what a policy says.
 
 use torana_crds::core::{Service, ServicePort, ServiceType, TransportProtocol};
 use torana_crds::policy::BackendTlsPolicy;
@@ -95,32 +95,41 @@ fn resolve(
     let Some(service) = cluster.find::<Service>(&to.namespace, &to.name) else {
         return refuse(BACKEND_NOT_FOUND, format!("there is no {to}"), "create it or correct the name".to_owned());
     };
-    let declared = declared(service, (&to, port, cargo), path)?;
+    let asks_for_tls = declared(service, (&to, port, cargo), path)?;
     let (transport, _) = cargo.transport();
     let key = BackendKey { namespace: to.namespace.clone(), name: to.name.clone(), port, transport };
     if !cargo.is_ours() {
         return Ok(key);
     }
-    ledger.need_all(Kind::BackendTlsPolicy, &to.namespace);
-    if let Some(policy) = tls_policy(cluster, &to, declared) {
-        let name = &policy.meta.name;
-        let message =
-            format!("BackendTLSPolicy {}/{name} asks for TLS to {to}, which is not supported yet", to.namespace);
-        let remedy = "requests get 500 until the policy is removed".to_owned();
-        return refuse(UNSUPPORTED_VALUE, message, remedy);
+    let declared = service.port_of(port, &TransportProtocol::Tcp);
+    if cargo != Cargo::Requests {
+        ledger.need_all(Kind::BackendTlsPolicy, &to.namespace);
+        if has_policy(cluster, &to, declared) {
+            let message = format!("a BackendTLSPolicy asks for TLS to {to}, which is not supported for streams yet");
+            let remedy = "connections are closed until the policy is removed".to_owned();
+            return refuse(UNSUPPORTED_VALUE, message, remedy);
+        }
+    } else if let Some(spoken) = asks_for_tls {
+        ledger.need_all(Kind::BackendTlsPolicy, &to.namespace);
+        if !has_policy(cluster, &to, declared) {
+            let message = format!("port {port} of {to} speaks {spoken}, and no BackendTLSPolicy says how to verify it");
+            return refuse(UNSUPPORTED_PROTOCOL, message, "add a BackendTLSPolicy that targets the Service".to_owned());
+        }
     }
     Ok(key)
 }
 
-/// The Service's port of that number; `None` for an alias, which has no ports of its own to declare.
+/// The `appProtocol` by which the Service's port of that number asks for TLS, if it does; an alias has no ports of its
+/// own to declare. What streams carry is for the backend to understand.
 fn declared<'s>(
     service: &'s Service,
     (to, number, cargo): (&ObjectRef, u16, Cargo),
     path: &str,
-) -> Result<Option<&'s ServicePort>, Remark> {
+) -> Result<Option<&'s str>, Remark> {
     let (_, protocol) = cargo.transport();
     if let Some(port) = service.port_of(number, &protocol) {
-        return speakable(to, port, cargo, path).map(|()| Some(port));
+        let spoken = port.app_protocol.as_deref().filter(|_| cargo == Cargo::Requests);
+        return Ok(spoken.filter(|spoken| speaks_tls(spoken)));
     }
     if service.port(number).is_some() {
         let protocol = protocol.as_str();
@@ -140,25 +149,17 @@ pub(super) fn is_alias(service: &Service) -> bool {
     service.spec.service_type == ServiceType::ExternalName
 }
 
-/// What streams carry is for the backend to understand.
-fn speakable(service: &ObjectRef, port: &ServicePort, cargo: Cargo, path: &str) -> Result<(), Remark> {
-    let number = port.port;
-    match port.app_protocol.as_deref().filter(|_| cargo == Cargo::Requests) {
-        Some(tls @ ("https" | "kubernetes.io/wss" | "tls")) => {
-            let message = format!("port {number} of {service} speaks {tls}, and TLS to backends is not supported yet");
-            Err(Remark::error(UNSUPPORTED_PROTOCOL, path, message, "refer to a port without TLS"))
-        }
-        _ => Ok(()),
-    }
+/// Whether an `appProtocol` means TLS. Names of IANA and Kubernetes; case is what users make of them.
+pub(super) fn speaks_tls(protocol: &str) -> bool {
+    ["https", "tls", "kubernetes.io/wss"].iter().any(|known| protocol.eq_ignore_ascii_case(known))
 }
 
-/// A policy that asks for TLS to this port: by its name, or to the whole Service.
-fn tls_policy<'c>(cluster: &'c Cluster, to: &ObjectRef, port: Option<&ServicePort>) -> Option<&'c BackendTlsPolicy> {
-    cluster.within::<BackendTlsPolicy>(&to.namespace).find(|policy| {
+/// Whether some policy asks for TLS to this port: by its name, or to the whole Service.
+fn has_policy(cluster: &Cluster, to: &ObjectRef, port: Option<&ServicePort>) -> bool {
+    cluster.within::<BackendTlsPolicy>(&to.namespace).any(|policy| {
         policy.spec.target_refs.iter().any(|target| {
-            let section = target.section_name.as_deref();
-            target.target(&to.namespace) == *to
-                && section.is_none_or(|section| port.is_some_and(|port| port.name == section))
+            let section = target.section_name.as_deref().filter(|section| !section.is_empty());
+            target.target(&to.namespace) == *to && section.is_none_or(|section| port.is_some_and(|port| port.name == section))
         })
     })
 }

@@ -28,7 +28,7 @@ pub(super) fn of(gateway: &GatewayDraft<'_>) -> Vec<(ObjectRef, Draft)> {
     entry.conditions = whole(gateway);
     let whole = gateway.refused.iter().chain(&gateway.unusable).chain(&gateway.remarks);
     let client = gateway.client_certificate.iter().filter_map(|result| result.as_ref().err());
-    entry.remarks.splice(0..0, whole.chain(client).cloned());
+    entry.remarks.splice(0..0, whole.chain(&gateway.insecure).chain(client).cloned());
     drafts.push((gateway.reference.clone(), draft));
     drafts
 }
@@ -52,10 +52,12 @@ fn whole(gateway: &GatewayDraft<'_>) -> Vec<Condition> {
         (None, None) => gateways::not_programmed(format!("no listener can be served: {invalid}")),
     };
     let resolved = gateway.client_certificate.as_ref().map(|result| match result {
-        Ok(()) => gateways::resolved_refs(),
+        Ok(_) => gateways::resolved_refs(),
         Err(why) => gateways::unresolved_refs(why.reason, why.to_string()),
     });
-    [accepted, programmed].into_iter().chain(resolved).collect()
+    let insecure =
+        (!gateway.insecure.is_empty()).then(|| gateways::insecure_frontend_validation(joined(&gateway.insecure)));
+    [accepted, programmed].into_iter().chain(resolved).chain(insecure).collect()
 }
 
 fn listener_set(gateway: &GatewayDraft<'_>, set: &SetDraft<'_>) -> (Draft, bool) {

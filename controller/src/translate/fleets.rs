@@ -140,7 +140,9 @@ fn owners(resource: &Resource) -> BTreeSet<FleetId> {
         Resource::Listener(listener) => BTreeSet::from([fleet_of(&listener.key.gateway)]),
         Resource::Rule(rule) => attached(&rule.attachments),
         Resource::Stream(rule) => attached(&rule.attachments),
-        Resource::Certificate(_) | Resource::Backend(_) | Resource::Endpoints(_) => BTreeSet::new(),
+        Resource::Certificate(_) | Resource::TrustBundle(_) | Resource::Backend(_) | Resource::Endpoints(_) => {
+            BTreeSet::new()
+        }
     }
 }
 
@@ -152,13 +154,19 @@ fn attached(attachments: &[Attachment]) -> BTreeSet<FleetId> {
 fn needs(resource: &Resource) -> BTreeSet<ResourceKey> {
     match resource {
         Resource::Listener(listener) => {
-            let certificates = listener.protocol.tls().map(|tls| tls.certificates.as_slice()).unwrap_or_default();
-            certificates.iter().cloned().map(ResourceKey::Certificate).collect()
+            let tls = listener.protocol.tls();
+            let certificates = tls.into_iter().flat_map(|tls| &tls.certificates).chain(&listener.identity);
+            let bundles = tls.and_then(|tls| tls.client.as_ref()).into_iter().flat_map(|client| &client.bundles);
+            let certificates = certificates.cloned().map(ResourceKey::Certificate);
+            certificates.chain(bundles.cloned().map(ResourceKey::TrustBundle)).collect()
         }
         Resource::Rule(rule) => backends(backends_of(rule)),
         Resource::Stream(rule) => backends(backends_of_streams(rule)),
-        Resource::Backend(backend) => BTreeSet::from([ResourceKey::Endpoints(backend.key.clone())]),
-        Resource::Certificate(_) | Resource::Endpoints(_) => BTreeSet::new(),
+        Resource::Backend(backend) => {
+            let bundles = backend.tls.bundles().iter().cloned().map(ResourceKey::TrustBundle);
+            bundles.chain([ResourceKey::Endpoints(backend.key.clone())]).collect()
+        }
+        Resource::Certificate(_) | Resource::TrustBundle(_) | Resource::Endpoints(_) => BTreeSet::new(),
     }
 }
 

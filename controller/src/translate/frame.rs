@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The frame that routes hang in: classes, Gateways, ListenerSets, certificates. Small, so it is made anew whenever one
-//! of its objects changes; only certificates are kept. Routes see of it what they may attach to ([`Parents`]).
+//! The frame that routes hang in: classes, Gateways, ListenerSets, certificates and authorities. Small, so it is made anew
+//! whenever one of its objects changes; only what was read of certificates is kept. Routes see of it what they may attach to ([`Parents`]).
 //!
 //! Never looks at routes: numbers of attached routes are filled in by whoever counts them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use torana_crds::gateway::{Gateway, GatewayClass, ListenerSet, ProtocolType, RouteGroupKind};
 use torana_crds::{Kind, ObjectRef};
-use torana_ir::{Certificate, CertificateKey, HostPattern, Listener, ListenerKey, Protocol, Tls, TlsVersion};
+use torana_ir::{
+    Certificate, CertificateKey, HostPattern, Listener, ListenerKey, Protocol, Tls, TlsVersion, TrustBundle,
+    TrustBundleKey,
+};
 
 use crate::class;
 use crate::report::conditions::class as conditions;
@@ -17,9 +20,11 @@ use crate::report::{Entry, Remark};
 use crate::store::Cluster;
 use crate::translate::allowed::Namespaces;
 use crate::translate::certificates::{self, Certificates};
+use crate::translate::client_validation::{self, Reading};
 use crate::translate::conflicts::{self, Ports};
 use crate::translate::gateways::{GatewayDraft, is_ours};
 use crate::translate::listeners::ListenerDraft;
+use crate::translate::trust::TrustStore;
 use crate::translate::{entries, listener_sets};
 
 /// Everything that is not about routes.
@@ -27,13 +32,18 @@ use crate::translate::{entries, listener_sets};
 pub(super) struct Frame {
     /// Listeners that are served.
     pub(super) listeners: BTreeMap<ListenerKey, Listener>,
-    /// Certificates that they serve.
+    /// Certificates that they serve, and that backends are shown.
     pub(super) certificates: BTreeMap<CertificateKey, Arc<Certificate>>,
+    /// Authorities that their clients are verified by.
+    pub(super) bundles: BTreeMap<TrustBundleKey, Arc<TrustBundle>>,
     /// What routes may attach to.
     pub(super) parents: Parents,
     /// What there is to say, before routes are counted.
     pub(super) drafts: BTreeMap<ObjectRef, Draft>,
     secrets: Certificates,
+    trust: TrustStore,
+    /// ConfigMaps and Secrets of authorities, there or not.
+    authorities: BTreeSet<ObjectRef>,
 }
 
 /// What routes may attach to, by the object that they name.
@@ -77,17 +87,20 @@ pub(super) struct Draft {
 }
 
 impl Frame {
-    /// Whether a change of an object of this kind asks for a new frame.
-    pub(super) fn is_made_of(kind: Kind) -> bool {
-        matches!(
-            kind,
-            Kind::GatewayClass
-                | Kind::Gateway
-                | Kind::ListenerSet
-                | Kind::Secret
-                | Kind::Namespace
-                | Kind::ReferenceGrant
-        )
+    /// Whether a change of this object asks for a new frame. Of ConfigMaps there are many, and few hold authorities.
+    pub(super) fn is_made_of(&self, object: &ObjectRef) -> bool {
+        let always = matches!(
+            object.known_kind(),
+            Some(
+                Kind::GatewayClass
+                    | Kind::Gateway
+                    | Kind::ListenerSet
+                    | Kind::Secret
+                    | Kind::Namespace
+                    | Kind::ReferenceGrant
+            )
+        );
+        always || self.authorities.contains(object)
     }
 
     /// Makes the frame; certificates that `before` read are not read again.
@@ -139,6 +152,7 @@ impl Frame {
         let settings = cluster.settings();
         for gateway in gateways {
             conflicts::mark(&mut gateway.listeners);
+            self.verify_clients(cluster, before, gateway);
             if settings.is_cluster() {
                 // Its proxies are its own, and so are their ports.
                 ports = Ports::default();
@@ -154,9 +168,18 @@ impl Frame {
             self.drafts.extend(entries::of(gateway));
         }
         let used = self.listeners.values().filter_map(|listener| Some(&listener.protocol.tls()?.certificates));
-        let used: std::collections::BTreeSet<_> = used.flatten().collect();
+        let shown = self.listeners.values().filter_map(|listener| listener.identity.as_ref());
+        let used: BTreeSet<_> = used.flatten().chain(shown).collect();
         let usable = self.secrets.usable().filter(|(key, _)| used.contains(key));
         self.certificates = usable.map(|(key, certificate)| (key.clone(), Arc::clone(certificate))).collect();
+    }
+
+    fn verify_clients(&mut self, cluster: &Cluster, before: &Self, gateway: &mut GatewayDraft<'_>) {
+        let of = (gateway.gateway, &gateway.reference);
+        for listener in gateway.listeners.iter_mut().filter(|listener| listener.is_https()) {
+            let (store, asked) = (&mut self.trust, &mut self.authorities);
+            client_validation::judge(&mut Reading { cluster, store, before: &before.trust, asked }, of, listener);
+        }
     }
 
     fn resolve(&mut self, cluster: &Cluster, before: &Self, listener: &mut ListenerDraft<'_>) {
@@ -199,6 +222,9 @@ impl Frame {
                 slots.push(slot);
             }
             if served {
+                for key in draft.client.iter().flat_map(|client| &client.bundles) {
+                    self.bundles.extend(self.trust.get(key).map(|bundle| (key.clone(), Arc::clone(bundle))));
+                }
                 self.listeners.insert(draft.key.clone(), listener(gateway, draft));
             }
         }
@@ -233,12 +259,17 @@ fn listener(gateway: &GatewayDraft<'_>, draft: &ListenerDraft<'_>) -> Listener {
         addresses: gateway.binds.clone(),
         protocol: protocol(draft),
         hostname: draft.hostname.clone().unwrap_or(HostPattern::Any),
+        identity: gateway.identity().cloned(),
         ..Listener::new(draft.key.clone(), draft.spec.port)
     }
 }
 
 fn protocol(draft: &ListenerDraft<'_>) -> Protocol {
-    let tls = || Tls { certificates: draft.certificates.clone(), min_version: TlsVersion::V1_2 };
+    let tls = || Tls {
+        certificates: draft.certificates.clone(),
+        min_version: TlsVersion::V1_2,
+        client: draft.client.clone(),
+    };
     match &draft.spec.protocol {
         ProtocolType::Https => Protocol::Https(tls()),
         ProtocolType::Tls if draft.terminates() => Protocol::TlsTerminate(tls()),

@@ -5,16 +5,16 @@ use std::net::IpAddr;
 
 use torana_crds::gateway::{DefaultScope, Gateway, GatewayAddress, GatewayAddressType, GatewayClass, ListenerSet};
 use torana_crds::{Kind, ObjectRef};
-use torana_ir::{GatewayId, ListenerKey};
+use torana_ir::{CertificateKey, GatewayId, ListenerKey};
 
 use crate::class;
 use crate::report::Remark;
 use crate::report::conditions::gateway::{ADDRESS_NOT_USABLE, INVALID_PARAMETERS, UNSUPPORTED_ADDRESS};
 use crate::report::conditions::listener_set::PARENT_NOT_ACCEPTED;
 use crate::store::Cluster;
-use crate::translate::certificates::Certificates;
-use crate::translate::listener_sets;
+use crate::translate::certificates::{self, Certificates};
 use crate::translate::listeners::ListenerDraft;
+use crate::translate::{client_validation, listener_sets};
 
 /// A Gateway of ours on its way into the program.
 #[derive(Debug)]
@@ -31,8 +31,10 @@ pub(super) struct GatewayDraft<'a> {
     pub(super) refused: Option<Remark>,
     /// Why it cannot be programmed though it is accepted.
     pub(super) unusable: Option<Remark>,
-    /// What is wrong with `spec.tls.backend.clientCertificateRef`, if that is set.
-    pub(super) client_certificate: Option<Result<(), Remark>>,
+    /// The certificate of `spec.tls.backend.clientCertificateRef`, or what is wrong with it, if that is set.
+    pub(super) client_certificate: Option<Result<CertificateKey, Remark>>,
+    /// Where clients are let in without a valid certificate.
+    pub(super) insecure: Vec<Remark>,
     /// Its own listeners and those of its sets, in order of precedence.
     pub(super) listeners: Vec<ListenerDraft<'a>>,
     /// ListenerSets that name it.
@@ -70,6 +72,7 @@ impl<'a> GatewayDraft<'a> {
             refused: None,
             unusable: None,
             client_certificate: None,
+            insecure: client_validation::insecure(gateway),
             listeners: Vec::new(),
             sets: Vec::new(),
             remarks: Vec::new(),
@@ -98,14 +101,21 @@ impl<'a> GatewayDraft<'a> {
         let Some(reference) = backend.and_then(|backend| backend.client_certificate_ref.as_ref()) else { return };
         let path = "spec.tls.backend.clientCertificateRef";
         let resolved = secrets.resolve(cluster, before, &self.reference, (reference, path));
-        self.client_certificate = Some(resolved.map(drop).map_err(|mut remark| {
+        let resolved = resolved.map_err(|mut remark| {
             if remark.reason == crate::report::conditions::listener::INVALID_CERTIFICATE_REF {
                 remark.reason = crate::report::conditions::gateway::INVALID_CLIENT_CERTIFICATE_REF;
             }
             remark
-        }));
-        let message = "TLS to backends is not supported yet, so no certificate is shown to them";
-        self.remarks.push(Remark::warning("UnsupportedValue", path, message, "backends that ask for it answer 500"));
+        });
+        if let Ok(certificate) = &resolved {
+            self.remarks.extend(certificates::validity(certificate, cluster.settings().now, path));
+        }
+        self.client_certificate = Some(resolved.map(|certificate| certificate.key.clone()));
+    }
+
+    /// What backends are shown that ask for a certificate.
+    pub(super) fn identity(&self) -> Option<&CertificateKey> {
+        self.client_certificate.as_ref()?.as_ref().ok()
     }
 
     fn add_listeners(
@@ -118,7 +128,7 @@ impl<'a> GatewayDraft<'a> {
         for (index, spec) in listeners.iter().enumerate() {
             let key = ListenerKey { gateway: self.id.clone(), set: set.cloned(), name: spec.name.clone() };
             let place = (key, format!("spec.listeners[{index}]"));
-            self.listeners.push(ListenerDraft::new(cluster, self.gateway, owner, place, spec));
+            self.listeners.push(ListenerDraft::new(cluster, owner, place, spec));
         }
     }
 

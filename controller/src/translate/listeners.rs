@@ -2,11 +2,11 @@
 //! One listener by itself: protocol, hostname, kinds, namespaces, and what of it this version does not do. What the
 //! spec asks for and cannot be done yet closes the listener: serving without it would be worse.
 //!
-//! Never compares two listeners and reads no certificate.
+//! Never compares two listeners and reads no certificate; what is asked of clients its Gateway says.
 
-use torana_crds::gateway::{Gateway, Listener, ProtocolType, RouteGroupKind, TlsMode};
+use torana_crds::gateway::{Listener, ProtocolType, RouteGroupKind, TlsMode};
 use torana_crds::{GATEWAY_GROUP, ObjectRef};
-use torana_ir::{CertificateKey, HostPattern, ListenerKey, Transport};
+use torana_ir::{CertificateKey, ClientValidation, HostPattern, ListenerKey, Transport};
 
 use crate::report::Remark;
 use crate::report::conditions::listener::{
@@ -44,13 +44,14 @@ pub(super) struct ListenerDraft<'a> {
     pub(super) remarks: Vec<Remark>,
     /// Certificates that it serves.
     pub(super) certificates: Vec<CertificateKey>,
+    /// What it asks of clients.
+    pub(super) client: Option<ClientValidation>,
 }
 
 impl<'a> ListenerDraft<'a> {
-    /// Judges one listener of `owner`, which belongs to `gateway`.
+    /// Judges one listener of `owner`.
     pub(super) fn new(
         cluster: &Cluster,
-        gateway: &Gateway,
         owner: &ObjectRef,
         (key, path): (ListenerKey, String),
         spec: &'a Listener,
@@ -69,12 +70,13 @@ impl<'a> ListenerDraft<'a> {
             unservable: None,
             remarks: Vec::new(),
             certificates: Vec::new(),
+            client: None,
         };
         draft.protocol();
         draft.host();
         draft.admission(cluster);
         draft.tls();
-        draft.client_validation(gateway);
+        draft.filters();
         draft
     }
 
@@ -230,26 +232,12 @@ impl<'a> ListenerDraft<'a> {
         self.refuse(Remark::error(UNSUPPORTED_VALUE, &self.at(field), why, remedy));
     }
 
-    /// Fails closed: without the check that the Gateway asks for, everybody would be let in.
-    fn client_validation(&mut self, gateway: &Gateway) {
+    /// Fails closed: without the filters that are asked for, requests would get what they should not.
+    fn filters(&mut self) {
         let filters = self.spec.filters.as_ref().is_some_and(|filters| !filters.requests.is_empty());
         if filters {
             let why = "filters of a listener are not supported yet, so it is not served";
             self.refuse(Remark::error(UNSUPPORTED_VALUE, &self.at("filters"), why, "use filters of routes"));
-        }
-        let Some(frontend) = gateway.spec.tls.as_ref().and_then(|tls| tls.frontend.as_ref()) else { return };
-        if !self.is_https() {
-            return;
-        }
-        let own = frontend.per_port.iter().position(|entry| entry.port == self.spec.port);
-        let (path, config) = match own.and_then(|at| Some((at, frontend.per_port.get(at)?))) {
-            Some((at, entry)) => (format!("spec.tls.frontend.perPort[{at}].tls.validation"), &entry.tls),
-            None => ("spec.tls.frontend.default.validation".to_owned(), &frontend.default),
-        };
-        if config.validation.is_some() {
-            let port = self.spec.port;
-            let why = format!("client certificates are not checked yet, so HTTPS on port {port} is not served");
-            self.refuse(Remark::error(UNSUPPORTED_VALUE, &path, why, "remove the validation to serve without it"));
         }
     }
 }

@@ -3,11 +3,13 @@
 //! variant that answers 500), never an error, and never a neighbour's outage.
 //!
 //! ```text
-//! classes, Gateways, ListenerSets ── listeners ── conflicts ── certificates ─▶ frame ─▶ parents
-//!                                                                               │         │
-//!   routes ── attach ── matches (paths, grpc) ── filters ── backends ◀──────────┼─────────┘
-//!     │                                             │                           │
-//!     └──────▶ rules, streams     services ── endpoints                    listeners
+//! classes, Gateways, ListenerSets ── listeners ── conflicts ── certificates, trust ─▶ frame ─▶ parents
+//!                                                                                      │         │
+//!   routes ── attach ── matches (paths, grpc) ── filters ── backends ◀─────────────────┼─────────┘
+//!     │                                             │                                  │
+//!     └──────▶ rules, streams     services ── endpoints                           listeners
+//!                                     ▲
+//!   policies ── trust, backend_tls ───┘
 //! ```
 //!
 //! Each stage is a small file of pure functions; [`retranslate`] (`work`) only decides which of them to call again.
@@ -19,7 +21,11 @@ mod allowed;
 
 mod certificates;
 
+mod trust;
+
 mod listeners;
+
+mod client_validation;
 
 mod conflicts;
 
@@ -56,6 +62,10 @@ mod streams;
 mod routes;
 
 mod endpoints;
+
+mod backend_tls;
+
+mod policies;
 
 mod services;
 

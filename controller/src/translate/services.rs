@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One Service that rules send to: a backend for each of its ports that is used, with its endpoints. A pure function of
-//! the Service, its EndpointSlices and who uses it. Never looks at a route.
+//! the Service, its EndpointSlices, the policies that target it and who uses it. Never looks at a route.
 
 use std::collections::BTreeMap;
 
 use torana_crds::core::{EndpointSlice, Service, ServicePort, TransportProtocol};
 use torana_crds::{Kind, ObjectRef};
-use torana_ir::{Backend, BackendKey, Endpoints, Hostname, Transport, UpstreamProtocol};
+use torana_ir::{Backend, BackendKey, BackendTls, Endpoints, Hostname, Transport, UpstreamProtocol};
 
 use crate::report::{Entry, Remark};
 use crate::store::Cluster;
-use crate::translate::backends::is_alias;
+use crate::translate::backends::{is_alias, speaks_tls};
 use crate::translate::endpoints::endpoints;
+use crate::translate::policies::Policies;
 
 /// Who uses a port: numbers of routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -51,7 +52,12 @@ pub(super) struct ServiceOutput {
 }
 
 /// Translates the ports of a Service that are used.
-pub(super) fn service(cluster: &Cluster, reference: &ObjectRef, used: &UsedPorts) -> ServiceOutput {
+pub(super) fn service(
+    cluster: &Cluster,
+    reference: &ObjectRef,
+    used: &UsedPorts,
+    policies: &Policies,
+) -> ServiceOutput {
     let mut output = ServiceOutput::default();
     let Some(service) = cluster.find::<Service>(&reference.namespace, &reference.name) else { return output };
     for ((number, transport), users) in used {
@@ -63,7 +69,9 @@ pub(super) fn service(cluster: &Cluster, reference: &ObjectRef, used: &UsedPorts
         };
         let port = service.port_of(*number, &protocol);
         let mut backend = Backend::new(key.clone());
-        backend.protocol = output.protocol(reference, service, port, *users);
+        backend.tls = policies.tls(cluster, reference, port);
+        let (cleartext, declared) = (backend.tls == BackendTls::Plain, (service, port));
+        backend.protocol = output.protocol(reference, declared, cleartext, *users);
         let addresses = if is_alias(service) {
             output.alias(reference, service, &key)
         } else {
@@ -93,8 +101,8 @@ impl ServiceOutput {
     fn protocol(
         &mut self,
         reference: &ObjectRef,
-        service: &Service,
-        port: Option<&ServicePort>,
+        (service, port): (&Service, Option<&ServicePort>),
+        cleartext: bool,
         users: Users,
     ) -> UpstreamProtocol {
         if users.http == 0 && users.grpc == 0 {
@@ -104,6 +112,7 @@ impl ServiceOutput {
         let named = match port.and_then(|port| port.app_protocol.as_deref()) {
             Some("kubernetes.io/h2c" | "grpc" | "http2") => UpstreamProtocol::H2c,
             None | Some("http" | "kubernetes.io/ws") => UpstreamProtocol::Http1,
+            Some(tls) if !cleartext && speaks_tls(tls) => UpstreamProtocol::Http1,
             Some(other) => {
                 let message = format!("appProtocol {other:?} is not known: HTTP/1.1 is spoken");
                 let at = service.spec.ports.iter().position(|other| Some(other) == port).unwrap_or_default();

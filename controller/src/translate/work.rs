@@ -3,18 +3,20 @@
 //! of the objects; here is only decided which of those functions to call again, and what of the last result stays.
 //!
 //! A route is translated again if it changed, or an object that it was judged by, or a parent that it names; a Service
-//! if it changed, its EndpointSlices, or who uses it; the frame if one of its kinds changed.
+//! if it changed, its EndpointSlices, a policy that targets it, or who uses it; a policy if it changed, what it refers to,
+//! or a Service that it targets; the frame if one of its kinds changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use torana_crds::{Kind, ObjectRef};
-use torana_ir::{BackendKey, Delta, ListenerKey, Resource, ResourceKey, Snapshot};
+use torana_ir::{BackendKey, Delta, GatewayId, ListenerKey, Resource, ResourceKey, Snapshot, TrustBundleKey};
 
 use crate::report::{Entry, Remark, Report};
 use crate::store::{Cluster, Dirty};
 use crate::translate::frame::Frame;
 use crate::translate::ledger::every;
+use crate::translate::policies::{Policies, Reach};
 use crate::translate::routes::{self, RouteOutput};
 use crate::translate::services::{self, UsedPorts, Users};
 
@@ -30,6 +32,11 @@ pub(super) struct Memo {
     /// Users by Service and port.
     uses: BTreeMap<ObjectRef, UsedPorts>,
     services: BTreeMap<ObjectRef, ServiceMemo>,
+    policies: Policies,
+    /// Gateways by the Services that their routes reach.
+    reach: Reach,
+    /// How many Services need a bundle.
+    trusted: BTreeMap<TrustBundleKey, u32>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -44,6 +51,7 @@ struct RouteMemo {
 #[derive(Debug, Clone, Default)]
 struct ServiceMemo {
     backends: BTreeSet<BackendKey>,
+    bundles: BTreeSet<TrustBundleKey>,
     entries: BTreeSet<ObjectRef>,
 }
 
@@ -61,13 +69,12 @@ pub(super) struct Work<'w> {
 impl Work<'_> {
     /// Does all of it and returns what changes in the snapshot.
     pub(super) fn run(mut self) -> Delta {
-        let is_frame = |object: &ObjectRef| object.known_kind().is_some_and(Frame::is_made_of);
-        let is_new_frame = self.dirty.objects.iter().any(is_frame);
+        let is_new_frame = self.dirty.objects.iter().any(|object| self.memo.frame.is_made_of(object));
         let mut causes = if is_new_frame { self.frame() } else { BTreeSet::new() };
         causes.extend(self.dirty.objects.iter().cloned());
         let routes = self.affected(&causes);
         let counted = self.memo.attached.clone();
-        let mut services: BTreeSet<ObjectRef> = BTreeSet::new();
+        let mut services = self.memo.policies.update(self.cluster, self.dirty);
         for route in routes {
             self.route(&route, &mut services);
         }
@@ -76,9 +83,16 @@ impl Work<'_> {
         }
         services.extend(self.dirty.endpoints.iter().cloned());
         services.extend(self.dirty.objects.iter().filter(|it| it.known_kind() == Some(Kind::Service)).cloned());
-        for service in services {
-            self.service(&service);
+        // A slice may move from one Service to another: what one has no more to say of it, the other may say now.
+        let mut said = BTreeMap::new();
+        for service in &services {
+            self.service(service, &mut said);
         }
+        for (object, _) in said.iter().filter(|(_, still)| !**still) {
+            self.report.objects.remove(object);
+        }
+        self.policies(&services);
+        self.bundles();
         self.unreadable();
         self.delta
     }
@@ -156,10 +170,13 @@ impl Work<'_> {
             }
         }
         for listener in &old.attached {
-            if let Some(count) = self.memo.attached.get_mut(listener) {
-                *count = count.saturating_sub(1);
-                if *count == 0 {
-                    self.memo.attached.remove(listener);
+            take(&mut self.memo.attached, listener);
+        }
+        for (service, gateway) in reached(&old.backends, &old.attached) {
+            if let Some(gateways) = self.memo.reach.get_mut(&service) {
+                take(gateways, &gateway);
+                if gateways.is_empty() {
+                    self.memo.reach.remove(&service);
                 }
             }
         }
@@ -190,6 +207,9 @@ impl Work<'_> {
         }
         for listener in &attached {
             *self.memo.attached.entry(listener.clone()).or_default() += 1;
+        }
+        for (service, gateway) in reached(&backends, &attached) {
+            *self.memo.reach.entry(service).or_default().entry(gateway).or_default() += 1;
         }
         for backend in &backends {
             let service = service_of(backend);
@@ -222,23 +242,32 @@ impl Work<'_> {
         }
     }
 
-    fn service(&mut self, reference: &ObjectRef) {
+    /// Translates a Service; `said` takes the objects that it had something to say of, and whether there still is.
+    fn service(&mut self, reference: &ObjectRef, said: &mut BTreeMap<ObjectRef, bool>) {
         let old = self.memo.services.remove(reference).unwrap_or_default();
         let output = match self.memo.uses.get(reference) {
-            Some(used) => services::service(self.cluster, reference, used),
+            Some(used) => services::service(self.cluster, reference, used, &self.memo.policies),
             None => services::ServiceOutput::default(),
         };
         let snapshot = self.snapshot;
         for key in old.backends.iter().filter(|key| !output.backends.contains_key(key)) {
             self.delta.removals.extend([ResourceKey::Backend(key.clone()), ResourceKey::Endpoints(key.clone())]);
         }
-        for object in old.entries.iter().filter(|object| !output.entries.contains_key(object)) {
-            self.report.objects.remove(object);
+        for object in old.entries {
+            said.entry(object).or_insert(false);
         }
+        let bundles = output.backends.values().flat_map(|(backend, _)| backend.tls.bundles()).cloned().collect();
         let memo = ServiceMemo {
             backends: output.backends.keys().cloned().collect(),
+            bundles,
             entries: output.entries.keys().cloned().collect(),
         };
+        for bundle in &memo.bundles {
+            *self.memo.trusted.entry(bundle.clone()).or_default() += 1;
+        }
+        for bundle in &old.bundles {
+            take(&mut self.memo.trusted, bundle);
+        }
         for (key, (backend, endpoints)) in output.backends {
             if snapshot.backends.get(&key).is_none_or(|old| **old != backend) {
                 self.delta.upserts.push(Resource::Backend(Arc::new(backend)));
@@ -249,10 +278,39 @@ impl Work<'_> {
         }
         for (object, entry) in output.entries {
             put(self.report, &object, entry);
+            said.insert(object, true);
         }
         if !memo.backends.is_empty() {
             self.memo.services.insert(reference.clone(), memo);
         }
+    }
+
+    /// Tells the authors of policies that changed, or whose Services did.
+    fn policies(&mut self, services: &BTreeSet<ObjectRef>) {
+        let policies = &self.memo.policies;
+        let dirty = self.dirty.objects.iter().filter(|it| it.known_kind() == Some(Kind::BackendTlsPolicy));
+        let touched: BTreeSet<_> = services.iter().flat_map(|service| policies.of(service)).chain(dirty).collect();
+        for policy in touched {
+            match policies.entry(self.cluster, policy, &self.memo.reach) {
+                Some(entry) => put(self.report, policy, entry),
+                None => drop(self.report.objects.remove(policy)),
+            }
+        }
+    }
+
+    /// Sends the bundles that listeners and backends need, and no others. There are few.
+    fn bundles(&mut self) {
+        let (snapshot, frame, policies) = (self.snapshot, &self.memo.frame, &self.memo.policies);
+        let of_backends = self.memo.trusted.keys().filter_map(|key| Some((key, policies.bundle(key)?)));
+        let needed: BTreeMap<_, _> = of_backends.chain(&frame.bundles).collect();
+        for (key, bundle) in &needed {
+            let same = |old: &Arc<_>| Arc::ptr_eq(old, bundle) || old == *bundle;
+            if !snapshot.bundles.get(*key).is_some_and(same) {
+                self.delta.upserts.push(Resource::TrustBundle(Arc::clone(bundle)));
+            }
+        }
+        let gone = snapshot.bundles.keys().filter(|key| !needed.contains_key(key));
+        self.delta.removals.extend(gone.cloned().map(ResourceKey::TrustBundle));
     }
 
     fn unreadable(&mut self) {
@@ -280,6 +338,23 @@ fn put(report: &mut Report, object: &ObjectRef, entry: Entry) {
 fn rules_of(output: &RouteOutput) -> Vec<ResourceKey> {
     let requests = output.rules.iter().map(|rule| ResourceKey::Rule(rule.key.clone()));
     requests.chain(output.streams.iter().map(|rule| ResourceKey::Stream(rule.key.clone()))).collect()
+}
+
+/// Counts one less; forgets what is counted no more.
+fn take<K: Ord>(counts: &mut BTreeMap<K, u32>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
+/// Every Service of `backends` with every Gateway of `listeners`, each pair once.
+fn reached(backends: &BTreeSet<BackendKey>, listeners: &BTreeSet<ListenerKey>) -> BTreeSet<(ObjectRef, GatewayId)> {
+    let gateways: BTreeSet<_> = listeners.iter().map(|listener| &listener.gateway).collect();
+    let pair = |backend| gateways.iter().map(move |gateway| (service_of(backend), (*gateway).clone()));
+    backends.iter().flat_map(pair).collect()
 }
 
 fn service_of(backend: &BackendKey) -> ObjectRef {

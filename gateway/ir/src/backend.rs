@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::key::BackendKey;
+use crate::origination::BackendTls;
 
 /// What a rule forwards to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -15,6 +16,8 @@ pub struct Backend {
     pub key: BackendKey,
     /// What its endpoints speak to HTTPRoutes and GRPCRoutes. Streams are passed on as they come.
     pub protocol: UpstreamProtocol,
+    /// Whether TLS is between.
+    pub tls: BackendTls,
     /// How one endpoint is chosen.
     pub balance: LoadBalance,
     /// Deadline of one connect.
@@ -26,11 +29,12 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// A backend with the defaults: HTTP/1.1, least request, connect in 5 s, idle 60 s, 4,096 connections a worker.
+    /// A backend with the defaults: HTTP/1.1 in cleartext, least request, connect in 5 s, idle 60 s, 4,096 connections a worker.
     pub fn new(key: BackendKey) -> Self {
         Self {
             key,
             protocol: UpstreamProtocol::Http1,
+            tls: BackendTls::Plain,
             balance: LoadBalance::LeastRequest,
             connect_deadline: Duration::from_secs(5),
             idle: Duration::from_mins(1),
@@ -39,12 +43,13 @@ impl Backend {
     }
 }
 
-/// `appProtocol` of a Service port.
+/// `appProtocol` of a Service port. It is fixed, under TLS too: what else a backend would agree to by ALPN is not asked,
+/// so that every request of a backend may do the same (upgrade, share a connection).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum UpstreamProtocol {
     /// HTTP/1.1 (also `kubernetes.io/ws`).
     Http1,
-    /// HTTP/2 with prior knowledge (`kubernetes.io/h2c`; always for GRPCRoute).
+    /// HTTP/2 (`kubernetes.io/h2c`; always for GRPCRoute): with prior knowledge in cleartext, by ALPN under TLS.
     H2c,
 }
 

@@ -182,3 +182,29 @@ impl fmt::Display for CertificateKey {
         write!(f, "{}/{}", self.namespace, self.name)
     }
 }
+
+/// What kind of object a bundle of authorities comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum TrustSource {
+    /// A ConfigMap.
+    ConfigMap,
+    /// A Secret.
+    Secret,
+}
+
+/// A bundle of authorities: `ca.crt` of one ConfigMap or Secret.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TrustBundleKey {
+    /// Its kind.
+    pub source: TrustSource,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl fmt::Display for TrustBundleKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {}/{}", self.source, self.namespace, self.name)
+    }
+}

@@ -25,9 +25,13 @@ mod host;
 
 mod certificate;
 
+mod trust;
+
 mod listener;
 
 mod target;
+
+mod origination;
 
 mod filter;
 
@@ -44,10 +48,15 @@ pub use backend::{Backend, Endpoint, Endpoints, LoadBalance, UpstreamProtocol};
 pub use certificate::{Certificate, CertificateError, PrivateKey};
 pub use filter::{Cors, Filter, HeaderEdit, Mirror, OriginPattern, PathRewrite, Redirect, Rewrite};
 pub use host::{HostPattern, Hostname, hostname_of};
-pub use key::{BackendKey, CertificateKey, GatewayId, ListenerKey, RouteId, RouteKind, RuleKey, Transport};
-pub use listener::{Limits, Listener, PathMode, Protocol, Tls, TlsVersion};
+pub use key::{
+    BackendKey, CertificateKey, GatewayId, ListenerKey, RouteId, RouteKind, RuleKey, Transport, TrustBundleKey,
+    TrustSource,
+};
+pub use listener::{ClientValidation, ClientValidationMode, Limits, Listener, PathMode, Protocol, Tls, TlsVersion};
+pub use origination::{BackendTls, DnsName, DnsNameError, Origination, PeerName, Trust};
 pub use pattern::{REGEX_SIZE_LIMIT, Regex, RegexError};
 pub use rule::{Action, Attachment, FieldMatch, PathMatch, RouteMatch, Rule, TextMatch, Timeouts, WeightedBackend};
 pub use snapshot::{Delta, Resource, ResourceKey, Snapshot};
 pub use stream::{StreamBackend, StreamRule};
 pub use target::{Invalid, Target};
+pub use trust::{TrustBundle, TrustError};

@@ -4,10 +4,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::host::HostPattern;
-use crate::key::{CertificateKey, ListenerKey, Transport};
+use crate::key::{CertificateKey, ListenerKey, Transport, TrustBundleKey};
 
 /// One port + hostname + protocol.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -26,6 +26,8 @@ pub struct Listener {
     pub path_mode: PathMode,
     /// Limits and deadlines.
     pub limits: Limits,
+    /// Shown to backends that ask for a certificate, on behalf of what came in here.
+    pub identity: Option<CertificateKey>,
 }
 
 impl Listener {
@@ -39,6 +41,7 @@ impl Listener {
             hostname: HostPattern::Any,
             path_mode: PathMode::Base,
             limits: Limits::default(),
+            identity: None,
         }
     }
 }
@@ -108,6 +111,26 @@ pub struct Tls {
     pub certificates: Vec<CertificateKey>,
     /// Lowest version accepted.
     pub min_version: TlsVersion,
+    /// Whether clients are asked for a certificate.
+    pub client: Option<ClientValidation>,
+}
+
+/// What is asked of clients.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientValidation {
+    /// What follows from the answer.
+    pub mode: ClientValidationMode,
+    /// Who must have signed their certificates. With none of these in the snapshot every handshake is refused.
+    pub bundles: Vec<TrustBundleKey>,
+}
+
+/// `FrontendValidationModeType`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ClientValidationMode {
+    /// Only clients with a valid certificate get in.
+    AllowValidOnly,
+    /// A certificate is asked for; whether one comes, and which, changes nothing.
+    AllowInsecureFallback,
 }
 
 /// TLS protocol versions.

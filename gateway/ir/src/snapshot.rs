@@ -8,10 +8,11 @@ use serde::Serialize;
 
 use crate::backend::{Backend, Endpoints};
 use crate::certificate::Certificate;
-use crate::key::{BackendKey, CertificateKey, ListenerKey, RuleKey};
+use crate::key::{BackendKey, CertificateKey, ListenerKey, RuleKey, TrustBundleKey};
 use crate::listener::Listener;
 use crate::rule::Rule;
 use crate::stream::StreamRule;
+use crate::trust::TrustBundle;
 
 /// The whole program of a fleet. Values are shared: a clone copies pointers.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -19,9 +20,12 @@ pub struct Snapshot {
     /// Where clients connect.
     #[serde(serialize_with = "values")]
     pub listeners: BTreeMap<ListenerKey, Arc<Listener>>,
-    /// What TLS listeners serve.
+    /// What TLS listeners serve, and what backends are shown.
     #[serde(serialize_with = "values")]
     pub certificates: BTreeMap<CertificateKey, Arc<Certificate>>,
+    /// What certificates of clients and of backends are checked against.
+    #[serde(serialize_with = "values")]
+    pub bundles: BTreeMap<TrustBundleKey, Arc<TrustBundle>>,
     /// What is done with requests.
     #[serde(serialize_with = "values")]
     pub rules: BTreeMap<RuleKey, Arc<Rule>>,
@@ -47,6 +51,8 @@ pub enum Resource {
     Listener(Arc<Listener>),
     /// A certificate.
     Certificate(Arc<Certificate>),
+    /// A bundle of authorities.
+    TrustBundle(Arc<TrustBundle>),
     /// A rule of requests.
     Rule(Arc<Rule>),
     /// A rule of streams.
@@ -63,6 +69,7 @@ impl Resource {
         match self {
             Self::Listener(it) => ResourceKey::Listener(it.key.clone()),
             Self::Certificate(it) => ResourceKey::Certificate(it.key.clone()),
+            Self::TrustBundle(it) => ResourceKey::TrustBundle(it.key.clone()),
             Self::Rule(it) => ResourceKey::Rule(it.key.clone()),
             Self::Stream(it) => ResourceKey::Stream(it.key.clone()),
             Self::Backend(it) => ResourceKey::Backend(it.key.clone()),
@@ -78,6 +85,8 @@ pub enum ResourceKey {
     Listener(ListenerKey),
     /// A certificate.
     Certificate(CertificateKey),
+    /// A bundle of authorities.
+    TrustBundle(TrustBundleKey),
     /// A rule of requests.
     Rule(RuleKey),
     /// A rule of streams.
@@ -110,6 +119,7 @@ impl Snapshot {
         let mut delta = Delta::default();
         changes(&self.listeners, &new.listeners, &mut delta, Resource::Listener, ResourceKey::Listener);
         changes(&self.certificates, &new.certificates, &mut delta, Resource::Certificate, ResourceKey::Certificate);
+        changes(&self.bundles, &new.bundles, &mut delta, Resource::TrustBundle, ResourceKey::TrustBundle);
         changes(&self.rules, &new.rules, &mut delta, Resource::Rule, ResourceKey::Rule);
         changes(&self.streams, &new.streams, &mut delta, Resource::Stream, ResourceKey::Stream);
         changes(&self.backends, &new.backends, &mut delta, Resource::Backend, ResourceKey::Backend);
@@ -122,6 +132,7 @@ impl Snapshot {
         match key {
             ResourceKey::Listener(key) => self.listeners.get(key).cloned().map(Resource::Listener),
             ResourceKey::Certificate(key) => self.certificates.get(key).cloned().map(Resource::Certificate),
+            ResourceKey::TrustBundle(key) => self.bundles.get(key).cloned().map(Resource::TrustBundle),
             ResourceKey::Rule(key) => self.rules.get(key).cloned().map(Resource::Rule),
             ResourceKey::Stream(key) => self.streams.get(key).cloned().map(Resource::Stream),
             ResourceKey::Backend(key) => self.backends.get(key).cloned().map(Resource::Backend),
@@ -135,6 +146,7 @@ impl Snapshot {
             match resource {
                 Resource::Listener(it) => drop(self.listeners.insert(it.key.clone(), it)),
                 Resource::Certificate(it) => drop(self.certificates.insert(it.key.clone(), it)),
+                Resource::TrustBundle(it) => drop(self.bundles.insert(it.key.clone(), it)),
                 Resource::Rule(it) => drop(self.rules.insert(it.key.clone(), it)),
                 Resource::Stream(it) => drop(self.streams.insert(it.key.clone(), it)),
                 Resource::Backend(it) => drop(self.backends.insert(it.key.clone(), it)),
@@ -145,6 +157,7 @@ impl Snapshot {
             match key {
                 ResourceKey::Listener(key) => drop(self.listeners.remove(key)),
                 ResourceKey::Certificate(key) => drop(self.certificates.remove(key)),
+                ResourceKey::TrustBundle(key) => drop(self.bundles.remove(key)),
                 ResourceKey::Rule(key) => drop(self.rules.remove(key)),
                 ResourceKey::Stream(key) => drop(self.streams.remove(key)),
                 ResourceKey::Backend(key) => drop(self.backends.remove(key)),

@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use torana_ir::{Backend, BackendKey, Endpoints, LoadBalance};
+use torana_ir::{Backend, BackendKey, BackendTls, Endpoints, Invalid, LoadBalance};
 
 use super::endpoint::{Endpoint, EndpointSet};
 use super::pick;
+use crate::tls::Bundles;
+use crate::tls::backends::Originator;
 
 /// A backend and its endpoints. Kept over table swaps while its configuration is the same.
 #[derive(Debug)]
@@ -20,14 +22,17 @@ pub struct BackendState {
     /// Where endpoints come from; held while they are replaced.
     source: Mutex<Arc<Endpoints>>,
     turn: AtomicUsize,
+    /// TLS with its endpoints, if there is TLS.
+    tls: Option<Arc<Originator>>,
     /// Connections that are open or opening, for the cap of the configuration.
     pub(crate) connections: AtomicU32,
 }
 
 impl BackendState {
-    /// A backend fed by `source`. Of `previous` (the same backend configured otherwise) it takes over resolved addresses.
+    /// A backend fed by `source`, which trusts nobody yet if it is spoken to in TLS. Of `previous` (the same backend configured otherwise) it takes over resolved addresses.
     pub(crate) fn new(config: Arc<Backend>, source: Arc<Endpoints>, previous: Option<&Self>) -> Self {
         let state = Self {
+            tls: originator(&config, &Bundles::new()),
             config,
             endpoints: ArcSwap::default(),
             source: Mutex::new(Arc::new(nothing(source.backend()))),
@@ -43,6 +48,33 @@ impl BackendState {
         }
         state.set_source(source);
         state
+    }
+
+    /// The same, trusting the authorities among `bundles` that its configuration names.
+    pub(crate) fn with_authorities(mut self, bundles: &Bundles) -> Self {
+        self.tls = originator(&self.config, bundles);
+        self
+    }
+
+    /// Whether [`BackendState::with_authorities`] would change nothing.
+    pub(crate) fn trusts(&self, bundles: &Bundles) -> bool {
+        match (&self.config.tls, &self.tls) {
+            (BackendTls::Originate(origination), Some(tls)) => tls.trusts(origination, bundles),
+            _ => true,
+        }
+    }
+
+    /// TLS with its endpoints; `None` in cleartext, and where it is [refused](Self::refusal).
+    pub fn tls(&self) -> Option<&Arc<Originator>> {
+        self.tls.as_ref()
+    }
+
+    /// Why nothing may be sent to it: TLS that cannot be had.
+    pub fn refusal(&self) -> Option<&Invalid> {
+        match &self.config.tls {
+            BackendTls::Refused(invalid) => Some(invalid),
+            BackendTls::Plain | BackendTls::Originate(_) => None,
+        }
     }
 
     /// Who it is.
@@ -111,6 +143,13 @@ impl BackendState {
     fn lock(&self) -> std::sync::MutexGuard<'_, Arc<Endpoints>> {
         // What the lock guards is replaced as a whole, so a panic elsewhere left it whole.
         self.source.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn originator(config: &Backend, bundles: &Bundles) -> Option<Arc<Originator>> {
+    match &config.tls {
+        BackendTls::Originate(origination) => Some(Arc::new(Originator::new(origination, bundles))),
+        BackendTls::Plain | BackendTls::Refused(_) => None,
     }
 }
 

@@ -20,6 +20,7 @@ use crate::http::side::{Down, Up};
 use crate::http::tee::Tee;
 use crate::http::worker::Worker;
 use crate::http::{h1, h2};
+use crate::tls::backends::Identity;
 use crate::upstream::{Lent, Target};
 
 /// Tries of all kinds, so that a backend which refuses every stream ends.
@@ -33,6 +34,8 @@ pub(crate) struct Order<'a> {
     pub(crate) worker: &'a Worker,
     pub(crate) head: &'a Head,
     pub(crate) backend: &'a Arc<BackendState>,
+    /// What the backend is shown if it asks for a certificate.
+    pub(crate) identity: Option<&'a Arc<Identity>>,
     pub(crate) request_deadline: Option<Instant>,
     pub(crate) attempt_deadline: Option<Duration>,
     pub(crate) idle: Duration,
@@ -93,6 +96,10 @@ pub(crate) async fn forward(
     trace: &mut Trace,
     mut edit: impl FnMut(&mut ResponseHead) + Send,
 ) -> Result<(), Fault> {
+    if let Some(invalid) = order.backend.refusal() {
+        tracing::debug!(backend = %order.backend.key(), reason = %invalid.reason, message = %invalid.message, "no TLS");
+        return Err(Fault::InvalidConfig);
+    }
     let mut tried: SmallVec<[u64; 4]> = SmallVec::new();
     let mut same: Option<Arc<Endpoint>> = None;
     let mut last = Fault::NoEndpoints;
@@ -130,7 +137,7 @@ async fn attempt(
     let nearest = [order.request_deadline, attempt_deadline].into_iter().flatten().min();
     let _in_flight = endpoint.begin();
     trace.endpoint = Some(Arc::clone(endpoint));
-    let target = Target { backend: order.backend, endpoint, deadline: nearest, fresh };
+    let target = Target { backend: order.backend, endpoint, deadline: nearest, identity: order.identity, fresh };
     let lent = order.worker.pools.obtain(&target).await.map_err(|fault| unreachable_endpoint(fault, nearest, order))?;
     let mut reused = false;
     let mut up = match lent {
@@ -152,7 +159,7 @@ async fn attempt(
             if let Up::H1(up) = up
                 && let Some(carrier) = up.into_reusable()
             {
-                order.worker.pools.give_back(endpoint, order.backend.config.idle, carrier);
+                order.worker.pools.give_back(order.backend.config.idle, carrier);
             }
             Ok(())
         }

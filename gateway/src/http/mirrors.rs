@@ -16,14 +16,20 @@ use crate::http::mirror;
 use crate::http::side::Down;
 use crate::http::tee::{LAG, Tee};
 use crate::http::worker::Worker;
+use crate::tls::backends::Identity;
 
 /// Mirrored requests in flight on one worker; more are not started, and counted.
 const MAX_IN_FLIGHT: u32 = 1024;
 /// A mirror ends after this, whatever its backend does.
 const DEADLINE: Duration = Duration::from_mins(1);
 
-/// Starts one mirror for each of `backends`; the tee carries the body to them.
-pub(crate) fn launch(conn: &Arc<Conn>, head: &Head, backends: &[Arc<BackendState>]) -> Tee {
+/// Starts one mirror for each of `backends`, which are shown `identity` if they ask; the tee carries the body to them.
+pub(crate) fn launch(
+    conn: &Arc<Conn>,
+    head: &Head,
+    backends: &[Arc<BackendState>],
+    identity: Option<&Arc<Identity>>,
+) -> Tee {
     let mut tee = Tee::default();
     for backend in backends {
         let Some(ticket) = Ticket::take(&conn.worker) else {
@@ -39,16 +45,21 @@ pub(crate) fn launch(conn: &Arc<Conn>, head: &Head, backends: &[Arc<BackendState
         // The original's tunnel or 100 Continue is not the mirror's.
         copy.upgrade = false;
         copy.expects_continue = false;
-        tokio::spawn(run(ticket, copy, Arc::clone(backend), mirror::Down::new(body)));
+        let to = (Arc::clone(backend), identity.map(Arc::clone));
+        tokio::spawn(run(ticket, copy, to, mirror::Down::new(body)));
     }
     tee
 }
 
-async fn run(ticket: Ticket, head: Head, backend: Arc<BackendState>, down: mirror::Down) {
+/// A backend, and what it is shown.
+type To = (Arc<BackendState>, Option<Arc<Identity>>);
+
+async fn run(ticket: Ticket, head: Head, (backend, identity): To, down: mirror::Down) {
     let order = Order {
         worker: &ticket.0,
         head: &head,
         backend: &backend,
+        identity: identity.as_ref(),
         request_deadline: Some(Instant::now() + DEADLINE),
         attempt_deadline: None,
         idle: DEADLINE,

@@ -141,7 +141,8 @@ impl Record {
         line.nouns = self.meters.as_deref().map(|meters| Arc::clone(meters.nouns()));
         line.backend = self.backend.as_ref().map(|backend| Arc::clone(&backend.config));
         line.endpoint = self.trace.endpoint.as_ref().map(|endpoint| endpoint.address);
-        line.upstream_transport = line.endpoint.is_some().then_some("plain");
+        let tls = self.backend.as_ref().is_some_and(|backend| backend.tls().is_some());
+        line.upstream_transport = line.endpoint.is_some().then_some(if tls { "tls" } else { "plain" });
         line.attempts = self.trace.attempts;
         conn.worker.log.write(line);
     }

@@ -90,11 +90,12 @@ async fn planned(
     if weighted.backend.config.protocol != UpstreamProtocol::Http1 {
         head.upgrade = false;
     }
-    let mut tee = mirrors::launch(conn, head, &notes.mirrors);
+    let mut tee = mirrors::launch(conn, head, &notes.mirrors, plan.listener.identity.as_ref());
     let order = Order {
         worker: &conn.worker,
         head,
         backend: &weighted.backend,
+        identity: plan.listener.identity.as_ref(),
         request_deadline: plan.timeouts.request.map(|limit| record.started() + limit),
         attempt_deadline: plan.timeouts.backend_request,
         idle: plan.listener.limits.stream_idle,

@@ -54,10 +54,12 @@ fn snapshot(backend: SocketAddr) -> Snapshot {
         hostname: HostPattern::Any,
         path_mode: PathMode::Base,
         limits: Limits::default(),
+        identity: None,
     };
     Snapshot {
         listeners: BTreeMap::from([(listener.key.clone(), Arc::new(listener))]),
         certificates: BTreeMap::new(),
+        bundles: BTreeMap::new(),
         rules: BTreeMap::from([(rule.key.clone(), Arc::new(rule))]),
         streams: BTreeMap::new(),
         backends: BTreeMap::from([(key.clone(), Arc::new(Backend::new(key.clone())))]),

@@ -196,6 +196,8 @@ fn word(error: &rustls::Error) -> &'static str {
     match error {
         Error::AlertReceived(_) => "client_alert",
         Error::PeerIncompatible(_) => "incompatible",
+        Error::NoCertificatesPresented => "no_client_certificate",
+        Error::InvalidCertificate(_) => "bad_client_certificate",
         Error::NoApplicationProtocol => "no_application_protocol",
         Error::InvalidMessage(_) | Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
             "invalid_message"

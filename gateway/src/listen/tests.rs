@@ -82,7 +82,7 @@ fn https(port: u16, hostname: &str) -> (Snapshot, Arc<ClientConfig>) {
     let key = CertificateKey { namespace: "n".into(), name: "c".into() };
     let pem = made.signing_key.serialize_pem();
     let certificate = Certificate::from_pem(key.clone(), made.cert.pem().as_bytes(), pem.as_bytes()).unwrap();
-    let tls = Tls { certificates: vec![key.clone()], min_version: TlsVersion::V1_2 };
+    let tls = Tls { certificates: vec![key.clone()], min_version: TlsVersion::V1_2, client: None };
     let mut snapshot = snapshot(&[listener("secure", port, hostname, Protocol::Https(tls))]);
     snapshot.certificates.insert(key, Arc::new(certificate));
     let mut roots = RootCertStore::empty();

@@ -54,7 +54,7 @@ mod tests {
     fn snapshot(hostname: &str, certificates: &[Arc<Certificate>]) -> Snapshot {
         let keys = certificates.iter().map(|certificate| certificate.key.clone()).collect();
         let listener = Listener {
-            protocol: Protocol::Https(Tls { certificates: keys, min_version: TlsVersion::V1_2 }),
+            protocol: Protocol::Https(Tls { certificates: keys, min_version: TlsVersion::V1_2, client: None }),
             hostname: HostPattern::parse(hostname).unwrap(),
             ..Listener::new(listener_key("web"), 443)
         };

@@ -9,6 +9,7 @@ use torana_ir::BackendKey;
 
 use super::nouns::RouteNouns;
 use super::record::{AccessRecord, Text};
+use crate::fault::Fault;
 
 /// Writes lines; remembers the second it last wrote.
 #[derive(Default)]
@@ -46,6 +47,7 @@ impl Lines {
         line.number("attempts", u64::from(record.attempts));
         line.text("tls_version", record.tls_version.unwrap_or_default());
         line.text("upstream_transport", record.upstream_transport.unwrap_or_default());
+        line.text("upstream_tls_error", record.fault.map_or("", Fault::detail));
         out.extend_from_slice(b"}\n");
     }
 

@@ -371,6 +371,7 @@ fn resource_labels(key: &ResourceKey) -> [String; 3] {
     let (kind, namespace, name) = match key {
         ResourceKey::Listener(key) => ("Listener", key.gateway.namespace.clone(), Nouns::listener(key).listener),
         ResourceKey::Certificate(key) => ("Certificate", key.namespace.clone(), key.name.clone()),
+        ResourceKey::TrustBundle(key) => ("TrustBundle", key.namespace.clone(), key.name.clone()),
         ResourceKey::Rule(key) => ("Rule", key.route.namespace.clone(), format!("{}/{}", key.route.name, key.index)),
         ResourceKey::Stream(key) => {
             ("Stream", key.route.namespace.clone(), format!("{}/{}", key.route.name, key.index))
@@ -385,6 +386,7 @@ fn contains(snapshot: &Snapshot, key: &ResourceKey) -> bool {
     match key {
         ResourceKey::Listener(key) => snapshot.listeners.contains_key(key),
         ResourceKey::Certificate(key) => snapshot.certificates.contains_key(key),
+        ResourceKey::TrustBundle(key) => snapshot.bundles.contains_key(key),
         ResourceKey::Rule(key) => snapshot.rules.contains_key(key),
         ResourceKey::Stream(key) => snapshot.streams.contains_key(key),
         ResourceKey::Backend(key) => snapshot.backends.contains_key(key),

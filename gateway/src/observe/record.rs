@@ -68,7 +68,7 @@ pub struct AccessRecord {
     pub attempts: u32,
     /// `TLSv1.3` …
     pub tls_version: Option<&'static str>,
-    /// How the backend was spoken to: `plain`.
+    /// How the backend was spoken to: `plain` or `tls`.
     pub upstream_transport: Option<&'static str>,
     texts: String,
     spans: [(u32, u32); TEXTS],

@@ -30,10 +30,12 @@ impl Backends {
                 changed.insert(gone.key().clone());
             }
             let before = old.next_if(|before| Arc::ptr_eq(&before.config, config) || before.key() == key);
-            let kept = before.filter(|before| before.config == *config);
+            // New authorities make a new state too, with endpoints of its own: no connection outlives them.
+            let kept = before.filter(|before| before.config == *config && before.trusts(&snapshot.bundles));
             sorted.push(kept.cloned().unwrap_or_else(|| {
                 changed.insert(key.clone());
-                Arc::new(BackendState::new(Arc::clone(config), source(snapshot, key), before.map(AsRef::as_ref)))
+                let state = BackendState::new(Arc::clone(config), source(snapshot, key), before.map(AsRef::as_ref));
+                Arc::new(state.with_authorities(&snapshot.bundles))
             }));
         }
         changed.extend(old.map(|gone| gone.key().clone()));

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One socket: which of its listeners a request or a stream belongs to, and then which plan.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
-use torana_ir::{Certificate, CertificateKey, Limits, ListenerKey, Protocol};
+use torana_ir::{Certificate, Limits, ListenerKey, Protocol, TrustBundle};
 
 use super::listener::{ListenerPlan, ListenerTable};
 use super::plan::Plan;
@@ -13,9 +12,7 @@ use super::stream::StreamRouted;
 use crate::fault::Fault;
 use crate::head::Head;
 use crate::route::{HostIndex, Silent};
-use crate::tls::ServerTls;
-
-type Certificates = BTreeMap<CertificateKey, Arc<Certificate>>;
+use crate::tls::{Material, ServerTls};
 
 /// The listeners of one socket.
 #[derive(Debug)]
@@ -34,6 +31,7 @@ struct Served {
     tls: Arc<ServerTls>,
     listeners: Vec<Arc<ListenerPlan>>,
     certificates: Vec<Option<Arc<Certificate>>>,
+    bundles: Vec<Option<Arc<TrustBundle>>>,
 }
 
 /// How the clients of a socket begin.
@@ -97,14 +95,14 @@ impl BindTable {
     /// the first are left out (translation has reported both).
     pub(super) fn compile(
         members: Vec<Arc<ListenerTable>>,
-        certificates: &Certificates,
+        material: Material<'_>,
         previous: Option<&Arc<Self>>,
     ) -> Arc<Self> {
         let opening = members.first().map_or(Opening::Request, |first| Opening::of(first.plan.protocol()));
         let speaking = || members.iter().filter(|member| Opening::of(member.plan.protocol()) == opening);
         let plans = speaking().map(|member| Arc::clone(&member.plan));
         let before = previous.and_then(|before| before.tls.as_ref());
-        let tls = (opening == Opening::Handshake).then(|| Served::compile(plans.collect(), certificates, before));
+        let tls = (opening == Opening::Handshake).then(|| Served::compile(plans.collect(), material, before));
         let same = |before: &&Arc<Self>| {
             before.tls.as_ref().map(|served| Arc::as_ptr(&served.tls)) == tls.as_ref().map(|now| Arc::as_ptr(&now.tls))
                 && all_same(&before.members, &members)
@@ -206,19 +204,23 @@ impl BindTable {
 }
 
 impl Served {
-    fn compile(listeners: Vec<Arc<ListenerPlan>>, all: &Certificates, previous: Option<&Self>) -> Self {
-        let served = listeners.iter().filter_map(|listener| listener.spec.protocol.tls());
-        let keys = served.flat_map(|tls| &tls.certificates);
-        let certificates: Vec<_> = keys.map(|key| all.get(key).cloned()).collect();
-        let same = |before: &&Self| all_same(&before.listeners, &listeners) && before.certificates == certificates;
+    fn compile(listeners: Vec<Arc<ListenerPlan>>, material: Material<'_>, previous: Option<&Self>) -> Self {
+        let terminated = || listeners.iter().filter_map(|listener| listener.spec.protocol.tls());
+        let keys = terminated().flat_map(|tls| &tls.certificates);
+        let certificates: Vec<_> = keys.map(|key| material.certificates.get(key).cloned()).collect();
+        let keys = terminated().filter_map(|tls| tls.client.as_ref()).flat_map(|client| &client.bundles);
+        let bundles: Vec<_> = keys.map(|key| material.bundles.get(key).cloned()).collect();
+        let same = |before: &&Self| {
+            all_same(&before.listeners, &listeners) && before.certificates == certificates && before.bundles == bundles
+        };
         let tls = previous.filter(same).map_or_else(
             || {
                 let specs = listeners.iter().map(|listener| &*listener.spec);
-                Arc::new(ServerTls::build(specs, all, previous.map(|before| &*before.tls)))
+                Arc::new(ServerTls::build(specs, material, previous.map(|before| &*before.tls)))
             },
             |before| Arc::clone(&before.tls),
         );
-        Self { tls, listeners, certificates }
+        Self { tls, listeners, certificates, bundles }
     }
 }
 

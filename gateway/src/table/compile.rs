@@ -9,8 +9,10 @@ use hashbrown::HashMap;
 use torana_ir::{Listener, ListenerKey, Rule, Snapshot, StreamRule};
 
 use super::bind::BindTable;
+use super::identities::Identities;
 use super::listener::ListenerTable;
 use super::{Backends, Bind, Table};
+use crate::tls::Material;
 
 type Rules<'s> = Vec<&'s Arc<Rule>>;
 
@@ -34,6 +36,7 @@ impl Table {
                 rules.entry(&attachment.listener).or_default().push(rule);
             }
         }
+        let identities = Identities::compile(snapshot, &previous.identities);
         let mut streams: ByListener<'_, StreamRules<'_>> = HashMap::default();
         for rule in snapshot.streams.values() {
             for attachment in &rule.attachments {
@@ -46,12 +49,13 @@ impl Table {
             .map(|(key, spec)| {
                 let rules = rules.get(key).map(Vec::as_slice).unwrap_or_default();
                 let streams = streams.get(key).map(Vec::as_slice).unwrap_or_default();
-                let before = previous.listeners.get(key);
-                (key.clone(), ListenerTable::compile(spec, (rules, streams), (&backends, &changed), before))
+                let (identity, before) = (identities.of(spec), previous.listeners.get(key));
+                let rules = (rules, streams);
+                (key.clone(), ListenerTable::compile((spec, identity), rules, (&backends, &changed), before))
             })
             .collect();
         let binds = binds(&listeners, snapshot, &previous.binds);
-        Self { backends, listeners, binds }
+        Self { backends, identities, listeners, binds }
     }
 
     /// Endpoints as `snapshot` has them, in the backends that are already in use. Routes are not touched.
@@ -82,9 +86,9 @@ fn binds(
             narrow.extend(all.iter().cloned());
         }
     }
-    let tables = members
-        .into_iter()
-        .map(|(bind, members)| (bind, BindTable::compile(members, &snapshot.certificates, previous.get(&bind))));
+    let material = Material { certificates: &snapshot.certificates, bundles: &snapshot.bundles };
+    let tables =
+        members.into_iter().map(|(bind, members)| (bind, BindTable::compile(members, material, previous.get(&bind))));
     tables.collect()
 }
 

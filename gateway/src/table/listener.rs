@@ -11,6 +11,7 @@ use super::stream::{StreamRouted, Streams};
 use crate::head::Scheme;
 use crate::observe::{Meters, Nouns};
 use crate::route::{Route, Router};
+use crate::tls::backends::Identity;
 
 /// What a request or a stream needs of its listener.
 #[derive(Debug)]
@@ -29,11 +30,13 @@ pub struct ListenerPlan {
     pub limits: Limits,
     /// Metric handles of requests that no rule took.
     pub meters: Arc<Meters>,
+    /// What backends that ask for a certificate are shown.
+    pub identity: Option<Arc<Identity>>,
     pub(super) spec: Arc<Listener>,
 }
 
 impl ListenerPlan {
-    fn new(spec: &Arc<Listener>, previous: Option<&Self>) -> Self {
+    fn new(spec: &Arc<Listener>, identity: Option<&Arc<Identity>>, previous: Option<&Self>) -> Self {
         Self {
             key: spec.key.clone(),
             port: spec.port,
@@ -42,6 +45,7 @@ impl ListenerPlan {
             path_mode: spec.path_mode,
             limits: spec.limits.clone(),
             meters: Meters::carried(Nouns::listener(&spec.key), previous.map(|plan| &plan.meters)),
+            identity: identity.map(Arc::clone),
             spec: Arc::clone(spec),
         }
     }
@@ -49,6 +53,10 @@ impl ListenerPlan {
     /// What is spoken.
     pub fn protocol(&self) -> &Protocol {
         &self.spec.protocol
+    }
+
+    fn is_of(&self, spec: &Arc<Listener>, identity: Option<&Arc<Identity>>) -> bool {
+        self.spec == *spec && self.identity.as_ref().map(Arc::as_ptr) == identity.map(Arc::as_ptr)
     }
 }
 
@@ -66,15 +74,15 @@ impl ListenerTable {
     /// Plans and indexes rules of requests and of streams (in the order of their keys), sharing with `previous` whatever is
     /// the same.
     pub(super) fn compile(
-        spec: &Arc<Listener>,
+        (spec, identity): (&Arc<Listener>, Option<&Arc<Identity>>),
         (rules, streams): (&[&Arc<Rule>], &[&Arc<StreamRule>]),
         (backends, changed): (&Backends, &Changed),
         previous: Option<&Arc<Self>>,
     ) -> Arc<Self> {
-        let kept = previous.filter(|before| before.plan.spec == *spec);
+        let kept = previous.filter(|before| before.plan.is_of(spec, identity));
         let plan = match kept {
             Some(before) => Arc::clone(&before.plan),
-            None => Arc::new(ListenerPlan::new(spec, previous.map(|before| &*before.plan))),
+            None => Arc::new(ListenerPlan::new(spec, identity, previous.map(|before| &*before.plan))),
         };
         let mut old = previous.map(|before| before.plans.as_slice()).unwrap_or_default().iter().peekable();
         let mut plans = Vec::with_capacity(rules.len());

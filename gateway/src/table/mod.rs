@@ -7,6 +7,8 @@
 
 mod backends;
 
+mod identities;
+
 mod listener;
 
 mod plan;
@@ -35,6 +37,7 @@ pub use plan::{Choice, Notes, Plan, WeightedPlan};
 pub use stream::{Onward, StreamPlan, StreamRouted};
 
 use backends::Backends;
+use identities::Identities;
 use listener::ListenerTable;
 
 /// A socket to listen on.
@@ -52,6 +55,7 @@ pub struct Bind {
 #[derive(Debug, Default)]
 pub struct Table {
     backends: Backends,
+    identities: Identities,
     listeners: BTreeMap<ListenerKey, Arc<ListenerTable>>,
     binds: BTreeMap<Bind, Arc<BindTable>>,
 }

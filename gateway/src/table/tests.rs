@@ -28,7 +28,7 @@ fn listener(name: &str, hostname: &str, port: u16) -> Listener {
 }
 
 fn https(name: &str, hostname: &str) -> Listener {
-    let tls = Tls { certificates: vec![certificate_key()], min_version: TlsVersion::V1_2 };
+    let tls = Tls { certificates: vec![certificate_key()], min_version: TlsVersion::V1_2, client: None };
     Listener { protocol: Protocol::Https(tls), ..listener(name, hostname, 443) }
 }
 

@@ -5,12 +5,10 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, ServerConnection, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use torana_ir::Protocol;
+use torana_ir::{ClientValidationMode, Protocol, TrustBundle, TrustBundleKey, TrustSource};
 
 use super::*;
 use crate::samples::listener_key;
-
-type Certificates = BTreeMap<CertificateKey, Arc<Certificate>>;
 
 fn secret(name: &str) -> CertificateKey {
     CertificateKey { namespace: "n".into(), name: name.into() }
@@ -28,9 +26,17 @@ fn certificates(list: &[&Arc<Certificate>]) -> Certificates {
 }
 
 fn listener(name: &str, hostname: &str, secrets: &[&str]) -> Listener {
-    let tls = Tls { certificates: secrets.iter().map(|name| secret(name)).collect(), min_version: TlsVersion::V1_2 };
+    let tls = Tls {
+        certificates: secrets.iter().map(|name| secret(name)).collect(),
+        min_version: TlsVersion::V1_2,
+        client: None,
+    };
     let hostname = HostPattern::parse(hostname).unwrap();
     Listener { protocol: Protocol::Https(tls), hostname, ..Listener::new(listener_key(name), 443) }
+}
+
+fn build(listeners: &[Listener], certificates: &Certificates, previous: Option<&ServerTls>) -> ServerTls {
+    ServerTls::build(listeners, Material { certificates, bundles: &Bundles::new() }, previous)
 }
 
 fn selected(tls: &ServerTls, sni: Option<&str>) -> Option<String> {
@@ -143,7 +149,7 @@ fn the_most_specific_listener_has_the_name() {
         listener("b", "*.b.com", &[]),
         listener("exact", "a.b.com", &[]),
     ];
-    let tls = ServerTls::build(&all, &Certificates::new(), None);
+    let tls = build(&all, &Certificates::new(), None);
     let rows = [
         (Some("a.b.com"), "exact"),
         (Some("A.B.COM"), "exact"),
@@ -162,7 +168,7 @@ fn the_most_specific_listener_has_the_name() {
 
 #[test]
 fn a_name_of_nobody_gets_nobodys_certificate() {
-    let tls = ServerTls::build(&[listener("b", "*.b.com", &[])], &Certificates::new(), None);
+    let tls = build(&[listener("b", "*.b.com", &[])], &Certificates::new(), None);
     for sni in [None, Some("b.com"), Some("a.org"), Some(""), Some("."), Some("..b.com")] {
         let expected = (sni == Some("..b.com")).then_some("b");
         assert_eq!(selected(&tls, sni).as_deref(), expected, "{sni:?}");
@@ -172,7 +178,7 @@ fn a_name_of_nobody_gets_nobodys_certificate() {
 #[test]
 fn of_two_listeners_with_one_hostname_the_first_is_served() {
     let all = [listener("one", "a.com", &[]), listener("two", "a.com", &[]), listener("three", "b.com", &[])];
-    let tls = ServerTls::build(&all, &Certificates::new(), None);
+    let tls = build(&all, &Certificates::new(), None);
     assert_eq!(selected(&tls, Some("a.com")).as_deref(), Some("one"));
     assert_eq!(selected(&tls, Some("b.com")).as_deref(), Some("three"));
 }
@@ -183,7 +189,7 @@ fn the_certificate_suits_the_name_and_then_the_client() {
     let rsa = certificate("rsa", "a.com", &PKCS_RSA_SHA256);
     let other = certificate("other", "*.b.com", &PKCS_ECDSA_P256_SHA256);
     let all = [listener("any", "", &["ecdsa", "missing", "rsa", "other"])];
-    let tls = ServerTls::build(&all, &certificates(&[&ecdsa, &rsa, &other]), None);
+    let tls = build(&all, &certificates(&[&ecdsa, &rsa, &other]), None);
     let served = |sni, schemes: &[SignatureScheme]| shake(&tls, sni, &client(schemes)).unwrap().leaf;
     assert_eq!(served("a.com", &[ECDSA, RSA]), leaf(&ecdsa));
     assert_eq!(served("a.com", &[RSA]), leaf(&rsa));
@@ -195,7 +201,7 @@ fn the_certificate_suits_the_name_and_then_the_client() {
 
 #[test]
 fn without_a_certificate_the_handshake_is_refused() {
-    let tls = ServerTls::build(&[listener("any", "", &["missing"])], &Certificates::new(), None);
+    let tls = build(&[listener("any", "", &["missing"])], &Certificates::new(), None);
     assert!(shake(&tls, "a.com", &client(&[ECDSA])).is_err());
 }
 
@@ -213,8 +219,8 @@ fn an_old_version_is_refused_where_1_3_is_asked_for() {
         .with_no_client_auth();
     let old = Arc::new(old);
     let table = certificates(&[&ecdsa]);
-    assert!(shake(&ServerTls::build(&[strict], &table, None), "a.com", &old).is_err());
-    assert!(shake(&ServerTls::build(&[listener("any", "", &["ecdsa"])], &table, None), "a.com", &old).is_ok());
+    assert!(shake(&build(&[strict], &table, None), "a.com", &old).is_err());
+    assert!(shake(&build(&[listener("any", "", &["ecdsa"])], &table, None), "a.com", &old).is_ok());
 }
 
 #[test]
@@ -222,10 +228,10 @@ fn sessions_are_resumed_across_generations_and_never_across_listeners() {
     let one = certificate("one", "*.com", &PKCS_ECDSA_P256_SHA256);
     let all = [listener("a", "a.com", &["one"]), listener("b", "b.com", &["one"])];
     let table = certificates(&[&one]);
-    let first = ServerTls::build(&all, &table, None);
+    let first = build(&all, &table, None);
     let client = client(&[ECDSA]);
     assert_eq!(shake(&first, "a.com", &client).unwrap().kind, HandshakeKind::Full);
-    let second = ServerTls::build(&all, &table, Some(&first));
+    let second = build(&all, &table, Some(&first));
     assert!(Arc::ptr_eq(&first.select(Some("a.com")).unwrap().1, &second.select(Some("a.com")).unwrap().1));
     assert_eq!(shake(&second, "a.com", &client).unwrap().kind, HandshakeKind::Resumed);
     // rustls keeps tickets by name; a client that presents a ticket of `a` to `b` gets a full handshake.
@@ -241,11 +247,90 @@ fn a_new_certificate_makes_a_new_configuration_for_its_listener_only() {
     let (one, two) =
         (certificate("one", "a.com", &PKCS_ECDSA_P256_SHA256), certificate("two", "b.com", &PKCS_ECDSA_P256_SHA256));
     let all = [listener("a", "a.com", &["one"]), listener("b", "b.com", &["two"])];
-    let first = ServerTls::build(&all, &certificates(&[&one, &two]), None);
+    let first = build(&all, &certificates(&[&one, &two]), None);
     let renewed = certificate("one", "a.com", &PKCS_ECDSA_P256_SHA256);
-    let second = ServerTls::build(&all, &certificates(&[&renewed, &two]), Some(&first));
+    let second = build(&all, &certificates(&[&renewed, &two]), Some(&first));
     let config = |tls: &ServerTls, name| tls.select(Some(name)).unwrap().1;
     assert!(!Arc::ptr_eq(&config(&first, "a.com"), &config(&second, "a.com")));
     assert!(Arc::ptr_eq(&config(&first, "b.com"), &config(&second, "b.com")));
     assert_eq!(shake(&second, "a.com", &client(&[ECDSA])).unwrap().leaf, leaf(&renewed));
+}
+
+/// An authority whose subject is the same as every other's, as in the conformance suite.
+struct Authority(rcgen::Issuer<'static, KeyPair>, String);
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(rcgen::DnType::CommonName, "gatewayapi");
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.serial_number = Some(2024.into());
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self(rcgen::Issuer::new(params, key), pem)
+    }
+
+    fn bundle(&self) -> Bundles {
+        let key = bundle_key();
+        Bundles::from([(key.clone(), Arc::new(TrustBundle::from_pem(key, self.1.as_bytes()).unwrap()))])
+    }
+
+    /// How a client shakes hands that has a certificate of this authority.
+    fn client(&self) -> Arc<ClientConfig> {
+        let mut params = CertificateParams::default();
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        let key = KeyPair::generate().unwrap();
+        let leaf = params.signed_by(&key, &self.0).unwrap().der().clone();
+        let key = rustls_pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let builder = ClientConfig::builder_with_provider(Arc::clone(provider()));
+        let builder = builder.with_safe_default_protocol_versions().unwrap().dangerous();
+        let builder = builder.with_custom_certificate_verifier(Arc::new(Trusting(vec![ECDSA])));
+        Arc::new(builder.with_client_auth_cert(vec![leaf], key).unwrap())
+    }
+}
+
+fn bundle_key() -> TrustBundleKey {
+    TrustBundleKey { source: TrustSource::ConfigMap, namespace: "n".into(), name: "ca".into() }
+}
+
+fn asking(mode: ClientValidationMode) -> Listener {
+    let mut listener = listener("any", "", &["one"]);
+    let Protocol::Https(tls) = &mut listener.protocol else { unreachable!() };
+    tls.client = Some(ClientValidation { mode, bundles: vec![bundle_key()] });
+    listener
+}
+
+#[test]
+fn clients_are_told_apart_by_who_signed_their_certificates_not_by_names() {
+    let one = certificates(&[&certificate("one", "a.com", &PKCS_ECDSA_P256_SHA256)]);
+    let (ours, theirs, nobodys) = (Authority::new(), Authority::new(), Bundles::new());
+    let bundles = ours.bundle();
+    let rows = [
+        (ClientValidationMode::AllowValidOnly, &bundles, [true, false, false]),
+        (ClientValidationMode::AllowInsecureFallback, &bundles, [true, true, true]),
+        (ClientValidationMode::AllowValidOnly, &nobodys, [false, false, false]),
+        (ClientValidationMode::AllowInsecureFallback, &nobodys, [true, true, true]),
+    ];
+    for (mode, bundles, expected) in rows {
+        let tls = ServerTls::build(&[asking(mode)], Material { certificates: &one, bundles }, None);
+        let let_in = [ours.client(), theirs.client(), client(&[ECDSA])].map(|one| shake(&tls, "a.com", &one).is_ok());
+        assert_eq!(let_in, expected, "{mode:?}");
+    }
+}
+
+#[test]
+fn a_session_is_not_resumed_past_a_change_of_authorities() {
+    let one = certificates(&[&certificate("one", "a.com", &PKCS_ECDSA_P256_SHA256)]);
+    let (old, new) = (Authority::new(), Authority::new());
+    let client = old.client();
+    let listeners = [asking(ClientValidationMode::AllowValidOnly)];
+    let (before, after) = (old.bundle(), new.bundle());
+    let material = |bundles| Material { certificates: &one, bundles };
+    let first = ServerTls::build(&listeners, material(&before), None);
+    assert_eq!(shake(&first, "a.com", &client).unwrap().kind, HandshakeKind::Full);
+    let same = ServerTls::build(&listeners, material(&before), Some(&first));
+    assert_eq!(shake(&same, "a.com", &client).unwrap().kind, HandshakeKind::Resumed);
+    let other = ServerTls::build(&listeners, material(&after), Some(&same));
+    assert!(shake(&other, "a.com", &client).is_err(), "the ticket would have let it in");
+    assert_eq!(shake(&other, "a.com", &new.client()).unwrap().kind, HandshakeKind::Full);
 }

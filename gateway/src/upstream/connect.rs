@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Opening a TCP connection to an endpoint, under its deadline and its backend's cap.
+//! Opening a connection to an endpoint, with TLS where its backend asks for it, under its deadline and its backend's cap.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
 
 use super::Target;
 use crate::balance::BackendState;
 use crate::fault::Fault;
 use crate::io::Io;
 use crate::observe::Metrics;
+use crate::tls::backends::{Alpn, Originator, failure};
 
 /// One of the connections that a backend may have; given back when dropped.
 pub(crate) struct Slot(Arc<BackendState>);
@@ -30,12 +33,17 @@ impl Drop for Slot {
     }
 }
 
-/// Connects. Every failure is [`Fault::Connect`] or [`Fault::Overload`]: nothing was sent.
-pub(super) async fn open(target: &Target<'_>, metrics: &Metrics) -> Result<(Box<Io>, Slot), Fault> {
+/// Connects, and shakes hands if the backend is spoken to in TLS; `alpn` is what the connection will carry. Every failure
+/// is [`Fault::Connect`], [`Fault::UpstreamTls`], [`Fault::Overload`] or [`Fault::InvalidConfig`]: nothing was sent.
+pub(super) async fn open(target: &Target<'_>, alpn: Alpn, metrics: &Metrics) -> Result<(Box<Io>, Slot), Fault> {
+    if target.backend.refusal().is_some() {
+        return Err(Fault::InvalidConfig);
+    }
     let slot = Slot::take(target.backend)?;
     let started = Instant::now();
+    let deadline = target.connect_deadline();
     let connecting = TcpStream::connect(target.endpoint.address);
-    let stream = match tokio::time::timeout_at(target.connect_deadline(), connecting).await {
+    let stream = match tokio::time::timeout_at(deadline, connecting).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             tracing::debug!(endpoint = %target.endpoint.address, %error, "connect failed");
@@ -46,9 +54,38 @@ pub(super) async fn open(target: &Target<'_>, metrics: &Metrics) -> Result<(Box<
             return Err(Fault::Connect);
         }
     };
-    metrics.upstream_connected(target.backend.key(), started.elapsed());
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "nodelay not set");
     }
-    Ok((Box::new(Io::tcp(stream)), slot))
+    let io = match target.backend.tls() {
+        None => Io::tcp(stream),
+        // Boxed: a handshake is large, and most connections have none.
+        Some(tls) => Box::pin(shake(stream, tls, target, (alpn, deadline))).await?,
+    };
+    metrics.upstream_connected(target.backend.key(), started.elapsed());
+    Ok((Box::new(io), slot))
+}
+
+async fn shake(
+    stream: TcpStream,
+    tls: &Originator,
+    target: &Target<'_>,
+    (alpn, deadline): (Alpn, Instant),
+) -> Result<Io, Fault> {
+    let connector = TlsConnector::from(tls.config(target.identity, alpn));
+    let shaking = tokio::time::timeout_at(deadline, connector.connect(tls.server_name(), stream));
+    let why = match shaking.await {
+        Ok(Ok(stream)) => return Ok(Io::tls_client(stream)),
+        Ok(Err(error)) => {
+            let (backend, endpoint) = (target.backend.key(), target.endpoint.address);
+            tracing::debug!(%backend, %endpoint, %error, "TLS handshake failed");
+            word(&error)
+        }
+        Err(_) => "timeout",
+    };
+    Err(Fault::UpstreamTls(why))
+}
+
+fn word(error: &io::Error) -> &'static str {
+    error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).map_or("closed", failure)
 }

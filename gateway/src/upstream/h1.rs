@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use tokio::time::Instant;
 
-use super::Slot;
+use super::{Key, Slot};
 use crate::io::Io;
 
 /// Idle connections kept for one endpoint.
@@ -25,25 +25,26 @@ pub(crate) struct Carrier {
     /// It has carried a request before: its peer may have closed it meanwhile.
     pub(crate) reused: bool,
     expires: Instant,
+    key: Key,
     _slot: Slot,
 }
 
 impl Carrier {
-    pub(super) fn new(io: Box<Io>, slot: Slot) -> Self {
-        Self { io, input: Vec::new(), output: Vec::new(), reused: false, expires: Instant::now(), _slot: slot }
+    pub(super) fn new(key: Key, io: Box<Io>, slot: Slot) -> Self {
+        Self { io, input: Vec::new(), output: Vec::new(), reused: false, expires: Instant::now(), key, _slot: slot }
     }
 }
 
 /// Newest first: old ones age out. Carriers travel boxed, so they are kept boxed.
 #[expect(clippy::vec_box, reason = "a carrier moves between pool and exchange without being copied")]
 #[derive(Default)]
-pub(super) struct Pool(Mutex<HashMap<u64, Vec<Box<Carrier>>, RandomState>>);
+pub(super) struct Pool(Mutex<HashMap<Key, Vec<Box<Carrier>>, RandomState>>);
 
 impl Pool {
     /// The newest connection that is still quiet; those that are not are dropped on the way.
-    pub(super) fn take(&self, endpoint: u64) -> Option<Box<Carrier>> {
+    pub(super) fn take(&self, key: Key) -> Option<Box<Carrier>> {
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let stack = idle.get_mut(&endpoint)?;
+        let stack = idle.get_mut(&key)?;
         while let Some(mut carrier) = stack.pop() {
             if carrier.io.quiet() {
                 return Some(carrier);
@@ -52,13 +53,13 @@ impl Pool {
         None
     }
 
-    pub(super) fn put(&self, endpoint: u64, idle_for: Duration, mut carrier: Box<Carrier>) {
+    pub(super) fn put(&self, idle_for: Duration, mut carrier: Box<Carrier>) {
         carrier.reused = true;
         carrier.expires = Instant::now() + idle_for;
         carrier.input.clear();
         carrier.output.clear();
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let stack = idle.entry(endpoint).or_default();
+        let stack = idle.entry(carrier.key).or_default();
         if stack.len() < MAX_IDLE {
             stack.push(carrier);
         }

@@ -2,15 +2,18 @@
 //! Shared HTTP/2 connections of one worker: Pingora's `ConnectionRef`s.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use pingora_core::connectors::http::v2::{ConnectionRef, H2HandshakeSettings, handshake};
 use pingora_core::protocols::http::v2::client::Http2Session;
+use tokio::time::Instant;
 
-use super::{Slot, Target, connect};
+use super::{Key, Slot, Target, connect};
 use crate::fault::Fault;
 use crate::observe::Metrics;
+use crate::tls::backends::Alpn;
 
 /// Streams on one connection at a time.
 const MAX_STREAMS: usize = 100;
@@ -24,7 +27,21 @@ const ATTEMPTS: usize = 3;
 
 struct Shared {
     connection: ConnectionRef,
+    /// When it was last lent out or seen at work.
+    used: Instant,
+    /// How long it may be idle.
+    idle: Duration,
     _slot: Arc<Slot>,
+}
+
+impl Shared {
+    /// It is dropped when it has been idle for too long, and closes when its last borrower is gone.
+    fn is_of_use(&mut self, now: Instant) -> bool {
+        if !self.connection.is_idle() {
+            self.used = now;
+        }
+        usable(&self.connection) && now < self.used + self.idle
+    }
 }
 
 #[derive(Default)]
@@ -34,15 +51,15 @@ struct Line {
     opening: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// By endpoint id.
+/// By endpoint and identity.
 #[derive(Default)]
-pub(super) struct Pool(Mutex<HashMap<u64, Line, RandomState>>);
+pub(super) struct Pool(Mutex<HashMap<Key, Line, RandomState>>);
 
 impl Pool {
     /// A stream on a connection with room, or on a new connection.
     pub(super) async fn stream(&self, target: &Target<'_>, metrics: &Metrics) -> Result<Http2Session, Fault> {
         for _ in 0..ATTEMPTS {
-            let connection = match self.with_room(target.endpoint.id) {
+            let connection = match self.with_room(target.key()) {
                 Some(connection) => connection,
                 None => self.open(target, metrics).await?,
             };
@@ -57,34 +74,35 @@ impl Pool {
         Err(Fault::Connect)
     }
 
-    pub(super) fn sweep(&self) {
+    pub(super) fn sweep(&self, now: Instant) {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lines.retain(|_, line| {
-            line.shared.retain(|shared| usable(&shared.connection));
+            line.shared.retain_mut(|shared| shared.is_of_use(now));
             !line.shared.is_empty() || Arc::strong_count(&line.opening) > 1
         });
     }
 
-    fn with_room(&self, endpoint: u64) -> Option<ConnectionRef> {
+    fn with_room(&self, key: Key) -> Option<ConnectionRef> {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = lines.get_mut(&endpoint)?;
+        let line = lines.get_mut(&key)?;
         line.shared.retain(|shared| usable(&shared.connection));
-        let found = line.shared.iter().find(|shared| shared.connection.free_stream_slots() > 0)?;
+        let found = line.shared.iter_mut().find(|shared| shared.connection.free_stream_slots() > 0)?;
+        found.used = Instant::now();
         Some(found.connection.clone())
     }
 
     async fn open(&self, target: &Target<'_>, metrics: &Metrics) -> Result<ConnectionRef, Fault> {
         let opening = {
             let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(&lines.entry(target.endpoint.id).or_default().opening)
+            Arc::clone(&lines.entry(target.key()).or_default().opening)
         };
         let deadline = target.connect_deadline();
         let turn = tokio::time::timeout_at(deadline, opening.lock()).await;
         let _turn = turn.map_err(|_| Fault::Connect)?;
-        if let Some(connection) = self.with_room(target.endpoint.id) {
+        if let Some(connection) = self.with_room(target.key()) {
             return Ok(connection);
         }
-        let (io, slot) = connect::open(target, metrics).await?;
+        let (io, slot) = connect::open(target, Alpn::Http2, metrics).await?;
         let mut settings = H2HandshakeSettings::new();
         settings.max_streams = MAX_STREAMS;
         settings.stream_window_size = Some(STREAM_WINDOW);
@@ -92,8 +110,9 @@ impl Pool {
         let shaking = tokio::time::timeout_at(deadline, handshake(io, settings));
         let connection = shaking.await.map_err(|_| Fault::Connect)?.map_err(|_| Fault::Connect)?;
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = lines.entry(target.endpoint.id).or_default();
-        line.shared.push(Shared { connection: connection.clone(), _slot: Arc::new(slot) });
+        let line = lines.entry(target.key()).or_default();
+        let (used, idle) = (Instant::now(), target.backend.config.idle);
+        line.shared.push(Shared { connection: connection.clone(), used, idle, _slot: Arc::new(slot) });
         Ok(connection)
     }
 }

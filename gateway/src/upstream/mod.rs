@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Connections to endpoints: opening them, keeping them, lending them out. Knows nothing of requests.
 //!
-//! Pools belong to one worker. Their keys are ids that are never used twice (of endpoint and protocol), so a connection
-//! opened under another policy can never be lent out.
+//! Pools belong to one worker. Their keys are ids that are never used twice: of the endpoint, which is new whenever its
+//! backend's configuration or authorities are, and of the identity that was shown to it. So a connection opened under
+//! another policy, or as somebody else, can never be lent out.
 
 mod connect;
 
@@ -20,6 +21,7 @@ use crate::balance::{BackendState, Endpoint};
 use crate::fault::Fault;
 use crate::io::Io;
 use crate::observe::Metrics;
+use crate::tls::backends::{Alpn, Identity};
 
 pub(crate) use connect::Slot;
 pub(crate) use h1::Carrier;
@@ -38,11 +40,26 @@ pub(crate) struct Target<'a> {
     pub(crate) endpoint: &'a Arc<Endpoint>,
     /// The request's own deadline, if it is nearer than the connect deadline.
     pub(crate) deadline: Option<Instant>,
+    /// What the backend is shown if it asks for a certificate.
+    pub(crate) identity: Option<&'a Arc<Identity>>,
     /// An idle connection will not do: one was just found stale.
     pub(crate) fresh: bool,
 }
 
+/// What connections are told apart by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Key {
+    endpoint: u64,
+    /// 0: none, and in cleartext, where none is shown.
+    identity: u64,
+}
+
 impl Target<'_> {
+    fn key(&self) -> Key {
+        let identity = self.identity.filter(|_| self.backend.tls().is_some()).map_or(0, |identity| identity.id);
+        Key { endpoint: self.endpoint.id, identity }
+    }
+
     fn connect_deadline(&self) -> Instant {
         let own = Instant::now() + self.backend.config.connect_deadline;
         self.deadline.map_or(own, |deadline| deadline.min(own))
@@ -66,12 +83,12 @@ impl Pools {
         match target.backend.config.protocol {
             torana_ir::UpstreamProtocol::Http1 => {
                 if !target.fresh
-                    && let Some(carrier) = self.h1.take(target.endpoint.id)
+                    && let Some(carrier) = self.h1.take(target.key())
                 {
                     return Ok(Lent::H1(carrier));
                 }
-                let (io, slot) = connect::open(target, &self.metrics).await?;
-                Ok(Lent::H1(Box::new(Carrier::new(io, slot))))
+                let (io, slot) = connect::open(target, Alpn::Http1, &self.metrics).await?;
+                Ok(Lent::H1(Box::new(Carrier::new(target.key(), io, slot))))
             }
             torana_ir::UpstreamProtocol::H2c => {
                 let session = self.h2.stream(target, &self.metrics).await?;
@@ -86,13 +103,14 @@ impl Pools {
     }
 
     /// Takes a connection back whose request **and** response are wholly done.
-    pub(crate) fn give_back(&self, endpoint: &Endpoint, idle: Duration, carrier: Box<Carrier>) {
-        self.h1.put(endpoint.id, idle, carrier);
+    pub(crate) fn give_back(&self, idle: Duration, carrier: Box<Carrier>) {
+        self.h1.put(idle, carrier);
     }
 
     /// Closes what has been idle too long or was closed by its peer; called once a second.
     pub(crate) fn sweep(&self) {
-        self.h1.sweep(Instant::now());
-        self.h2.sweep();
+        let now = Instant::now();
+        self.h1.sweep(now);
+        self.h2.sweep(now);
     }
 }

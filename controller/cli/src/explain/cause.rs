@@ -7,6 +7,7 @@ use torana_controller::plane::object_of;
 use torana_controller::report::{Remark, Severity};
 use torana_controller::store::Fleets;
 use torana_crds::gateway::{Gateway, GatewayClass, Listener, ListenerSet};
+use torana_crds::policy::BackendTlsPolicy;
 use torana_crds::{Kind, ObjectRef};
 use torana_gateway::head::Head;
 use torana_gateway::route::{Loser, Loss};
@@ -144,6 +145,17 @@ pub(super) fn invalid(case: &Case<'_>, rule: &RuleKey, invalid: &Invalid, path: 
     match remark {
         Some(remark) => told(case, &object, remark),
         None => case.cause(object, path, format!("{path}: {} ({})", invalid.message, invalid.reason), ""),
+    }
+}
+
+/// A backend that may not be spoken to: the policy that asks for TLS is the thing to change.
+pub(super) fn refused(case: &Case<'_>, key: &BackendKey, invalid: &Invalid) -> Cause {
+    let policies = case.plane.cluster().within::<BackendTlsPolicy>(&key.namespace);
+    let mut named = policies.map(|it| ObjectRef::new(Kind::BackendTlsPolicy, &it.meta.namespace, &it.meta.name));
+    let policy = named.find(|policy| invalid.message.starts_with(&format!("{policy}: ")));
+    match policy.as_ref().and_then(|policy| Some((policy, complaint(case, policy, "spec.validation")?))) {
+        Some((policy, remark)) => told(case, policy, remark),
+        None => case.cause(object_of(&ResourceKey::Backend(key.clone())), "", invalid.message.clone(), ""),
     }
 }
 

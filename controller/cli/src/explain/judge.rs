@@ -12,7 +12,7 @@ use torana_gateway::fault::{Fault, Reject};
 use torana_gateway::filter::{RequestContext, Verdict};
 use torana_gateway::head::{Head, Scheme};
 use torana_gateway::table::{Bind, BindTable, Notes, Plan, Routed, Table};
-use torana_ir::{Action, BackendKey, Endpoints, Invalid, ListenerKey, ResourceKey, Rule, Snapshot, Target};
+use torana_ir::{Action, BackendKey, BackendTls, Endpoints, Invalid, ListenerKey, ResourceKey, Rule, Snapshot, Target};
 
 use super::answer::{Answer, BackendStep, Cause};
 use super::cause;
@@ -136,6 +136,9 @@ impl Case<'_> {
         let total: u64 = entries.iter().map(|entry| u64::from(entry.weight)).sum();
         let steps = entries.iter().map(|entry| match &entry.target {
             Target::Invalid(invalid) => (invalid.message.clone(), Vec::new(), Some(500), entry.weight),
+            Target::Backend(key) if self.refusal(key).is_some() => {
+                (key.to_string(), Vec::new(), Some(500), entry.weight)
+            }
             Target::Backend(key) => {
                 let (endpoints, usable) = self.endpoints(key);
                 (key.to_string(), endpoints, (!usable).then_some(503), entry.weight)
@@ -167,7 +170,10 @@ impl Case<'_> {
                 let path = format!("spec.rules[{}].backendRefs[{at}]", rule.key.index);
                 match (&entry.target, step.status) {
                     (Target::Invalid(invalid), _) => Some(cause::invalid(self, &rule.key, invalid, &path)),
-                    (Target::Backend(key), Some(_)) => Some(cause::no_endpoints(self, key)),
+                    (Target::Backend(key), Some(_)) => Some(match self.refusal(key) {
+                        Some(invalid) => cause::refused(self, key, invalid),
+                        None => cause::no_endpoints(self, key),
+                    }),
                     (Target::Backend(_), None) => None,
                 }
             })
@@ -199,6 +205,14 @@ impl Case<'_> {
         let path = format!("spec.rules[{}]{below}", rule.key.index);
         let causes = vec![cause::invalid(self, &rule.key, invalid, &path)];
         Answer { status: Some(500), outcome: words::status(500), causes, ..Answer::default() }
+    }
+
+    /// Why nothing may be sent to a backend, if that is so.
+    fn refusal(&self, key: &BackendKey) -> Option<&Invalid> {
+        match &self.snapshot.backends.get(key)?.tls {
+            BackendTls::Refused(invalid) => Some(invalid),
+            BackendTls::Plain | BackendTls::Originate(_) => None,
+        }
     }
 
     /// Endpoints in words, and whether one of them can be used.

@@ -318,6 +318,9 @@ fn of_backends() -> Vec<Puzzle> {
         "apiVersion: v1\nkind: Service\nmetadata: {name: private, namespace: other}\nspec: {ports: [{port: 80}]}\n";
     let with_private =
         vec![GATEWAY.to_owned(), private.to_owned(), route("web", &to("{name: private, namespace: other, port: 80}"))];
+    let policy = "apiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\nmetadata: {name: web}\nspec:\n  \
+        targetRefs: [{group: \"\", kind: Service, name: web}]\n  \
+        validation: {hostname: a.example.com, caCertificateRefs: [{group: \"\", kind: ConfigMap, name: lost}]}\n";
     let shadow = vec![GATEWAY.to_owned(), route("a", TO_WEB), route("b", TO_WEB)];
     let order = "rules: [{backendRefs: [{name: web, port: 80}]}, {name: late, backendRefs: [{name: idle, port: 80}]}]";
     let redirect = "rules: [{filters: [{type: RequestRedirect, requestRedirect: {scheme: https, statusCode: 301}}]}]";
@@ -357,6 +360,12 @@ fn of_backends() -> Vec<Puzzle> {
             with(&to("{name: idle, port: 80}")),
             "GET http://a/",
             (503, "Service default/idle", "EndpointSlice"),
+        ),
+        puzzle(
+            "TLS that cannot be had",
+            [GATEWAY.to_owned(), policy.to_owned(), route("web", TO_WEB)],
+            "GET http://a/",
+            (500, "BackendTLSPolicy default/web", "there is no ConfigMap default/lost"),
         ),
         puzzle(
             "half of the requests fail",

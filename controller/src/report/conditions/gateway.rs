@@ -63,3 +63,8 @@ pub fn resolved_refs() -> Condition {
 pub fn unresolved_refs(reason: &'static str, message: String) -> Condition {
     no("ResolvedRefs", reason, message)
 }
+
+/// Some port lets clients in whose certificates are not good (`GatewayConditionInsecureFrontendValidationMode`).
+pub fn insecure_frontend_validation(message: String) -> Condition {
+    yes("InsecureFrontendValidationMode", "ConfigurationChanged", message)
+}

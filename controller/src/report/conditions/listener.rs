@@ -17,6 +17,12 @@ pub const INVALID_CERTIFICATE_REF: &str = "InvalidCertificateRef";
 pub const REF_NOT_PERMITTED: &str = "RefNotPermitted";
 /// `ListenerReasonInvalidRouteKinds`.
 pub const INVALID_ROUTE_KINDS: &str = "InvalidRouteKinds";
+/// `ListenerReasonNoValidCACertificate`.
+pub const NO_VALID_CA_CERTIFICATE: &str = "NoValidCACertificate";
+/// `ListenerReasonInvalidCACertificateRef`.
+pub const INVALID_CA_CERTIFICATE_REF: &str = "InvalidCACertificateRef";
+/// `ListenerReasonInvalidCACertificateKind`.
+pub const INVALID_CA_CERTIFICATE_KIND: &str = "InvalidCACertificateKind";
 /// A field has a value that this version does not do, and serving without it would be wrong.
 pub const UNSUPPORTED_VALUE: &str = "UnsupportedValue";
 /// `ListenerReasonInvalid`.

@@ -10,6 +10,8 @@ pub mod listener;
 
 pub mod listener_set;
 
+pub mod policy;
+
 pub mod route;
 
 use std::fmt;

@@ -40,11 +40,12 @@ fn cases() -> Vec<PathBuf> {
     cases
 }
 
-/// Objects of a case. `@good.crt` as a value of a Secret stands for that file of `testdata/certificates`.
+/// Objects of a case. `@good.crt` as a value of a Secret or ConfigMap stands for that file of `testdata/certificates`.
 fn cluster(case: &Path, input: &str) -> Cluster {
     let mut cluster = Cluster::new(settings());
     for mut value in serde_saphyr::from_multiple::<Value>(input).unwrap_or_else(|error| panic!("{case:?}: {error}")) {
-        for text in value.get_mut("stringData").and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut) {
+        let field = if value["kind"] == "ConfigMap" { "data" } else { "stringData" };
+        for text in value.get_mut(field).and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut) {
             if let Some(file) = text.as_str().and_then(|text| text.strip_prefix('@')) {
                 *text = fs::read_to_string(testdata().join("certificates").join(file)).unwrap().into();
             }
@@ -73,9 +74,12 @@ fn output(translation: &Translation) -> String {
         }
     }
     for backend in program["backends"].as_array_mut().unwrap() {
-        for field in ["connect_deadline", "idle", "max_connections"] {
-            backend.as_object_mut().unwrap().remove(field);
-        }
+        let fields = backend.as_object_mut().unwrap();
+        fields.retain(|name, it| !["connect_deadline", "idle", "max_connections"].contains(&&**name) && it != "Plain");
+    }
+    for bundle in program["bundles"].as_array_mut().unwrap() {
+        let count = bundle["certificates"].as_array().unwrap().len();
+        bundle["certificates"] = count.into();
     }
     program.as_object_mut().unwrap().retain(|_, part| part.as_array().is_some_and(|list| !list.is_empty()));
     compact(&mut program);
@@ -108,6 +112,10 @@ fn compact(value: &mut Value) {
                         _ => None,
                     },
                 },
+                3 if fields.contains_key("source") => {
+                    let part = |name| text(name).unwrap();
+                    Some(format!("{} {}/{}", part("source"), part("namespace"), part("name")))
+                }
                 3 => match (text("namespace"), text("name"), text("kind"), fields.get("port")) {
                     (Some(namespace), Some(name), _, Some(port)) => Some(format!("{namespace}/{name}:{port}")),
                     (Some(namespace), Some(name), Some(kind), _) => Some(format!("{kind} {namespace}/{name}")),
@@ -167,6 +175,11 @@ fn said(entry: &Entry) -> Value {
         json!({"parentRef": declared, "conditions": conditions(&parent.conditions)})
     });
     put("parents", parents.collect());
+    let ancestors = entry.ancestors.iter().map(|entry| {
+        let ancestor = serde_json::to_value(&entry.ancestor).unwrap();
+        json!({"ancestorRef": ancestor, "conditions": conditions(&entry.conditions)})
+    });
+    put("ancestors", ancestors.collect());
     put("remarks", entry.remarks.iter().map(shown).collect());
     if let Some(sets) = entry.attached_listener_sets.filter(|sets| *sets > 0) {
         fields.insert("attachedListenerSets".to_owned(), sets.into());
@@ -183,7 +196,8 @@ fn lawful(case: &Path, report: &Report) {
     for (object, entry) in &report.objects {
         let listeners = entry.listeners.iter().flat_map(|listener| &listener.conditions);
         let parents = entry.parents.iter().flat_map(|parent| &parent.conditions);
-        for condition in entry.conditions.iter().chain(listeners).chain(parents) {
+        let ancestors = entry.ancestors.iter().flat_map(|ancestor| &ancestor.conditions);
+        for condition in entry.conditions.iter().chain(listeners).chain(parents).chain(ancestors) {
             let hoped = match condition.condition_type {
                 "Conflicted" | "PartiallyInvalid" => Status::False,
                 _ => Status::True,

@@ -45,8 +45,13 @@ fn gateway(name: &str, variant: usize) -> Value {
                 "tls": {"mode": "Terminate", "certificateRefs": [{"name": "cert"}]}}]),
     };
     let class = if variant == 3 && name == "h" { "mine" } else { "torana" };
-    let spec = json!({"gatewayClassName": class, "listeners": listeners,
+    let mut spec = json!({"gatewayClassName": class, "listeners": listeners,
         "allowedListeners": {"namespaces": {"from": if variant.is_multiple_of(2) { "All" } else { "None" }}}});
+    if variant == 1 {
+        let reference = json!({"group": "", "kind": "ConfigMap", "namespace": "b", "name": "ca"});
+        spec["tls"] = json!({"frontend": {"default": {"validation": {"caCertificateRefs": [reference]}}},
+            "backend": {"clientCertificateRef": {"name": "cert"}}});
+    }
     object(GATEWAY_API, "Gateway", &metadata("a", name, variant), &spec)
 }
 
@@ -130,20 +135,36 @@ fn listener_set(variant: usize) -> Value {
 }
 
 fn grant(variant: usize) -> Value {
-    let kind = ["HTTPRoute", "GRPCRoute", "Gateway", "TCPRoute", "TLSRoute"][variant % 5];
-    let target = if variant == 2 { "Secret" } else { "Service" };
+    let kind = ["HTTPRoute", "GRPCRoute", "Gateway", "Gateway", "TCPRoute"][variant % 5];
+    let target = ["Service", "Service", "Secret", "ConfigMap", "Service"][variant % 5];
     let spec = json!({"from": [{"group": "gateway.networking.k8s.io", "kind": kind, "namespace": "a"}],
         "to": [{"group": "", "kind": target}]});
     object(GATEWAY_API, "ReferenceGrant", &metadata("b", "grant", variant), &spec)
 }
 
-fn policy(variant: usize) -> Value {
+fn policy(name: &str, variant: usize) -> Value {
     let mut target = json!({"group": "", "kind": "Service", "name": if variant == 0 { "s" } else { "t" }});
     if variant == 2 {
         target["sectionName"] = "x".into();
     }
-    let spec = json!({"targetRefs": [target], "validation": {"hostname": "x", "wellKnownCACertificates": "System"}});
-    object(GATEWAY_API, "BackendTLSPolicy", &metadata("a", "policy", variant), &spec)
+    let targets =
+        if variant == 3 { json!([target, {"group": "", "kind": "Service", "name": "s"}]) } else { json!([target]) };
+    let validation = match variant {
+        0 | 3 => json!({"hostname": "x", "caCertificateRefs": [{"group": "", "kind": "ConfigMap", "name": "ca"}]}),
+        _ => json!({"hostname": "x", "wellKnownCACertificates": "System"}),
+    };
+    let spec = json!({"targetRefs": targets, "validation": validation});
+    object(GATEWAY_API, "BackendTLSPolicy", &metadata("a", name, variant), &spec)
+}
+
+fn authorities(namespace: &str, variant: usize) -> Value {
+    let data = match variant {
+        0 => json!({"ca.crt": include_str!("../../../testdata/certificates/good.crt")}),
+        1 => json!({"ca.crt": include_str!("../../../testdata/certificates/other.crt")}),
+        2 => json!({"ca.crt": "x"}),
+        _ => json!({"other": variant.to_string()}),
+    };
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(namespace, "ca", variant), "data": data})
 }
 
 fn class(variant: usize) -> Value {
@@ -158,7 +179,7 @@ fn namespace(variant: usize) -> Value {
         "labels": {"team": if variant.is_multiple_of(2) { "x" } else { "y" }}}})
 }
 
-const WORLD: usize = 24;
+const WORLD: usize = 27;
 
 fn raw(object: usize, variant: usize) -> Value {
     match object {
@@ -179,12 +200,15 @@ fn raw(object: usize, variant: usize) -> Value {
         14 => secret("b", variant),
         15 => listener_set(variant),
         16 => grant(variant),
-        17 => policy(variant),
+        17 => policy("policy", variant),
         18 => class(variant),
         19 => route("TCPRoute", ("a", "r"), variant),
         20 => route("TCPRoute", ("a", "q"), variant),
         21 => route("TLSRoute", ("a", "r"), variant),
         22 => route("UDPRoute", ("a", "r"), variant),
+        23 => policy("other", variant),
+        24 => authorities("a", variant),
+        25 => authorities("b", variant),
         _ => namespace(variant),
     }
 }
@@ -221,17 +245,21 @@ fn part(whole: &Snapshot, fleet: &FleetId) -> Snapshot {
     for listener in whole.listeners.values().filter(|it| fleet_of(&it.key.gateway) == *fleet) {
         if let Some(tls) = listener.protocol.tls() {
             needs.extend(tls.certificates.iter().cloned().map(ResourceKey::Certificate));
+            let bundles = tls.client.iter().flat_map(|client| &client.bundles);
+            needs.extend(bundles.cloned().map(ResourceKey::TrustBundle));
         }
+        needs.extend(listener.identity.iter().cloned().map(ResourceKey::Certificate));
         part.listeners.insert(listener.key.clone(), Arc::clone(listener));
     }
     for rule in whole.rules.values() {
         let mut rule = Rule::clone(rule);
         rule.attachments.retain(|it| fleet_of(&it.listener.gateway) == *fleet);
         if !rule.attachments.is_empty() {
-            let backends = backends_of(&rule).into_iter();
-            needs.extend(
-                backends.flat_map(|key| [ResourceKey::Backend(key.clone()), ResourceKey::Endpoints(key.clone())]),
-            );
+            for key in backends_of(&rule) {
+                needs.extend([ResourceKey::Backend(key.clone()), ResourceKey::Endpoints(key.clone())]);
+                let bundles = whole.backends.get(key).into_iter().flat_map(|backend| backend.tls.bundles());
+                needs.extend(bundles.cloned().map(ResourceKey::TrustBundle));
+            }
             part.rules.insert(rule.key.clone(), Arc::new(rule));
         }
     }
@@ -267,6 +295,7 @@ fn check(cluster: &Cluster, before: &BTreeMap<FleetId, Arc<Snapshot>>, now: &Tra
         }
         shared(&before.listeners, &after.listeners);
         shared(&before.certificates, &after.certificates);
+        shared(&before.bundles, &after.bundles);
         shared(&before.rules, &after.rules);
         shared(&before.streams, &after.streams);
         shared(&before.backends, &after.backends);

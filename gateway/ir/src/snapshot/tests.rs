@@ -15,10 +15,11 @@ use proptest::test_runner::TestRunner;
 
 use super::*;
 use crate::{
-    Action, Attachment, Cors, Endpoint, FieldMatch, Filter, GatewayId, HeaderEdit, HeaderName, HeaderValue,
-    HostPattern, Invalid, Limits, LoadBalance, Method, Mirror, OriginPattern, PathMatch, PathMode, PathRewrite,
-    Protocol, Redirect, Regex, Rewrite, RouteId, RouteKind, RouteMatch, StreamBackend, Target, TextMatch, Timeouts,
-    Tls, TlsVersion, Transport, UpstreamProtocol, WeightedBackend,
+    Action, Attachment, BackendTls, ClientValidation, ClientValidationMode, Cors, DnsName, Endpoint, FieldMatch,
+    Filter, GatewayId, HeaderEdit, HeaderName, HeaderValue, HostPattern, Invalid, Limits, LoadBalance, Method, Mirror,
+    OriginPattern, Origination, PathMatch, PathMode, PathRewrite, PeerName, Protocol, Redirect, Regex, Rewrite,
+    RouteId, RouteKind, RouteMatch, StreamBackend, Target, TextMatch, Timeouts, Tls, TlsVersion, Transport, Trust,
+    TrustSource, UpstreamProtocol, WeightedBackend,
 };
 
 /// Most resources of one kind in a snapshot.
@@ -40,6 +41,14 @@ fn listener_key() -> impl Strategy<Value = ListenerKey> {
 fn certificate_key() -> impl Strategy<Value = CertificateKey> {
     (select(vec!["x", "y"]), name())
         .prop_map(|(namespace, name)| CertificateKey { namespace: namespace.to_owned(), name })
+}
+
+fn bundle_key() -> impl Strategy<Value = TrustBundleKey> {
+    (select(vec![TrustSource::ConfigMap, TrustSource::Secret]), name()).prop_map(|(source, name)| TrustBundleKey {
+        source,
+        namespace: "default".to_owned(),
+        name,
+    })
 }
 
 fn key_of(kinds: Vec<RouteKind>) -> impl Strategy<Value = RuleKey> {
@@ -69,15 +78,19 @@ fn host() -> impl Strategy<Value = HostPattern> {
 }
 
 fn listener(key: ListenerKey) -> impl Strategy<Value = Listener> {
-    let tls = (vec(certificate_key(), 0..2), select(vec![TlsVersion::V1_2, TlsVersion::V1_3]))
-        .prop_map(|(certificates, min_version)| Tls { certificates, min_version });
+    let modes = vec![ClientValidationMode::AllowValidOnly, ClientValidationMode::AllowInsecureFallback];
+    let client =
+        (select(modes), vec(bundle_key(), 0..2)).prop_map(|(mode, bundles)| ClientValidation { mode, bundles });
+    let tls = (vec(certificate_key(), 0..2), select(vec![TlsVersion::V1_2, TlsVersion::V1_3]), option::of(client))
+        .prop_map(|(certificates, min_version, client)| Tls { certificates, min_version, client });
     let ended = (tls, any::<bool>())
         .prop_map(|(tls, http)| if http { Protocol::Https(tls) } else { Protocol::TlsTerminate(tls) });
     let plain = select(vec![Protocol::Http, Protocol::Tcp, Protocol::Udp, Protocol::TlsPassthrough]);
     let protocol = prop_oneof![plain, ended];
     let limits = prop_oneof![Just(Limits::default()), Just(Limits { streams: 7, ..Limits::default() })];
-    (vec(any::<std::net::IpAddr>(), 0..2), select(vec![80, 443]), protocol, host(), limits).prop_map(
-        move |(addresses, port, protocol, hostname, limits)| Listener {
+    let identity = option::of(certificate_key());
+    (vec(any::<std::net::IpAddr>(), 0..2), select(vec![80, 443]), protocol, host(), limits, identity).prop_map(
+        move |(addresses, port, protocol, hostname, limits, identity)| Listener {
             key: key.clone(),
             addresses,
             port,
@@ -85,6 +98,7 @@ fn listener(key: ListenerKey) -> impl Strategy<Value = Listener> {
             hostname,
             path_mode: PathMode::Base,
             limits,
+            identity,
         },
     )
 }
@@ -99,6 +113,10 @@ static PAIRS: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
 fn certificate(key: CertificateKey) -> impl Strategy<Value = Certificate> {
     select(&PAIRS[..])
         .prop_map(move |(chain, pem)| Certificate::from_pem(key.clone(), chain.as_bytes(), pem.as_bytes()).unwrap())
+}
+
+fn bundle(key: TrustBundleKey) -> impl Strategy<Value = TrustBundle> {
+    select(&PAIRS[..]).prop_map(move |(pem, _)| TrustBundle::from_pem(key.clone(), pem.as_bytes()).unwrap())
 }
 
 fn text() -> impl Strategy<Value = TextMatch> {
@@ -199,10 +217,25 @@ fn stream(key: RuleKey) -> impl Strategy<Value = StreamRule> {
     )
 }
 
+fn backend_tls() -> impl Strategy<Value = BackendTls> {
+    let trust = prop_oneof![Just(Trust::System), vec(bundle_key(), 0..2).prop_map(Trust::Bundles)];
+    let host = || DnsName::new("a.example").unwrap();
+    let peers = vec![PeerName::Dns(host()), PeerName::Wildcard(host()), PeerName::Uri("spiffe://a/b".to_owned())];
+    let originate = (trust, vec(select(peers), 1..3))
+        .prop_map(move |(trust, names)| BackendTls::Originate(Origination { server_name: host(), trust, names }));
+    let invalid = Invalid { reason: "NoValidCACertificate", message: "there is no such ConfigMap".to_owned() };
+    prop_oneof![Just(BackendTls::Plain), originate, Just(BackendTls::Refused(invalid))]
+}
+
 fn backend(key: BackendKey) -> impl Strategy<Value = Backend> {
     let protocol = select(vec![UpstreamProtocol::Http1, UpstreamProtocol::H2c]);
     let balance = select(vec![LoadBalance::LeastRequest, LoadBalance::RoundRobin]);
-    (protocol, balance).prop_map(move |(protocol, balance)| Backend { protocol, balance, ..Backend::new(key.clone()) })
+    (protocol, backend_tls(), balance).prop_map(move |(protocol, tls, balance)| Backend {
+        protocol,
+        tls,
+        balance,
+        ..Backend::new(key.clone())
+    })
 }
 
 fn endpoints(backend: BackendKey) -> impl Strategy<Value = Endpoints> {
@@ -234,14 +267,16 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
     (
         keyed(listener_key(), listener),
         keyed(certificate_key(), certificate),
+        keyed(bundle_key(), bundle),
         keyed(rule_key(), rule),
         keyed(stream_key(), stream),
         keyed(backend_key(), backend),
         keyed(backend_key(), endpoints),
     )
-        .prop_map(|(listeners, certificates, rules, streams, backends, endpoints)| Snapshot {
+        .prop_map(|(listeners, certificates, bundles, rules, streams, backends, endpoints)| Snapshot {
             listeners,
             certificates,
+            bundles,
             rules,
             streams,
             backends,
@@ -261,6 +296,7 @@ fn pair() -> impl Strategy<Value = (Snapshot, Snapshot)> {
         let mut kept = kept.into_iter();
         keep(&old.listeners, &mut new.listeners, &mut kept);
         keep(&old.certificates, &mut new.certificates, &mut kept);
+        keep(&old.bundles, &mut new.bundles, &mut kept);
         keep(&old.rules, &mut new.rules, &mut kept);
         keep(&old.streams, &mut new.streams, &mut kept);
         keep(&old.backends, &mut new.backends, &mut kept);
@@ -278,6 +314,7 @@ fn copy(of: &Snapshot) -> Snapshot {
     Snapshot {
         listeners: copies(&of.listeners),
         certificates: copies(&of.certificates),
+        bundles: copies(&of.bundles),
         rules: copies(&of.rules),
         streams: copies(&of.streams),
         backends: copies(&of.backends),
@@ -335,6 +372,7 @@ fn tally((old, new): &(Snapshot, Snapshot), seen: &mut BTreeMap<(&'static str, &
     let kind = |key: &ResourceKey| match key {
         ResourceKey::Listener(_) => "listener",
         ResourceKey::Certificate(_) => "certificate",
+        ResourceKey::TrustBundle(_) => "bundle",
         ResourceKey::Rule(_) => "rule",
         ResourceKey::Stream(_) => "stream",
         ResourceKey::Backend(_) => "backend",

@@ -45,6 +45,15 @@ fn a_line_names_everything_that_took_part() {
 }
 
 #[test]
+fn a_failed_handshake_with_a_backend_is_named() {
+    let mut record = record();
+    record.fault = Some(Fault::UpstreamTls("unknown_issuer"));
+    record.upstream_transport = Some("tls");
+    let end = ",\"attempts\":2,\"upstream_transport\":\"tls\",\"upstream_tls_error\":\"unknown_issuer\"}\n";
+    assert!(json(&record).ends_with(end), "{}", json(&record));
+}
+
+#[test]
 fn a_client_cannot_break_out_of_its_quotes_or_its_line() {
     let mut record = record();
     let hostile = "a\",\"status\":200,\"x\":\"\\\r\n\u{1b}[31m\u{2028}\u{85}\0ä\u{7f}";

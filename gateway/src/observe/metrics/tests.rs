@@ -74,7 +74,7 @@ fn a_rejected_resource_is_forgotten_when_it_is_removed() {
 fn the_end_of_a_certificate_is_told_while_it_is_served() {
     let metrics = Metrics::new();
     let certificate = certificate("c", &["a.com"]);
-    let tls = Tls { certificates: vec![certificate.key.clone()], min_version: TlsVersion::V1_2 };
+    let tls = Tls { certificates: vec![certificate.key.clone()], min_version: TlsVersion::V1_2, client: None };
     let listener = Listener { protocol: Protocol::Https(tls), ..Listener::new(listener_key("web"), 443) };
     let (key, end) = (ResourceKey::Listener(listener.key.clone()), certificate.not_after);
     let mut snapshot = Snapshot::default();

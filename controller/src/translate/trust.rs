@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+//! From a reference to a bundle of authorities: `ca.crt` of a ConfigMap, or of a Secret where that is allowed. Never asks
+//! whether the reference is permitted.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use torana_crds::core::{ConfigMap, Secret, SecretBytes};
+use torana_crds::{Kind, Object, ObjectRef, Spoken};
+use torana_ir::{TrustBundle, TrustBundleKey, TrustSource};
+
+use crate::store::Cluster;
+
+/// The entry that holds the certificates.
+const ENTRY: &str = "ca.crt";
+/// What to do about one that cannot be used.
+pub(super) const REMEDY: &str = "put the authorities' certificates into ca.crt, in PEM";
+
+/// Objects that were read, with what came of them: reading a large one again takes milliseconds.
+#[derive(Debug, Clone, Default)]
+pub(super) struct TrustStore(BTreeMap<TrustBundleKey, Read>);
+
+#[derive(Debug, Clone)]
+struct Read {
+    object: Arc<Object>,
+    result: Result<Arc<TrustBundle>, String>,
+}
+
+/// The kind of source that a reference means, if it is one.
+pub(super) fn source(to: &ObjectRef) -> Option<TrustSource> {
+    match to.known_kind() {
+        Some(Kind::ConfigMap) => Some(TrustSource::ConfigMap),
+        Some(Kind::Secret) => Some(TrustSource::Secret),
+        _ => None,
+    }
+}
+
+/// The object that a bundle comes from.
+pub(super) fn object_of(key: &TrustBundleKey) -> ObjectRef {
+    let kind = match key.source {
+        TrustSource::ConfigMap => Kind::ConfigMap,
+        TrustSource::Secret => Kind::Secret,
+    };
+    ObjectRef::new(kind, &key.namespace, &key.name)
+}
+
+impl TrustStore {
+    /// The bundle in `to`, or what is wrong with it in one sentence. What was read `before` is not read again.
+    pub(super) fn read(
+        &mut self,
+        cluster: &Cluster,
+        before: &Self,
+        (source, to): (TrustSource, &ObjectRef),
+    ) -> Result<Arc<TrustBundle>, String> {
+        let key = TrustBundleKey { source, namespace: to.namespace.clone(), name: to.name.clone() };
+        let kind = if source == TrustSource::Secret { Kind::Secret } else { Kind::ConfigMap };
+        let Some(object) = cluster.object(kind, &to.namespace, &to.name) else {
+            self.0.remove(&key);
+            return Err(format!("there is no {to}"));
+        };
+        let read = match self.0.get(&key).or_else(|| before.0.get(&key)) {
+            Some(read) if Arc::ptr_eq(&read.object, object) => read.clone(),
+            _ => Read { object: Arc::clone(object), result: bundle(&key, object).map(Arc::new) },
+        };
+        self.0.insert(key, read.clone());
+        read.result.map_err(|why| format!("{to} is not usable: {why}"))
+    }
+
+    /// What was read of this key, if it can be used.
+    pub(super) fn get(&self, key: &TrustBundleKey) -> Option<&Arc<TrustBundle>> {
+        self.0.get(key)?.result.as_ref().ok()
+    }
+
+    /// Forgets what is not `needed`.
+    pub(super) fn retain(&mut self, needed: impl Fn(&TrustBundleKey) -> bool) {
+        self.0.retain(|key, _| needed(key));
+    }
+}
+
+fn bundle(key: &TrustBundleKey, object: &Object) -> Result<TrustBundle, String> {
+    let config_map = ConfigMap::of(object);
+    let text = config_map.and_then(|it| it.data.get(ENTRY)).map(String::as_bytes);
+    let binary = config_map.and_then(|it| it.binary_data.get(ENTRY)).map(Vec::as_slice);
+    let secret = Secret::of(object).and_then(|it| it.data.get(ENTRY)).map(SecretBytes::expose);
+    let pem = text.or(binary).or(secret).ok_or_else(|| format!("it has no {ENTRY}"))?;
+    TrustBundle::from_pem(key.clone(), pem).map_err(|error| error.to_string())
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConnection, HandshakeKind, RootCertStore, ServerConfig, ServerConnection};
+use rustls_pki_types::PrivateKeyDer;
+use torana_ir::{CertificateKey, DnsName, Trust, TrustBundle, TrustBundleKey, TrustSource};
+
+use super::*;
+
+/// An authority whose subject is the same as every other's.
+struct Authority(Issuer<'static, KeyPair>, rcgen::Certificate);
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "gatewayapi");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        Self(Issuer::new(params, key), certificate)
+    }
+
+    fn bundles(&self) -> Bundles {
+        let bundle = TrustBundle::from_pem(bundle_key(), self.1.pem().as_bytes()).unwrap();
+        Bundles::from([(bundle_key(), Arc::new(bundle))])
+    }
+
+    fn issue(&self, names: &[&str], end: i32) -> (CertificateDer<'static>, KeyPair) {
+        let mut params = CertificateParams::default();
+        let san = |name: &&str| {
+            if name.contains("://") {
+                SanType::URI((*name).try_into().unwrap())
+            } else {
+                SanType::DnsName((*name).try_into().unwrap())
+            }
+        };
+        params.subject_alt_names = names.iter().map(san).collect();
+        params.not_after = rcgen::date_time_ymd(end, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        (params.signed_by(&key, &self.0).unwrap().der().clone(), key)
+    }
+
+    /// A backend with a certificate for `names`. With `clients` it demands one of theirs.
+    fn backend(&self, names: &[&str], end: i32, clients: Option<&Self>) -> Arc<ServerConfig> {
+        let (leaf, key) = self.issue(names, end);
+        let builder = ServerConfig::builder_with_provider(Arc::clone(provider()));
+        let builder = builder.with_safe_default_protocol_versions().unwrap();
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(clients) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(clients.1.der().clone()).unwrap();
+                let provider = Arc::clone(provider());
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+                builder.with_client_cert_verifier(verifier)
+            }
+        };
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let mut config = builder.with_single_cert(vec![leaf], key).unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Arc::new(config)
+    }
+}
+
+fn bundle_key() -> TrustBundleKey {
+    TrustBundleKey { source: TrustSource::ConfigMap, namespace: "n".into(), name: "ca".into() }
+}
+
+fn host(name: &str) -> DnsName {
+    DnsName::new(name).unwrap()
+}
+
+fn origination(names: Vec<PeerName>) -> Origination {
+    Origination { server_name: host("sni.example.com"), trust: Trust::Bundles(vec![bundle_key()]), names }
+}
+
+type Shaken = (HandshakeKind, Option<Vec<u8>>, Option<String>);
+
+/// A handshake in memory: its kind, the protocol agreed on and the name the backend was called.
+fn shake(
+    tls: &Originator,
+    identity: Option<&Arc<Identity>>,
+    alpn: Alpn,
+    backend: &Arc<ServerConfig>,
+) -> Result<Shaken, Error> {
+    let mut client = ClientConnection::new(tls.config(identity, alpn), tls.server_name()).unwrap();
+    let mut server = ServerConnection::new(Arc::clone(backend)).unwrap();
+    for _ in 0..8 {
+        let mut wire = Vec::new();
+        client.write_tls(&mut wire).unwrap();
+        let mut rest = wire.as_slice();
+        while !rest.is_empty() {
+            server.read_tls(&mut rest).unwrap();
+            server.process_new_packets()?;
+        }
+        let mut wire = Vec::new();
+        server.write_tls(&mut wire).unwrap();
+        let mut rest = wire.as_slice();
+        while !rest.is_empty() {
+            client.read_tls(&mut rest).unwrap();
+            client.process_new_packets()?;
+        }
+    }
+    let alpn = client.alpn_protocol().map(<[u8]>::to_vec);
+    Ok((client.handshake_kind().unwrap(), alpn, server.server_name().map(str::to_owned)))
+}
+
+#[test]
+fn a_certificate_must_bear_one_of_the_names() {
+    let authority = Authority::new();
+    let uri = "spiffe://abc.example.com/test-identity";
+    let backend = authority.backend(&["abc.example.com", "*.wild.example.com", uri], 4000, None);
+    let dns = |name| vec![PeerName::Dns(host(name))];
+    let rows = [
+        (dns("abc.example.com"), true),
+        (dns("x.wild.example.com"), true),
+        (dns("x.x.wild.example.com"), false),
+        (dns("sni.example.com"), false),
+        (vec![PeerName::Uri(uri.to_owned())], true),
+        (vec![PeerName::Uri(format!("{uri}/"))], false),
+        (vec![PeerName::Uri("spiffe://abc.example.com".to_owned())], false),
+        (vec![PeerName::Wildcard(host("wild.example.com"))], true),
+        (vec![PeerName::Wildcard(host("example.com"))], false),
+        (vec![PeerName::Dns(host("no.example.com")), PeerName::Uri(uri.to_owned())], true),
+        (vec![], false),
+    ];
+    for (names, expected) in rows {
+        let tls = Originator::new(&origination(names.clone()), &authority.bundles());
+        let result = shake(&tls, None, Alpn::Http1, &backend);
+        assert_eq!(result.is_ok(), expected, "{names:?}: {result:?}");
+        match result {
+            Ok((_, _, sni)) => assert_eq!(sni.as_deref(), Some("sni.example.com")),
+            Err(error) => assert_eq!(failure(&error), "name_mismatch"),
+        }
+    }
+}
+
+#[test]
+fn a_certificate_must_come_from_one_of_the_authorities_and_be_in_force() {
+    let (ours, other) = (Authority::new(), Authority::new());
+    let asked = origination(vec![PeerName::Dns(host("a.com"))]);
+    let rows = [
+        (Originator::new(&asked, &ours.bundles()), ours.backend(&["a.com"], 4000, None), None),
+        (Originator::new(&asked, &other.bundles()), ours.backend(&["a.com"], 4000, None), Some("bad_signature")),
+        (Originator::new(&asked, &Bundles::new()), ours.backend(&["a.com"], 4000, None), Some("unknown_issuer")),
+        (Originator::new(&asked, &ours.bundles()), ours.backend(&["a.com"], 2000, None), Some("expired")),
+    ];
+    for (tls, backend, expected) in rows {
+        let error = shake(&tls, None, Alpn::Http1, &backend).err();
+        assert_eq!(error.as_ref().map(failure), expected, "{error:?}");
+    }
+    let system = Originator::new(&Origination { trust: Trust::System, ..asked }, &ours.bundles());
+    assert!(shake(&system, None, Alpn::Http1, &ours.backend(&["a.com"], 4000, None)).is_err());
+}
+
+#[test]
+fn the_protocol_is_fixed_before_the_handshake() {
+    let authority = Authority::new();
+    let backend = authority.backend(&["a.com"], 4000, None);
+    let tls = Originator::new(&origination(vec![PeerName::Dns(host("a.com"))]), &authority.bundles());
+    let agreed = |alpn| shake(&tls, None, alpn, &backend).unwrap().1;
+    assert_eq!(agreed(Alpn::Http1).as_deref(), Some(&b"http/1.1"[..]));
+    assert_eq!(agreed(Alpn::Http2).as_deref(), Some(&b"h2"[..]));
+    assert_eq!(agreed(Alpn::None), None);
+}
+
+fn identity(authority: &Authority) -> Arc<Identity> {
+    let (leaf, key) = authority.issue(&[], 4000);
+    let secret = CertificateKey { namespace: "n".into(), name: "id".into() };
+    let pem = {
+        use base64::Engine as _;
+        let text = base64::engine::general_purpose::STANDARD.encode(&leaf);
+        format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+    };
+    let certificate = Certificate::from_pem(secret, pem.as_bytes(), key.serialize_pem().as_bytes()).unwrap();
+    Identity::new(&Arc::new(certificate)).unwrap()
+}
+
+#[test]
+fn the_identity_is_shown_and_sessions_stay_with_it() {
+    let authority = Authority::new();
+    let backend = authority.backend(&["a.com"], 4000, Some(&authority));
+    let tls = Originator::new(&origination(vec![PeerName::Dns(host("a.com"))]), &authority.bundles());
+    let (one, two) = (identity(&authority), identity(&authority));
+    let kind = |identity| shake(&tls, identity, Alpn::Http1, &backend).map(|shaken| shaken.0);
+    assert!(kind(None).is_err(), "nobody is shown");
+    assert_eq!(kind(Some(&one)), Ok(HandshakeKind::Full));
+    assert_eq!(kind(Some(&one)), Ok(HandshakeKind::Resumed));
+    assert_eq!(kind(Some(&two)), Ok(HandshakeKind::Full), "another identity never meets the session");
+    assert!(kind(None).is_err());
+}
+
+#[test]
+fn forms_of_identities_that_are_gone_are_forgotten() {
+    let authority = Authority::new();
+    let tls = Originator::new(&origination(vec![]), &authority.bundles());
+    for _ in 0..10 {
+        let _ = tls.config(Some(&identity(&authority)), Alpn::Http1);
+    }
+    let stays = identity(&authority);
+    let one = tls.config(Some(&stays), Alpn::Http1);
+    assert!(Arc::ptr_eq(&one, &tls.config(Some(&stays), Alpn::Http1)));
+    assert_eq!(tls.made.lock().unwrap().len(), 1);
+}

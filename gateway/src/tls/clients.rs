@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is asked of clients in the handshake, and what of their certificates is checked.
+//!
+//! Whose certificates are good is decided by signatures alone: authorities may share a subject. Nothing of a client's
+//! certificate is told to backends, and what a client says of one (`X-Forwarded-Client-Cert`) the gate drops.
+
+use std::sync::Arc;
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::CryptoProvider;
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls_pki_types::{CertificateDer, UnixTime};
+use torana_ir::ClientValidationMode;
+
+use super::authorities::Authorities;
+
+/// How clients are verified; `None` if there is nothing to verify them by: then nobody may get in.
+pub(super) fn verifier(
+    mode: ClientValidationMode,
+    authorities: &Authorities,
+    provider: &Arc<CryptoProvider>,
+) -> Option<Arc<dyn ClientCertVerifier>> {
+    let roots = Arc::clone(&authorities.roots);
+    match mode {
+        ClientValidationMode::AllowValidOnly => {
+            let inner = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider)).build().ok()?;
+            Some(Arc::new(Strict(inner)))
+        }
+        ClientValidationMode::AllowInsecureFallback => {
+            let schemes = provider.signature_verification_algorithms.supported_schemes();
+            Some(Arc::new(Lenient { hints: roots.subjects(), schemes }))
+        }
+    }
+}
+
+/// Requires a valid certificate, and tells the log whom it refuses.
+#[derive(Debug)]
+struct Strict(Arc<dyn ClientCertVerifier>);
+
+impl ClientCertVerifier for Strict {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.0.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        self.0.verify_client_cert(leaf, intermediates, now).inspect_err(|error| {
+            tracing::debug!(subject = ?subject(leaf), %error, "client certificate refused");
+        })
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls12_signature(message, leaf, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls13_signature(message, leaf, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
+
+/// Asks for a certificate and draws no conclusion from it: neither from its absence, nor from its signatures
+/// (`FrontendValidationModeType`: "accept connections even if the client certificate is not presented or fails
+/// verification").
+#[derive(Debug)]
+struct Lenient {
+    hints: Vec<DistinguishedName>,
+    schemes: Vec<SignatureScheme>,
+}
+
+impl ClientCertVerifier for Lenient {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.schemes.clone()
+    }
+}
+
+fn subject(leaf: &CertificateDer<'_>) -> Option<String> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(leaf).ok()?;
+    Some(parsed.subject().to_string())
+}
