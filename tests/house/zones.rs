@@ -4,7 +4,7 @@
 use super::source::{Source, product};
 
 /// Folders and files that decide, and do nothing else.
-const PURE: [&str; 11] = [
+const PURE: [&str; 12] = [
     "gateway/ir/src/",
     "gateway/src/head/",
     "gateway/src/gate/",
@@ -16,6 +16,7 @@ const PURE: [&str; 11] = [
     "controller/src/store",
     "controller/src/report/",
     "controller/src/translate/",
+    "controller/src/provision/desired/",
 ];
 const IMPURE: [&str; 10] = [
     "async ",
