@@ -13,6 +13,8 @@ pub mod class;
 
 pub mod translate;
 
+pub mod provision;
+
 pub mod source;
 
 pub mod publish;

@@ -4,7 +4,7 @@
 use super::source::{Source, product};
 
 /// Folders and files that decide, and do nothing else.
-const PURE: [&str; 20] = [
+const PURE: [&str; 21] = [
     "gateway/ir/src/",
     "gateway/src/head/",
     "gateway/src/gate/",
@@ -25,6 +25,7 @@ const PURE: [&str; 20] = [
     "controller/src/status/patches",
     "controller/src/status/queue",
     "controller/src/status/stored.rs",
+    "controller/src/provision/desired/",
 ];
 const IMPURE: [&str; 10] = [
     "async ",

@@ -15,6 +15,10 @@
 
 mod grants;
 
+pub mod infrastructure;
+
+pub mod parameters;
+
 mod allowed;
 
 mod certificates;

@@ -146,8 +146,17 @@ fn policy(variant: usize) -> Value {
 fn class(variant: usize) -> Value {
     let controller = if variant.is_multiple_of(2) { "torana.dev/gateway-controller" } else { "example.com/other" };
     let name = if variant > 2 { "torana" } else { "mine" };
-    json!({"apiVersion": GATEWAY_API, "kind": "GatewayClass", "metadata": {"name": name},
-        "spec": {"controllerName": controller}})
+    let mut spec = json!({"controllerName": controller});
+    if variant > 1 {
+        let namespace = if variant == 4 { "b" } else { "a" };
+        spec["parametersRef"] =
+            json!({"group": "torana.dev", "kind": "GatewayParameters", "namespace": namespace, "name": "p"});
+    }
+    json!({"apiVersion": GATEWAY_API, "kind": "GatewayClass", "metadata": {"name": name}, "spec": spec})
+}
+
+fn parameters(variant: usize) -> Value {
+    object("torana.dev/v1alpha1", "GatewayParameters", &metadata("a", "p", variant), &json!({"replicas": variant}))
 }
 
 fn namespace(variant: usize) -> Value {
@@ -155,7 +164,7 @@ fn namespace(variant: usize) -> Value {
         "labels": {"team": if variant.is_multiple_of(2) { "x" } else { "y" }}}})
 }
 
-const WORLD: usize = 21;
+const WORLD: usize = 22;
 
 fn raw(object: usize, variant: usize) -> Value {
     match object {
@@ -179,6 +188,7 @@ fn raw(object: usize, variant: usize) -> Value {
         17 => policy(variant),
         18 => class(variant),
         19 => route("TCPRoute", ("a", "r"), variant),
+        20 => parameters(variant),
         _ => namespace(variant),
     }
 }
