@@ -13,11 +13,19 @@ pub mod class;
 
 pub mod translate;
 
+pub mod provision;
+
 pub mod source;
 
 pub mod publish;
 
 pub mod plane;
+
+pub mod api;
+
+pub mod leader;
+
+pub mod status;
 
 mod journal;
 

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 /// The API group of Gateway API.
 pub const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
 
+/// The API group of Torana's own kinds.
+pub const TORANA_GROUP: &str = "torana.dev";
+
 /// A kind that Torana speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Kind {
@@ -32,6 +35,8 @@ pub enum Kind {
     BackendTlsPolicy,
     /// Gateway API ReferenceGrant.
     ReferenceGrant,
+    /// Torana's GatewayParameters.
+    GatewayParameters,
     /// Core Service.
     Service,
     /// `discovery.k8s.io` EndpointSlice.
@@ -46,7 +51,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of declaration.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::GatewayClass,
         Self::Gateway,
         Self::ListenerSet,
@@ -57,6 +62,7 @@ impl Kind {
         Self::UdpRoute,
         Self::BackendTlsPolicy,
         Self::ReferenceGrant,
+        Self::GatewayParameters,
         Self::Service,
         Self::EndpointSlice,
         Self::Secret,
@@ -74,6 +80,7 @@ impl Kind {
         match self {
             Self::Service | Self::Secret | Self::ConfigMap | Self::Namespace => "",
             Self::EndpointSlice => "discovery.k8s.io",
+            Self::GatewayParameters => TORANA_GROUP,
             _ => GATEWAY_GROUP,
         }
     }
@@ -82,6 +89,7 @@ impl Kind {
     pub fn versions(self) -> &'static [&'static str] {
         match self {
             Self::GatewayClass | Self::Gateway | Self::HttpRoute | Self::ReferenceGrant => &["v1", "v1beta1"],
+            Self::GatewayParameters => &["v1alpha1"],
             _ => &["v1"],
         }
     }
@@ -99,6 +107,7 @@ impl Kind {
             Self::UdpRoute => "UDPRoute",
             Self::BackendTlsPolicy => "BackendTLSPolicy",
             Self::ReferenceGrant => "ReferenceGrant",
+            Self::GatewayParameters => "GatewayParameters",
             Self::Service => "Service",
             Self::EndpointSlice => "EndpointSlice",
             Self::Secret => "Secret",

@@ -15,7 +15,7 @@
 //! * [`gateway`]: GatewayClass, Gateway, ListenerSet, one [`gateway::Listener`] for both.
 //! * [`route`]: HttpRoute, GrpcRoute, TlsRoute, TcpRoute, UdpRoute; [`filter`]: one [`Filter`] for all of them.
 //! * [`policy`]: ReferenceGrant (`permits`), BackendTlsPolicy. [`mod@core`]: Service, EndpointSlice, Secret, ConfigMap,
-//!   Namespace.
+//!   Namespace. [`parameters`]: GatewayParameters, our own; [`definitions`] are the CRDs that follow from such types.
 //! * An enum value, filter type or union that this version does not know is data (`Other`, `Unknown`, `Malformed`): the
 //!   rest of the object stays usable. A value of a wrong type makes the object unreadable.
 
@@ -39,16 +39,21 @@ pub mod route;
 
 pub mod policy;
 
+pub mod parameters;
+
 mod object;
 
 mod decode;
 
+mod definition;
+
 pub mod schema;
 
 pub use decode::{Content, Decoded, Unreadable, decode, reference};
+pub use definition::definitions;
 pub use duration::parse as parse_duration;
 pub use filter::{BackendRef, Filter};
-pub use kind::{GATEWAY_GROUP, Kind, ObjectRef};
+pub use kind::{GATEWAY_GROUP, Kind, ObjectRef, TORANA_GROUP};
 pub use meta::{LabelOperator, LabelRequirement, LabelSelector, ObjectMeta, StringMap};
 pub use object::{Object, Spoken};
 pub use refs::{LocalRef, NamespacedRef, ParentRef, SecretRef};

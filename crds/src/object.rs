@@ -5,6 +5,7 @@ use crate::core::{ConfigMap, EndpointSlice, Namespace, Secret, Service};
 use crate::gateway::{Gateway, GatewayClass, ListenerSet};
 use crate::kind::{Kind, ObjectRef};
 use crate::meta::ObjectMeta;
+use crate::parameters::GatewayParameters;
 use crate::policy::{BackendTlsPolicy, ReferenceGrant};
 use crate::route::{GrpcRoute, HttpRoute, TcpRoute, TlsRoute, UdpRoute};
 
@@ -65,6 +66,7 @@ objects!(
     UdpRoute,
     BackendTlsPolicy,
     ReferenceGrant,
+    GatewayParameters,
     Service,
     EndpointSlice,
     Secret,

@@ -2,6 +2,8 @@
 //! Commands in documents. A block ```` ```sh ```` after a line `<!-- run -->` is run as it stands, with `torana` on the
 //! PATH; in every other block the verbs of `./dev` and the commands and long flags of `torana` must exist.
 
+mod deploy;
+
 mod readme;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -43,6 +43,8 @@ pub struct Entry {
     pub parents: Vec<ParentEntry>,
     /// Ancestors of a policy: the Gateways that it takes effect at.
     pub ancestors: Vec<AncestorEntry>,
+    /// The Gateway whose proxies serve the listeners: the object itself, or the parent of a ListenerSet.
+    pub gateway: Option<ObjectRef>,
     /// `status.attachedListenerSets` of a Gateway: accepted ones.
     pub attached_listener_sets: Option<u32>,
     /// For people; ordered as found.

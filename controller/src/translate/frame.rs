@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use torana_crds::gateway::{Gateway, GatewayClass, ListenerSet, ProtocolType, RouteGroupKind};
+use torana_crds::parameters::GatewayParameters;
 use torana_crds::{Kind, ObjectRef};
 use torana_ir::{
     Certificate, CertificateKey, HostPattern, Listener, ListenerKey, Protocol, Tls, TlsVersion, TrustBundle,
@@ -25,7 +26,7 @@ use crate::translate::conflicts::{self, Ports};
 use crate::translate::gateways::{GatewayDraft, is_ours};
 use crate::translate::listeners::ListenerDraft;
 use crate::translate::trust::TrustStore;
-use crate::translate::{entries, listener_sets};
+use crate::translate::{entries, listener_sets, parameters};
 
 /// Everything that is not about routes.
 #[derive(Debug, Clone, Default)]
@@ -98,6 +99,7 @@ impl Frame {
                     | Kind::Secret
                     | Kind::Namespace
                     | Kind::ReferenceGrant
+                    | Kind::GatewayParameters
             )
         );
         always || self.authorities.contains(object)
@@ -107,6 +109,9 @@ impl Frame {
     pub(super) fn new(cluster: &Cluster, before: &Self) -> Self {
         let mut frame = Self::default();
         frame.classes(cluster);
+        if !cluster.settings().is_cluster() {
+            frame.without_effect(cluster);
+        }
         let sets = listener_sets::by_gateway(cluster);
         let mut gateways = Vec::new();
         for gateway in cluster.all::<Gateway>() {
@@ -130,18 +135,26 @@ impl Frame {
         let ours = cluster.all::<GatewayClass>().filter(|it| it.spec.controller_name == class::CONTROLLER_NAME);
         for class in ours {
             let mut entry = Entry { generation: class.meta.generation, ..Entry::default() };
-            match &class.spec.parameters_ref {
-                None => entry.conditions.push(conditions::accepted()),
-                Some(parameters) => {
-                    let message =
-                        format!("parameters of kind {} in group {:?} are not known", parameters.kind, parameters.group);
-                    let remedy = "remove the reference";
-                    let remark = Remark::error(conditions::INVALID_PARAMETERS, "spec.parametersRef", message, remedy);
+            match parameters::of_class(cluster, class) {
+                Ok(_) => entry.conditions.push(conditions::accepted()),
+                Err(remark) => {
                     entry.conditions.push(conditions::invalid_parameters(remark.to_string()));
                     entry.remarks.push(remark);
                 }
             }
             let reference = ObjectRef::new(Kind::GatewayClass, "", &class.meta.name);
+            self.drafts.insert(reference, Draft { entry, keys: Vec::new() });
+        }
+    }
+
+    /// Says that parameters say nothing to one process.
+    fn without_effect(&mut self, cluster: &Cluster) {
+        for parameters in cluster.all::<GatewayParameters>() {
+            let meta = &parameters.meta;
+            let message = "parameters have no effect, for nothing is provisioned";
+            let remark = Remark::note("NotProvisioned", "", message, "");
+            let entry = Entry { generation: meta.generation, remarks: vec![remark], ..Entry::default() };
+            let reference = ObjectRef::new(Kind::GatewayParameters, &meta.namespace, &meta.name);
             self.drafts.insert(reference, Draft { entry, keys: Vec::new() });
         }
     }

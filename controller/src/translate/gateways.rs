@@ -9,12 +9,12 @@ use torana_ir::{CertificateKey, GatewayId, ListenerKey};
 
 use crate::class;
 use crate::report::Remark;
-use crate::report::conditions::gateway::{ADDRESS_NOT_USABLE, INVALID_PARAMETERS, UNSUPPORTED_ADDRESS};
+use crate::report::conditions::gateway::{ADDRESS_NOT_USABLE, UNSUPPORTED_ADDRESS};
 use crate::report::conditions::listener_set::PARENT_NOT_ACCEPTED;
 use crate::store::Cluster;
 use crate::translate::certificates::{self, Certificates};
 use crate::translate::listeners::ListenerDraft;
-use crate::translate::{client_validation, listener_sets};
+use crate::translate::{client_validation, infrastructure, listener_sets, parameters};
 
 /// A Gateway of ours on its way into the program.
 #[derive(Debug)]
@@ -77,11 +77,11 @@ impl<'a> GatewayDraft<'a> {
             sets: Vec::new(),
             remarks: Vec::new(),
         };
-        draft.parameters(cluster);
+        draft.refused = parameters::of_gateway(cluster, gateway).err();
         for (index, address) in gateway.spec.addresses.iter().enumerate() {
             draft.address(address, &format!("spec.addresses[{index}]"), cluster.settings().is_cluster());
         }
-        draft.without_effect(cluster.settings().is_cluster());
+        draft.infrastructure(cluster.settings().is_cluster());
         let owner = draft.reference.clone();
         draft.add_listeners(cluster, &owner, None, &gateway.spec.listeners);
         for set in sets {
@@ -147,23 +147,6 @@ impl<'a> GatewayDraft<'a> {
         self.sets.push(SetDraft { reference, set, refused });
     }
 
-    /// `parametersRef` of the Gateway and of its class: no kind is supported yet.
-    fn parameters(&mut self, cluster: &Cluster) {
-        let own = self.gateway.spec.infrastructure.as_ref().and_then(|it| it.parameters_ref.as_ref());
-        let name = &self.gateway.spec.gateway_class_name;
-        let class = cluster.find::<GatewayClass>("", name).and_then(|class| class.spec.parameters_ref.as_ref());
-        if let Some(parameters) = own {
-            let message =
-                format!("parameters of kind {} in group {:?} are not known", parameters.kind, parameters.group);
-            let path = "spec.infrastructure.parametersRef";
-            self.refused = Some(Remark::error(INVALID_PARAMETERS, path, message, "remove the reference"));
-        } else if class.is_some() {
-            let message = format!("GatewayClass {name} has parameters that are not known");
-            let remedy = "remove spec.parametersRef of the GatewayClass";
-            self.refused = Some(Remark::error(INVALID_PARAMETERS, "spec.gatewayClassName", message, remedy));
-        }
-    }
-
     fn address(&mut self, address: &GatewayAddress, path: &str, is_cluster: bool) {
         let value = address.value.as_str();
         match &address.address_type {
@@ -190,9 +173,12 @@ impl<'a> GatewayDraft<'a> {
         }
     }
 
-    fn without_effect(&mut self, is_cluster: bool) {
-        let infrastructure = self.gateway.spec.infrastructure.as_ref().filter(|_| !is_cluster);
-        if infrastructure.is_some_and(|it| !it.labels.is_empty() || !it.annotations.is_empty()) {
+    /// Labels and annotations of what is provisioned, and what has no effect anywhere.
+    fn infrastructure(&mut self, is_cluster: bool) {
+        let given = self.gateway.spec.infrastructure.as_ref();
+        if is_cluster {
+            self.remarks.extend(infrastructure::metadata(self.gateway).remarks);
+        } else if given.is_some_and(|it| !it.labels.is_empty() || !it.annotations.is_empty()) {
             let message = "labels and annotations have no effect, for nothing is provisioned";
             self.remarks.push(Remark::note("NotProvisioned", "spec.infrastructure", message, ""));
         }

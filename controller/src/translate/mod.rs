@@ -17,6 +17,10 @@
 
 mod grants;
 
+pub mod infrastructure;
+
+pub mod parameters;
+
 mod allowed;
 
 mod certificates;
@@ -74,7 +78,7 @@ mod work;
 mod fleets;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

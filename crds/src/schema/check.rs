@@ -22,6 +22,10 @@ pub(crate) fn check(node: &Node, value: &Value, at: &At<'_>, findings: &mut Find
         let (why, remedy) = wrong_type(expected, value);
         return findings.error(at, why, remedy);
     }
+    if node.int_or_string && !is_of(ValueType::Integer, value) && !is_of(ValueType::String, value) {
+        let why = format!("must be an integer or a text, and is {}", kind_text(value));
+        return findings.error(at, why, "write a number, or a text such as 50% or 128Mi");
+    }
     choices(node, value, at, findings);
     match value {
         Value::String(text) => string(node, text, at, findings),

@@ -2,7 +2,7 @@
 //! What an API server with the shipped CRDs does to an object, for standalone mode: drops unknown fields, fills in
 //! defaults, checks the structural schema and its CEL rules. Never decides what becomes of the object.
 //!
-//! Core kinds (Service, EndpointSlice, Secret, ConfigMap, Namespace) have no CRD: their names are checked here, their
+//! A part that a schema leaves open (`x-kubernetes-preserve-unknown-fields`) is left as it is. Core kinds (Service, EndpointSlice, Secret, ConfigMap, Namespace) have no CRD: their names are checked here, their
 //! types and unknown fields by [`decode`](crate::decode).
 
 mod suggest;

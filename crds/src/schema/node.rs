@@ -38,6 +38,9 @@ pub(crate) struct Node {
     pub(crate) any_of: Vec<Self>,
     pub(crate) one_of: Vec<Self>,
     pub(crate) not: Option<Box<Self>>,
+    /// An integer or a text; such a node has no `type`.
+    #[serde(rename = "x-kubernetes-int-or-string")]
+    pub(crate) int_or_string: bool,
     #[serde(rename = "x-kubernetes-list-type")]
     pub(crate) list_type: ListType,
     #[serde(rename = "x-kubernetes-list-map-keys")]

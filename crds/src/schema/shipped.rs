@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The schemas of the CRDs in `deploy/crds/gateway-api`, each read at its first use.
+//! The schemas of the CRDs in `deploy/crds`, each read at its first use.
 
 use std::sync::OnceLock;
 
@@ -27,9 +27,9 @@ impl Shipped {
         self.text
     }
 
-    /// The schema of version `v1`, without `status`. Other served versions have the same spec.
+    /// The schema of the kind's first version, without `status`. Other served versions have the same spec.
     pub(crate) fn schema(&self) -> &Node {
-        self.schema.get_or_init(|| v1(self.text).expect("a test reads every shipped CRD"))
+        self.schema.get_or_init(|| schema(self.kind, self.text).expect("a test reads every shipped CRD"))
     }
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn schema_of(kind: Kind) -> Option<&'static Node> {
 }
 
 /// Every CRD that ships. They are constants of the binary, so one copy serves every caller.
-pub(crate) static SHIPPED: [Shipped; 10] = [
+pub(crate) static SHIPPED: [Shipped; 11] = [
     Shipped::new(
         Kind::GatewayClass,
         include_str!("../../../deploy/crds/gateway-api/gateway.networking.k8s.io_gatewayclasses.yaml"),
@@ -80,6 +80,10 @@ pub(crate) static SHIPPED: [Shipped; 10] = [
         Kind::ReferenceGrant,
         include_str!("../../../deploy/crds/gateway-api/gateway.networking.k8s.io_referencegrants.yaml"),
     ),
+    Shipped::new(
+        Kind::GatewayParameters,
+        include_str!("../../../deploy/crds/torana.dev/torana.dev_gatewayparameters.yaml"),
+    ),
 ];
 
 #[derive(Deserialize)]
@@ -104,9 +108,10 @@ struct CrdSchema {
     root: Node,
 }
 
-fn v1(text: &str) -> Result<Node, String> {
+fn schema(kind: Kind, text: &str) -> Result<Node, String> {
     let crd: Crd = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
-    let version = crd.spec.versions.into_iter().find(|version| version.name == "v1").ok_or("no version v1")?;
+    let first = kind.versions().first().copied().unwrap_or_default();
+    let version = crd.spec.versions.into_iter().find(|version| version.name == first).ok_or("no such version")?;
     let mut root = version.schema.root;
     // A subresource: what a client writes there is dropped, and its defaults are for controllers.
     root.properties.remove("status");

@@ -170,8 +170,17 @@ fn authorities(namespace: &str, variant: usize) -> Value {
 fn class(variant: usize) -> Value {
     let controller = if variant.is_multiple_of(2) { "torana.dev/gateway-controller" } else { "example.com/other" };
     let name = if variant > 2 { "torana" } else { "mine" };
-    json!({"apiVersion": GATEWAY_API, "kind": "GatewayClass", "metadata": {"name": name},
-        "spec": {"controllerName": controller}})
+    let mut spec = json!({"controllerName": controller});
+    if variant > 1 {
+        let namespace = if variant == 4 { "b" } else { "a" };
+        spec["parametersRef"] =
+            json!({"group": "torana.dev", "kind": "GatewayParameters", "namespace": namespace, "name": "p"});
+    }
+    json!({"apiVersion": GATEWAY_API, "kind": "GatewayClass", "metadata": {"name": name}, "spec": spec})
+}
+
+fn parameters(variant: usize) -> Value {
+    object("torana.dev/v1alpha1", "GatewayParameters", &metadata("a", "p", variant), &json!({"replicas": variant}))
 }
 
 fn namespace(variant: usize) -> Value {
@@ -179,7 +188,7 @@ fn namespace(variant: usize) -> Value {
         "labels": {"team": if variant.is_multiple_of(2) { "x" } else { "y" }}}})
 }
 
-const WORLD: usize = 27;
+const WORLD: usize = 28;
 
 fn raw(object: usize, variant: usize) -> Value {
     match object {
@@ -209,6 +218,7 @@ fn raw(object: usize, variant: usize) -> Value {
         23 => policy("other", variant),
         24 => authorities("a", variant),
         25 => authorities("b", variant),
+        26 => parameters(variant),
         _ => namespace(variant),
     }
 }

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a Gateway's proxies need in the cluster, as objects to apply: pure, and the same for the same arguments.
+//!
+//! ServiceAccount, ConfigMap (authorities of the feed), Service, PodDisruptionBudget, Deployment or DaemonSet,
+//! HorizontalPodAutoscaler. Never asks what is there already; [`drift`] compares.
+
+pub mod names;
+
+mod layers;
+
+mod patch;
+
+mod objects;
+
+mod pod;
+
+mod service;
+
+mod scaling;
+
+pub mod addresses;
+
+pub mod drift;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use torana_crds::gateway::Gateway;
+use torana_crds::parameters::GatewayParametersSpec;
+
+pub use layers::merged;
+pub use names::name;
+pub use objects::{APP_NAME, GATEWAY_NAME, MANAGED_BY};
+pub use pod::AUDIENCE;
+pub use service::{Port, Transport};
+
+use objects::Owned;
+
+/// What the proxies of one installation have in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Install {
+    /// Image of the proxies, unless their parameters name another.
+    pub image: String,
+    /// `HOST:PORT` that they are programmed from.
+    pub feed: String,
+    /// The name that the feed's certificate is for.
+    pub feed_name: String,
+    /// Authorities of that certificate, as PEM.
+    pub feed_ca: String,
+    /// Version of the controller.
+    pub version: String,
+}
+
+/// What a Gateway's proxies need in the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Desired {
+    /// In the order to apply them. Empty if there is nothing to serve: then what is there already stays as it is, so
+    /// that nobody loses an address by a slip.
+    pub objects: Vec<Value>,
+}
+
+/// The objects of a Gateway. `parameters` are [`merged`]; `ports` are those of its accepted listeners, also of those
+/// that wait for a certificate: an address is needed before anything can be served. Without any there are no objects.
+pub fn desired(gateway: &Gateway, parameters: &GatewayParametersSpec, ports: &[Port], install: &Install) -> Desired {
+    let ports: BTreeSet<Port> = ports.iter().copied().collect();
+    if ports.is_empty() {
+        return Desired::default();
+    }
+    let owned = Owned::new(gateway, &install.version);
+    let name = owned.name.clone();
+    let mut objects = vec![
+        owned.object("v1", "ServiceAccount", &name, ("automountServiceAccountToken", false.into())),
+        owned.object("v1", "ConfigMap", &owned.ca_name(), ("data", json!({"ca.crt": install.feed_ca}))),
+        service::service(&owned, gateway, parameters, ports.into_iter()),
+    ];
+    objects.extend(scaling::budget(&owned, parameters));
+    objects.push(scaling::workload(&owned, parameters, pod::template(&owned, parameters, install)));
+    objects.extend(scaling::autoscaler(&owned, parameters));
+    Desired { objects }
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The Service before the proxies: its ports are those of the listeners, exactly. Never asks for an address that the
+//! Gateway does not name.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+use torana_crds::gateway::{Gateway, GatewayAddressType};
+use torana_crds::parameters::{GatewayParametersSpec, ServiceType};
+
+use crate::provision::desired::objects::Owned;
+
+/// What carries the traffic of a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Transport {
+    /// HTTP, HTTPS, TLS and TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// A port of a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Port {
+    /// Its number.
+    pub number: u16,
+    /// What is listened for on it.
+    pub transport: Transport,
+}
+
+/// As Kubernetes writes it.
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+        })
+    }
+}
+
+/// The Service; `ports` are sorted, each one once, and not empty.
+pub(super) fn service(
+    owned: &Owned<'_>,
+    gateway: &Gateway,
+    parameters: &GatewayParametersSpec,
+    ports: impl Iterator<Item = Port>,
+) -> Value {
+    let given = parameters.service.clone().unwrap_or_default();
+    let service_type = service_type(parameters);
+    let ports = ports.map(|Port { number, transport }| {
+        let name = format!("{}-{number}", transport.to_string().to_lowercase());
+        json!({"name": name, "port": number, "protocol": transport.to_string(), "targetPort": number})
+    });
+    let mut spec = json!({"type": service_type, "selector": owned.selector(), "ports": ports.collect::<Vec<_>>()});
+    let is_balanced = service_type == ServiceType::LoadBalancer;
+    let balanced = |value: Option<Value>| value.filter(|_| is_balanced);
+    let policy = given.external_traffic_policy.filter(|_| service_type != ServiceType::ClusterIP);
+    let fields = [
+        ("externalTrafficPolicy", policy.map(|it| json!(it))),
+        ("loadBalancerClass", balanced(given.load_balancer_class.map(Value::from))),
+        ("loadBalancerSourceRanges", balanced(given.load_balancer_source_ranges.map(Value::from))),
+        ("loadBalancerIP", balanced(wanted(gateway).map(Value::from))),
+        ("ipFamilies", given.ip_families.map(|it| json!(it))),
+        ("ipFamilyPolicy", given.ip_family_policy.map(|it| json!(it))),
+    ];
+    for (field, value) in fields {
+        if let Some(value) = value {
+            spec[field] = value;
+        }
+    }
+    let mut service = owned.object("v1", "Service", &owned.name, ("spec", spec));
+    let annotations = given.annotations.unwrap_or_default();
+    owned.annotate(&mut service, annotations);
+    service
+}
+
+/// On the network of nodes the proxies are reached there, so no load balancer is waited for.
+pub(super) fn service_type(parameters: &GatewayParametersSpec) -> ServiceType {
+    let given = parameters.service.as_ref().and_then(|service| service.service_type);
+    given.unwrap_or(match parameters.host_network {
+        Some(true) => ServiceType::ClusterIP,
+        _ => ServiceType::LoadBalancer,
+    })
+}
+
+/// The first address that the Gateway names: a Service has room for one.
+fn wanted(gateway: &Gateway) -> Option<&str> {
+    let named = gateway.spec.addresses.iter().filter(|address| address.address_type == GatewayAddressType::IPAddress);
+    named.map(|address| address.value.as_str()).find(|value| !value.is_empty())
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The CustomResourceDefinitions of `torana.dev`, from the types. `crdgen` writes them into `deploy/crds/torana.dev`;
+//! a test says whether what lies there is still what follows from the types. Never touches a file.
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema};
+use serde_json::{Map, Value, json};
+
+use crate::kind::Kind;
+use crate::parameters::GatewayParametersSpec;
+
+/// Every definition: the name of its file, and its YAML.
+pub fn definitions() -> Vec<(String, String)> {
+    vec![parameters()].into_iter().map(|crd| (file(&crd), yaml(&crd))).collect()
+}
+
+fn parameters() -> Value {
+    let columns = json!([
+        {"name": "Mode", "type": "string", "jsonPath": ".spec.mode"},
+        {"name": "Replicas", "type": "integer", "jsonPath": ".spec.replicas"},
+        {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+    ]);
+    definition::<GatewayParametersSpec>(Kind::GatewayParameters, ("gatewayparameters", "gwp"), &columns)
+}
+
+/// `{plural}` and short name, and what `kubectl get` shows.
+fn definition<T: JsonSchema>(kind: Kind, (plural, short): (&str, &str), columns: &Value) -> Value {
+    let mut spec = structural::<T>();
+    let description = spec.as_object_mut().and_then(|spec| spec.remove("description"));
+    let schema = json!({
+        "description": description,
+        "type": "object",
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
+            "spec": spec,
+        },
+    });
+    let versions = kind.versions().iter().map(|version| {
+        json!({"name": version, "served": true, "storage": true, "additionalPrinterColumns": columns,
+            "schema": {"openAPIV3Schema": schema}})
+    });
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {
+            "annotations": {"torana.dev/written-by": "crdgen"},
+            "labels": {"app.kubernetes.io/part-of": "torana"},
+            "name": format!("{plural}.{}", kind.group()),
+        },
+        "spec": {
+            "group": kind.group(),
+            "names": {"categories": ["torana"], "kind": kind.as_str(), "listKind": format!("{kind}List"),
+                "plural": plural, "shortNames": [short], "singular": plural},
+            "scope": if kind.is_namespaced() { "Namespaced" } else { "Cluster" },
+            "versions": versions.collect::<Vec<_>>(),
+        },
+    })
+}
+
+fn file(crd: &Value) -> String {
+    let name = crd["metadata"]["name"].as_str().unwrap_or_default();
+    let (plural, group) = name.split_once('.').unwrap_or((name, ""));
+    format!("{group}_{plural}.yaml")
+}
+
+fn yaml(crd: &Value) -> String {
+    // A value of JSON is always YAML.
+    let text = serde_saphyr::to_string(crd).unwrap_or_default();
+    format!(
+        "# SPDX-License-Identifier: Apache-2.0\n# Written by crdgen from the types in crds/src: do not edit.\n{text}"
+    )
+}
+
+/// The schema of a type as Kubernetes wants it (`apiextensions.k8s.io/v1`, "structural schema"): nothing by reference,
+/// one type a value, absence instead of `null`.
+fn structural<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    });
+    let schema: Schema = settings.into_generator().into_root_schema_for::<T>();
+    let mut schema = Value::from(schema);
+    straighten(&mut schema);
+    if let Some(fields) = schema.as_object_mut() {
+        fields.remove("title");
+    }
+    schema
+}
+
+fn straighten(schema: &mut Value) {
+    let Value::Object(fields) = schema else { return };
+    without_null(fields);
+    choices(fields);
+    // Those of Kubernetes are int32, int64 and some of texts; bounds are said by minimum and maximum.
+    if fields.get("format").and_then(Value::as_str).is_some_and(|format| format.starts_with("uint")) {
+        fields.remove("format");
+    }
+    if let Some(description) = fields.get("description").and_then(Value::as_str) {
+        fields.insert("description".to_owned(), joined(description).into());
+    }
+    for keyword in ["items", "additionalProperties"] {
+        fields.get_mut(keyword).into_iter().for_each(straighten);
+    }
+    if let Some(properties) = fields.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.values_mut().for_each(straighten);
+    }
+}
+
+/// `T | null` is a `T` that may be absent.
+fn without_null(fields: &mut Map<String, Value>) {
+    let null = json!({"type": "null"});
+    if let Some(Value::Array(mut any)) = fields.remove("anyOf") {
+        any.retain(|one| *one != null);
+        if let [Value::Object(one)] = any.as_mut_slice() {
+            for (keyword, value) in std::mem::take(one) {
+                // What is said of the field says more than what is said of its type.
+                fields.entry(keyword).or_insert(value);
+            }
+        }
+    }
+    if let Some(Value::Array(types)) = fields.get_mut("type") {
+        types.retain(|one| one != "null");
+        if let [one] = types.as_slice() {
+            let one = one.clone();
+            fields.insert("type".to_owned(), one);
+        }
+    }
+    if fields.get("default").is_some_and(Value::is_null) {
+        fields.remove("default");
+    }
+    if let Some(Value::Array(values)) = fields.get_mut("enum") {
+        values.retain(|one| !one.is_null());
+    }
+}
+
+/// Constants with a description each are an enum of texts.
+fn choices(fields: &mut Map<String, Value>) {
+    let Some(Value::Array(alternatives)) = fields.remove("oneOf") else { return };
+    let constants: Option<Vec<_>> = alternatives.iter().map(|one| one.get("const").cloned()).collect();
+    if let Some(constants) = constants {
+        fields.insert("type".to_owned(), "string".into());
+        fields.insert("enum".to_owned(), constants.into());
+    }
+}
+
+/// Lines of a paragraph as one.
+fn joined(text: &str) -> String {
+    let paragraphs = text.split("\n\n").map(|paragraph| paragraph.split('\n').collect::<Vec<_>>().join(" "));
+    paragraphs.collect::<Vec<_>>().join("\n\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+    use std::{env, fs};
+
+    use super::*;
+
+    /// Asked of cargo when the test runs: two checkouts that share a target folder may share this very binary.
+    fn folder() -> PathBuf {
+        let package = env::var_os("CARGO_MANIFEST_DIR").expect("run this with cargo test");
+        Path::new(&package).join("../deploy/crds/torana.dev")
+    }
+
+    #[test]
+    fn what_is_committed_is_what_crdgen_writes() {
+        for (file, text) in definitions() {
+            let committed = fs::read_to_string(folder().join(&file)).unwrap_or_default();
+            assert!(committed == text, "{file} is not what crdgen writes: ./dev goldens");
+        }
+        let committed = fs::read_dir(folder()).unwrap().count();
+        assert_eq!(committed, definitions().len(), "a file without a type");
+    }
+
+    fn visit(schema: &Value, path: &str, each: &mut impl FnMut(&str, &Value)) {
+        each(path, schema);
+        for (name, child) in schema["properties"].as_object().into_iter().flatten() {
+            visit(child, &format!("{path}.{name}"), each);
+        }
+        for keyword in ["items", "additionalProperties"] {
+            schema.get(keyword).into_iter().for_each(|child| visit(child, &format!("{path}[]"), each));
+        }
+    }
+
+    #[test]
+    fn schemas_are_structural_and_every_field_is_described() {
+        let schema = structural::<GatewayParametersSpec>();
+        let mut seen = 0;
+        visit(&schema, "spec", &mut |path, node| {
+            seen += 1;
+            let fields = node.as_object().unwrap();
+            for keyword in ["$ref", "$defs", "anyOf", "oneOf", "allOf", "title", "const", "nullable", "default"] {
+                assert!(!fields.contains_key(keyword), "{path}: {keyword}");
+            }
+            assert!(node["type"].is_string() || node["x-kubernetes-int-or-string"] == true, "{path}: {node}");
+            assert!(path.ends_with("[]") || node["description"].is_string(), "{path} is not described");
+            if node["type"] == "array" {
+                assert!(node["maxItems"].is_u64(), "{path} has no end");
+            }
+            assert!(
+                fields.get("additionalProperties").is_none() || node["maxProperties"].is_u64(),
+                "{path} has no end"
+            );
+        });
+        assert!(seen > 30, "{seen}");
+        assert_eq!(schema["properties"]["mode"]["enum"], json!(["Deployment", "DaemonSet"]));
+        assert_eq!(schema["properties"]["replicas"]["maximum"], 1000);
+        assert_eq!(schema["properties"]["autoscaling"]["required"], json!(["maxReplicas"]));
+        assert!(schema.get("required").is_none());
+    }
+}
