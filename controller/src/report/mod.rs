@@ -41,6 +41,10 @@ pub struct Entry {
     pub listeners: Vec<ListenerEntry>,
     /// Parents of a route, one for each declared parentRef that is ours.
     pub parents: Vec<ParentEntry>,
+    /// Ancestors of a policy: the Gateways that it takes effect at.
+    pub ancestors: Vec<AncestorEntry>,
+    /// The Gateway whose proxies serve the listeners: the object itself, or the parent of a ListenerSet.
+    pub gateway: Option<ObjectRef>,
     /// `status.attachedListenerSets` of a Gateway: accepted ones.
     pub attached_listener_sets: Option<u32>,
     /// For people; ordered as found.
@@ -69,6 +73,15 @@ pub struct ParentEntry {
     pub conditions: Vec<Condition>,
 }
 
+/// What there is to say about a policy at one of its ancestors.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AncestorEntry {
+    /// The Gateway, with its namespace.
+    pub ancestor: ParentRef,
+    /// Accepted, ResolvedRefs.
+    pub conditions: Vec<Condition>,
+}
+
 impl Report {
     /// Every remark with its object: objects that cannot be read first, then the others in order.
     pub fn remarks(&self) -> impl Iterator<Item = (&ObjectRef, &Remark)> {
@@ -81,6 +94,10 @@ impl Report {
 impl Entry {
     /// Nothing to say.
     pub fn is_empty(&self) -> bool {
-        self.conditions.is_empty() && self.listeners.is_empty() && self.parents.is_empty() && self.remarks.is_empty()
+        self.conditions.is_empty()
+            && self.listeners.is_empty()
+            && self.parents.is_empty()
+            && self.ancestors.is_empty()
+            && self.remarks.is_empty()
     }
 }

@@ -92,6 +92,7 @@ fn unusable(gateway: &GatewayDraft<'_>) -> String {
 
 fn listeners_of(gateway: &GatewayDraft<'_>, owner: &ObjectRef) -> Draft {
     let mut draft = Draft::default();
+    draft.entry.gateway = Some(gateway.reference.clone());
     for listener in gateway.listeners.iter().filter(|listener| listener.owner == *owner) {
         draft.keys.push(listener.key.clone());
         draft.entry.listeners.push(ListenerEntry {

@@ -62,7 +62,7 @@ mod work;
 mod fleets;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

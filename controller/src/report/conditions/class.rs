@@ -15,3 +15,13 @@ pub fn accepted() -> Condition {
 pub fn invalid_parameters(message: String) -> Condition {
     no("Accepted", INVALID_PARAMETERS, message)
 }
+
+/// The installed CRDs are those that Torana is made for.
+pub fn supported_version() -> Condition {
+    yes("SupportedVersion", "SupportedVersion", "the installed version of Gateway API is supported")
+}
+
+/// They are others (`GatewayClassReasonUnsupportedVersion`).
+pub fn unsupported_version(message: String) -> Condition {
+    no("SupportedVersion", "UnsupportedVersion", message)
+}

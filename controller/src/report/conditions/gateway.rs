@@ -11,6 +11,14 @@ pub const INVALID_PARAMETERS: &str = "InvalidParameters";
 pub const UNSUPPORTED_ADDRESS: &str = "UnsupportedAddress";
 /// `GatewayReasonAddressNotUsable`.
 pub const ADDRESS_NOT_USABLE: &str = "AddressNotUsable";
+/// `GatewayReasonInvalid`.
+pub const INVALID: &str = "Invalid";
+/// `GatewayReasonPending`.
+pub const PENDING: &str = "Pending";
+/// `GatewayReasonNoResources`.
+pub const NO_RESOURCES: &str = "NoResources";
+/// `GatewayReasonAddressNotAssigned`.
+pub const ADDRESS_NOT_ASSIGNED: &str = "AddressNotAssigned";
 /// `GatewayReasonInvalidClientCertificateRef`.
 pub const INVALID_CLIENT_CERTIFICATE_REF: &str = "InvalidClientCertificateRef";
 
@@ -44,9 +52,38 @@ pub fn programmed() -> Condition {
     yes("Programmed", "Programmed", "at least one listener is served")
 }
 
+/// Proxies serve at least one listener, and there is more to say about them.
+pub fn programmed_but(message: String) -> Condition {
+    yes("Programmed", "Programmed", message)
+}
+
+/// Proxies have not acknowledged it yet.
+pub fn pending(message: String) -> Condition {
+    no("Programmed", PENDING, message)
+}
+
+/// There are no proxies to serve it.
+pub fn no_resources(message: String) -> Condition {
+    no("Programmed", NO_RESOURCES, message)
+}
+
+/// Proxies serve it, but no address leads to them yet.
+pub fn address_not_assigned() -> Condition {
+    no(
+        "Programmed",
+        ADDRESS_NOT_ASSIGNED,
+        "its Service has no address yet; in a cluster without load balancers use type NodePort or ClusterIP",
+    )
+}
+
+/// The object cannot be read; what it said before is in force.
+pub fn unreadable(message: String) -> Condition {
+    no("Accepted", INVALID, message)
+}
+
 /// There is nothing to serve (`GatewayReasonInvalid`).
 pub fn not_programmed(message: String) -> Condition {
-    no("Programmed", "Invalid", message)
+    no("Programmed", INVALID, message)
 }
 
 /// `spec.addresses` has a value that cannot be bound.

@@ -57,6 +57,11 @@ pub fn programmed() -> Condition {
     yes("Programmed", "Programmed", "the listener is served")
 }
 
+/// Proxies have not acknowledged it yet (`ListenerReasonPending`).
+pub fn pending(message: String) -> Condition {
+    no("Programmed", "Pending", message)
+}
+
 /// Nothing serves it.
 pub fn not_programmed(message: String) -> Condition {
     no("Programmed", INVALID, message)

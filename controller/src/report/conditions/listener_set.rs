@@ -30,6 +30,11 @@ pub fn not_programmed(message: String) -> Condition {
     no("Programmed", LISTENERS_NOT_VALID, message)
 }
 
+/// Proxies have not acknowledged it yet (`ListenerSetReasonPending`).
+pub fn pending(message: String) -> Condition {
+    no("Programmed", "Pending", message)
+}
+
 /// Nothing of it is served: `reason` is one of this file's.
 pub fn refused(reason: &'static str, message: &str) -> Vec<Condition> {
     vec![no("Accepted", reason, message), no("Programmed", reason, message)]

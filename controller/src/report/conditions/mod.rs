@@ -41,6 +41,32 @@ pub struct Condition {
     pub message: String,
 }
 
+/// Types of conditions that Torana writes, by what they stand in; all other types are somebody else's.
+pub mod types {
+    /// Of a GatewayClass.
+    pub const CLASS: &[&str] = &["Accepted", "SupportedVersion"];
+    /// Of a Gateway.
+    pub const GATEWAY: &[&str] = &["Accepted", "Programmed", "ResolvedRefs", "InsecureFrontendValidationMode"];
+    /// Of a ListenerSet.
+    pub const LISTENER_SET: &[&str] = &["Accepted", "Programmed"];
+    /// Of a listener.
+    pub const LISTENER: &[&str] = &["Accepted", "Conflicted", "Programmed", "ResolvedRefs", "OverlappingTLSConfig"];
+    /// Of a route with one of its parents.
+    pub const PARENT: &[&str] = &["Accepted", "ResolvedRefs", "PartiallyInvalid"];
+    /// Of a policy at one of its ancestors.
+    pub const ANCESTOR: &[&str] = &["Accepted", "ResolvedRefs"];
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        })
+    }
+}
+
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { condition_type, status, reason, message } = self;

@@ -172,6 +172,16 @@ fn shown(remark: &Remark) -> Value {
     format!("{:?} {}: {remark}", remark.severity, remark.reason).into()
 }
 
+/// The report of every case.
+pub(crate) fn reports() -> impl Iterator<Item = (PathBuf, Report)> {
+    cases().into_iter().map(|case| {
+        let text = fs::read_to_string(&case).unwrap();
+        let input = text.split_once(SEPARATOR).map_or(text.as_str(), |(input, _)| input);
+        let report = translate(&cluster(&case, input)).report;
+        (case, report)
+    })
+}
+
 /// What must hold of every report, whatever it is about.
 fn lawful(case: &Path, report: &Report) {
     for (object, entry) in &report.objects {

@@ -2,7 +2,7 @@
 //! The whole translation: goldens (objects, and the program and status that follow), and the property that translating
 //! what changed equals translating everything.
 
-mod golden;
+pub(crate) mod golden;
 
 mod incremental;
 
