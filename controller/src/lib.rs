@@ -19,6 +19,12 @@ pub mod publish;
 
 pub mod plane;
 
+pub mod api;
+
+pub mod leader;
+
+pub mod status;
+
 mod journal;
 
 pub mod embedded;
