@@ -4,7 +4,7 @@
 use super::source::{Source, product};
 
 /// Folders and files that decide, and do nothing else.
-const PURE: [&str; 11] = [
+const PURE: [&str; 20] = [
     "gateway/ir/src/",
     "gateway/src/head/",
     "gateway/src/gate/",
@@ -16,6 +16,15 @@ const PURE: [&str; 11] = [
     "controller/src/store",
     "controller/src/report/",
     "controller/src/translate/",
+    "controller/src/leader/election",
+    "controller/src/status/actual.rs",
+    "controller/src/status/changes.rs",
+    "controller/src/status/events.rs",
+    "controller/src/status/features.rs",
+    "controller/src/status/merge.rs",
+    "controller/src/status/patches",
+    "controller/src/status/queue",
+    "controller/src/status/stored.rs",
 ];
 const IMPURE: [&str; 10] = [
     "async ",
