@@ -198,6 +198,7 @@ fn finished(meta: &ObjectMeta, kind: RouteKind, attached: &Attached, drafts: Vec
                 filters: draft.filters,
                 action: draft.action,
                 timeouts: if is_invalid { Timeouts::default() } else { draft.timeouts },
+                retry: draft.retry.filter(|_| !is_invalid),
             })
         })
         .collect()

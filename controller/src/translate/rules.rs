@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use torana_crds::BackendRef;
-use torana_crds::route::{GrpcRule, HttpRule, RouteTimeouts};
-use torana_ir::{Action, Filter, Invalid, PathMatch, RouteMatch, Target, Timeouts, WeightedBackend};
+use torana_crds::route::{self, GrpcRule, HttpRule, RouteTimeouts};
+use torana_ir::{Action, Filter, Invalid, PathMatch, Retry, RouteMatch, Target, Timeouts, WeightedBackend};
 
 use crate::report::Remark;
 use crate::report::conditions::route::UNSUPPORTED_VALUE;
@@ -32,6 +32,8 @@ pub(super) struct RuleDraft {
     pub(super) action: Action,
     /// Deadlines.
     pub(super) timeouts: Timeouts,
+    /// When a request is tried again.
+    pub(super) retry: Option<Retry>,
     /// What makes it invalid.
     pub(super) faults: Vec<Remark>,
 }
@@ -41,13 +43,10 @@ pub(super) fn http(cluster: &Cluster, rule: &HttpRule, at: &str, ledger: &mut Le
     let mut faults = Vec::new();
     let matches = matches::http(&rule.matches, at, &mut faults);
     let timeouts = timeouts(rule.timeouts, at, &mut faults);
-    let not_yet = [
-        ("retry", rule.retry.as_ref().is_some_and(|retry| retry.attempts > 0)),
-        ("sessionPersistence", rule.session_persistence.is_some()),
-    ];
-    not_honoured(&not_yet, at, ledger);
+    let retry = rule.retry.as_ref().map(|retry| self::retry(retry, at, &mut faults));
+    not_honoured(&[("sessionPersistence", rule.session_persistence.is_some())], at, ledger);
     let parts = Parts { filters: &rule.filters, backends: &rule.backends, at, of_grpc: false };
-    draft(cluster, rule.name.clone(), matches, parts, ledger, faults).with(timeouts)
+    RuleDraft { timeouts, retry, ..draft(cluster, rule.name.clone(), matches, parts, ledger, faults) }
 }
 
 /// Translates a rule of a GRPCRoute at `at`.
@@ -65,12 +64,6 @@ struct Parts<'a> {
     backends: &'a [BackendRef],
     at: &'a str,
     of_grpc: bool,
-}
-
-impl RuleDraft {
-    fn with(self, timeouts: Timeouts) -> Self {
-        Self { timeouts, ..self }
-    }
 }
 
 fn draft(
@@ -100,7 +93,7 @@ fn draft(
         None => (steps, Action::Forward(targets)),
         Some(first) => (Vec::new(), Action::Invalid(Invalid { reason: first.reason, message: joined(&faults) })),
     };
-    RuleDraft { name, matches, filters, action, timeouts: Timeouts::default(), faults }
+    RuleDraft { name, matches, filters, action, timeouts: Timeouts::default(), retry: None, faults }
 }
 
 /// Entries keep their share when they are invalid: that share gets 500 (`HTTPRouteRule.backendRefs`).
@@ -136,6 +129,20 @@ fn timeouts(timeouts: RouteTimeouts, at: &str, faults: &mut Vec<Remark>) -> Time
         faults.push(fault(&format!("{at}.timeouts"), message, "shorten backendRequest or lengthen request"));
     }
     Timeouts { request, backend_request }
+}
+
+/// `HTTPRouteRetryStatusCode` is 400 to 599. A `backoff` of `0s` asks for no wait, which would be a storm: it is as if
+/// it was not written.
+fn retry(written: &route::Retry, at: &str, faults: &mut Vec<Remark>) -> Retry {
+    for (index, code) in written.codes.iter().enumerate().filter(|(_, code)| !(400..600).contains(*code)) {
+        let message = format!("{code} is not the status of an error");
+        faults.push(fault(&format!("{at}.retry.codes[{index}]"), message, "write a status from 400 to 599"));
+    }
+    Retry {
+        codes: written.codes.iter().copied().collect(),
+        attempts: written.attempts,
+        backoff: written.backoff.filter(|backoff| !backoff.is_zero()),
+    }
 }
 
 /// Said, not silently dropped: the rule is served without.

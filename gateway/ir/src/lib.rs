@@ -44,6 +44,8 @@ pub use host::{HostPattern, Hostname, hostname_of};
 pub use key::{BackendKey, CertificateKey, GatewayId, ListenerKey, RouteId, RouteKind, RuleKey};
 pub use listener::{Limits, Listener, PathMode, Protocol, Tls, TlsVersion};
 pub use pattern::{REGEX_SIZE_LIMIT, Regex, RegexError};
-pub use rule::{Action, Attachment, FieldMatch, PathMatch, RouteMatch, Rule, TextMatch, Timeouts, WeightedBackend};
+pub use rule::{
+    Action, Attachment, FieldMatch, PathMatch, Retry, RouteMatch, Rule, TextMatch, Timeouts, WeightedBackend,
+};
 pub use snapshot::{Delta, Resource, ResourceKey, Snapshot};
 pub use target::{Invalid, Target};

@@ -51,6 +51,7 @@ async fn run(ticket: Ticket, head: Head, backend: Arc<BackendState>, down: mirro
         backend: &backend,
         request_deadline: Some(Instant::now() + DEADLINE),
         attempt_deadline: None,
+        retry: None,
         idle: DEADLINE,
         pace: None,
         trailers: false,

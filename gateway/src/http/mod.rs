@@ -17,6 +17,10 @@ mod pace;
 
 mod tee;
 
+mod replay;
+
+mod retry;
+
 mod mirror;
 
 pub(crate) mod h1;
@@ -30,6 +34,8 @@ mod worker;
 mod conn;
 
 mod exchange;
+
+mod tries;
 
 mod forward;
 

@@ -11,6 +11,7 @@ use crate::fault::{Fault, Reject};
 use crate::head::{Head, Known, Version};
 use crate::http::conn::Conn;
 use crate::http::forward::Trace;
+use crate::http::retry::Denied;
 use crate::observe::{AccessRecord, Meters, MethodLabel, Outcome, Text};
 use crate::table::{ListenerPlan, Plan};
 
@@ -143,6 +144,7 @@ impl Record {
         line.endpoint = self.trace.endpoint.as_ref().map(|endpoint| endpoint.address);
         line.upstream_transport = line.endpoint.is_some().then_some("plain");
         line.attempts = self.trace.attempts;
+        line.not_retried = self.trace.denied.map(Denied::as_str);
         conn.worker.log.write(line);
     }
 

@@ -97,6 +97,7 @@ async fn planned(
         backend: &weighted.backend,
         request_deadline: plan.timeouts.request.map(|limit| record.started() + limit),
         attempt_deadline: plan.timeouts.backend_request,
+        retry: plan.retry(),
         idle: plan.listener.limits.stream_idle,
         pace: Some(&plan.listener.limits),
         trailers: head.trailers || record.grpc(),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use torana_ir::{
-    Action, BackendKey, Filter, HostPattern, Invalid, Mirror, RouteKind, Rule, RuleKey, Target, Timeouts,
+    Action, BackendKey, Filter, HostPattern, Invalid, Mirror, Retry, RouteKind, Rule, RuleKey, Target, Timeouts,
     WeightedBackend,
 };
 
@@ -121,6 +121,11 @@ impl Plan {
     /// The rule's own name, if it has one.
     pub fn rule_name(&self) -> Option<&str> {
         self.rule.name.as_deref()
+    }
+
+    /// When the rule would have requests tried again.
+    pub fn retry(&self) -> Option<&Retry> {
+        self.rule.retry.as_ref()
     }
 
     /// The rule's filters on the request, in order. `notes` takes what later stages need.

@@ -67,6 +67,7 @@ fn rule(name: &str, listeners: &[&str], hosts: &[&str], prefix: &str) -> Rule {
         filters: Vec::new(),
         action: Action::Forward(vec![to(name, 1)]),
         timeouts: Timeouts::default(),
+        retry: None,
     }
 }
 
