@@ -37,6 +37,10 @@ mod redirects;
 
 mod references;
 
+mod retries;
+
+mod rewrites;
+
 mod shares;
 
 mod sources;

@@ -98,7 +98,8 @@ impl<'a> GatewayDraft<'a> {
         let Some(reference) = backend.and_then(|backend| backend.client_certificate_ref.as_ref()) else { return };
         let path = "spec.tls.backend.clientCertificateRef";
         let resolved = secrets.resolve(cluster, before, &self.reference, (reference, path));
-        self.client_certificate = Some(resolved.map(drop).map_err(|mut remark| {
+        self.client_certificate = Some(resolved.map(drop).map_err(|refusal| {
+            let mut remark = refusal.remark;
             if remark.reason == crate::report::conditions::listener::INVALID_CERTIFICATE_REF {
                 remark.reason = crate::report::conditions::gateway::INVALID_CLIENT_CERTIFICATE_REF;
             }

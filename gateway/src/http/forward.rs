@@ -140,8 +140,7 @@ async fn attempt(
     };
     let deadlines = order.deadlines(attempt_deadline);
     let head_only = order.head.method() == "HEAD";
-    let lasting =
-        Lasting { tee, replay: &mut tries.replay, retries: &mut tries.retries, moved: &mut trace.moved };
+    let lasting = Lasting { tee, replay: &mut tries.replay, retries: &mut tries.retries, moved: &mut trace.moved };
     let ended = Exchange::new((down, &mut up), lasting, deadlines, head_only, edit).run().await;
     if ended == Err(Stop::Declined) {
         discard(&mut up).await;

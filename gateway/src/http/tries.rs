@@ -127,4 +127,3 @@ impl<'a> Tries<'a> {
         .await
     }
 }
-

@@ -17,8 +17,8 @@ use super::*;
 use crate::{
     Action, Attachment, Cors, Endpoint, FieldMatch, Filter, GatewayId, HeaderEdit, HeaderName, HeaderValue,
     HostPattern, Invalid, Limits, LoadBalance, Method, Mirror, OriginPattern, PathMatch, PathMode, PathRewrite,
-    Protocol, Redirect, Regex, Retry, Rewrite, RouteId, RouteKind, RouteMatch, Target, TextMatch, Timeouts, Tls, TlsVersion,
-    UpstreamProtocol, WeightedBackend,
+    Protocol, Redirect, Regex, Retry, Rewrite, RouteId, RouteKind, RouteMatch, Target, TextMatch, Timeouts, Tls,
+    TlsVersion, UpstreamProtocol, WeightedBackend,
 };
 
 /// Most resources of one kind in a snapshot.
@@ -158,8 +158,11 @@ fn rule(key: RuleKey) -> impl Strategy<Value = Rule> {
     let timeouts = select(vec![None, Some(Duration::from_secs(1))])
         .prop_map(|request| Timeouts { request, backend_request: None });
     let parts = (vec(attachment, 0..2), vec(route_match(), 1..3), vec(filter(), 0..2), action(), timeouts);
-    let retry = (0..2u32, option::of(Just(Duration::from_millis(50))))
-        .prop_map(|(attempts, backoff)| Retry { codes: [503].into(), attempts, backoff });
+    let retry = (0..2u32, option::of(Just(Duration::from_millis(50)))).prop_map(|(attempts, backoff)| Retry {
+        codes: [503].into(),
+        attempts,
+        backoff,
+    });
     (option::of(name()), 0i64..2, parts, option::of(retry)).prop_map(
         move |(name, created, (attachments, matches, filters, action, timeouts), retry)| Rule {
             key: key.clone(),
