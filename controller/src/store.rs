@@ -13,6 +13,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use torana_crds::core::EndpointSlice;
 use torana_crds::{Kind, Object, ObjectRef, Spoken, Unreadable};
+use torana_ir::SessionKey;
 
 use crate::certificate::certificate;
 
@@ -61,19 +62,23 @@ pub struct Settings {
     pub fleets: Fleets,
     /// Sockets of the proxies' own servers, each with a name for people (`the admin server`): no listener gets them.
     pub reserved: Vec<(SocketAddr, &'static str)>,
+    /// What sessions of clients are sealed with: the same for all proxies of the fleet, and after a restart.
+    pub session_key: SessionKey,
     /// Now, in seconds since 1970: only decides whether to warn of an expired certificate.
     pub now: i64,
 }
 
 impl Settings {
-    /// One standalone process without servers of its own.
+    /// One standalone process without servers of its own. Its session key is known to everybody: whoever serves clients
+    /// sets another.
     pub fn standalone(now: i64) -> Self {
-        Self { fleets: Fleets::One, reserved: Vec::new(), now }
+        let session_key = SessionKey::new([0; 32]);
+        Self { fleets: Fleets::One, reserved: Vec::new(), session_key, now }
     }
 
     /// A cluster, in which the proxies of every Gateway have servers at `reserved`.
-    pub fn cluster(reserved: Vec<(SocketAddr, &'static str)>, now: i64) -> Self {
-        Self { fleets: Fleets::Each, reserved, now }
+    pub fn cluster(reserved: Vec<(SocketAddr, &'static str)>, session_key: SessionKey, now: i64) -> Self {
+        Self { fleets: Fleets::Each, reserved, session_key, now }
     }
 
     /// Whether each Gateway has proxies of its own.

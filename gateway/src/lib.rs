@@ -17,6 +17,8 @@ pub mod filter;
 
 pub mod balance;
 
+pub mod session;
+
 pub mod observe;
 
 pub mod tls;

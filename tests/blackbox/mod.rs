@@ -41,6 +41,8 @@ mod retries;
 
 mod rewrites;
 
+mod sessions;
+
 mod shares;
 
 mod sources;

@@ -49,6 +49,8 @@ mod cors;
 
 mod filters;
 
+mod sessions;
+
 mod rules;
 
 mod routes;

@@ -199,6 +199,7 @@ fn finished(meta: &ObjectMeta, kind: RouteKind, attached: &Attached, drafts: Vec
                 action: draft.action,
                 timeouts: if is_invalid { Timeouts::default() } else { draft.timeouts },
                 retry: draft.retry.filter(|_| !is_invalid),
+                session: draft.session.filter(|_| !is_invalid),
             })
         })
         .collect()

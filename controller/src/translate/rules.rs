@@ -7,17 +7,16 @@
 use std::time::Duration;
 
 use torana_crds::BackendRef;
-use torana_crds::route::{self, GrpcRule, HttpRule, RouteTimeouts};
-use torana_ir::{Action, Filter, Invalid, PathMatch, Retry, RouteMatch, Target, Timeouts, WeightedBackend};
+use torana_crds::route::{self, GrpcRule, HttpRule, RouteTimeouts, SessionPersistence};
+use torana_ir::{Action, Filter, Invalid, PathMatch, Retry, RouteMatch, Session, Target, Timeouts, WeightedBackend};
 
 use crate::report::Remark;
-use crate::report::conditions::route::UNSUPPORTED_VALUE;
 use crate::store::Cluster;
 use crate::translate::entries::joined;
 use crate::translate::filters::{Place, filters};
 use crate::translate::ledger::Ledger;
 use crate::translate::matches::fault;
-use crate::translate::{backends, grpc, matches};
+use crate::translate::{backends, grpc, matches, sessions};
 
 /// A rule on its way into the program.
 #[derive(Debug)]
@@ -34,6 +33,8 @@ pub(super) struct RuleDraft {
     pub(super) timeouts: Timeouts,
     /// When a request is tried again.
     pub(super) retry: Option<Retry>,
+    /// Whether clients come back to their endpoints.
+    pub(super) session: Option<Session>,
     /// What makes it invalid.
     pub(super) faults: Vec<Remark>,
 }
@@ -44,18 +45,18 @@ pub(super) fn http(cluster: &Cluster, rule: &HttpRule, at: &str, ledger: &mut Le
     let matches = matches::http(&rule.matches, at, &mut faults);
     let timeouts = timeouts(rule.timeouts, at, &mut faults);
     let retry = rule.retry.as_ref().map(|retry| self::retry(retry, at, &mut faults));
-    not_honoured(&[("sessionPersistence", rule.session_persistence.is_some())], at, ledger);
+    let session = session(cluster, rule.session_persistence.as_ref(), at, ledger, &mut faults);
     let parts = Parts { filters: &rule.filters, backends: &rule.backends, at, of_grpc: false };
-    RuleDraft { timeouts, retry, ..draft(cluster, rule.name.clone(), matches, parts, ledger, faults) }
+    RuleDraft { timeouts, retry, session, ..draft(cluster, rule.name.clone(), matches, parts, ledger, faults) }
 }
 
 /// Translates a rule of a GRPCRoute at `at`.
 pub(super) fn grpc(cluster: &Cluster, rule: &GrpcRule, at: &str, ledger: &mut Ledger) -> RuleDraft {
     let mut faults = Vec::new();
     let matches = grpc::grpc(&rule.matches, at, &mut faults);
-    not_honoured(&[("sessionPersistence", rule.session_persistence.is_some())], at, ledger);
+    let session = session(cluster, rule.session_persistence.as_ref(), at, ledger, &mut faults);
     let parts = Parts { filters: &rule.filters, backends: &rule.backends, at, of_grpc: true };
-    draft(cluster, rule.name.clone(), matches, parts, ledger, faults)
+    RuleDraft { session, ..draft(cluster, rule.name.clone(), matches, parts, ledger, faults) }
 }
 
 #[derive(Clone, Copy)]
@@ -93,7 +94,8 @@ fn draft(
         None => (steps, Action::Forward(targets)),
         Some(first) => (Vec::new(), Action::Invalid(Invalid { reason: first.reason, message: joined(&faults) })),
     };
-    RuleDraft { name, matches, filters, action, timeouts: Timeouts::default(), retry: None, faults }
+    let timeouts = Timeouts::default();
+    RuleDraft { name, matches, filters, action, timeouts, retry: None, session: None, faults }
 }
 
 /// Entries keep their share when they are invalid: that share gets 500 (`HTTPRouteRule.backendRefs`).
@@ -145,10 +147,16 @@ fn retry(written: &route::Retry, at: &str, faults: &mut Vec<Remark>) -> Retry {
     }
 }
 
-/// Said, not silently dropped: the rule is served without.
-fn not_honoured(fields: &[(&str, bool)], at: &str, ledger: &mut Ledger) {
-    for (field, _) in fields.iter().filter(|(_, written)| *written) {
-        let message = "not supported yet; the rule is served without it";
-        ledger.remarks.push(Remark::warning(UNSUPPORTED_VALUE, &format!("{at}.{field}"), message, ""));
-    }
+/// `sessionPersistence` of the rule at `at`.
+fn session(
+    cluster: &Cluster,
+    written: Option<&SessionPersistence>,
+    at: &str,
+    ledger: &Ledger,
+    faults: &mut Vec<Remark>,
+) -> Option<Session> {
+    let place = format!("{at}.sessionPersistence");
+    let carrier = sessions::carrier(written?, &place, &ledger.route, faults)?;
+    let lifetime = written?.absolute_timeout.filter(|lifetime| !lifetime.is_zero());
+    Some(Session { carrier, lifetime, key: cluster.settings().session_key.clone() })
 }

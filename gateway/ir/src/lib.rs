@@ -32,6 +32,8 @@ mod filter;
 
 mod backend;
 
+mod session;
+
 mod rule;
 
 mod snapshot;
@@ -47,5 +49,6 @@ pub use pattern::{REGEX_SIZE_LIMIT, Regex, RegexError};
 pub use rule::{
     Action, Attachment, FieldMatch, PathMatch, Retry, RouteMatch, Rule, TextMatch, Timeouts, WeightedBackend,
 };
+pub use session::{CookieName, CookiePath, Session, SessionCarrier, SessionKey};
 pub use snapshot::{Delta, Resource, ResourceKey, Snapshot};
 pub use target::{Invalid, Target};

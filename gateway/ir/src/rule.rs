@@ -11,6 +11,7 @@ use crate::filter::Filter;
 use crate::host::HostPattern;
 use crate::key::{ListenerKey, RuleKey};
 use crate::pattern::Regex;
+use crate::session::Session;
 use crate::target::{Invalid, Target};
 
 /// One rule of a route.
@@ -34,6 +35,8 @@ pub struct Rule {
     pub timeouts: Timeouts,
     /// When a request is tried again. `None`: only where nothing can have reached an endpoint.
     pub retry: Option<Retry>,
+    /// Whether a client comes back to the endpoint that it came to before.
+    pub session: Option<Session>,
 }
 
 /// Where a rule is served.

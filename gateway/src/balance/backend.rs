@@ -112,6 +112,12 @@ impl BackendState {
         }
     }
 
+    /// The endpoint at an address, ready or not, if it is one of this moment's.
+    pub fn at(&self, address: SocketAddr) -> Option<Arc<Endpoint>> {
+        let set = self.endpoints.load();
+        set.iter().map(|(endpoint, _)| endpoint).find(|endpoint| endpoint.address == address).cloned()
+    }
+
     /// Leave to try one of its requests again, from now until that request is over; `None` if too many have it.
     pub fn leave(&self) -> Option<Leave> {
         self.budget.leave(|| self.endpoints().iter().map(|(endpoint, _)| endpoint.in_flight()).sum())

@@ -39,6 +39,8 @@ pub(crate) struct Order<'a> {
     pub(crate) attempt_deadline: Option<Duration>,
     /// When the rule would have it tried again.
     pub(crate) retry: Option<&'a Retry>,
+    /// The endpoint that is tried first, if the client has a session.
+    pub(crate) preferred: Option<Arc<Endpoint>>,
     pub(crate) idle: Duration,
     /// How slow the client may be; `None` for one that is ourselves.
     pub(crate) pace: Option<&'a Limits>,
@@ -82,22 +84,24 @@ pub(crate) struct Trace {
     pub(crate) denied: Option<Denied>,
 }
 
-/// Forwards the request and brings the response to the client.
+/// Forwards the request and brings the response to the client, after `edit` has seen its head and where it comes from.
 pub(crate) async fn forward(
     order: &Order<'_>,
     down: &mut Down,
     tee: &mut Tee,
     trace: &mut Trace,
-    mut edit: impl FnMut(&mut ResponseHead) + Send,
+    mut edit: impl FnMut(&mut ResponseHead, &Endpoint) + Send,
 ) -> Result<(), Fault> {
     let mut tries = Tries::new(order.backend, order.retry, order.head.body, order.patience());
+    tries.prefer(order.preferred.clone());
     let mut result = Err(Fault::NoEndpoints);
     while let Some((endpoint, fresh)) = tries.endpoint() {
         trace.attempts += 1;
         if trace.attempts > 1 {
             order.worker.metrics.upstream_retried(order.backend.key());
         }
-        let tried = attempt(order, &mut tries, (&endpoint, fresh), (down, tee, trace), &mut edit).await;
+        let edit = |head: &mut ResponseHead| edit(head, &endpoint);
+        let tried = attempt(order, &mut tries, (&endpoint, fresh), (down, tee, trace), edit).await;
         let Err(failed) = tried else {
             result = Ok(());
             break;

@@ -52,13 +52,14 @@ async fn run(ticket: Ticket, head: Head, backend: Arc<BackendState>, down: mirro
         request_deadline: Some(Instant::now() + DEADLINE),
         attempt_deadline: None,
         retry: None,
+        preferred: None,
         idle: DEADLINE,
         pace: None,
         trailers: false,
     };
     let mut down = Down::Mirror(down);
     let mut trace = Trace::default();
-    if let Err(fault) = forward(&order, &mut down, &mut Tee::default(), &mut trace, |_| {}).await {
+    if let Err(fault) = forward(&order, &mut down, &mut Tee::default(), &mut trace, |_, _| {}).await {
         tracing::debug!(backend = %backend.key(), reason = fault.reason(), "mirror failed");
     }
 }

@@ -45,6 +45,8 @@ mod respond;
 
 mod mirrors;
 
+mod visit;
+
 mod record;
 
 mod request;

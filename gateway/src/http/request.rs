@@ -8,6 +8,7 @@ use std::sync::Arc;
 use torana_ir::UpstreamProtocol;
 
 use crate::answer::Answer;
+use crate::balance::Endpoint;
 use crate::fault::{Fault, Reject};
 use crate::filter::{RequestContext, Verdict};
 use crate::head::{Head, ResponseHead, Version};
@@ -16,6 +17,7 @@ use crate::http::forward::{Order, Trace, forward};
 use crate::http::piece::Broken;
 use crate::http::record::Record;
 use crate::http::side::Down;
+use crate::http::visit::Visit;
 use crate::http::{forwarding, mirrors, respond};
 use crate::table::{Choice, Notes, Plan, Routed};
 
@@ -90,6 +92,7 @@ async fn planned(
     if weighted.backend.config.protocol != UpstreamProtocol::Http1 {
         head.upgrade = false;
     }
+    let mut visit = plan.session.as_ref().map(|session| Visit::of(session, head, &weighted.backend));
     let mut tee = mirrors::launch(conn, head, &notes.mirrors);
     let order = Order {
         worker: &conn.worker,
@@ -98,6 +101,7 @@ async fn planned(
         request_deadline: plan.timeouts.request.map(|limit| record.started() + limit),
         attempt_deadline: plan.timeouts.backend_request,
         retry: plan.retry(),
+        preferred: visit.as_ref().and_then(|visit| visit.before.clone()),
         idle: plan.listener.limits.stream_idle,
         pace: Some(&plan.listener.limits),
         trailers: head.trailers || record.grpc(),
@@ -105,12 +109,15 @@ async fn planned(
     record.forwarded();
     let mut trace = Trace::default();
     let mut upgraded = None;
-    let edit = |response: &mut ResponseHead| {
+    let edit = |response: &mut ResponseHead, endpoint: &Endpoint| {
         if response.status == 101 {
             upgraded = Some(plan.meters.upgraded(&conn.worker.metrics));
         }
         weighted.on_response(&notes, response);
         plan.on_response(&notes, response);
+        if let Some(visit) = visit.take() {
+            visit.note(response, endpoint, head.scheme);
+        }
     };
     let result = forward(&order, down, &mut tee, &mut trace, edit).await;
     drop(upgraded);

@@ -44,6 +44,7 @@ fn snapshot(backend: SocketAddr) -> Snapshot {
         }]),
         timeouts: Timeouts::default(),
         retry: None,
+        session: None,
     };
     let endpoints =
         Endpoints::Static { backend: key.clone(), endpoints: vec![Endpoint { address: backend, ready: true }] };

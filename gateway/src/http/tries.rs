@@ -47,6 +47,8 @@ pub(crate) struct Tries<'a> {
     backend: &'a BackendState,
     /// Endpoints that failed, since all of them had.
     failed: SmallVec<[u64; 4]>,
+    /// Where the client came to before.
+    preferred: Option<Arc<Endpoint>>,
     /// The endpoint whose pooled connection was stale.
     stale: Option<Arc<Endpoint>>,
     /// Tries that no rule was asked for.
@@ -60,7 +62,12 @@ impl<'a> Tries<'a> {
     pub(crate) fn new(backend: &'a BackendState, rule: Option<&'a Retry>, body: BodyLength, until: Instant) -> Self {
         let retries = Retries::new(rule, backend, until);
         let replay = if retries.possible() { Replay::of(body) } else { Replay::off() };
-        Self { backend, failed: SmallVec::new(), stale: None, own: 0, retries, replay }
+        Self { backend, failed: SmallVec::new(), preferred: None, stale: None, own: 0, retries, replay }
+    }
+
+    /// The first try goes to this endpoint.
+    pub(crate) fn prefer(&mut self, endpoint: Option<Arc<Endpoint>>) {
+        self.preferred = endpoint;
     }
 
     /// Where the next try goes, and whether it needs a fresh connection. Endpoints that failed come last; without a rule
@@ -68,6 +75,9 @@ impl<'a> Tries<'a> {
     pub(crate) fn endpoint(&mut self) -> Option<(Arc<Endpoint>, bool)> {
         if let Some(stale) = self.stale.take() {
             return Some((stale, true));
+        }
+        if let Some(preferred) = self.preferred.take() {
+            return Some((preferred, false));
         }
         let chosen = self.backend.pick(fastrand::u64(..), &self.failed)?;
         if self.failed.contains(&chosen.id) {

@@ -250,6 +250,7 @@ fn rule(key: RuleKey) -> Rule {
         action: Action::Invalid(Invalid { reason: "unused", message: String::new() }),
         timeouts: Timeouts::default(),
         retry: None,
+        session: None,
     }
 }
 

@@ -15,6 +15,7 @@ use crate::filter::{self, Chain, RequestContext, Verdict};
 use crate::head::{Head, ResponseHead};
 use crate::observe::{Meters, Nouns};
 use crate::route::Routable;
+use crate::session::Session;
 
 /// What the filters of a request leave for later: mirrors, the `Origin`.
 pub type Notes = filter::Notes<Arc<BackendState>>;
@@ -30,6 +31,8 @@ pub struct Plan {
     pub grpc: bool,
     /// Metric handles; they go over to the plan that follows this one.
     pub meters: Arc<Meters>,
+    /// How clients are brought back to their endpoints.
+    pub session: Option<Session>,
     rule: Arc<Rule>,
     filters: Chain<Arc<BackendState>>,
     weights: Weights,
@@ -94,6 +97,7 @@ impl Plan {
                 Nouns::rule(&listener.key, &rule.key, rule.name.as_deref()),
                 previous.map(|plan| &plan.meters),
             ),
+            session: rule.session.as_ref().and_then(Session::compile),
             rule: Arc::clone(rule),
             filters,
             weights: Weights::new(entries.iter().map(|entry| entry.weight)),

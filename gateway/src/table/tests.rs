@@ -68,6 +68,7 @@ fn rule(name: &str, listeners: &[&str], hosts: &[&str], prefix: &str) -> Rule {
         action: Action::Forward(vec![to(name, 1)]),
         timeouts: Timeouts::default(),
         retry: None,
+        session: None,
     }
 }
 

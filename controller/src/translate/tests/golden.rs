@@ -77,6 +77,11 @@ fn output(translation: &Translation) -> String {
             backend.as_object_mut().unwrap().remove(field);
         }
     }
+    for rule in program["rules"].as_array_mut().unwrap() {
+        if let Some(session) = rule["session"].as_object_mut() {
+            session.remove("key");
+        }
+    }
     program.as_object_mut().unwrap().retain(|_, part| part.as_array().is_some_and(|list| !list.is_empty()));
     compact(&mut program);
     let document = json!({"ir": program, "status": report(&translation.report)});

@@ -15,10 +15,10 @@ use proptest::test_runner::TestRunner;
 
 use super::*;
 use crate::{
-    Action, Attachment, Cors, Endpoint, FieldMatch, Filter, GatewayId, HeaderEdit, HeaderName, HeaderValue,
-    HostPattern, Invalid, Limits, LoadBalance, Method, Mirror, OriginPattern, PathMatch, PathMode, PathRewrite,
-    Protocol, Redirect, Regex, Retry, Rewrite, RouteId, RouteKind, RouteMatch, Target, TextMatch, Timeouts, Tls,
-    TlsVersion, UpstreamProtocol, WeightedBackend,
+    Action, Attachment, CookieName, CookiePath, Cors, Endpoint, FieldMatch, Filter, GatewayId, HeaderEdit, HeaderName,
+    HeaderValue, HostPattern, Invalid, Limits, LoadBalance, Method, Mirror, OriginPattern, PathMatch, PathMode,
+    PathRewrite, Protocol, Redirect, Regex, Retry, Rewrite, RouteId, RouteKind, RouteMatch, Session, SessionCarrier,
+    SessionKey, Target, TextMatch, Timeouts, Tls, TlsVersion, UpstreamProtocol, WeightedBackend,
 };
 
 /// Most resources of one kind in a snapshot.
@@ -163,8 +163,18 @@ fn rule(key: RuleKey) -> impl Strategy<Value = Rule> {
         attempts,
         backoff,
     });
-    (option::of(name()), 0i64..2, parts, option::of(retry)).prop_map(
-        move |(name, created, (attachments, matches, filters, action, timeouts), retry)| Rule {
+    let carrier = prop_oneof![
+        name().prop_map(|name| SessionCarrier::Header(HeaderName::new(&name).unwrap())),
+        (name(), any::<bool>()).prop_map(|(name, permanent)| SessionCarrier::Cookie {
+            name: CookieName::new(&name).unwrap(),
+            path: CookiePath::new("/").unwrap(),
+            permanent,
+        }),
+    ];
+    let session = (carrier, option::of(Just(Duration::from_mins(5))), any::<[u8; 32]>())
+        .prop_map(|(carrier, lifetime, key)| Session { carrier, lifetime, key: SessionKey::new(key) });
+    (option::of(name()), 0i64..2, parts, option::of(retry), option::of(session)).prop_map(
+        move |(name, created, (attachments, matches, filters, action, timeouts), retry, session)| Rule {
             key: key.clone(),
             name,
             created,
@@ -174,6 +184,7 @@ fn rule(key: RuleKey) -> impl Strategy<Value = Rule> {
             action,
             timeouts,
             retry,
+            session,
         },
     )
 }
