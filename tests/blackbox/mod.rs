@@ -5,6 +5,8 @@ mod manifests;
 
 mod answers;
 
+mod authorization;
+
 mod bodies;
 
 mod broken;

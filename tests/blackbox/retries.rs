@@ -59,7 +59,7 @@ fn listed_answers_are_tried_again_as_often_as_the_rule_says_and_the_last_is_pass
         ("codes: [500], attempts: 3".to_owned(), &[("/500/1", 200, 2), ("/503/1", 503, 1), ("/404/1", 404, 1)]),
         (all.to_owned(), &[("/502/1", 200, 2), ("/504/2", 504, 2)]),
         (format!("{all}, attempts: 0"), &[("/500/1", 500, 1), ("/503/1", 503, 1)]),
-        ("attempts: 3".to_owned(), &[("/503/1", 503, 1), ("/reset/1", 502, 1)]),
+        ("attempts: 3".to_owned(), &[("/reset/1", 502, 1), ("/503/1", 503, 1)]),
         ("codes: [404], attempts: 2".to_owned(), &[("/404/2", 200, 3)]),
     ];
     for (retry, requests) in rows {

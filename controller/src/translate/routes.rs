@@ -205,13 +205,17 @@ fn finished(meta: &ObjectMeta, kind: RouteKind, attached: &Attached, drafts: Vec
         .collect()
 }
 
-/// Backends that a rule sends requests to, or copies of them.
+/// Backends that a rule sends requests to, or copies of them, or asks about them.
 pub(super) fn backends_of(rule: &Rule) -> Vec<&BackendKey> {
-    fn mirror(filter: &Filter) -> Option<&Target> {
-        if let Filter::Mirror(mirror) = filter { Some(&mirror.target) } else { None }
+    fn beside(filter: &Filter) -> Option<&Target> {
+        match filter {
+            Filter::Mirror(mirror) => Some(&mirror.target),
+            Filter::ExternalAuth(auth) => Some(&auth.target),
+            _ => None,
+        }
     }
     let entries = if let Action::Forward(entries) = &rule.action { entries.as_slice() } else { &[] };
-    let targets = entries.iter().flat_map(|entry| entry.filters.iter().filter_map(mirror).chain([&entry.target]));
-    let targets = targets.chain(rule.filters.iter().filter_map(mirror));
+    let targets = entries.iter().flat_map(|entry| entry.filters.iter().filter_map(beside).chain([&entry.target]));
+    let targets = targets.chain(rule.filters.iter().filter_map(beside));
     targets.filter_map(|target| if let Target::Backend(key) = target { Some(key) } else { None }).collect()
 }

@@ -41,7 +41,10 @@ mod snapshot;
 pub use atom::{AtomError, HeaderName, HeaderValue, Method};
 pub use backend::{Backend, Endpoint, Endpoints, LoadBalance, UpstreamProtocol};
 pub use certificate::{Certificate, CertificateError, PrivateKey};
-pub use filter::{Cors, Filter, HeaderEdit, Mirror, OriginPattern, PathRewrite, Redirect, Rewrite};
+pub use filter::{
+    AuthProtocol, Cors, ExternalAuth, Filter, HeaderEdit, MOST_AUTH_BODY, Mirror, OriginPattern, PathRewrite, Redirect,
+    Rewrite,
+};
 pub use host::{HostPattern, Hostname, hostname_of};
 pub use key::{BackendKey, CertificateKey, GatewayId, ListenerKey, RouteId, RouteKind, RuleKey};
 pub use listener::{Limits, Listener, PathMode, Protocol, Tls, TlsVersion};

@@ -95,14 +95,12 @@ impl Lasting<'_, '_> {
     /// Takes note of a piece that came from the client.
     fn take(&mut self, piece: &Piece<'_>) {
         if let Piece::Data(data) | Piece::Last(data) = piece {
-            self.moved.received += data.as_slice().len() as u64;
             self.tee.send(data);
-            self.replay.keep(data);
         }
         if !matches!(piece, Piece::Data(_)) {
             self.tee.end();
-            self.replay.keep_end(if let Piece::Trailers(fields) = piece { Some(fields) } else { None });
         }
+        self.moved.received += self.replay.take(piece);
     }
 }
 

@@ -21,7 +21,7 @@ use crate::http::piece::{Broken, Piece};
 use crate::http::replay::Replay;
 use crate::http::retry::Denied;
 use crate::http::side::{Down, Up};
-use crate::http::tee::Tee;
+use crate::http::tee::{Copies, Tee};
 use crate::http::tries::{Again, Failed, Tries};
 use crate::http::worker::Worker;
 use crate::http::{h1, h2, scratch};
@@ -39,6 +39,8 @@ pub(crate) struct Order<'a> {
     pub(crate) attempt_deadline: Option<Duration>,
     /// When the rule would have it tried again.
     pub(crate) retry: Option<&'a Retry>,
+    /// HTTP/2 is spoken whatever the backend is said to speak: the request is gRPC of our own.
+    pub(crate) http2: bool,
     /// The endpoint that is tried first, if the client has a session.
     pub(crate) preferred: Option<Arc<Endpoint>>,
     pub(crate) idle: Duration,
@@ -49,10 +51,11 @@ pub(crate) struct Order<'a> {
 }
 
 impl Order<'_> {
-    /// No try that the rule asks for begins later.
-    fn patience(&self) -> Instant {
+    /// No try that the rule asks for begins later; asked for only where there is such a rule.
+    fn patience(&self) -> Option<Instant> {
+        self.retry?;
         let patience = Instant::now() + self.idle;
-        self.request_deadline.map_or(patience, |deadline| deadline.min(patience))
+        Some(self.request_deadline.map_or(patience, |deadline| deadline.min(patience)))
     }
 
     fn deadlines(&self, attempt: Option<Instant>) -> Deadlines {
@@ -88,11 +91,12 @@ pub(crate) struct Trace {
 pub(crate) async fn forward(
     order: &Order<'_>,
     down: &mut Down,
-    tee: &mut Tee,
+    copies: &mut Copies,
     trace: &mut Trace,
     mut edit: impl FnMut(&mut ResponseHead, &Endpoint) + Send,
 ) -> Result<(), Fault> {
-    let mut tries = Tries::new(order.backend, order.retry, order.head.body, order.patience());
+    let mut tries = Tries::new(order.backend, order.retry, order.patience());
+    tries.keep(order.head.body, copies.kept.take());
     tries.prefer(order.preferred.clone());
     let mut result = Err(Fault::NoEndpoints);
     while let Some((endpoint, fresh)) = tries.endpoint() {
@@ -101,7 +105,7 @@ pub(crate) async fn forward(
             order.worker.metrics.upstream_retried(order.backend.key());
         }
         let edit = |head: &mut ResponseHead| edit(head, &endpoint);
-        let tried = attempt(order, &mut tries, (&endpoint, fresh), (down, tee, trace), edit).await;
+        let tried = attempt(order, &mut tries, (&endpoint, fresh), (down, &mut copies.tee, trace), edit).await;
         let Err(failed) = tried else {
             result = Ok(());
             break;
@@ -127,7 +131,7 @@ async fn attempt(
     let nearest = [order.request_deadline, attempt_deadline].into_iter().flatten().min();
     let _in_flight = endpoint.begin();
     trace.endpoint = Some(Arc::clone(endpoint));
-    let target = Target { backend: order.backend, endpoint, deadline: nearest, fresh };
+    let target = Target { backend: order.backend, endpoint, deadline: nearest, fresh, http2: order.http2 };
     let lent = order.worker.pools.obtain(&target).await.map_err(|fault| unreachable_endpoint(fault, nearest, order))?;
     let mut reused = false;
     let mut up = match lent {

@@ -14,7 +14,7 @@ use crate::http::conn::Conn;
 use crate::http::forward::{Order, Trace, forward};
 use crate::http::mirror;
 use crate::http::side::Down;
-use crate::http::tee::{LAG, Tee};
+use crate::http::tee::{Copies, LAG, Tee};
 use crate::http::worker::Worker;
 
 /// Mirrored requests in flight on one worker; more are not started, and counted.
@@ -53,13 +53,14 @@ async fn run(ticket: Ticket, head: Head, backend: Arc<BackendState>, down: mirro
         attempt_deadline: None,
         retry: None,
         preferred: None,
+        http2: false,
         idle: DEADLINE,
         pace: None,
         trailers: false,
     };
     let mut down = Down::Mirror(down);
     let mut trace = Trace::default();
-    if let Err(fault) = forward(&order, &mut down, &mut Tee::default(), &mut trace, |_, _| {}).await {
+    if let Err(fault) = forward(&order, &mut down, &mut Copies::default(), &mut trace, |_, _| {}).await {
         tracing::debug!(backend = %backend.key(), reason = fault.reason(), "mirror failed");
     }
 }

@@ -15,13 +15,15 @@ mod drained;
 
 mod pace;
 
-mod tee;
-
 mod replay;
+
+mod tee;
 
 mod retry;
 
 mod mirror;
+
+mod asking;
 
 pub(crate) mod h1;
 
@@ -38,6 +40,8 @@ mod exchange;
 mod tries;
 
 mod forward;
+
+mod auth;
 
 mod forwarding;
 

@@ -17,6 +17,8 @@ pub(crate) const MOST: usize = 64 << 10;
 pub(crate) struct Replay {
     /// Everything that was taken is here.
     whole: bool,
+    /// Bytes that are kept at most.
+    most: usize,
     kept: Vec<u8>,
     end: Option<End>,
     pending: Pending,
@@ -40,10 +42,28 @@ impl Replay {
         Self::default()
     }
 
-    /// For a body of this length, which is known by now to be too long or may turn out so.
-    pub(crate) fn of(body: BodyLength) -> Self {
-        let fits = !matches!(body, BodyLength::Exact(length) if length > MOST as u64);
-        Self { whole: fits, ..Self::default() }
+    /// For a body of this length, which is known by now to be longer than `most` bytes or may turn out so.
+    pub(crate) fn up_to(body: BodyLength, most: usize) -> Self {
+        let fits = !matches!(body, BodyLength::Exact(length) if length > most as u64);
+        Self { whole: fits, most, ..Self::default() }
+    }
+
+    /// What was kept.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.kept
+    }
+
+    /// Notes whatever was taken from the client; gives its bytes.
+    pub(crate) fn take(&mut self, piece: &Piece<'_>) -> u64 {
+        let mut taken = 0;
+        if let Piece::Data(data) | Piece::Last(data) = piece {
+            taken = data.as_slice().len() as u64;
+            self.keep(data);
+        }
+        if !matches!(piece, Piece::Data(_)) {
+            self.keep_end(if let Piece::Trailers(fields) = piece { Some(fields) } else { None });
+        }
+        taken
     }
 
     /// Everything that was taken from the client can be sent again.
@@ -56,13 +76,13 @@ impl Replay {
         self.pending != Pending::Nothing
     }
 
-    /// Notes a piece that was taken from the client.
-    pub(crate) fn keep(&mut self, data: &Data<'_>) {
+    /// Notes body bytes that were taken from the client.
+    fn keep(&mut self, data: &Data<'_>) {
         if !self.whole {
             return;
         }
         let data = data.as_slice();
-        self.whole = self.kept.len() + data.len() <= MOST;
+        self.whole = self.kept.len() + data.len() <= self.most;
         if self.whole {
             self.kept.extend_from_slice(data);
         } else {
@@ -71,7 +91,7 @@ impl Replay {
     }
 
     /// Notes the end.
-    pub(crate) fn keep_end(&mut self, trailers: Option<&Fields>) {
+    fn keep_end(&mut self, trailers: Option<&Fields>) {
         if self.whole {
             self.end = Some(End(trailers.cloned()));
         }
@@ -130,7 +150,7 @@ mod tests {
 
     #[test]
     fn what_was_taken_comes_again_and_the_rest_from_the_client() {
-        let mut replay = Replay::of(BodyLength::Unknown);
+        let mut replay = Replay::up_to(BodyLength::Unknown, MOST);
         for _ in 0..3 {
             replay.keep(&Data::Slice(b"ab"));
         }
@@ -148,14 +168,14 @@ mod tests {
 
     #[test]
     fn an_end_comes_again_with_its_trailers_and_without_a_body() {
-        let mut replay = Replay::of(BodyLength::Unknown);
+        let mut replay = Replay::up_to(BodyLength::Unknown, MOST);
         let mut trailers = Fields::default();
         trailers.push(b"x", b"1");
         replay.keep(&Data::Slice(b"ab"));
         replay.keep_end(Some(&trailers));
         replay.rewind();
         assert_eq!(pieces(&mut replay), ["data 2", "trailers 1"]);
-        let mut empty = Replay::of(BodyLength::Unknown);
+        let mut empty = Replay::up_to(BodyLength::Unknown, MOST);
         empty.keep_end(None);
         empty.rewind();
         assert_eq!(pieces(&mut empty), ["end"]);
@@ -163,14 +183,14 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_not_kept() {
-        let mut replay = Replay::of(BodyLength::Unknown);
+        let mut replay = Replay::up_to(BodyLength::Unknown, MOST);
         replay.keep(&Data::Slice(&[0; MOST]));
         assert!(replay.is_whole());
         replay.keep(&Data::Slice(b"a"));
         assert!(!replay.is_whole() && replay.kept.capacity() == 0);
         replay.rewind();
         assert!(pieces(&mut replay).is_empty());
-        assert!(Replay::of(BodyLength::Exact(MOST as u64)).is_whole());
-        assert!(!Replay::of(BodyLength::Exact(MOST as u64 + 1)).is_whole() && !Replay::off().is_whole());
+        assert!(Replay::up_to(BodyLength::Exact(MOST as u64), MOST).is_whole());
+        assert!(!Replay::up_to(BodyLength::Exact(MOST as u64 + 1), MOST).is_whole() && !Replay::off().is_whole());
     }
 }

@@ -56,7 +56,7 @@ pub(crate) struct Retries<'a> {
     policy: Option<&'a Retry>,
     backend: &'a BackendState,
     /// No try begins later.
-    until: Instant,
+    until: Option<Instant>,
     done: u32,
     leave: Option<Leave>,
     /// When the try begins that was granted.
@@ -66,7 +66,7 @@ pub(crate) struct Retries<'a> {
 
 impl<'a> Retries<'a> {
     /// `until`: when the request's own deadline passes, or its patience ends.
-    pub(crate) fn new(policy: Option<&'a Retry>, backend: &'a BackendState, until: Instant) -> Self {
+    pub(crate) fn new(policy: Option<&'a Retry>, backend: &'a BackendState, until: Option<Instant>) -> Self {
         Self { policy, backend, until, done: 0, leave: None, next: None, denied: None }
     }
 
@@ -95,7 +95,7 @@ impl<'a> Retries<'a> {
         } else {
             wait(base, self.done, fastrand::f64())
         };
-        let at = now.checked_add(wait).filter(|at| *at < self.until);
+        let at = now.checked_add(wait).filter(|at| self.until.is_none_or(|until| *at < until));
         self.denied = match at {
             _ if !asked.replayable => Some(Denied::Body),
             None => Some(Denied::Deadline),
@@ -152,7 +152,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn tries_are_counted_whatever_they_are_for() {
-        let (backend, until) = (backend(), Instant::now() + Duration::from_mins(1));
+        let (backend, until) = (backend(), Some(Instant::now() + Duration::from_mins(1)));
         for attempts in [0, 1, 3] {
             let policy = policy(attempts, None);
             let mut retries = Retries::new(Some(&policy), &backend, until);
@@ -167,10 +167,10 @@ mod tests {
     async fn what_stands_against_a_try_is_said() {
         let (backend, now) = (backend(), Instant::now());
         let policy = policy(9, Some(100));
-        let mut late = Retries::new(Some(&policy), &backend, now + Duration::from_millis(100));
+        let mut late = Retries::new(Some(&policy), &backend, Some(now + Duration::from_millis(100)));
         assert!(!late.grant(ASKED));
         assert_eq!(late.denied(), Some(Denied::Deadline));
-        let mut retries = Retries::new(Some(&policy), &backend, now + Duration::from_mins(1));
+        let mut retries = Retries::new(Some(&policy), &backend, Some(now + Duration::from_mins(1)));
         assert!(!retries.grant(Asked { replayable: false, ..ASKED }));
         assert_eq!(retries.denied(), Some(Denied::Body));
         let others: Vec<_> = std::iter::from_fn(|| backend.leave()).collect();
@@ -199,7 +199,7 @@ mod tests {
         let asked = Asked { elsewhere: true, ..ASKED };
         for (backoff, at_once) in [(None, true), (Some(50), false)] {
             let policy = policy(1, backoff);
-            let mut retries = Retries::new(Some(&policy), &backend, now + Duration::from_mins(1));
+            let mut retries = Retries::new(Some(&policy), &backend, Some(now + Duration::from_mins(1)));
             assert!(retries.grant(asked));
             assert_eq!((retries.taken() == Some(now), retries.taken()), (at_once, None));
         }

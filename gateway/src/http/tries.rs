@@ -13,7 +13,7 @@ use torana_ir::Retry;
 use crate::balance::{BackendState, Endpoint};
 use crate::fault::Fault;
 use crate::head::BodyLength;
-use crate::http::replay::Replay;
+use crate::http::replay::{MOST, Replay};
 use crate::http::retry::{Asked, Retries};
 use crate::http::side::Down;
 
@@ -58,11 +58,20 @@ pub(crate) struct Tries<'a> {
 }
 
 impl<'a> Tries<'a> {
-    /// For a request with such a body; `rule` is what its rule says. No try that the rule asks for begins after `until`.
-    pub(crate) fn new(backend: &'a BackendState, rule: Option<&'a Retry>, body: BodyLength, until: Instant) -> Self {
-        let retries = Retries::new(rule, backend, until);
-        let replay = if retries.possible() { Replay::of(body) } else { Replay::off() };
+    /// Of a request whose rule says this about tries. None that the rule asks for begins after `until`.
+    pub(crate) fn new(backend: &'a BackendState, rule: Option<&'a Retry>, until: Option<Instant>) -> Self {
+        let (retries, replay) = (Retries::new(rule, backend, until), Replay::off());
         Self { backend, failed: SmallVec::new(), preferred: None, stale: None, own: 0, retries, replay }
+    }
+
+    /// What of the request's body is kept for another try, or has been `read` before the first.
+    pub(crate) fn keep(&mut self, body: BodyLength, read: Option<Replay>) {
+        match read {
+            Some(read) => self.replay = read,
+            None if self.retries.possible() => self.replay = Replay::up_to(body, MOST),
+            None => {}
+        }
+        self.replay.rewind();
     }
 
     /// The first try goes to this endpoint.

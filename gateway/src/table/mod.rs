@@ -29,7 +29,7 @@ use crate::balance::BackendState;
 pub use bind::{BindTable, Routed};
 pub use explain::{Explanation, ListenerFate, ListenerVerdict, imagine};
 pub use listener::ListenerPlan;
-pub use plan::{Choice, Notes, Plan, WeightedPlan};
+pub use plan::{Choice, Notes, Plan, Verdict, WeightedPlan};
 
 use backends::Backends;
 use listener::ListenerTable;

@@ -39,6 +39,8 @@ pub(crate) struct Target<'a> {
     pub(crate) deadline: Option<Instant>,
     /// An idle connection will not do: one was just found stale.
     pub(crate) fresh: bool,
+    /// HTTP/2 is spoken, whatever the backend is said to speak.
+    pub(crate) http2: bool,
 }
 
 impl Target<'_> {
@@ -63,7 +65,7 @@ impl Pools {
     /// An idle connection if there is one, else a new one. Nothing was sent when this fails.
     pub(crate) async fn obtain(&self, target: &Target<'_>) -> Result<Lent, Fault> {
         match target.backend.config.protocol {
-            torana_ir::UpstreamProtocol::Http1 => {
+            torana_ir::UpstreamProtocol::Http1 if !target.http2 => {
                 if !target.fresh
                     && let Some(carrier) = self.h1.take(target.endpoint.id)
                 {
@@ -72,7 +74,7 @@ impl Pools {
                 let (io, slot) = connect::open(target, &self.metrics).await?;
                 Ok(Lent::H1(Box::new(Carrier::new(io, slot))))
             }
-            torana_ir::UpstreamProtocol::H2c => {
+            torana_ir::UpstreamProtocol::Http1 | torana_ir::UpstreamProtocol::H2c => {
                 let session = self.h2.stream(target, &self.metrics).await?;
                 Ok(Lent::H2(Box::new(session)))
             }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use torana_crds::{Object, Unreadable};
-use torana_ir::{Delta, Protocol, ResourceKey, Rule, Snapshot};
+use torana_ir::{Delta, Protocol, ResourceKey, Rule, SessionKey, Snapshot};
 
 use crate::store::{Cluster, Event, FleetId, Settings};
 use crate::translate::routes::backends_of;
@@ -269,7 +269,7 @@ proptest! {
         batches in proptest::collection::vec(proptest::collection::vec((0..WORLD, 0usize..9), 1..4), 1..12),
     ) {
         let now = 1_798_761_600;
-        let settings = if in_cluster { Settings::cluster(Vec::new(), now) } else { Settings::standalone(now) };
+        let settings = if in_cluster { Settings::cluster(Vec::new(), SessionKey::new([0; 32]), now) } else { Settings::standalone(now) };
         let mut cluster = Cluster::new(settings);
         cluster.apply(event((18, 4)));
         cluster.apply_all(start.into_iter().enumerate().map(event));

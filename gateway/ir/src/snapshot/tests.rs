@@ -15,10 +15,11 @@ use proptest::test_runner::TestRunner;
 
 use super::*;
 use crate::{
-    Action, Attachment, CookieName, CookiePath, Cors, Endpoint, FieldMatch, Filter, GatewayId, HeaderEdit, HeaderName,
-    HeaderValue, HostPattern, Invalid, Limits, LoadBalance, Method, Mirror, OriginPattern, PathMatch, PathMode,
-    PathRewrite, Protocol, Redirect, Regex, Retry, Rewrite, RouteId, RouteKind, RouteMatch, Session, SessionCarrier,
-    SessionKey, Target, TextMatch, Timeouts, Tls, TlsVersion, UpstreamProtocol, WeightedBackend,
+    Action, Attachment, AuthProtocol, CookieName, CookiePath, Cors, Endpoint, ExternalAuth, FieldMatch, Filter,
+    GatewayId, HeaderEdit, HeaderName, HeaderValue, HostPattern, Invalid, Limits, LoadBalance, Method, Mirror,
+    OriginPattern, PathMatch, PathMode, PathRewrite, Protocol, Redirect, Regex, Retry, Rewrite, RouteId, RouteKind,
+    RouteMatch, Session, SessionCarrier, SessionKey, Target, TextMatch, Timeouts, Tls, TlsVersion, UpstreamProtocol,
+    WeightedBackend,
 };
 
 /// Most resources of one kind in a snapshot.
@@ -128,8 +129,22 @@ fn filter() -> impl Strategy<Value = Filter> {
     let redirect = (path(), select(vec![301, 302])).prop_map(|(path, status)| {
         Filter::Redirect(Redirect { scheme: Some("https"), hostname: None, path, port: None, status })
     });
+    let names = || vec(Just(pair().0), 0..2);
+    let protocol = prop_oneof![
+        option::of(names()).prop_map(|headers| AuthProtocol::Grpc { headers }),
+        (names(), option::of(names())).prop_map(|(headers, copied)| AuthProtocol::Http {
+            prefix: PathRewrite::Prefix("/check".to_owned()),
+            headers,
+            copied,
+        }),
+    ];
     prop_oneof![
         edit.clone().prop_map(Filter::RequestHeaders),
+        (target(), protocol, 0u32..3).prop_map(|(target, protocol, body)| Filter::ExternalAuth(ExternalAuth {
+            target,
+            protocol,
+            body
+        })),
         edit.prop_map(Filter::ResponseHeaders),
         redirect,
         path().prop_map(|path| Filter::Rewrite(Rewrite { hostname: None, path })),
