@@ -7,6 +7,8 @@
 
 pub mod report;
 
+mod certificate;
+
 pub mod store;
 
 pub mod class;

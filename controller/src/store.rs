@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Everything that is known of the objects, by kind and name. Changes come in as [`Event`]s; what they touched goes out
-//! as [`Dirty`]. An object that became unreadable keeps its last good form.
+//! as [`Dirty`]. An object that became unreadable keeps its last good form, and so does a certificate that was renewed
+//! with what cannot be used.
 //!
 //! Never asks anybody for an object, never decides what one means.
 
@@ -12,6 +13,9 @@ use std::sync::Arc;
 use serde::Serialize;
 use torana_crds::core::EndpointSlice;
 use torana_crds::{Kind, Object, ObjectRef, Spoken, Unreadable};
+use torana_ir::SessionKey;
+
+use crate::certificate::certificate;
 
 /// One change of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,19 +62,23 @@ pub struct Settings {
     pub fleets: Fleets,
     /// Sockets of the proxies' own servers, each with a name for people (`the admin server`): no listener gets them.
     pub reserved: Vec<(SocketAddr, &'static str)>,
+    /// What sessions of clients are sealed with: the same for all proxies of the fleet, and after a restart.
+    pub session_key: SessionKey,
     /// Now, in seconds since 1970: only decides whether to warn of an expired certificate.
     pub now: i64,
 }
 
 impl Settings {
-    /// One standalone process without servers of its own.
+    /// One standalone process without servers of its own. Its session key is known to everybody: whoever serves clients
+    /// sets another.
     pub fn standalone(now: i64) -> Self {
-        Self { fleets: Fleets::One, reserved: Vec::new(), now }
+        let session_key = SessionKey::new([0; 32]);
+        Self { fleets: Fleets::One, reserved: Vec::new(), session_key, now }
     }
 
     /// A cluster, in which the proxies of every Gateway have servers at `reserved`.
-    pub fn cluster(reserved: Vec<(SocketAddr, &'static str)>, now: i64) -> Self {
-        Self { fleets: Fleets::Each, reserved, now }
+    pub fn cluster(reserved: Vec<(SocketAddr, &'static str)>, session_key: SessionKey, now: i64) -> Self {
+        Self { fleets: Fleets::Each, reserved, session_key, now }
     }
 
     /// Whether each Gateway has proxies of its own.
@@ -110,12 +118,20 @@ pub struct Cluster {
     kinds: BTreeMap<Kind, Named>,
     slices: BTreeMap<ObjectRef, BTreeSet<String>>,
     unreadable: BTreeMap<ObjectRef, Unreadable>,
+    /// The last good form of Secrets whose certificate cannot be used as they are now.
+    good: BTreeMap<ObjectRef, Arc<Object>>,
 }
 
 impl Cluster {
     /// Without any object.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, kinds: BTreeMap::new(), slices: BTreeMap::new(), unreadable: BTreeMap::new() }
+        Self {
+            settings,
+            kinds: BTreeMap::new(),
+            slices: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
+            good: BTreeMap::new(),
+        }
     }
 
     /// What translation must know besides the objects.
@@ -138,6 +154,7 @@ impl Cluster {
                 let old = self.insert(&reference, Arc::clone(&object));
                 let same = old.as_ref().is_some_and(|old| Arc::ptr_eq(old, &object) || *old == object);
                 if !same {
+                    self.renewed(&reference, old.as_ref(), &object);
                     self.slice_changed(old.as_deref(), Some(&*object), &mut dirty);
                 }
                 if !same || healed {
@@ -146,6 +163,7 @@ impl Cluster {
             }
             Event::Removed(reference) => {
                 let was_unreadable = self.unreadable.remove(&reference).is_some();
+                self.good.remove(&reference);
                 let old = self.remove(&reference);
                 self.slice_changed(old.as_deref(), None, &mut dirty);
                 if old.is_some() || was_unreadable {
@@ -204,6 +222,12 @@ impl Cluster {
         names.filter_map(|name| self.find(&service.namespace, name))
     }
 
+    /// The last form of a Secret that held a usable certificate, if it holds none now. A Secret that is deleted takes it
+    /// along, and so does the end of this process: what was good before is not looked for elsewhere.
+    pub fn last_good(&self, secret: &ObjectRef) -> Option<&Arc<Object>> {
+        self.good.get(secret)
+    }
+
     /// Objects that are there and cannot be read, and why.
     pub fn unreadable(&self) -> &BTreeMap<ObjectRef, Unreadable> {
         &self.unreadable
@@ -239,6 +263,16 @@ impl Cluster {
             named.remove(&reference.namespace);
         }
         old
+    }
+
+    /// Only what replaces another object is looked at: what is there from the beginning has nothing to fall back to.
+    fn renewed(&mut self, reference: &ObjectRef, old: Option<&Arc<Object>>, new: &Object) {
+        let (Kind::Secret, Some(old)) = (new.kind(), old) else { return };
+        if certificate(new).is_ok() {
+            self.good.remove(reference);
+        } else if certificate(old).is_ok() {
+            self.good.insert(reference.clone(), Arc::clone(old));
+        }
     }
 
     fn slice_changed(&mut self, old: Option<&Object>, new: Option<&Object>, dirty: &mut Dirty) {

@@ -40,6 +40,10 @@ pub enum Fault {
     BodyTimeout,
     /// The client does not read the response, or reads it too slowly.
     ReadTimeout,
+    /// The body is larger than what an authorization server is shown.
+    BodyTooLarge,
+    /// The authorization server said no.
+    AuthDenied,
     /// The client closed or reset before the end.
     ClientGone,
     // === configuration ===
@@ -55,6 +59,8 @@ pub enum Fault {
     /// Connection cap of the backend.
     Overload,
     // === upstream ===
+    /// The authorization server gave no clear answer.
+    AuthFailed,
     /// No endpoint is left to try.
     NoEndpoints,
     /// Connect refused, unreachable or too slow: nothing was sent.
@@ -106,6 +112,8 @@ impl Fault {
             Self::Rejected(reject) => reject.status,
             Self::HeadTimeout | Self::BodyTimeout | Self::ReadTimeout => 408,
             Self::ClientGone => 499,
+            Self::BodyTooLarge => 413,
+            Self::AuthFailed | Self::AuthDenied => 403,
             Self::NoListener | Self::NoRoute => 404,
             Self::Misdirected => 421,
             Self::InvalidConfig => 500,
@@ -122,6 +130,8 @@ impl Fault {
             | Self::HeadTimeout
             | Self::BodyTimeout
             | Self::ReadTimeout
+            | Self::BodyTooLarge
+            | Self::AuthDenied
             | Self::ClientGone
             | Self::Misdirected => Source::Client,
             Self::NoListener | Self::NoRoute | Self::InvalidConfig => Source::Config,
@@ -138,6 +148,9 @@ impl Fault {
             Self::BodyTimeout => "body_timeout",
             Self::ReadTimeout => "read_timeout",
             Self::ClientGone => "client_gone",
+            Self::BodyTooLarge => "body_too_large",
+            Self::AuthFailed => "auth_failed",
+            Self::AuthDenied => "auth_denied",
             Self::NoListener => "no_listener",
             Self::NoRoute => "no_route",
             Self::Misdirected => "misdirected",
@@ -169,6 +182,7 @@ impl Fault {
             Self::Rejected(_) => "DPE",
             Self::HeadTimeout | Self::BodyTimeout | Self::ReadTimeout | Self::ClientGone => "DC",
             Self::NoListener | Self::NoRoute | Self::Misdirected | Self::InvalidConfig => "NR",
+            Self::BodyTooLarge | Self::AuthDenied | Self::AuthFailed => "UAEX",
             Self::Overload => "UO",
             Self::NoEndpoints => "UH",
             Self::Connect | Self::UpstreamTls(_) => "UF",

@@ -19,6 +19,8 @@ pub mod tls;
 
 pub mod balance;
 
+pub mod session;
+
 pub mod observe;
 
 pub mod io;

@@ -162,12 +162,17 @@ fn a_renewed_certificate_is_served_and_open_connections_stay() {
     let all = [("first", &first), ("second", &second)];
     assert!(eventually(|| served(&world, "a.example.com", &config, &all) == "second"));
     assert_eq!(kept.get("a.example.com", "/").unwrap().status, 200);
-    // A key that does not fit closes the listener: a wrong certificate would be worse than none.
+    // A key that does not fit is said, and what was served before is served on.
     let broken = second.secret("c", KeyForm::Pkcs8).replace(&format!("{:?}", second.pem), &format!("{:?}", first.pem));
     world.apply("secret.yaml", &broken);
-    assert!(eventually(|| Connection::tls(world.https, "a.example.com", &config).is_err()));
     assert!(eventually(|| world.log().contains("Secret default/c is not usable")), "{}", world.log());
+    assert!(world.log().contains("what it held before is served"), "{}", world.log());
+    assert_eq!(served(&world, "a.example.com", &config, &all), "second");
+    world.apply("secret.yaml", &second.secret("c", KeyForm::Pkcs8).replace("BEGIN", "GARBAGE"));
+    assert!(eventually(|| world.log().contains("holds no PEM")), "{}", world.log());
+    assert_eq!(served(&world, "a.example.com", &config, &all), "second");
     world.apply("secret.yaml", &first.secret("c", KeyForm::Pkcs8));
-    assert!(eventually(|| Connection::tls(world.https, "a.example.com", &config).is_ok()));
-    assert_eq!(served(&world, "a.example.com", &config, &all), "first");
+    assert!(eventually(|| served(&world, "a.example.com", &config, &all) == "first"));
+    world.delete("secret.yaml");
+    assert!(eventually(|| Connection::tls(world.https, "a.example.com", &config).is_err()), "deleted is not renewed");
 }

@@ -7,7 +7,7 @@ use torana_tests::{Backend, World, eventually};
 use super::manifests::{route, to};
 
 /// The access log line of the request with this path.
-fn line(world: &World, path: &str) -> Value {
+pub(super) fn line(world: &World, path: &str) -> Value {
     let find = || {
         world.log().lines().filter_map(|line| serde_json::from_str(line).ok()).find(|line: &Value| line["path"] == path)
     };

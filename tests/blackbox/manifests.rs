@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Manifests that many tests write. Specs are YAML in flow style.
 
+use torana_tests::World;
+
 /// A Gateway of class `torana`. Its listeners take routes of the default namespace, unless they say otherwise.
 pub(super) fn gateway(name: &str, listeners: &[&str]) -> String {
     format!(
@@ -52,4 +54,15 @@ pub(super) fn to(service: &str) -> String {
 
 fn with_parent(spec: &str) -> String {
     if spec.contains("parentRefs") { spec.to_owned() } else { format!("parentRefs: [{{name: edge}}], {spec}") }
+}
+
+/// A Service on port 80 with an endpoint on each of these loopback ports.
+pub(super) fn service_at(name: &str, ports: &[u16]) -> String {
+    let mut manifests = World::service(name, ports[0]);
+    for (at, port) in ports.iter().enumerate().skip(1) {
+        let slice =
+            World::service(name, *port).replace(&format!("name: {name}-1"), &format!("name: {name}-{}", at + 1));
+        manifests += slice.split_once("---\n").expect("a Service, then its slice").1;
+    }
+    manifests
 }

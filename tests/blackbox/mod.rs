@@ -5,6 +5,8 @@ mod manifests;
 
 mod answers;
 
+mod authorization;
+
 mod backend_tls;
 
 mod bodies;
@@ -40,6 +42,12 @@ mod pool;
 mod redirects;
 
 mod references;
+
+mod retries;
+
+mod rewrites;
+
+mod sessions;
 
 mod shares;
 

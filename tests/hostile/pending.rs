@@ -4,11 +4,10 @@
 const NOT_YET: &[(&str, &str)] = &[
     ("B17", "extended CONNECT (RFC 8441)"),
     ("D06", "JWT"),
-    ("D07", "external authorization, rate limits"),
+    ("D07", "rate limits"),
     ("R06", "body limit of a policy"),
     ("R08", "compression"),
     ("R11-R12", "shedding by memory and CPU"),
-    ("R15", "retry budget"),
     ("T08-T11", "client certificates, TLS to backends, PROXY protocol, trusted hops"),
     ("W01", "WebSocket over HTTP/2 (RFC 8441)"),
     ("W06-W07", "WebSocket drain"),

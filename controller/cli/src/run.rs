@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use torana_controller::embedded::{Answers, Embedded, View};
 use torana_controller::plane::Plane;
 use torana_controller::publish::{Ack, Publication, Rejection};
+use torana_controller::store::Settings;
 use torana_gateway::app::{App, Config, LogLevel};
 use torana_gateway::feed::{self, Publisher};
 use torana_gateway::observe::LogFormat as AccessLog;
@@ -22,7 +23,7 @@ use torana_gateway::observe::LogFormat as AccessLog;
 use crate::explain;
 use crate::greeting;
 use crate::logging::{LogFormat, Logging};
-use crate::servers::{Server, settings};
+use crate::servers::{Server, session_key, settings};
 use crate::sources::Sources;
 
 /// Generations that may wait for the data plane.
@@ -86,7 +87,8 @@ impl LogLevel for Logging {
 /// Runs until a signal; returns the exit code.
 pub fn main(args: &RunArgs) -> anyhow::Result<u8> {
     let logging = Logging::start(&args.log_level, args.log_format)?;
-    let plane = Plane::open(&args.sources.files, settings(args.admin, args.health));
+    let settings = Settings { session_key: session_key()?, ..settings(args.admin, args.health) };
+    let plane = Plane::open(&args.sources.files, settings);
     if let Some((path, why)) = plane.missing().next() {
         bail!("{}: {why}", path.display());
     }

@@ -5,8 +5,10 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
+use anyhow::anyhow;
 use torana_controller::plane::now;
 use torana_controller::store::Settings;
+use torana_ir::SessionKey;
 
 /// The address of one of the gateway's own servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +46,14 @@ pub(crate) fn settings(admin: Server, health: Server) -> Settings {
     let servers = [(admin, "the admin server"), (health, "the health server")];
     let reserved = servers.into_iter().filter_map(|(server, name)| Some((server.0?, name))).collect();
     Settings { reserved, ..Settings::standalone(now()) }
+}
+
+/// What this process seals the sessions of its clients with: they end with it.
+pub(crate) fn session_key() -> anyhow::Result<SessionKey> {
+    let mut bytes = [0; 32];
+    let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
+    random.fill(&mut bytes).map_err(|_| anyhow!("the system gives no randomness"))?;
+    Ok(SessionKey::new(bytes))
 }
 
 #[cfg(test)]

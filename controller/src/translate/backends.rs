@@ -2,8 +2,8 @@
 //! backendRefs: from a reference to a backend, or to the reason why requests that would go there get 500.
 //!
 //! Asked in this order: kind (`InvalidKind`), grant (`RefNotPermitted`, before it is known whether the Service exists),
-//! Service and port (`BackendNotFound`), what the port carries and speaks (`UnsupportedProtocol`), and policies that this
-//! version does not carry out for streams: they fail closed. Never looks at endpoints, nor at what a policy says.
+//! Service and port (`BackendNotFound`), what the port carries and speaks (`UnsupportedProtocol`). Never looks at
+//! endpoints, nor at what a policy says.
 
 use torana_crds::core::{Service, ServicePort, ServiceType, TransportProtocol};
 use torana_crds::policy::BackendTlsPolicy;
@@ -24,10 +24,7 @@ pub(super) enum Cargo {
     /// Requests.
     Requests,
     /// Connections, as they come.
-    Connections {
-        /// TLS has ended here: a policy that asks for TLS to the backend speaks of these.
-        unwrapped: bool,
-    },
+    Connections,
     /// Datagrams, as they come.
     Datagrams,
 }
@@ -35,15 +32,9 @@ pub(super) enum Cargo {
 impl Cargo {
     fn transport(self) -> (Transport, TransportProtocol) {
         match self {
-            Self::Requests | Self::Connections { .. } => (Transport::Tcp, TransportProtocol::Tcp),
+            Self::Requests | Self::Connections => (Transport::Tcp, TransportProtocol::Tcp),
             Self::Datagrams => (Transport::Udp, TransportProtocol::Udp),
         }
-    }
-
-    /// Whether a connection to the backend is Torana's own, with TLS of its own if a policy asks for it. Otherwise the
-    /// client's bytes go through, with the client's own TLS or without.
-    fn is_ours(self) -> bool {
-        matches!(self, Self::Requests | Self::Connections { unwrapped: true })
     }
 }
 
@@ -98,18 +89,8 @@ fn resolve(
     let asks_for_tls = declared(service, (&to, port, cargo), path)?;
     let (transport, _) = cargo.transport();
     let key = BackendKey { namespace: to.namespace.clone(), name: to.name.clone(), port, transport };
-    if !cargo.is_ours() {
-        return Ok(key);
-    }
     let declared = service.port_of(port, &TransportProtocol::Tcp);
-    if cargo != Cargo::Requests {
-        ledger.need_all(Kind::BackendTlsPolicy, &to.namespace);
-        if has_policy(cluster, &to, declared) {
-            let message = format!("a BackendTLSPolicy asks for TLS to {to}, which is not supported for streams yet");
-            let remedy = "connections are closed until the policy is removed".to_owned();
-            return refuse(UNSUPPORTED_VALUE, message, remedy);
-        }
-    } else if let Some(spoken) = asks_for_tls {
+    if let Some(spoken) = asks_for_tls {
         ledger.need_all(Kind::BackendTlsPolicy, &to.namespace);
         if !has_policy(cluster, &to, declared) {
             let message = format!("port {port} of {to} speaks {spoken}, and no BackendTLSPolicy says how to verify it");

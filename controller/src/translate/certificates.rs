@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `certificateRefs`: from a reference to a checked certificate. The grant is asked before the Secret is looked at, so
-//! that nobody learns what exists elsewhere. An expired certificate is served, loudly.
+//! that nobody learns what exists elsewhere. An expired certificate is served, loudly. A Secret that was renewed with what
+//! cannot be used is a fault, and what it held before is served on: closing a listener would help nobody.
 //!
 //! Never decides whether a listener without certificates is served.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use torana_crds::core::Secret;
-use torana_crds::{Kind, Object, ObjectRef, SecretRef, Spoken};
+use torana_crds::{Kind, Object, ObjectRef, SecretRef};
 use torana_ir::{Certificate, CertificateKey};
 
+use crate::certificate::certificate;
 use crate::report::Remark;
 use crate::report::conditions::listener::{INVALID_CERTIFICATE_REF, REF_NOT_PERMITTED};
 use crate::store::Cluster;
@@ -24,6 +25,23 @@ pub(super) struct Certificates(BTreeMap<CertificateKey, Read>);
 struct Read {
     secret: Arc<Object>,
     result: Result<Arc<Certificate>, String>,
+    /// The form that the store kept, and what it holds.
+    before: Option<(Arc<Object>, Arc<Certificate>)>,
+}
+
+/// Why a reference is not good.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    /// What to tell.
+    pub(super) remark: Remark,
+    /// What the Secret held before it was renewed with what cannot be used.
+    pub(super) instead: Option<Arc<Certificate>>,
+}
+
+impl From<Remark> for Refusal {
+    fn from(remark: Remark) -> Self {
+        Self { remark, instead: None }
+    }
 }
 
 impl Certificates {
@@ -35,43 +53,57 @@ impl Certificates {
         before: &Self,
         from: &ObjectRef,
         (reference, path): (&SecretRef, &str),
-    ) -> Result<Arc<Certificate>, Remark> {
+    ) -> Result<Arc<Certificate>, Refusal> {
         let to = reference.target(&from.namespace);
         if to.known_kind() != Some(Kind::Secret) {
             let message = format!("{to} of group {:?} cannot hold a certificate", to.group);
-            return Err(invalid(path, message, "refer to a Secret of type kubernetes.io/tls"));
+            return Err(invalid(path, message, "refer to a Secret of type kubernetes.io/tls").into());
         }
         if !grants::permitted(cluster, from, &to) {
             let message = format!("{from} may not refer to {to}");
-            return Err(Remark::error(REF_NOT_PERMITTED, path, message, grants::remedy(from, &to)));
+            return Err(Remark::error(REF_NOT_PERMITTED, path, message, grants::remedy(from, &to)).into());
         }
         let Some(secret) = cluster.object(Kind::Secret, &to.namespace, &to.name) else {
-            return Err(invalid(path, format!("there is no {to}"), "create it with type kubernetes.io/tls"));
+            return Err(invalid(path, format!("there is no {to}"), "create it with type kubernetes.io/tls").into());
         };
         let key = CertificateKey { namespace: to.namespace.clone(), name: to.name.clone() };
-        let read = match self.0.get(&key).or_else(|| before.0.get(&key)) {
-            Some(read) if Arc::ptr_eq(&read.secret, secret) => read.clone(),
-            _ => Read { secret: Arc::clone(secret), result: certificate(&key, secret).map(Arc::new) },
-        };
+        let known = self.0.get(&key).or_else(|| before.0.get(&key));
+        let read = Read::of(secret, cluster.last_good(&to), known);
         self.0.insert(key, read.clone());
-        let remedy = "put a certificate chain into tls.crt and its key into tls.key, both PEM";
-        read.result.map_err(|why| invalid(path, format!("{to} is not usable: {why}"), remedy))
+        read.result.map_err(|why| {
+            let instead = read.before.map(|(_, certificate)| certificate);
+            let follows = if instead.is_some() { "; what it held before is served" } else { "" };
+            let remedy = "put a certificate chain into tls.crt and its key into tls.key, both PEM";
+            Refusal { remark: invalid(path, format!("{to} is not usable: {why}{follows}"), remedy), instead }
+        })
     }
 
-    /// Every certificate that can be used.
-    pub(super) fn usable(&self) -> impl Iterator<Item = (&CertificateKey, &Arc<Certificate>)> {
-        self.0.iter().filter_map(|(key, read)| Some((key, read.result.as_ref().ok()?)))
+    /// Every certificate that can be used, also those that cannot be renewed.
+    pub(super) fn usable<'s>(&'s self) -> impl Iterator<Item = (&'s CertificateKey, &'s Arc<Certificate>)> {
+        let served = |read: &'s Read| read.result.as_ref().ok().or(read.before.as_ref().map(|(_, before)| before));
+        self.0.iter().filter_map(move |(key, read)| Some((key, served(read)?)))
     }
 }
 
-fn certificate(key: &CertificateKey, secret: &Object) -> Result<Certificate, String> {
-    let Some(secret) = Secret::of(secret) else { return Err("not a Secret".to_owned()) };
-    if secret.secret_type != "kubernetes.io/tls" {
-        return Err(format!("its type is {}, not kubernetes.io/tls", secret.secret_type));
+impl Read {
+    /// What `secret` holds, and what its `last_good` form held; taken from `known` where that read the same.
+    fn of(secret: &Arc<Object>, last_good: Option<&Arc<Object>>, known: Option<&Self>) -> Self {
+        let same = known.filter(|known| Arc::ptr_eq(&known.secret, secret));
+        let result = same.map_or_else(|| certificate(secret).map(Arc::new), |known| known.result.clone());
+        let before = last_good.filter(|_| result.is_err()).and_then(|object| {
+            let found = known.and_then(|known| known.held(object)).or_else(|| certificate(object).ok().map(Arc::new));
+            Some((Arc::clone(object), found?))
+        });
+        Self { secret: Arc::clone(secret), result, before }
     }
-    let value = |name: &str| secret.data.get(name).ok_or_else(|| format!("it has no {name}"));
-    let (chain, private) = (value("tls.crt")?, value("tls.key")?);
-    Certificate::from_pem(key.clone(), chain.expose(), private.expose()).map_err(|error| error.to_string())
+
+    /// What was read of this very object.
+    fn held(&self, object: &Arc<Object>) -> Option<Arc<Certificate>> {
+        if Arc::ptr_eq(&self.secret, object) {
+            return self.result.as_ref().ok().cloned();
+        }
+        self.before.as_ref().filter(|(before, _)| Arc::ptr_eq(before, object)).map(|(_, held)| Arc::clone(held))
+    }
 }
 
 /// What to say of a certificate that is outside of its validity, which is served all the same.

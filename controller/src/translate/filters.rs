@@ -5,8 +5,14 @@
 //!
 //! Never looks at matches beyond whether there is a prefix to replace.
 
-use torana_crds::filter::{Filter, PathModifier, RequestMirror, RequestRedirect, Scheme, UrlRewrite};
-use torana_ir::{Filter as Step, Hostname, Mirror, PathRewrite, Redirect, Rewrite};
+use torana_crds::filter::{
+    AuthProtocol as Spoken, ExternalAuth as Auth, Filter, PathModifier, RequestMirror, RequestRedirect, Scheme,
+    UrlRewrite,
+};
+use torana_ir::{
+    AuthProtocol, ExternalAuth, Filter as Step, HeaderName, Hostname, MOST_AUTH_BODY, Mirror, PathRewrite, Redirect,
+    Rewrite,
+};
 
 use crate::report::Remark;
 use crate::report::conditions::route::INCOMPATIBLE_FILTERS;
@@ -62,15 +68,75 @@ pub(super) fn filters(
                 steps.push(Step::Rewrite(rewritten(rewrite, &field("urlRewrite"), place, faults)));
             }
             Filter::Cors(policy) => steps.push(Step::Cors(cors::cors(policy, &field("cors"), faults))),
+            Filter::ExternalAuth(auth) => {
+                steps.extend(authorized(cluster, auth, &field("externalAuth"), ledger, faults).map(Step::ExternalAuth));
+            }
             other => faults.push(unsupported(other, &at)),
         }
     }
     steps
 }
 
+/// Whoever cannot be asked has not said yes: requests get 403, and 500 if the reference is not good.
+fn authorized(
+    cluster: &Cluster,
+    auth: &Auth,
+    at: &str,
+    ledger: &mut Ledger,
+    faults: &mut Vec<Remark>,
+) -> Option<ExternalAuth> {
+    let protocol = match &auth.protocol {
+        Spoken::Http => {
+            let http = auth.http.clone().unwrap_or_default();
+            let prefix = PathRewrite::Prefix(rooted(&http.path)).checked();
+            if prefix.is_none() {
+                let message = "the prefix cannot stand in a path".to_owned();
+                faults.push(fault(&format!("{at}.http.path"), message, "write a path"));
+            }
+            let headers = names(&http.allowed_headers, &format!("{at}.http.allowedHeaders"), faults);
+            let copied = names(&http.allowed_response_headers, &format!("{at}.http.allowedResponseHeaders"), faults);
+            let copied = Some(copied).filter(|copied| !copied.is_empty());
+            AuthProtocol::Http { prefix: prefix?, headers, copied }
+        }
+        Spoken::Grpc => {
+            let grpc = auth.grpc.clone().unwrap_or_default();
+            let headers = names(&grpc.allowed_headers, &format!("{at}.grpc.allowedHeaders"), faults);
+            AuthProtocol::Grpc { headers: Some(headers).filter(|headers| !headers.is_empty()) }
+        }
+        Spoken::Other(other) => {
+            faults.push(fault(
+                &format!("{at}.protocol"),
+                format!("protocol {other:?} is not known"),
+                "use HTTP or GRPC",
+            ));
+            return None;
+        }
+    };
+    let body = auth.forward_body.as_ref().map_or(0, |forward| forward.max_size);
+    if body > MOST_AUTH_BODY {
+        let message = format!("{body} bytes are more than are kept of a request");
+        let remedy = format!("write at most {MOST_AUTH_BODY}");
+        faults.push(fault(&format!("{at}.forwardBody.maxSize"), message, &remedy));
+    }
+    let target = backends::target(cluster, &auth.backend, &format!("{at}.backendRef"), ledger);
+    Some(ExternalAuth { target, protocol, body })
+}
+
+fn rooted(prefix: &str) -> String {
+    if prefix.is_empty() || prefix.starts_with('/') { prefix.to_owned() } else { format!("/{prefix}") }
+}
+
+fn names(written: &[String], at: &str, faults: &mut Vec<Remark>) -> Vec<HeaderName> {
+    let read = |(index, name): (usize, &String)| {
+        let name = HeaderName::new(name);
+        name.map_err(|error| faults.push(fault(&format!("{at}[{index}]"), error.to_string(), "correct the name"))).ok()
+    };
+    written.iter().enumerate().filter_map(read).collect()
+}
+
 /// `GRPCRouteFilter` has none of these.
 fn is_http_only(filter: &Filter) -> bool {
-    matches!(filter, Filter::UrlRewrite(_) | Filter::RequestRedirect(_) | Filter::Cors(_))
+    matches!(filter, Filter::UrlRewrite(_) | Filter::RequestRedirect(_) | Filter::Cors(_) | Filter::ExternalAuth(_))
 }
 
 fn unsupported(filter: &Filter, at: &str) -> Remark {

@@ -200,14 +200,17 @@ impl Frame {
         for (index, reference) in references {
             let path = format!("{}.tls.certificateRefs[{index}]", listener.path);
             let resolved = self.secrets.resolve(cluster, &before.secrets, &listener.owner, (reference, &path));
-            match resolved {
-                Ok(certificate) => {
-                    listener.remarks.extend(certificates::validity(&certificate, cluster.settings().now, &path));
-                    if !listener.certificates.contains(&certificate.key) {
-                        listener.certificates.push(certificate.key.clone());
-                    }
+            let served = match resolved {
+                Ok(certificate) => Some(certificate),
+                Err(refusal) => {
+                    listener.unresolved.push(refusal.remark);
+                    refusal.instead
                 }
-                Err(remark) => listener.unresolved.push(remark),
+            };
+            let Some(certificate) = served else { continue };
+            listener.remarks.extend(certificates::validity(&certificate, cluster.settings().now, &path));
+            if !listener.certificates.contains(&certificate.key) {
+                listener.certificates.push(certificate.key.clone());
             }
         }
         if listener.certificates.is_empty() {

@@ -101,7 +101,8 @@ impl<'a> GatewayDraft<'a> {
         let Some(reference) = backend.and_then(|backend| backend.client_certificate_ref.as_ref()) else { return };
         let path = "spec.tls.backend.clientCertificateRef";
         let resolved = secrets.resolve(cluster, before, &self.reference, (reference, path));
-        let resolved = resolved.map_err(|mut remark| {
+        let resolved = resolved.map_err(|refusal| {
+            let mut remark = refusal.remark;
             if remark.reason == crate::report::conditions::listener::INVALID_CERTIFICATE_REF {
                 remark.reason = crate::report::conditions::gateway::INVALID_CLIENT_CERTIFICATE_REF;
             }

@@ -59,6 +59,8 @@ mod cors;
 
 mod filters;
 
+mod sessions;
+
 mod rules;
 
 mod streams;

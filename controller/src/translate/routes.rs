@@ -243,6 +243,8 @@ impl Place {
                     filters: draft.filters,
                     action: draft.action,
                     timeouts: if is_invalid { Timeouts::default() } else { draft.timeouts },
+                    retry: draft.retry.filter(|_| !is_invalid),
+                    session: draft.session.filter(|_| !is_invalid),
                 })
             })
             .collect()
@@ -264,14 +266,18 @@ impl Place {
     }
 }
 
-/// Backends that a rule sends requests to, or copies of them.
+/// Backends that a rule sends requests to, or copies of them, or asks about them.
 pub(super) fn backends_of(rule: &Rule) -> Vec<&BackendKey> {
-    fn mirror(filter: &Filter) -> Option<&Target> {
-        if let Filter::Mirror(mirror) = filter { Some(&mirror.target) } else { None }
+    fn beside(filter: &Filter) -> Option<&Target> {
+        match filter {
+            Filter::Mirror(mirror) => Some(&mirror.target),
+            Filter::ExternalAuth(auth) => Some(&auth.target),
+            _ => None,
+        }
     }
     let entries = if let Action::Forward(entries) = &rule.action { entries.as_slice() } else { &[] };
-    let targets = entries.iter().flat_map(|entry| entry.filters.iter().filter_map(mirror).chain([&entry.target]));
-    let targets = targets.chain(rule.filters.iter().filter_map(mirror));
+    let targets = entries.iter().flat_map(|entry| entry.filters.iter().filter_map(beside).chain([&entry.target]));
+    let targets = targets.chain(rule.filters.iter().filter_map(beside));
     targets.filter_map(backend_of).collect()
 }
 

@@ -7,17 +7,16 @@
 use std::time::Duration;
 
 use torana_crds::BackendRef;
-use torana_crds::route::{GrpcRule, HttpRule, RouteTimeouts};
-use torana_ir::{Action, Filter, Invalid, PathMatch, RouteMatch, Target, Timeouts, WeightedBackend};
+use torana_crds::route::{self, GrpcRule, HttpRule, RouteTimeouts, SessionPersistence};
+use torana_ir::{Action, Filter, Invalid, PathMatch, Retry, RouteMatch, Session, Target, Timeouts, WeightedBackend};
 
 use crate::report::Remark;
-use crate::report::conditions::route::UNSUPPORTED_VALUE;
 use crate::store::Cluster;
 use crate::translate::entries::joined;
 use crate::translate::filters::{Place, filters};
 use crate::translate::ledger::Ledger;
 use crate::translate::matches::fault;
-use crate::translate::{backends, grpc, matches};
+use crate::translate::{backends, grpc, matches, sessions};
 
 /// A rule on its way into the program.
 #[derive(Debug)]
@@ -32,6 +31,10 @@ pub(super) struct RuleDraft {
     pub(super) action: Action,
     /// Deadlines.
     pub(super) timeouts: Timeouts,
+    /// When a request is tried again.
+    pub(super) retry: Option<Retry>,
+    /// Whether clients come back to their endpoints.
+    pub(super) session: Option<Session>,
     /// What makes it invalid.
     pub(super) faults: Vec<Remark>,
 }
@@ -41,22 +44,19 @@ pub(super) fn http(cluster: &Cluster, rule: &HttpRule, at: &str, ledger: &mut Le
     let mut faults = Vec::new();
     let matches = matches::http(&rule.matches, at, &mut faults);
     let timeouts = timeouts(rule.timeouts, at, &mut faults);
-    let not_yet = [
-        ("retry", rule.retry.as_ref().is_some_and(|retry| retry.attempts > 0)),
-        ("sessionPersistence", rule.session_persistence.is_some()),
-    ];
-    not_honoured(&not_yet, at, ledger);
+    let retry = rule.retry.as_ref().map(|retry| self::retry(retry, at, &mut faults));
+    let session = session(cluster, rule.session_persistence.as_ref(), at, ledger, &mut faults);
     let parts = Parts { filters: &rule.filters, backends: &rule.backends, at, of_grpc: false };
-    draft(cluster, rule.name.clone(), matches, parts, ledger, faults).with(timeouts)
+    RuleDraft { timeouts, retry, session, ..draft(cluster, rule.name.clone(), matches, parts, ledger, faults) }
 }
 
 /// Translates a rule of a GRPCRoute at `at`.
 pub(super) fn grpc(cluster: &Cluster, rule: &GrpcRule, at: &str, ledger: &mut Ledger) -> RuleDraft {
     let mut faults = Vec::new();
     let matches = grpc::grpc(&rule.matches, at, &mut faults);
-    not_honoured(&[("sessionPersistence", rule.session_persistence.is_some())], at, ledger);
+    let session = session(cluster, rule.session_persistence.as_ref(), at, ledger, &mut faults);
     let parts = Parts { filters: &rule.filters, backends: &rule.backends, at, of_grpc: true };
-    draft(cluster, rule.name.clone(), matches, parts, ledger, faults)
+    RuleDraft { session, ..draft(cluster, rule.name.clone(), matches, parts, ledger, faults) }
 }
 
 #[derive(Clone, Copy)]
@@ -65,12 +65,6 @@ struct Parts<'a> {
     backends: &'a [BackendRef],
     at: &'a str,
     of_grpc: bool,
-}
-
-impl RuleDraft {
-    fn with(self, timeouts: Timeouts) -> Self {
-        Self { timeouts, ..self }
-    }
 }
 
 fn draft(
@@ -100,7 +94,8 @@ fn draft(
         None => (steps, Action::Forward(targets)),
         Some(first) => (Vec::new(), Action::Invalid(Invalid { reason: first.reason, message: joined(&faults) })),
     };
-    RuleDraft { name, matches, filters, action, timeouts: Timeouts::default(), faults }
+    let timeouts = Timeouts::default();
+    RuleDraft { name, matches, filters, action, timeouts, retry: None, session: None, faults }
 }
 
 /// Entries keep their share when they are invalid: that share gets 500 (`HTTPRouteRule.backendRefs`).
@@ -138,10 +133,30 @@ fn timeouts(timeouts: RouteTimeouts, at: &str, faults: &mut Vec<Remark>) -> Time
     Timeouts { request, backend_request }
 }
 
-/// Said, not silently dropped: the rule is served without.
-fn not_honoured(fields: &[(&str, bool)], at: &str, ledger: &mut Ledger) {
-    for (field, _) in fields.iter().filter(|(_, written)| *written) {
-        let message = "not supported yet; the rule is served without it";
-        ledger.remarks.push(Remark::warning(UNSUPPORTED_VALUE, &format!("{at}.{field}"), message, ""));
+/// `HTTPRouteRetryStatusCode` is 400 to 599. A `backoff` of `0s` asks for no wait, which would be a storm: it is as if
+/// it was not written.
+fn retry(written: &route::Retry, at: &str, faults: &mut Vec<Remark>) -> Retry {
+    for (index, code) in written.codes.iter().enumerate().filter(|(_, code)| !(400..600).contains(*code)) {
+        let message = format!("{code} is not the status of an error");
+        faults.push(fault(&format!("{at}.retry.codes[{index}]"), message, "write a status from 400 to 599"));
     }
+    Retry {
+        codes: written.codes.iter().copied().collect(),
+        attempts: written.attempts,
+        backoff: written.backoff.filter(|backoff| !backoff.is_zero()),
+    }
+}
+
+/// `sessionPersistence` of the rule at `at`.
+fn session(
+    cluster: &Cluster,
+    written: Option<&SessionPersistence>,
+    at: &str,
+    ledger: &Ledger,
+    faults: &mut Vec<Remark>,
+) -> Option<Session> {
+    let place = format!("{at}.sessionPersistence");
+    let carrier = sessions::carrier(written?, &place, &ledger.route, faults)?;
+    let lifetime = written?.absolute_timeout.filter(|lifetime| !lifetime.is_zero());
+    Some(Session { carrier, lifetime, key: cluster.settings().session_key.clone() })
 }

@@ -17,6 +17,12 @@ pub enum AtomError {
     /// Not a token.
     #[error("{0:?} is not a method (RFC 9110 §9.1)")]
     Method(String),
+    /// Not a token, or longer than 256 bytes.
+    #[error("{0:?} is not the name of a cookie: use letters, digits and !#$%&'*+-.^_`|~ (RFC 6265 §4.1.1)")]
+    CookieName(String),
+    /// Not absolute, not of visible ASCII, or with a semicolon.
+    #[error("{0:?} is not the path of a cookie: begin it with / and use no blanks and no ; (RFC 6265 §4.1.1)")]
+    CookiePath(String),
 }
 
 /// `tchar` of RFC 9110 §5.6.2.

@@ -24,6 +24,8 @@ pub enum Filter {
     Mirror(Mirror),
     /// `CORS`.
     Cors(Cors),
+    /// `ExternalAuth`: somebody else is asked whether the request may go on.
+    ExternalAuth(ExternalAuth),
 }
 
 /// `HTTPHeaderFilter`: applied as set, then add, then remove; names compare case-insensitively.
@@ -130,5 +132,39 @@ pub enum OriginPattern {
         scheme: String,
         /// `.example.com` with the port, if any.
         suffix: String,
+    },
+}
+
+/// Most bytes of a body that may be kept to be sent along.
+pub const MOST_AUTH_BODY: u32 = 1 << 20;
+
+/// `HTTPExternalAuthFilter`. Whatever goes wrong, the request does not go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExternalAuth {
+    /// Who is asked; with an invalid target no request goes on.
+    pub target: Target,
+    /// How.
+    pub protocol: AuthProtocol,
+    /// Bytes of the request's body that are sent along, at most [`MOST_AUTH_BODY`]; a larger body is refused (413). 0: none
+    /// is sent.
+    pub body: u32,
+}
+
+/// What an authorization server speaks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum AuthProtocol {
+    /// The request itself, with another path and few of its fields; 200 lets it go on.
+    Http {
+        /// What is put before its path.
+        prefix: PathRewrite,
+        /// Fields that are sent besides `Host`, `Content-Length` and `Authorization`.
+        headers: Vec<HeaderName>,
+        /// Fields of the answer that go on with the request; `None`: all that may.
+        copied: Option<Vec<HeaderName>>,
+    },
+    /// Envoy's `envoy.service.auth.v3.Authorization/Check`.
+    Grpc {
+        /// Fields that are sent; `None`: all.
+        headers: Option<Vec<HeaderName>>,
     },
 }

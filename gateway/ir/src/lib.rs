@@ -37,6 +37,8 @@ mod filter;
 
 mod backend;
 
+mod session;
+
 mod rule;
 
 mod stream;
@@ -46,7 +48,10 @@ mod snapshot;
 pub use atom::{AtomError, HeaderName, HeaderValue, Method};
 pub use backend::{Backend, Endpoint, Endpoints, LoadBalance, UpstreamProtocol};
 pub use certificate::{Certificate, CertificateError, PrivateKey};
-pub use filter::{Cors, Filter, HeaderEdit, Mirror, OriginPattern, PathRewrite, Redirect, Rewrite};
+pub use filter::{
+    AuthProtocol, Cors, ExternalAuth, Filter, HeaderEdit, MOST_AUTH_BODY, Mirror, OriginPattern, PathRewrite, Redirect,
+    Rewrite,
+};
 pub use host::{HostPattern, Hostname, hostname_of};
 pub use key::{
     BackendKey, CertificateKey, GatewayId, ListenerKey, RouteId, RouteKind, RuleKey, Transport, TrustBundleKey,
@@ -55,7 +60,10 @@ pub use key::{
 pub use listener::{ClientValidation, ClientValidationMode, Limits, Listener, PathMode, Protocol, Tls, TlsVersion};
 pub use origination::{BackendTls, DnsName, DnsNameError, Origination, PeerName, Trust};
 pub use pattern::{REGEX_SIZE_LIMIT, Regex, RegexError};
-pub use rule::{Action, Attachment, FieldMatch, PathMatch, RouteMatch, Rule, TextMatch, Timeouts, WeightedBackend};
+pub use rule::{
+    Action, Attachment, FieldMatch, PathMatch, Retry, RouteMatch, Rule, TextMatch, Timeouts, WeightedBackend,
+};
+pub use session::{CookieName, CookiePath, Session, SessionCarrier, SessionKey};
 pub use snapshot::{Delta, Resource, ResourceKey, Snapshot};
 pub use stream::{StreamBackend, StreamRule};
 pub use target::{Invalid, Target};

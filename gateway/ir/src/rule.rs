@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Rules: which requests, what is done to them, where they go.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::atom::{HeaderName, Method};
 use crate::filter::Filter;
 use crate::host::HostPattern;
 use crate::key::{ListenerKey, RuleKey};
 use crate::pattern::Regex;
+use crate::session::Session;
 use crate::target::{Invalid, Target};
 
 /// One rule of a route.
@@ -31,6 +33,10 @@ pub struct Rule {
     pub action: Action,
     /// Deadlines.
     pub timeouts: Timeouts,
+    /// When a request is tried again. `None`: only where nothing can have reached an endpoint.
+    pub retry: Option<Retry>,
+    /// Whether a client comes back to the endpoint that it came to before.
+    pub session: Option<Session>,
 }
 
 /// Where a rule is served.
@@ -123,4 +129,17 @@ pub struct Timeouts {
     pub request: Option<Duration>,
     /// One try.
     pub backend_request: Option<Duration>,
+}
+
+/// `HTTPRouteRetry`: when a request is tried again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// Statuses (400 to 599) of answers that are not passed on while another try is left. Empty: only what was never
+    /// processed is tried again.
+    pub codes: BTreeSet<u16>,
+    /// Tries after the first, whatever each of them is for. 0 allows none, not even on another endpoint than one that
+    /// cannot be reached.
+    pub attempts: u32,
+    /// Least wait before such a try; `None`: the data plane's own.
+    pub backoff: Option<Duration>,
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use torana_ir::{Backend, BackendKey, BackendTls, Endpoints, Invalid, LoadBalance};
 
+use super::budget::{Budget, Leave};
 use super::endpoint::{Endpoint, EndpointSet};
 use super::pick;
 use crate::tls::Bundles;
@@ -26,6 +27,8 @@ pub struct BackendState {
     tls: Option<Arc<Originator>>,
     /// Connections that are open or opening, for the cap of the configuration.
     pub(crate) connections: AtomicU32,
+    /// It goes over to the same backend configured otherwise.
+    budget: Arc<Budget>,
 }
 
 impl BackendState {
@@ -38,6 +41,7 @@ impl BackendState {
             source: Mutex::new(Arc::new(nothing(source.backend()))),
             turn: AtomicUsize::new(0),
             connections: AtomicU32::new(0),
+            budget: previous.map(|previous| Arc::clone(&previous.budget)).unwrap_or_default(),
         };
         if let Some(previous) = previous {
             // Through the old source, so that what `set_source` keeps of a name is kept here too.
@@ -138,6 +142,17 @@ impl BackendState {
                 pick::round_robin(usable, tried, self.turn.fetch_add(1, Ordering::Relaxed)).cloned()
             }
         }
+    }
+
+    /// The endpoint at an address, ready or not, if it is one of this moment's.
+    pub fn at(&self, address: SocketAddr) -> Option<Arc<Endpoint>> {
+        let set = self.endpoints.load();
+        set.iter().map(|(endpoint, _)| endpoint).find(|endpoint| endpoint.address == address).cloned()
+    }
+
+    /// Leave to try one of its requests again, from now until that request is over; `None` if too many have it.
+    pub fn leave(&self) -> Option<Leave> {
+        self.budget.leave(|| self.endpoints().iter().map(|(endpoint, _)| endpoint.in_flight()).sum())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Arc<Endpoints>> {

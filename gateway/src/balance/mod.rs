@@ -8,10 +8,13 @@ mod endpoint;
 
 mod pick;
 
+mod budget;
+
 mod backend;
 
 mod weight;
 
 pub use backend::BackendState;
+pub use budget::Leave;
 pub use endpoint::{Endpoint, EndpointSet, InFlight};
 pub use weight::{Turns, Weights};

@@ -15,25 +15,34 @@ mod mirror;
 
 mod cors;
 
+mod external_auth;
+
+mod check;
+
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 use torana_ir::{BackendKey, Filter, Target};
 
 use crate::answer::Answer;
-use crate::head::{Head, ResponseHead};
+use crate::head::{Fields, Head, ResponseHead};
 
 pub use cors::Cors;
+pub use external_auth::{Circumstances, Edit, ExternalAuth, Question, Reply, Ruling};
 pub use headers::{RequestHeaders, ResponseHeaders};
 pub use mirror::Mirror;
 pub use redirect::Redirect;
 pub use rewrite::Rewrite;
 
-/// What is to be done after a filter.
+/// What is to be done after a filter. `B` is a backend.
 #[derive(Debug)]
-pub enum Verdict {
+pub enum Verdict<B> {
     /// The request goes on.
     Continue,
     /// This is the response; nothing is forwarded.
     Respond(Answer),
+    /// Somebody else is to be asked. With a yes the chain goes on from this step.
+    Ask(Arc<ExternalAuth<B>>, usize),
 }
 
 /// What filters need to know about a request besides its head.
@@ -50,13 +59,15 @@ pub struct RequestContext {
 pub struct Notes<B> {
     /// Backends that get a copy of the request.
     pub mirrors: SmallVec<[B; 2]>,
+    /// Fields that an authorization server wants in the response.
+    pub fields: Fields,
     /// The request's `Origin`, kept for the response; only if a CORS filter is there.
     pub origin: Option<Box<[u8]>>,
 }
 
 impl<B> Default for Notes<B> {
     fn default() -> Self {
-        Self { mirrors: SmallVec::new(), origin: None }
+        Self { mirrors: SmallVec::new(), fields: Fields::default(), origin: None }
     }
 }
 
@@ -74,6 +85,7 @@ enum Step<B> {
     Rewrite(Rewrite),
     Mirror(Mirror<B>),
     Cors(Cors),
+    ExternalAuth(Arc<ExternalAuth<B>>),
 }
 
 impl<B: Clone> Chain<B> {
@@ -89,6 +101,10 @@ impl<B: Clone> Chain<B> {
                 Filter::Redirect(redirect) => Step::Redirect(Redirect::compile(redirect, port)),
                 Filter::Rewrite(rewrite) => Step::Rewrite(Rewrite::compile(rewrite)),
                 Filter::Cors(cors) => Step::Cors(Cors::compile(cors)),
+                Filter::ExternalAuth(auth) => Step::ExternalAuth(Arc::new(ExternalAuth::compile(
+                    auth,
+                    if let Target::Backend(key) = &auth.target { resolve(key) } else { None },
+                ))),
                 Filter::Mirror(mirror) => match &mirror.target {
                     Target::Backend(key) => Step::Mirror(Mirror::compile(mirror, resolve(key)?)),
                     Target::Invalid(_) => return None,
@@ -98,15 +114,22 @@ impl<B: Clone> Chain<B> {
         Self { steps: steps.collect() }
     }
 
-    /// Applies what concerns the request. `notes` takes what later stages need.
-    pub fn on_request(&self, head: &mut Head, context: &mut RequestContext, notes: &mut Notes<B>) -> Verdict {
-        for (at, step) in self.steps.iter().enumerate() {
+    /// Applies what concerns the request, beginning with step `from`. `notes` takes what later stages need.
+    pub fn on_request(
+        &self,
+        from: usize,
+        head: &mut Head,
+        context: &mut RequestContext,
+        notes: &mut Notes<B>,
+    ) -> Verdict<B> {
+        for (at, step) in self.steps.iter().enumerate().skip(from) {
             match step {
                 Step::RequestHeaders(filter) => filter.apply(head),
                 Step::ResponseHeaders(_) => {}
                 Step::Redirect(filter) => return Verdict::Respond(filter.apply(head, context.prefix_len)),
                 Step::Rewrite(filter) => filter.apply(head, context),
                 Step::Mirror(filter) => notes.mirrors.extend(filter.apply(mixed(context.random, at as u64)).cloned()),
+                Step::ExternalAuth(filter) => return Verdict::Ask(Arc::clone(filter), at + 1),
                 Step::Cors(filter) => {
                     if let Some(answer) = filter.preflight(head) {
                         return Verdict::Respond(answer);
@@ -124,7 +147,11 @@ impl<B: Clone> Chain<B> {
             match step {
                 Step::ResponseHeaders(filter) => filter.apply(head),
                 Step::Cors(filter) => filter.apply(notes.origin.as_deref(), head),
-                Step::RequestHeaders(_) | Step::Redirect(_) | Step::Rewrite(_) | Step::Mirror(_) => {}
+                Step::RequestHeaders(_)
+                | Step::Redirect(_)
+                | Step::Rewrite(_)
+                | Step::Mirror(_)
+                | Step::ExternalAuth(_) => {}
             }
         }
     }

@@ -25,10 +25,10 @@ fn head() -> Head {
     Head::new(Version::Http11, Scheme::Http, "GET", "a.com", "/a/b?q")
 }
 
-fn run(chain: &Chain<String>, head: &mut Head, random: u64) -> (Verdict, Notes<String>) {
+fn run(chain: &Chain<String>, head: &mut Head, random: u64) -> (Verdict<String>, Notes<String>) {
     let mut notes = Notes::default();
     let mut context = RequestContext { prefix_len: 2, random };
-    (chain.on_request(head, &mut context, &mut notes), notes)
+    (chain.on_request(0, head, &mut context, &mut notes), notes)
 }
 
 #[test]

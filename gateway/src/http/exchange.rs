@@ -11,6 +11,8 @@ use tokio::time::Instant;
 use crate::head::{BodyLength, ResponseHead};
 use crate::http::pace::Pace;
 use crate::http::piece::{Broken, Piece};
+use crate::http::replay::Replay;
+use crate::http::retry::{Asked, Retries};
 use crate::http::scratch;
 use crate::http::side::{Down, Up};
 use crate::http::tee::Tee;
@@ -37,6 +39,8 @@ pub(crate) struct Deadlines {
 pub(crate) enum Stop {
     /// One side broke.
     Broken(Broken),
+    /// The backend answered, and the rule would rather try again; the try is granted.
+    Declined,
     /// [`Deadlines::request`] passed.
     RequestTimeout,
     /// [`Deadlines::attempt`] passed.
@@ -69,19 +73,45 @@ pub(crate) struct Moved {
 #[derive(PartialEq, Eq, Clone, Copy)]
 enum Response {
     Head,
+    /// Not passed on: there will be another try.
+    Declined,
     Body,
     Ended,
 }
 
-/// The exchange itself. `edit` sees the response head before the client does.
-pub(crate) struct Exchange<'a, F> {
-    pub(crate) down: &'a mut Down,
-    pub(crate) up: &'a mut Up,
+/// Who looks at the request's body besides the backend, and what outlives a try.
+pub(crate) struct Lasting<'a, 'r> {
+    /// Its mirrors.
     pub(crate) tee: &'a mut Tee,
-    pub(crate) edit: F,
+    /// What was taken of it.
+    pub(crate) replay: &'a mut Replay,
+    /// Tries that are left.
+    pub(crate) retries: &'a mut Retries<'r>,
+    /// What the log is told.
     pub(crate) moved: &'a mut Moved,
+}
+
+impl Lasting<'_, '_> {
+    /// Takes note of a piece that came from the client.
+    fn take(&mut self, piece: &Piece<'_>) {
+        if let Piece::Data(data) | Piece::Last(data) = piece {
+            self.tee.send(data);
+        }
+        if !matches!(piece, Piece::Data(_)) {
+            self.tee.end();
+        }
+        self.moved.received += self.replay.take(piece);
+    }
+}
+
+/// The exchange itself. `edit` sees the response head before the client does.
+pub(crate) struct Exchange<'a, 'r, F> {
+    down: &'a mut Down,
+    up: &'a mut Up,
+    lasting: Lasting<'a, 'r>,
+    edit: F,
     /// The request's method was HEAD.
-    pub(crate) head_only: bool,
+    head_only: bool,
     deadlines: Deadlines,
     active_at: Instant,
     request_ended: bool,
@@ -96,22 +126,20 @@ pub(crate) struct Exchange<'a, F> {
     awaits_reader: bool,
 }
 
-impl<'a, F: FnMut(&mut ResponseHead)> Exchange<'a, F> {
+impl<'a, 'r, F: FnMut(&mut ResponseHead)> Exchange<'a, 'r, F> {
     pub(crate) fn new(
         (down, up): (&'a mut Down, &'a mut Up),
-        tee: &'a mut Tee,
-        moved: &'a mut Moved,
+        lasting: Lasting<'a, 'r>,
         deadlines: Deadlines,
         head_only: bool,
         edit: F,
     ) -> Self {
-        let request_ended = down.received();
+        let request_ended = down.received() && !lasting.replay.is_pending();
         Self {
             down,
             up,
-            tee,
+            lasting,
             edit,
-            moved,
             head_only,
             deadlines,
             active_at: Instant::now(),
@@ -131,7 +159,7 @@ impl<'a, F: FnMut(&mut ResponseHead)> Exchange<'a, F> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stop>> {
-        let before = (self.moved.received, self.moved.sent, self.response);
+        let before = self.progress();
         let outcome = scratch::with(|scratch| {
             if let Poll::Ready(Err(broken)) = self.poll_request(cx, scratch) {
                 let lost = matches!(broken, Broken::Upstream { .. } | Broken::Refused);
@@ -148,6 +176,7 @@ impl<'a, F: FnMut(&mut ResponseHead)> Exchange<'a, F> {
             self.poll_response(cx, scratch)
         });
         match outcome {
+            Poll::Ready(Ok(())) if self.response == Response::Declined => return Poll::Ready(Err(Stop::Declined)),
             Poll::Ready(Ok(())) if self.tunnel && !self.request_ended => {}
             // However a tunnel ends, it is over: what its ends have said to each other is theirs to know.
             Poll::Ready(Err(Broken::Client | Broken::Upstream { .. })) if self.tunnel => return Poll::Ready(Ok(())),
@@ -160,10 +189,14 @@ impl<'a, F: FnMut(&mut ResponseHead)> Exchange<'a, F> {
         {
             return Poll::Ready(Err(gone.into()));
         }
-        if before != (self.moved.received, self.moved.sent, self.response) {
+        if before != self.progress() {
             self.active_at = Instant::now();
         }
         self.poll_deadlines(cx).map(Err)
+    }
+
+    fn progress(&self) -> (u64, u64, Response) {
+        (self.lasting.moved.received, self.lasting.moved.sent, self.response)
     }
 
     fn poll_deadlines(&mut self, cx: &mut Context<'_>) -> Poll<Stop> {
@@ -194,7 +227,7 @@ impl<'a, F: FnMut(&mut ResponseHead)> Exchange<'a, F> {
         if self.tunnel {
             return (None, None);
         }
-        let (moved, sends) = (&*self.moved, self.awaits_body && self.response == Response::Head);
+        let (moved, sends) = (&*self.lasting.moved, self.awaits_body && self.response == Response::Head);
         let Deadlines { sending, reading, .. } = &mut self.deadlines;
         (
             sending.as_mut().and_then(|pace| pace.poll(moved.received, sends, Instant::now)),
@@ -213,26 +246,20 @@ impl<'a, F: FnMut(&mut ResponseHead)> Exchange<'a, F> {
             if self.request_ended || (self.response == Response::Ended && !self.tunnel) {
                 return Poll::Ready(Ok(()));
             }
-            self.awaits_body = true;
-            match ready!(self.down.poll_piece(cx, scratch))? {
-                Piece::Data(data) => {
-                    self.moved.received += data.as_slice().len() as u64;
-                    self.tee.send(&data);
-                    self.up.send(cx, &data)?;
-                }
-                Piece::Last(data) => {
-                    self.moved.received += data.as_slice().len() as u64;
-                    self.request_ended = true;
-                    self.tee.send(&data);
-                    self.tee.end();
-                    self.up.send_last(cx, &data)?;
-                }
-                end => {
-                    self.request_ended = true;
-                    let trailers = if let Piece::Trailers(fields) = end { Some(fields) } else { None };
-                    self.tee.end();
-                    self.up.finish(trailers.as_ref())?;
-                }
+            let piece = if let Some(again) = self.lasting.replay.next() {
+                again
+            } else {
+                self.awaits_body = true;
+                let taken = ready!(self.down.poll_piece(cx, scratch))?;
+                self.lasting.take(&taken);
+                taken
+            };
+            self.request_ended = !matches!(piece, Piece::Data(_));
+            match piece {
+                Piece::Data(data) => self.up.send(cx, &data)?,
+                Piece::Last(data) => self.up.send_last(cx, &data)?,
+                Piece::Trailers(fields) => self.up.finish(Some(&fields))?,
+                Piece::End => self.up.finish(None)?,
             }
         }
     }
@@ -241,6 +268,9 @@ impl<'a, F: FnMut(&mut ResponseHead)> Exchange<'a, F> {
     fn poll_response(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<Result<(), Broken>> {
         while self.response == Response::Head {
             ready!(self.poll_head(cx, scratch))?;
+        }
+        if self.response == Response::Declined {
+            return Poll::Ready(Ok(()));
         }
         loop {
             // What came with the head leaves with the head.
@@ -254,11 +284,11 @@ impl<'a, F: FnMut(&mut ResponseHead)> Exchange<'a, F> {
             }
             match ready!(self.up.poll_piece(cx, scratch)) {
                 Ok(Piece::Data(data)) => {
-                    self.moved.sent += data.as_slice().len() as u64;
+                    self.lasting.moved.sent += data.as_slice().len() as u64;
                     self.down.send(cx, &data)?;
                 }
                 Ok(Piece::Last(data)) => {
-                    self.moved.sent += data.as_slice().len() as u64;
+                    self.lasting.moved.sent += data.as_slice().len() as u64;
                     self.response = Response::Ended;
                     self.down.send_last(cx, &data)?;
                 }
@@ -282,7 +312,12 @@ impl<'a, F: FnMut(&mut ResponseHead)> Exchange<'a, F> {
             let relay = head.status != 100;
             return Poll::Ready(if relay { self.down.interim(&head) } else { Ok(()) });
         }
-        self.moved.status = head.status;
+        if self.lasting.retries.lists(head.status) && self.lasting.retries.grant(self.asked()) {
+            self.response = Response::Declined;
+            return Poll::Ready(Ok(()));
+        }
+        self.lasting.replay.release();
+        self.lasting.moved.status = head.status;
         (self.edit)(&mut head);
         let end = head.body == BodyLength::None || self.head_only || matches!(head.status, 204 | 304);
         if head.status == 101 {
@@ -298,6 +333,10 @@ impl<'a, F: FnMut(&mut ResponseHead)> Exchange<'a, F> {
         self.down.start(&head, end)?;
         self.response = if end { Response::Ended } else { Response::Body };
         Poll::Ready(Ok(()))
+    }
+
+    fn asked(&self) -> Asked {
+        Asked { replayable: !self.down.touched() || self.lasting.replay.is_whole(), elsewhere: false }
     }
 
     fn end(&mut self, trailers: Option<&crate::head::Fields>) -> Result<(), Broken> {

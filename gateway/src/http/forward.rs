@@ -1,33 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Bringing a request to one endpoint of a backend, and to another one where nothing can have been processed yet.
+//! Bringing a request to one endpoint of a backend, and to another one where nothing can have been processed yet or the
+//! rule asks for it.
 //!
-//! It decides when a try may be repeated; it builds no response.
+//! It judges what became of a try, `tries` what follows from that; it builds no response.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use smallvec::SmallVec;
 use tokio::time::Instant;
-use torana_ir::Limits;
+use torana_ir::{Limits, Retry};
 
 use crate::balance::{BackendState, Endpoint};
 use crate::fault::Fault;
 use crate::head::{BodyLength, Head, ResponseHead, Version};
-use crate::http::exchange::{Deadlines, Exchange, Moved, Stop};
+use crate::http::exchange::{Deadlines, Exchange, Lasting, Moved, Stop};
 use crate::http::pace::Pace;
-use crate::http::piece::Broken;
+use crate::http::piece::{Broken, Piece};
+use crate::http::replay::Replay;
+use crate::http::retry::Denied;
 use crate::http::side::{Down, Up};
-use crate::http::tee::Tee;
+use crate::http::tee::{Copies, Tee};
+use crate::http::tries::{Again, Failed, Tries};
 use crate::http::worker::Worker;
-use crate::http::{h1, h2};
+use crate::http::{h1, h2, scratch};
 use crate::tls::backends::Identity;
 use crate::upstream::{Lent, Target};
 
-/// Tries of all kinds, so that a backend which refuses every stream ends.
-const MAX_ATTEMPTS: u32 = 5;
-
-/// Endpoints tried for one request when connects fail; nothing was sent to any of them.
-const MAX_CONNECTS: usize = 3;
+/// Bytes of an answer that is not passed on that are read to keep its connection.
+const MOST_DISCARDED: usize = 64 << 10;
 
 /// What a request is forwarded with.
 pub(crate) struct Order<'a> {
@@ -38,6 +40,12 @@ pub(crate) struct Order<'a> {
     pub(crate) identity: Option<&'a Arc<Identity>>,
     pub(crate) request_deadline: Option<Instant>,
     pub(crate) attempt_deadline: Option<Duration>,
+    /// When the rule would have it tried again.
+    pub(crate) retry: Option<&'a Retry>,
+    /// HTTP/2 is spoken whatever the backend is said to speak: the request is gRPC of our own.
+    pub(crate) http2: bool,
+    /// The endpoint that is tried first, if the client has a session.
+    pub(crate) preferred: Option<Arc<Endpoint>>,
     pub(crate) idle: Duration,
     /// How slow the client may be; `None` for one that is ourselves.
     pub(crate) pace: Option<&'a Limits>,
@@ -46,6 +54,13 @@ pub(crate) struct Order<'a> {
 }
 
 impl Order<'_> {
+    /// No try that the rule asks for begins later; asked for only where there is such a rule.
+    fn patience(&self) -> Option<Instant> {
+        self.retry?;
+        let patience = Instant::now() + self.idle;
+        Some(self.request_deadline.map_or(patience, |deadline| deadline.min(patience)))
+    }
+
     fn deadlines(&self, attempt: Option<Instant>) -> Deadlines {
         let sends = self.head.body != BodyLength::None && !is_grpc(self.head);
         Deadlines {
@@ -71,73 +86,66 @@ pub(crate) struct Trace {
     pub(crate) endpoint: Option<Arc<Endpoint>>,
     /// Tries, the first included.
     pub(crate) attempts: u32,
+    /// Why there was no other though the rule allows more.
+    pub(crate) denied: Option<Denied>,
 }
 
-/// One try that failed: what the client would be told, and whether another may follow.
-struct Failed {
-    fault: Fault,
-    again: Again,
-}
-
-#[derive(PartialEq, Eq)]
-enum Again {
-    No,
-    /// On another endpoint: this one cannot be reached.
-    Elsewhere,
-    /// On a fresh connection to the same endpoint: the pooled one was stale.
-    Fresh,
-}
-
-/// Forwards the request and brings the response to the client.
+/// Forwards the request and brings the response to the client, after `edit` has seen its head and where it comes from.
 pub(crate) async fn forward(
     order: &Order<'_>,
     down: &mut Down,
-    tee: &mut Tee,
+    copies: &mut Copies,
     trace: &mut Trace,
-    mut edit: impl FnMut(&mut ResponseHead) + Send,
+    mut edit: impl FnMut(&mut ResponseHead, &Endpoint) + Send,
 ) -> Result<(), Fault> {
     if let Some(invalid) = order.backend.refusal() {
         tracing::debug!(backend = %order.backend.key(), reason = %invalid.reason, message = %invalid.message, "no TLS");
         return Err(Fault::InvalidConfig);
     }
-    let mut tried: SmallVec<[u64; 4]> = SmallVec::new();
-    let mut same: Option<Arc<Endpoint>> = None;
-    let mut last = Fault::NoEndpoints;
-    while tried.len() < MAX_CONNECTS && trace.attempts < MAX_ATTEMPTS {
-        let fresh = same.is_some();
-        let chosen = same.take().or_else(|| order.backend.pick(fastrand::u64(..), &tried));
-        let Some(endpoint) = chosen.filter(|endpoint| !tried.contains(&endpoint.id)) else { break };
+    let mut tries = Tries::new(order.backend, order.retry, order.patience());
+    tries.keep(order.head.body, copies.kept.take());
+    tries.prefer(order.preferred.clone());
+    let mut result = Err(Fault::NoEndpoints);
+    while let Some((endpoint, fresh)) = tries.endpoint() {
         trace.attempts += 1;
         if trace.attempts > 1 {
             order.worker.metrics.upstream_retried(order.backend.key());
         }
-        let failed = match attempt(order, (&endpoint, fresh), down, tee, trace, &mut edit).await {
-            Ok(()) => return Ok(()),
-            Err(failed) => failed,
+        let edit = |head: &mut ResponseHead| edit(head, &endpoint);
+        let tried = attempt(order, &mut tries, (&endpoint, fresh), (down, &mut copies.tee, trace), edit).await;
+        let Err(failed) = tried else {
+            result = Ok(());
+            break;
         };
-        last = failed.fault;
-        match failed.again {
-            Again::No => break,
-            Again::Fresh => same = Some(endpoint),
-            Again::Elsewhere => tried.push(endpoint.id),
+        result = Err(failed.fault);
+        if !tries.follow(failed, endpoint) {
+            break;
         }
+        tries.pause(down).await?;
     }
-    Err(last)
+    trace.denied = tries.retries.denied();
+    result
 }
 
 async fn attempt(
     order: &Order<'_>,
+    tries: &mut Tries<'_>,
     (endpoint, fresh): (&Arc<Endpoint>, bool),
-    down: &mut Down,
-    tee: &mut Tee,
-    trace: &mut Trace,
+    (down, tee, trace): (&mut Down, &mut Tee, &mut Trace),
     edit: impl FnMut(&mut ResponseHead) + Send,
 ) -> Result<(), Failed> {
     let attempt_deadline = order.attempt_deadline.map(|limit| Instant::now() + limit);
     let nearest = [order.request_deadline, attempt_deadline].into_iter().flatten().min();
     let _in_flight = endpoint.begin();
     trace.endpoint = Some(Arc::clone(endpoint));
-    let target = Target { backend: order.backend, endpoint, deadline: nearest, identity: order.identity, fresh };
+    let target = Target {
+        backend: order.backend,
+        endpoint,
+        deadline: nearest,
+        identity: order.identity,
+        fresh,
+        http2: order.http2,
+    };
     let lent = order.worker.pools.obtain(&target).await.map_err(|fault| unreachable_endpoint(fault, nearest, order))?;
     let mut reused = false;
     let mut up = match lent {
@@ -147,40 +155,71 @@ async fn attempt(
         }
         Lent::H2(session) => {
             let mut up = h2::up::Up::new(*session);
-            up.begin(order.head, order.trailers).map_err(|broken| judge(broken.into(), order, false, down))?;
+            let begun = up.begin(order.head, order.trailers);
+            begun.map_err(|broken| judge(broken.into(), order, false, untouched(down, &tries.replay)))?;
             Up::H2(Box::new(up))
         }
     };
     let deadlines = order.deadlines(attempt_deadline);
     let head_only = order.head.method() == "HEAD";
-    let exchange = Exchange::new((down, &mut up), tee, &mut trace.moved, deadlines, head_only, edit);
-    match exchange.run().await {
-        Ok(()) => {
-            if let Up::H1(up) = up
-                && let Some(carrier) = up.into_reusable()
-            {
-                order.worker.pools.give_back(order.backend.config.idle, carrier);
-            }
-            Ok(())
-        }
-        Err(stop) => Err(judge(stop, order, reused, down)),
+    let lasting = Lasting { tee, replay: &mut tries.replay, retries: &mut tries.retries, moved: &mut trace.moved };
+    let ended = Exchange::new((down, &mut up), lasting, deadlines, head_only, edit).run().await;
+    if ended == Err(Stop::Declined) {
+        discard(&mut up).await;
     }
+    if matches!(ended, Ok(()) | Err(Stop::Declined))
+        && let Up::H1(up) = up
+        && let Some(carrier) = up.into_reusable()
+    {
+        order.worker.pools.give_back(order.backend.config.idle, carrier);
+    }
+    ended.map_err(|stop| match stop {
+        Stop::Idle if down.received() => Failed { fault: Fault::StreamIdle, again: Again::No },
+        stop => judge(stop, order, reused, untouched(down, &tries.replay)),
+    })
 }
 
-/// Nothing was sent: another endpoint may be asked unless the deadline is what failed.
+/// Nothing has gone to the client, and all that was taken from it can be sent again.
+fn untouched(down: &Down, replay: &Replay) -> bool {
+    !down.started() && (!down.touched() || replay.is_whole())
+}
+
+/// Takes what has come of an answer that is not passed on, so that its connection can be used again. Waits for nothing.
+async fn discard(up: &mut Up) {
+    poll_fn(|cx| {
+        let mut left = MOST_DISCARDED;
+        scratch::with(|scratch| {
+            while left > 0 {
+                match up.poll_piece(cx, scratch) {
+                    Poll::Ready(Ok(Piece::Data(data))) => left = left.saturating_sub(data.as_slice().len()),
+                    _ => break,
+                }
+            }
+        });
+        Poll::Ready(())
+    })
+    .await;
+}
+
+/// Nothing was sent: another endpoint may be asked unless the request's deadline is what failed.
 fn unreachable_endpoint(fault: Fault, nearest: Option<Instant>, order: &Order<'_>) -> Failed {
     let now = Instant::now();
-    if nearest.is_some_and(|deadline| deadline <= now) {
-        let request = order.request_deadline.is_some_and(|deadline| deadline <= now);
-        let fault = if request { Fault::RequestTimeout } else { Fault::BackendTimeout };
-        return Failed { fault, again: Again::No };
+    let passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
+    if passed(order.request_deadline) {
+        return Failed { fault: Fault::RequestTimeout, again: Again::No };
+    }
+    if passed(nearest) {
+        // Without a rule the try's deadline is the end, as it is for a request that was sent.
+        let again = if order.retry.is_some() { Again::Elsewhere } else { Again::No };
+        return Failed { fault: Fault::BackendTimeout, again };
     }
     let again = if fault == Fault::Overload { Again::No } else { Again::Elsewhere };
     Failed { fault, again }
 }
 
-fn judge(stop: Stop, order: &Order<'_>, reused: bool, down: &Down) -> Failed {
-    let untouched = !down.touched() && !down.started();
+/// `untouched`: another try would be the same request, and the client would not see this one.
+fn judge(stop: Stop, order: &Order<'_>, reused: bool, untouched: bool) -> Failed {
+    let repeatable = untouched && idempotent(order.head.method());
     let (fault, again) = match stop {
         Stop::Broken(broken) => {
             let again = match broken {
@@ -188,18 +227,19 @@ fn judge(stop: Stop, order: &Order<'_>, reused: bool, down: &Down) -> Failed {
                 Broken::Refused if untouched => Again::Fresh,
                 // RFC 9112 §9.3.1: an idle connection may be closed at any time. The request may have been processed,
                 // so only what is idempotent is sent again (RFC 9110 §9.2.2).
-                Broken::Upstream { before_response: true }
-                    if reused && untouched && idempotent(order.head.method()) =>
-                {
-                    Again::Fresh
-                }
+                Broken::Upstream { before_response: true } if reused && repeatable => Again::Fresh,
+                // GEP-1731: what may have been processed is not tried again by default. Here a rule that lists 502 asks
+                // for it, for what is idempotent.
+                Broken::Upstream { .. } | Broken::UpstreamProtocol if repeatable => Again::IfListed,
                 _ => Again::No,
             };
             (broken.fault(), again)
         }
+        Stop::Declined => (Fault::NoEndpoints, Again::Granted),
         Stop::RequestTimeout => (Fault::RequestTimeout, Again::No),
+        // `HTTPRouteRetry.backoff`: a try that takes too long is followed by the next. Here that, too, is listed: as 504.
+        Stop::AttemptTimeout if untouched => (Fault::BackendTimeout, Again::IfListed),
         Stop::AttemptTimeout => (Fault::BackendTimeout, Again::No),
-        Stop::Idle if down.received() => (Fault::StreamIdle, Again::No),
         Stop::Idle | Stop::SlowBody => (Fault::BodyTimeout, Again::No),
         Stop::SlowReader => (Fault::ReadTimeout, Again::No),
     };

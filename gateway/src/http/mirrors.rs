@@ -14,7 +14,7 @@ use crate::http::conn::Conn;
 use crate::http::forward::{Order, Trace, forward};
 use crate::http::mirror;
 use crate::http::side::Down;
-use crate::http::tee::{LAG, Tee};
+use crate::http::tee::{Copies, LAG, Tee};
 use crate::http::worker::Worker;
 use crate::tls::backends::Identity;
 
@@ -62,13 +62,16 @@ async fn run(ticket: Ticket, head: Head, (backend, identity): To, down: mirror::
         identity: identity.as_ref(),
         request_deadline: Some(Instant::now() + DEADLINE),
         attempt_deadline: None,
+        retry: None,
+        preferred: None,
+        http2: false,
         idle: DEADLINE,
         pace: None,
         trailers: false,
     };
     let mut down = Down::Mirror(down);
     let mut trace = Trace::default();
-    if let Err(fault) = forward(&order, &mut down, &mut Tee::default(), &mut trace, |_| {}).await {
+    if let Err(fault) = forward(&order, &mut down, &mut Copies::default(), &mut trace, |_, _| {}).await {
         tracing::debug!(backend = %backend.key(), reason = fault.reason(), "mirror failed");
     }
 }

@@ -15,9 +15,15 @@ mod drained;
 
 mod pace;
 
+mod replay;
+
 mod tee;
 
+mod retry;
+
 mod mirror;
+
+mod asking;
 
 pub(crate) mod h1;
 
@@ -31,13 +37,19 @@ mod conn;
 
 mod exchange;
 
+mod tries;
+
 mod forward;
+
+mod auth;
 
 mod forwarding;
 
 mod respond;
 
 mod mirrors;
+
+mod visit;
 
 mod record;
 

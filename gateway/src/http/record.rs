@@ -11,6 +11,7 @@ use crate::fault::{Fault, Reject};
 use crate::head::{Head, Known, Version};
 use crate::http::conn::Conn;
 use crate::http::forward::Trace;
+use crate::http::retry::Denied;
 use crate::observe::{AccessRecord, Meters, MethodLabel, Outcome, Text};
 use crate::table::{ListenerPlan, Plan};
 
@@ -144,6 +145,7 @@ impl Record {
         let tls = self.backend.as_ref().is_some_and(|backend| backend.tls().is_some());
         line.upstream_transport = line.endpoint.is_some().then_some(if tls { "tls" } else { "plain" });
         line.attempts = self.trace.attempts;
+        line.not_retried = self.trace.denied.map(Denied::as_str);
         conn.worker.log.write(line);
     }
 

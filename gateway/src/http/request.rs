@@ -5,19 +5,24 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
 use torana_ir::UpstreamProtocol;
 
 use crate::answer::Answer;
+use crate::balance::Endpoint;
 use crate::fault::{Fault, Reject};
-use crate::filter::{RequestContext, Verdict};
+use crate::filter::{RequestContext, Ruling};
 use crate::head::{Head, ResponseHead, Version};
 use crate::http::conn::Conn;
 use crate::http::forward::{Order, Trace, forward};
 use crate::http::piece::Broken;
 use crate::http::record::Record;
+use crate::http::replay::Replay;
 use crate::http::side::Down;
-use crate::http::{forwarding, mirrors, respond};
-use crate::table::{Choice, Notes, Plan, Routed};
+use crate::http::tee::Copies;
+use crate::http::visit::Visit;
+use crate::http::{auth, forwarding, mirrors, respond};
+use crate::table::{Choice, Notes, Plan, Routed, Verdict, WeightedPlan};
 
 /// Handles a request that passed the gate. The response is wholly sent, or cut, when this returns.
 pub(crate) async fn handle(conn: &Arc<Conn>, down: &mut Down, mut head: Box<Head>) {
@@ -67,12 +72,13 @@ async fn planned(
     (plan, prefix_len): (&Arc<Plan>, usize),
     record: &mut Record,
 ) -> Result<(), Fault> {
-    let mut context = RequestContext { prefix_len, random: fastrand::u64(..) };
-    let mut notes = Notes::default();
+    let context = RequestContext { prefix_len, random: fastrand::u64(..) };
+    let deadline = plan.timeouts.request.map(|limit| record.started() + limit);
+    let mut passage = Passage { conn, plan, deadline, context, notes: Notes::default(), kept: None };
     // Before the filters, so that a rule may overwrite what backends are told about the client.
     forwarding::stamp(head, &conn.client);
     record.stamped(head);
-    if let Verdict::Respond(answer) = plan.on_request(head, &mut context, &mut notes) {
+    if let Some(answer) = passage.through(down, head, record, Stage::Rule).await? {
         return own_answer(down, head, answer, record).await;
     }
     let weighted = match plan.choose(fastrand::u64(..)) {
@@ -84,38 +90,106 @@ async fn planned(
         }
     };
     record.backend(&weighted.backend);
-    if let Verdict::Respond(answer) = weighted.on_request(head, &mut context, &mut notes) {
+    if let Some(answer) = passage.through(down, head, record, Stage::Backend(weighted)).await? {
         return own_answer(down, head, answer, record).await;
     }
     if weighted.backend.config.protocol != UpstreamProtocol::Http1 {
         head.upgrade = false;
     }
-    let mut tee = mirrors::launch(conn, head, &notes.mirrors, plan.listener.identity.as_ref());
+    let mut visit = plan.session.as_ref().map(|session| Visit::of(session, head, &weighted.backend));
+    let Passage { notes, kept, .. } = passage;
+    let identity = plan.listener.identity.as_ref();
+    let mut copies = Copies::new(mirrors::launch(conn, head, &notes.mirrors, identity), kept);
     let order = Order {
         worker: &conn.worker,
         head,
         backend: &weighted.backend,
-        identity: plan.listener.identity.as_ref(),
-        request_deadline: plan.timeouts.request.map(|limit| record.started() + limit),
+        identity,
+        request_deadline: deadline,
         attempt_deadline: plan.timeouts.backend_request,
+        retry: plan.retry(),
+        http2: false,
+        preferred: visit.as_ref().and_then(|visit| visit.before.clone()),
         idle: plan.listener.limits.stream_idle,
         pace: Some(&plan.listener.limits),
         trailers: head.trailers || record.grpc(),
     };
     record.forwarded();
     let mut trace = Trace::default();
+    trace.moved.received = copies.kept.as_ref().map_or(0, |kept| kept.bytes().len() as u64);
     let mut upgraded = None;
-    let edit = |response: &mut ResponseHead| {
+    let edit = |response: &mut ResponseHead, endpoint: &Endpoint| {
         if response.status == 101 {
             upgraded = Some(plan.meters.upgraded(&conn.worker.metrics));
         }
         weighted.on_response(&notes, response);
         plan.on_response(&notes, response);
+        for (_, name, value) in notes.fields.iter() {
+            response.fields.push(name, value);
+        }
+        if let Some(visit) = visit.take() {
+            visit.note(response, endpoint, head.scheme);
+        }
     };
-    let result = forward(&order, down, &mut tee, &mut trace, edit).await;
+    let result = forward(&order, down, &mut copies, &mut trace, edit).await;
     drop(upgraded);
     record.traced(trace);
     result
+}
+
+/// A request on its way through the filters of its rule and of its backend.
+struct Passage<'p> {
+    conn: &'p Conn,
+    plan: &'p Plan,
+    /// The request's own deadline.
+    deadline: Option<Instant>,
+    context: RequestContext,
+    notes: Notes,
+    /// Its body, if somebody has been shown it.
+    kept: Option<Replay>,
+}
+
+/// Whose filters.
+#[derive(Clone, Copy)]
+enum Stage<'p> {
+    Rule,
+    Backend(&'p WeightedPlan),
+}
+
+impl Passage<'_> {
+    /// Lets the request through, or gives what is answered.
+    async fn through(
+        &mut self,
+        down: &mut Down,
+        head: &mut Head,
+        record: &mut Record,
+        stage: Stage<'_>,
+    ) -> Result<Option<Answer>, Fault> {
+        let mut from = 0;
+        loop {
+            let verdict = match stage {
+                Stage::Rule => self.plan.on_request(from, head, &mut self.context, &mut self.notes),
+                Stage::Backend(weighted) => weighted.on_request(from, head, &mut self.context, &mut self.notes),
+            };
+            let (auth, next) = match verdict {
+                Verdict::Continue => return Ok(None),
+                Verdict::Respond(answer) => return Ok(Some(answer)),
+                Verdict::Ask(auth, next) => (auth, next),
+            };
+            let terms = (&*self.plan.listener, self.deadline);
+            // Boxed: few requests are asked about, and all would carry the room for it.
+            let ruling = Box::pin(auth::ask(self.conn, down, (head, &auth), terms, &mut self.kept)).await?;
+            match ruling {
+                Ruling::Allowed(edit) => edit.apply(head, &mut self.notes.fields),
+                Ruling::Denied(answer) => {
+                    record.fault(Fault::AuthDenied);
+                    return Ok(Some(answer));
+                }
+                Ruling::Unclear(_) => return Err(Fault::AuthFailed),
+            }
+            from = next;
+        }
+    }
 }
 
 /// A filter answered.

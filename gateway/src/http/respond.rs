@@ -57,6 +57,7 @@ fn grpc_status(fault: Fault) -> &'static str {
         Fault::RequestTimeout | Fault::BackendTimeout | Fault::StreamIdle => "4",
         Fault::Rejected(_) => "13",
         _ => match fault.status() {
+            403 => "7",
             404 | 421 => "12",
             408 | 499 => "1",
             429 | 502 | 503 | 504 => "14",

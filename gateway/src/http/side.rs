@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use crate::head::{Fields, ResponseHead};
 use crate::http::piece::{Broken, Data, Piece};
 use crate::http::watchdog::Watchdog;
-use crate::http::{h1, h2, mirror};
+use crate::http::{asking, h1, h2, mirror};
 
 /// The client's side.
 pub(crate) enum Down {
@@ -16,6 +16,8 @@ pub(crate) enum Down {
     H2(Box<h2::down::Down>),
     /// The copy of a request.
     Mirror(mirror::Down),
+    /// A question of our own.
+    Asking(Box<asking::Down>),
 }
 
 impl Down {
@@ -25,6 +27,7 @@ impl Down {
             Self::H1(down) => &mut down.watchdog,
             Self::H2(down) => &mut down.watchdog,
             Self::Mirror(down) => &mut down.watchdog,
+            Self::Asking(down) => &mut down.watchdog,
         }
     }
 
@@ -34,6 +37,7 @@ impl Down {
             Self::H1(down) => down.received(),
             Self::H2(down) => down.received(),
             Self::Mirror(down) => down.received(),
+            Self::Asking(down) => down.received(),
         }
     }
 
@@ -43,6 +47,7 @@ impl Down {
             Self::H1(down) => down.touched(),
             Self::H2(down) => down.touched(),
             Self::Mirror(down) => down.touched(),
+            Self::Asking(down) => down.received(),
         }
     }
 
@@ -52,6 +57,7 @@ impl Down {
             Self::H1(down) => down.started(),
             Self::H2(down) => down.started(),
             Self::Mirror(down) => down.started(),
+            Self::Asking(down) => down.started(),
         }
     }
 
@@ -65,6 +71,7 @@ impl Down {
             Self::H1(down) => down.poll_piece(cx, scratch),
             Self::H2(down) => down.poll_piece(cx),
             Self::Mirror(down) => down.poll_piece(cx),
+            Self::Asking(down) => Poll::Ready(Ok(down.piece())),
         }
     }
 
@@ -73,7 +80,7 @@ impl Down {
         match self {
             Self::H1(down) => down.poll_gone(cx),
             Self::H2(down) => down.poll_gone(cx),
-            Self::Mirror(_) => Poll::Pending,
+            Self::Mirror(_) | Self::Asking(_) => Poll::Pending,
         }
     }
 
@@ -85,7 +92,7 @@ impl Down {
                 Ok(())
             }
             Self::H2(down) => down.interim(head),
-            Self::Mirror(_) => Ok(()),
+            Self::Mirror(_) | Self::Asking(_) => Ok(()),
         }
     }
 
@@ -101,6 +108,10 @@ impl Down {
                 down.start();
                 Ok(())
             }
+            Self::Asking(down) => {
+                down.start(head);
+                Ok(())
+            }
         }
     }
 
@@ -109,7 +120,7 @@ impl Down {
         match self {
             Self::H1(down) => down.poll_ready(cx),
             Self::H2(down) => down.poll_ready(cx),
-            Self::Mirror(_) => Poll::Ready(Ok(())),
+            Self::Mirror(_) | Self::Asking(_) => Poll::Ready(Ok(())),
         }
     }
 
@@ -119,6 +130,7 @@ impl Down {
             Self::H1(down) => down.send(cx, data.as_slice()),
             Self::H2(down) => down.send(data),
             Self::Mirror(_) => Ok(()),
+            Self::Asking(down) => down.send(data),
         }
     }
 
@@ -132,6 +144,7 @@ impl Down {
             }
             Self::H2(down) => down.send_last(data),
             Self::Mirror(_) => Ok(()),
+            Self::Asking(down) => down.send(data),
         }
     }
 
@@ -144,6 +157,10 @@ impl Down {
             }
             Self::H2(down) => down.finish(trailers),
             Self::Mirror(_) => Ok(()),
+            Self::Asking(down) => {
+                down.finish(trailers);
+                Ok(())
+            }
         }
     }
 

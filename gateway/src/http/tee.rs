@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 use tokio::sync::mpsc;
 
 use crate::http::piece::Data;
+use crate::http::replay::Replay;
 
 /// Pieces that a mirror may lag behind; with 64 KiB a piece it bounds a mirror's memory to 1 MiB.
 pub(crate) const LAG: usize = 16;
@@ -18,6 +19,26 @@ pub(crate) enum Copied {
     End,
 }
 
+/// What a request's body is also for, besides the try that it is on.
+#[derive(Default)]
+pub(crate) struct Copies {
+    /// Its mirrors.
+    pub(crate) tee: Tee,
+    /// All of it, if it was read before.
+    pub(crate) kept: Option<Replay>,
+}
+
+impl Copies {
+    /// `kept` was read before the mirrors were there.
+    pub(crate) fn new(mut tee: Tee, kept: Option<Replay>) -> Self {
+        if let Some(kept) = &kept {
+            tee.send(&Data::Slice(kept.bytes()));
+            tee.end();
+        }
+        Self { tee, kept }
+    }
+}
+
 /// The senders of all mirrors of one request.
 #[derive(Default)]
 pub(crate) struct Tee(SmallVec<[mpsc::Sender<Copied>; 2]>);
@@ -28,7 +49,7 @@ impl Tee {
     }
 
     pub(crate) fn send(&mut self, data: &Data<'_>) {
-        if self.0.is_empty() {
+        if self.0.is_empty() || data.as_slice().is_empty() {
             return;
         }
         let bytes = data.to_bytes();

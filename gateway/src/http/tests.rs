@@ -43,6 +43,8 @@ fn snapshot(backend: SocketAddr) -> Snapshot {
             filters: vec![],
         }]),
         timeouts: Timeouts::default(),
+        retry: None,
+        session: None,
     };
     let endpoints =
         Endpoints::Static { backend: key.clone(), endpoints: vec![Endpoint { address: backend, ready: true }] };

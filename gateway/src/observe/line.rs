@@ -45,6 +45,7 @@ impl Lines {
         line.raw("peer", |out| socket(out, record.peer));
         nouns(&mut line, record);
         line.number("attempts", u64::from(record.attempts));
+        line.text("not_retried", record.not_retried.unwrap_or_default());
         line.text("tls_version", record.tls_version.unwrap_or_default());
         line.text("upstream_transport", record.upstream_transport.unwrap_or_default());
         line.text("upstream_tls_error", record.fault.map_or("", Fault::detail));

@@ -66,6 +66,8 @@ pub struct AccessRecord {
     pub endpoint: Option<SocketAddr>,
     /// Tries.
     pub attempts: u32,
+    /// Why there was no other though the rule asks for one.
+    pub not_retried: Option<&'static str>,
     /// `TLSv1.3` …
     pub tls_version: Option<&'static str>,
     /// How the backend was spoken to: `plain` or `tls`.
@@ -92,6 +94,7 @@ impl AccessRecord {
             backend: None,
             endpoint: None,
             attempts: 0,
+            not_retried: None,
             tls_version: None,
             upstream_transport: None,
             texts: String::new(),

@@ -249,6 +249,8 @@ fn rule(key: RuleKey) -> Rule {
         filters: Vec::new(),
         action: Action::Invalid(Invalid { reason: "unused", message: String::new() }),
         timeouts: Timeouts::default(),
+        retry: None,
+        session: None,
     }
 }
 

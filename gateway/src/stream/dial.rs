@@ -25,9 +25,11 @@ pub(super) struct Dialled {
 /// Connects, each time within the connect deadline of the backend.
 pub(super) async fn dial(
     worker: &Worker,
-    backend: &Arc<BackendState>,
+    (backend, listener): (&Arc<BackendState>, &ListenerPlan),
     account: &mut Account,
 ) -> Result<Dialled, Fault> {
+    let unwrapped = matches!(listener.protocol(), Protocol::TlsTerminate(_));
+    let identity = listener.identity.as_ref();
     let mut tried: SmallVec<[u64; 4]> = SmallVec::new();
     let mut last = Fault::NoEndpoints;
     while tried.len() < MAX_CONNECTS {
@@ -35,8 +37,8 @@ pub(super) async fn dial(
         let Some(endpoint) = picked.filter(|endpoint| !tried.contains(&endpoint.id)) else { break };
         account.tried(endpoint.address);
         let in_flight = endpoint.begin();
-        let target = Target { backend, endpoint: &endpoint, deadline: None, fresh: true };
-        match worker.pools.dial(&target).await {
+        let target = Target { backend, endpoint: &endpoint, deadline: None, identity, fresh: true, http2: false };
+        match worker.pools.dial(&target, unwrapped).await {
             Ok((io, slot)) => return Ok(Dialled { io, _slot: slot, _in_flight: in_flight }),
             Err(fault) => last = fault,
         }

@@ -43,7 +43,7 @@ async fn pass(
     moved: &mut Moved,
 ) -> Result<(), Fault> {
     let backend = course.onward.as_ref().map_err(|fault| *fault)?;
-    let mut dialled = dial(worker, backend, account).await?;
+    let mut dialled = dial(worker, (backend, &course.routed.listener), account).await?;
     let idle = course.routed.listener.limits.tcp_idle;
     let result = Relay::new(client, &mut dialled.io, moved, idle).run().await;
     if result.is_err() {

@@ -33,7 +33,7 @@ use crate::balance::BackendState;
 pub use bind::{BindTable, Handshake, Opening, Routed};
 pub use explain::{Explanation, ListenerFate, ListenerVerdict, imagine};
 pub use listener::ListenerPlan;
-pub use plan::{Choice, Notes, Plan, WeightedPlan};
+pub use plan::{Choice, Notes, Plan, Verdict, WeightedPlan};
 pub use stream::{Onward, StreamPlan, StreamRouted};
 
 use backends::Backends;

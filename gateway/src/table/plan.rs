@@ -4,20 +4,24 @@
 use std::sync::Arc;
 
 use torana_ir::{
-    Action, BackendKey, Filter, HostPattern, Invalid, Mirror, RouteKind, Rule, RuleKey, Target, Timeouts,
-    WeightedBackend,
+    Action, BackendKey, ExternalAuth, Filter, HostPattern, Invalid, Mirror, Retry, RouteKind, Rule, RuleKey, Target,
+    Timeouts, WeightedBackend,
 };
 
 use super::backends::{Backends, Changed};
 use super::listener::ListenerPlan;
 use crate::balance::{BackendState, Turns, Weights};
-use crate::filter::{self, Chain, RequestContext, Verdict};
+use crate::filter::{self, Chain, RequestContext};
 use crate::head::{Head, ResponseHead};
 use crate::observe::{Meters, Nouns};
 use crate::route::Routable;
+use crate::session::Session;
 
 /// What the filters of a request leave for later: mirrors, the `Origin`.
 pub type Notes = filter::Notes<Arc<BackendState>>;
+
+/// What is to be done after the filters.
+pub type Verdict = filter::Verdict<Arc<BackendState>>;
 
 /// One rule on one listener.
 #[derive(Debug)]
@@ -30,6 +34,8 @@ pub struct Plan {
     pub grpc: bool,
     /// Metric handles; they go over to the plan that follows this one.
     pub meters: Arc<Meters>,
+    /// How clients are brought back to their endpoints.
+    pub session: Option<Session>,
     rule: Arc<Rule>,
     filters: Chain<Arc<BackendState>>,
     weights: Weights,
@@ -94,6 +100,7 @@ impl Plan {
                 Nouns::rule(&listener.key, &rule.key, rule.name.as_deref()),
                 previous.map(|plan| &plan.meters),
             ),
+            session: rule.session.as_ref().and_then(Session::compile),
             rule: Arc::clone(rule),
             filters,
             weights: Weights::new(entries.iter().map(|entry| entry.weight)),
@@ -123,9 +130,14 @@ impl Plan {
         self.rule.name.as_deref()
     }
 
-    /// The rule's filters on the request, in order. `notes` takes what later stages need.
-    pub fn on_request(&self, head: &mut Head, context: &mut RequestContext, notes: &mut Notes) -> Verdict {
-        self.filters.on_request(head, context, notes)
+    /// When the rule would have requests tried again.
+    pub fn retry(&self) -> Option<&Retry> {
+        self.rule.retry.as_ref()
+    }
+
+    /// The rule's filters on the request, in order, beginning with step `from`. `notes` takes what later stages need.
+    pub fn on_request(&self, from: usize, head: &mut Head, context: &mut RequestContext, notes: &mut Notes) -> Verdict {
+        self.filters.on_request(from, head, context, notes)
     }
 
     /// Where the request goes: by turns, in exact proportion to the weights. The first turn is at `random`.
@@ -157,8 +169,8 @@ impl Routable for Plan {
 
 impl WeightedPlan {
     /// The reference's own filters on the request, after those of the rule.
-    pub fn on_request(&self, head: &mut Head, context: &mut RequestContext, notes: &mut Notes) -> Verdict {
-        self.filters.on_request(head, context, notes)
+    pub fn on_request(&self, from: usize, head: &mut Head, context: &mut RequestContext, notes: &mut Notes) -> Verdict {
+        self.filters.on_request(from, head, context, notes)
     }
 
     /// The reference's own filters on the response, before those of the rule.
@@ -167,7 +179,7 @@ impl WeightedPlan {
     }
 }
 
-/// Every backend that a rule names: forwarded to, or mirrored to.
+/// Every backend that a rule names: forwarded to, mirrored to, or asked.
 fn targets(rule: &Rule) -> impl Iterator<Item = &BackendKey> {
     let entries = match &rule.action {
         Action::Forward(entries) => entries.as_slice(),
@@ -175,7 +187,7 @@ fn targets(rule: &Rule) -> impl Iterator<Item = &BackendKey> {
     };
     let nested = entries.iter().flat_map(|entry| &entry.filters);
     let mirrored = rule.filters.iter().chain(nested).filter_map(|filter| match filter {
-        Filter::Mirror(Mirror { target, .. }) => Some(target),
+        Filter::Mirror(Mirror { target, .. }) | Filter::ExternalAuth(ExternalAuth { target, .. }) => Some(target),
         _ => None,
     });
     entries.iter().map(|entry| &entry.target).chain(mirrored).filter_map(|target| match target {

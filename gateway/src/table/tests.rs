@@ -15,7 +15,7 @@ use torana_ir::{
 
 use super::*;
 use crate::fault::Fault;
-use crate::filter::{RequestContext, Verdict};
+use crate::filter::RequestContext;
 use crate::head::{Head, Scheme, Version};
 use crate::route::Loss;
 use crate::samples::listener_key;
@@ -67,6 +67,8 @@ fn rule(name: &str, listeners: &[&str], hosts: &[&str], prefix: &str) -> Rule {
         filters: Vec::new(),
         action: Action::Forward(vec![to(name, 1)]),
         timeouts: Timeouts::default(),
+        retry: None,
+        session: None,
     }
 }
 
@@ -329,7 +331,10 @@ fn an_invalid_rule_answers_500_and_runs_none_of_its_filters() {
     let table = compile(&snapshot(vec![listener("l", "", 80)], vec![broken]));
     let plan = plan(&table, "r");
     let mut context = RequestContext { prefix_len: 0, random: 0 };
-    assert!(matches!(plan.on_request(&mut get("a.com", "/"), &mut context, &mut Notes::default()), Verdict::Continue));
+    assert!(matches!(
+        plan.on_request(0, &mut get("a.com", "/"), &mut context, &mut Notes::default()),
+        Verdict::Continue
+    ));
     assert!(matches!(plan.choose(0), Choice::Invalid(found) if *found == invalid));
 }
 
@@ -339,7 +344,7 @@ fn a_redirect_names_the_port_of_its_listener() {
     let rule = Rule { filters: vec![Filter::Redirect(redirect)], ..rule("r", &["l"], &[""], "") };
     let table = compile(&snapshot(vec![listener("l", "", 8080)], vec![rule]));
     let mut context = RequestContext { prefix_len: 0, random: 0 };
-    let verdict = plan(&table, "r").on_request(&mut get("a.com", "/x"), &mut context, &mut Notes::default());
+    let verdict = plan(&table, "r").on_request(0, &mut get("a.com", "/x"), &mut context, &mut Notes::default());
     let Verdict::Respond(answer) = verdict else { panic!("the redirect answers") };
     assert_eq!(answer.fields.first("location"), Some(&b"http://a.com:8080/x"[..]));
 }

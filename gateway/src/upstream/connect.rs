@@ -33,10 +33,14 @@ impl Drop for Slot {
     }
 }
 
-/// Connects, and shakes hands if the backend is spoken to in TLS; `alpn` is what the connection will carry. Every failure
-/// is [`Fault::Connect`], [`Fault::UpstreamTls`], [`Fault::Overload`] or [`Fault::InvalidConfig`]: nothing was sent.
-pub(super) async fn open(target: &Target<'_>, alpn: Alpn, metrics: &Metrics) -> Result<(Box<Io>, Slot), Fault> {
-    if target.backend.refusal().is_some() {
+/// Connects, and shakes hands if the backend is spoken to in TLS; `alpn` is what the connection will carry. Without it the
+/// connection carries bytes that are not ours, which have whatever TLS their sender gave them. Every failure is [`Fault::Connect`], [`Fault::UpstreamTls`], [`Fault::Overload`] or [`Fault::InvalidConfig`]: nothing was sent.
+pub(super) async fn open(
+    target: &Target<'_>,
+    alpn: Option<Alpn>,
+    metrics: &Metrics,
+) -> Result<(Box<Io>, Slot), Fault> {
+    if alpn.is_some() && target.backend.refusal().is_some() {
         return Err(Fault::InvalidConfig);
     }
     let slot = Slot::take(target.backend)?;
@@ -57,10 +61,10 @@ pub(super) async fn open(target: &Target<'_>, alpn: Alpn, metrics: &Metrics) -> 
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "nodelay not set");
     }
-    let io = match target.backend.tls() {
+    let io = match alpn.and_then(|alpn| Some((target.backend.tls()?, alpn))) {
         None => Io::tcp(stream),
         // Boxed: a handshake is large, and most connections have none.
-        Some(tls) => Box::pin(shake(stream, tls, target, (alpn, deadline))).await?,
+        Some((tls, alpn)) => Box::pin(shake(stream, tls, target, (alpn, deadline))).await?,
     };
     metrics.upstream_connected(target.backend.key(), started.elapsed());
     Ok((Box::new(io), slot))

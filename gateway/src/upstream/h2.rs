@@ -102,7 +102,7 @@ impl Pool {
         if let Some(connection) = self.with_room(target.key()) {
             return Ok(connection);
         }
-        let (io, slot) = connect::open(target, Alpn::Http2, metrics).await?;
+        let (io, slot) = connect::open(target, Some(Alpn::Http2), metrics).await?;
         let mut settings = H2HandshakeSettings::new();
         settings.max_streams = MAX_STREAMS;
         settings.stream_window_size = Some(STREAM_WINDOW);

@@ -44,6 +44,8 @@ pub(crate) struct Target<'a> {
     pub(crate) identity: Option<&'a Arc<Identity>>,
     /// An idle connection will not do: one was just found stale.
     pub(crate) fresh: bool,
+    /// HTTP/2 is spoken, whatever the backend is said to speak.
+    pub(crate) http2: bool,
 }
 
 /// What connections are told apart by.
@@ -81,25 +83,26 @@ impl Pools {
     /// An idle connection if there is one, else a new one. Nothing was sent when this fails.
     pub(crate) async fn obtain(&self, target: &Target<'_>) -> Result<Lent, Fault> {
         match target.backend.config.protocol {
-            torana_ir::UpstreamProtocol::Http1 => {
+            torana_ir::UpstreamProtocol::Http1 if !target.http2 => {
                 if !target.fresh
                     && let Some(carrier) = self.h1.take(target.key())
                 {
                     return Ok(Lent::H1(carrier));
                 }
-                let (io, slot) = connect::open(target, Alpn::Http1, &self.metrics).await?;
+                let (io, slot) = connect::open(target, Some(Alpn::Http1), &self.metrics).await?;
                 Ok(Lent::H1(Box::new(Carrier::new(target.key(), io, slot))))
             }
-            torana_ir::UpstreamProtocol::H2c => {
+            torana_ir::UpstreamProtocol::Http1 | torana_ir::UpstreamProtocol::H2c => {
                 let session = self.h2.stream(target, &self.metrics).await?;
                 Ok(Lent::H2(Box::new(session)))
             }
         }
     }
 
-    /// A connection of one's own, never pooled, as bytes go: for streams. Nothing was sent when this fails.
-    pub(crate) async fn dial(&self, target: &Target<'_>) -> Result<(Box<Io>, Slot), Fault> {
-        connect::open(target, &self.metrics).await
+    /// A connection of one's own, never pooled: for streams. Their bytes go through as they are, or if `unwrapped`, for
+    /// their TLS has ended here, in TLS where the backend asks for it. Nothing was sent when this fails.
+    pub(crate) async fn dial(&self, target: &Target<'_>, unwrapped: bool) -> Result<(Box<Io>, Slot), Fault> {
+        connect::open(target, unwrapped.then_some(Alpn::None), &self.metrics).await
     }
 
     /// Takes a connection back whose request **and** response are wholly done.

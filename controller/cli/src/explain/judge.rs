@@ -126,8 +126,14 @@ impl Case<'_> {
         let filters = rule.filters.iter().map(words::filter).collect();
         let mut forwarded = head.clone();
         let mut context = RequestContext { prefix_len, random: 0 };
-        if let Verdict::Respond(response) = plan.on_request(&mut forwarded, &mut context, &mut Notes::default()) {
-            return Answer { filters, ..responded(&response) };
+        let mut from = 0;
+        loop {
+            match plan.on_request(from, &mut forwarded, &mut context, &mut Notes::default()) {
+                Verdict::Continue => break,
+                Verdict::Respond(response) => return Answer { filters, ..responded(&response) },
+                // Nobody is asked here: this is what follows from a yes.
+                Verdict::Ask(_, next) => from = next,
+            }
         }
         let entries = match &rule.action {
             Action::Invalid(invalid) => return Answer { filters, ..self.invalid(rule, invalid, "") },

@@ -35,13 +35,17 @@ pub(super) fn filter(filter: &Filter) -> String {
             format!("URLRewrite: {}", listed([hostname, path.as_ref().map(rewritten)]))
         }
         Filter::Mirror(Mirror { target, numerator, denominator }) => {
-            let target = match target {
-                Target::Backend(key) => key.to_string(),
-                Target::Invalid(invalid) => format!("nowhere: {}", invalid.message),
-            };
-            format!("RequestMirror: {numerator} of {denominator} requests to {target}")
+            format!("RequestMirror: {numerator} of {denominator} requests to {}", aimed(target))
         }
+        Filter::ExternalAuth(auth) => format!("ExternalAuth: asks {}", aimed(&auth.target)),
         Filter::Cors(cors) => format!("CORS: {} origins", cors.allow_origins.len()),
+    }
+}
+
+fn aimed(target: &Target) -> String {
+    match target {
+        Target::Backend(key) => key.to_string(),
+        Target::Invalid(invalid) => format!("nowhere: {}", invalid.message),
     }
 }
 

@@ -82,6 +82,11 @@ fn output(translation: &Translation) -> String {
         let count = bundle["certificates"].as_array().unwrap().len();
         bundle["certificates"] = count.into();
     }
+    for rule in program["rules"].as_array_mut().unwrap() {
+        if let Some(session) = rule["session"].as_object_mut() {
+            session.remove("key");
+        }
+    }
     program.as_object_mut().unwrap().retain(|_, part| part.as_array().is_some_and(|list| !list.is_empty()));
     compact(&mut program);
     let document = json!({"ir": program, "status": report(&translation.report)});

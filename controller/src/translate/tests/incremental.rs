@@ -9,7 +9,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use torana_crds::{Object, Unreadable};
-use torana_ir::{Delta, ResourceKey, Rule, Snapshot, StreamRule};
+use torana_ir::{Delta, ResourceKey, Rule, SessionKey, Snapshot, StreamRule};
 
 use crate::store::{Cluster, Event, FleetId, Settings};
 use crate::translate::routes::{backends_of, backends_of_streams};
@@ -326,7 +326,7 @@ proptest! {
         batches in proptest::collection::vec(proptest::collection::vec((0..WORLD, 0usize..9), 1..4), 1..12),
     ) {
         let now = 1_798_761_600;
-        let settings = if in_cluster { Settings::cluster(Vec::new(), now) } else { Settings::standalone(now) };
+        let settings = if in_cluster { Settings::cluster(Vec::new(), SessionKey::new([0; 32]), now) } else { Settings::standalone(now) };
         let mut cluster = Cluster::new(settings);
         cluster.apply(event((18, 4)));
         cluster.apply_all(start.into_iter().enumerate().map(event));
@@ -351,4 +351,55 @@ fn an_edit_that_changes_nothing_leaves_the_snapshot_as_it_is() {
     let dirty = cluster.apply(event((13, 0)));
     let next = retranslate(&cluster, &dirty, last);
     assert!(Arc::ptr_eq(&before, &next.snapshots[&FleetId::standalone()]) && next.deltas.is_empty());
+}
+
+/// Certificates, and Programmed and ResolvedRefs of the HTTPS listener of Gateway `g`.
+fn served(translation: &Translation) -> (Vec<String>, Vec<String>) {
+    let snapshot = translation.snapshots.values().next().unwrap();
+    let gateway = decoded(0, 1).reference();
+    let conditions = &translation.report.objects[&gateway].listeners[1].conditions;
+    let shown = conditions.iter().filter(|it| matches!(it.condition_type, "ResolvedRefs" | "Programmed"));
+    let certificates = snapshot.certificates.values().map(|certificate| format!("{certificate:?}"));
+    (certificates.collect(), shown.map(|it| format!("{}={:?} {}", it.condition_type, it.status, it.reason)).collect())
+}
+
+#[test]
+fn a_certificate_that_cannot_be_renewed_is_served_on_and_said() {
+    const SECRET: usize = 13;
+    let mut cluster = Cluster::new(Settings::standalone(1_798_761_600));
+    let dirty = cluster.apply_all([(0, 1), (SECRET, 0), (18, 4)].map(event));
+    let mut last = retranslate(&cluster, &dirty, Translation::default());
+    let good = served(&last);
+    assert_eq!(good.1, ["Programmed=True Programmed", "ResolvedRefs=True ResolvedRefs"]);
+    let mut step = |variant, last| {
+        let dirty = cluster.apply(event((SECRET, variant)));
+        let now = retranslate(&cluster, &dirty, last);
+        (now.report == translate(&cluster).report, now)
+    };
+    // A key that does not fit, no PEM at all, and a key that does not fit again.
+    for variant in [2, 3, 2] {
+        let (same, now) = step(variant, last);
+        assert!(same);
+        assert_eq!(served(&now).0, good.0, "{variant}");
+        assert_eq!(served(&now).1, ["Programmed=True Programmed", "ResolvedRefs=False InvalidCertificateRef"]);
+        last = now;
+    }
+    let (_, renewed) = step(1, last);
+    assert_eq!(served(&renewed).1, good.1);
+    let (_, broken) = step(4, renewed.clone());
+    assert_eq!(served(&broken).0, served(&renewed).0, "the last good one, not the first");
+    let (_, gone) = step(5, broken);
+    assert_eq!(
+        served(&gone),
+        (vec![], vec!["Programmed=False Invalid".into(), "ResolvedRefs=False InvalidCertificateRef".into()])
+    );
+}
+
+#[test]
+fn a_certificate_that_was_never_good_closes_its_listener() {
+    let mut cluster = Cluster::new(Settings::standalone(1_798_761_600));
+    let dirty = cluster.apply_all([(0, 1), (13, 2), (18, 4)].map(event));
+    assert!(served(&retranslate(&cluster, &dirty, Translation::default())).0.is_empty());
+    let dirty = cluster.apply(event((13, 3)));
+    assert!(served(&retranslate(&cluster, &dirty, Translation::default())).0.is_empty());
 }

@@ -131,6 +131,10 @@ fn fields_of_the_experimental_channel_stay_and_are_named() {
     for (value, path) in [
         (rule(json!({"sessionPersistence": {}})), "spec.rules[0].sessionPersistence"),
         (route(json!({"useDefaultGateways": "All"})), "spec.useDefaultGateways"),
+        (
+            rule(json!({"filters": [{"type": "ExternalAuth", "externalAuth": {"protocol": "HTTP"}}]})),
+            "spec.rules[0].filters[0].externalAuth",
+        ),
         (listener(json!({"name": "a", "port": 1, "protocol": "HTTP", "filters": {}})), "spec.listeners[0].filters"),
     ] {
         says(value.clone(), &[(path, Warning, experimental, "not checked")]);

@@ -15,11 +15,12 @@ use proptest::test_runner::TestRunner;
 
 use super::*;
 use crate::{
-    Action, Attachment, BackendTls, ClientValidation, ClientValidationMode, Cors, DnsName, Endpoint, FieldMatch,
-    Filter, GatewayId, HeaderEdit, HeaderName, HeaderValue, HostPattern, Invalid, Limits, LoadBalance, Method, Mirror,
-    OriginPattern, Origination, PathMatch, PathMode, PathRewrite, PeerName, Protocol, Redirect, Regex, Rewrite,
-    RouteId, RouteKind, RouteMatch, StreamBackend, Target, TextMatch, Timeouts, Tls, TlsVersion, Transport, Trust,
-    TrustSource, UpstreamProtocol, WeightedBackend,
+    Action, Attachment, AuthProtocol, BackendTls, ClientValidation, ClientValidationMode, CookieName, CookiePath, Cors,
+    DnsName, Endpoint, ExternalAuth, FieldMatch, Filter, GatewayId, HeaderEdit, HeaderName, HeaderValue, HostPattern,
+    Invalid, Limits, LoadBalance, Method, Mirror, OriginPattern, Origination, PathMatch, PathMode, PathRewrite, PeerName,
+    Protocol, Redirect, Regex, Retry, Rewrite, RouteId, RouteKind, RouteMatch, Session, SessionCarrier, SessionKey,
+    StreamBackend, Target, TextMatch, Timeouts, Tls, TlsVersion, Transport, Trust, TrustSource, UpstreamProtocol,
+    WeightedBackend,
 };
 
 /// Most resources of one kind in a snapshot.
@@ -158,8 +159,22 @@ fn filter() -> impl Strategy<Value = Filter> {
     let redirect = (path(), select(vec![301, 302])).prop_map(|(path, status)| {
         Filter::Redirect(Redirect { scheme: Some("https"), hostname: None, path, port: None, status })
     });
+    let names = || vec(Just(pair().0), 0..2);
+    let protocol = prop_oneof![
+        option::of(names()).prop_map(|headers| AuthProtocol::Grpc { headers }),
+        (names(), option::of(names())).prop_map(|(headers, copied)| AuthProtocol::Http {
+            prefix: PathRewrite::Prefix("/check".to_owned()),
+            headers,
+            copied,
+        }),
+    ];
     prop_oneof![
         edit.clone().prop_map(Filter::RequestHeaders),
+        (target(), protocol, 0u32..3).prop_map(|(target, protocol, body)| Filter::ExternalAuth(ExternalAuth {
+            target,
+            protocol,
+            body
+        })),
         edit.prop_map(Filter::ResponseHeaders),
         redirect,
         path().prop_map(|path| Filter::Rewrite(Rewrite { hostname: None, path })),
@@ -188,8 +203,23 @@ fn rule(key: RuleKey) -> impl Strategy<Value = Rule> {
     let timeouts = select(vec![None, Some(Duration::from_secs(1))])
         .prop_map(|request| Timeouts { request, backend_request: None });
     let parts = (vec(attachment, 0..2), vec(route_match(), 1..3), vec(filter(), 0..2), action(), timeouts);
-    (option::of(name()), 0i64..2, parts).prop_map(
-        move |(name, created, (attachments, matches, filters, action, timeouts))| Rule {
+    let retry = (0..2u32, option::of(Just(Duration::from_millis(50)))).prop_map(|(attempts, backoff)| Retry {
+        codes: [503].into(),
+        attempts,
+        backoff,
+    });
+    let carrier = prop_oneof![
+        name().prop_map(|name| SessionCarrier::Header(HeaderName::new(&name).unwrap())),
+        (name(), any::<bool>()).prop_map(|(name, permanent)| SessionCarrier::Cookie {
+            name: CookieName::new(&name).unwrap(),
+            path: CookiePath::new("/").unwrap(),
+            permanent,
+        }),
+    ];
+    let session = (carrier, option::of(Just(Duration::from_mins(5))), any::<[u8; 32]>())
+        .prop_map(|(carrier, lifetime, key)| Session { carrier, lifetime, key: SessionKey::new(key) });
+    (option::of(name()), 0i64..2, parts, option::of(retry), option::of(session)).prop_map(
+        move |(name, created, (attachments, matches, filters, action, timeouts), retry, session)| Rule {
             key: key.clone(),
             name,
             created,
@@ -198,6 +228,8 @@ fn rule(key: RuleKey) -> impl Strategy<Value = Rule> {
             filters,
             action,
             timeouts,
+            retry,
+            session,
         },
     )
 }

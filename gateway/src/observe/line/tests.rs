@@ -21,6 +21,7 @@ fn record() -> AccessRecord {
     record.backend = Some(Arc::new(Backend::new(key)));
     record.endpoint = Some("10.1.0.1:8080".parse().unwrap());
     record.attempts = 2;
+    record.not_retried = Some("budget");
     record.set(Text::Method, b"GET");
     record.set(Text::Authority, b"a.com");
     record.set(Text::Path, b"/x?y=1");
@@ -40,7 +41,7 @@ fn a_line_names_everything_that_took_part() {
         \"flags\":\"UC\",\"reason\":\"upstream_reset\",\"fault_source\":\"upstream\",\"bytes_received\":0,\
         \"bytes_sent\":11,\"client\":\"10.0.0.1\",\"peer\":\"10.0.0.1:5000\",\"gateway\":\"infra/edge\",\
         \"listener\":\"web\",\"route\":\"HTTPRoute/shop/cart\",\"rule\":\"pay\",\"backend\":\"shop/cart:80\",\
-        \"endpoint\":\"10.1.0.1:8080\",\"attempts\":2}\n";
+        \"endpoint\":\"10.1.0.1:8080\",\"attempts\":2,\"not_retried\":\"budget\"}\n";
     assert_eq!(json(&record()), expected);
 }
 
