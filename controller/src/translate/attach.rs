@@ -37,8 +37,6 @@ pub(super) struct Attached {
     pub(super) strays: Vec<Remark>,
     /// Every listener with the route's own hostnames that intersect the listener's; only listeners that are served.
     pub(super) served: BTreeMap<ListenerKey, Vec<HostPattern>>,
-    /// Whether TLS ends at one of them, and what is inside goes on as a stream.
-    pub(super) unwrapped: bool,
 }
 
 /// Attaches a route with these `parents` and `hostnames`.
@@ -74,7 +72,6 @@ impl Attached {
         for slot in slots.iter().filter(|slot| slot.served) {
             let hosts = hosts.iter().filter(|host| meets(slot, host)).cloned().collect();
             self.served.insert(slot.key.clone(), hosts);
-            self.unwrapped |= slot.unwraps;
         }
     }
 }

@@ -72,8 +72,6 @@ pub(super) struct Slot {
     pub(super) kinds: Vec<RouteGroupKind>,
     /// Namespaces of routes that may attach.
     pub(super) namespaces: Namespaces,
-    /// Whether TLS ends at it, and what is inside goes on as a stream.
-    pub(super) unwraps: bool,
     /// Whether it is served.
     pub(super) served: bool,
 }
@@ -231,7 +229,6 @@ impl Frame {
                 hostname: draft.hostname.clone(),
                 kinds: draft.kinds.clone(),
                 namespaces: draft.namespaces.clone(),
-                unwraps: draft.terminates() && !draft.is_https(),
                 served,
             };
             if let Some(Parent::Ours(slots)) = self.parents.get_mut(&draft.owner) {

@@ -68,14 +68,13 @@ pub(super) fn route(cluster: &Cluster, parents: &Parents, object: &Object) -> Op
         Object::TlsRoute(TlsRoute { meta, spec }) => {
             let attached = attach(&spec.parents, &spec.hostnames, parents, &mut ledger);
             not_default(spec.use_default_gateways.as_ref(), &mut ledger);
-            let cargo = Cargo::Connections { unwrapped: attached.unwrapped };
-            let rules = spec.rules.iter().enumerate();
-            let rules = rules.map(|(at, rule)| stream(cluster, (rule, cargo), &path(at), &mut ledger)).collect();
+            let rules = spec.rules.iter().enumerate().map(|(at, rule)| (rule, path(at)));
+            let rules = rules.map(|(rule, path)| stream(cluster, (rule, Cargo::Connections), &path, &mut ledger));
+            let rules = rules.collect();
             output(meta, RouteKind::TlsRoute, attached, Drafts::Streams(rules), ledger)
         }
         Object::TcpRoute(TcpRoute { meta, spec }) => {
-            let cargo = Cargo::Connections { unwrapped: false };
-            transport(cluster, (meta, RouteKind::TcpRoute), (spec, cargo), parents, ledger)
+            transport(cluster, (meta, RouteKind::TcpRoute), (spec, Cargo::Connections), parents, ledger)
         }
         Object::UdpRoute(UdpRoute { meta, spec }) => {
             transport(cluster, (meta, RouteKind::UdpRoute), (spec, Cargo::Datagrams), parents, ledger)

@@ -23,6 +23,7 @@ use crate::http::replay::Replay;
 use crate::http::scratch;
 use crate::http::side::Down;
 use crate::http::tee::Copies;
+use crate::table::ListenerPlan;
 
 /// An answer is waited for so long, whatever the request's own deadline.
 const DEADLINE: Duration = Duration::from_secs(5);

@@ -4,12 +4,14 @@
 use std::sync::Arc;
 
 use smallvec::SmallVec;
+use torana_ir::Protocol;
 
 use super::account::Account;
 use crate::balance::{BackendState, InFlight};
 use crate::fault::Fault;
 use crate::http::Worker;
 use crate::io::Io;
+use crate::table::ListenerPlan;
 use crate::upstream::{Slot, Target};
 
 /// Endpoints tried for one connection.
