@@ -188,7 +188,7 @@ mod tests {
     const NOW: u64 = 1_800_000_000;
 
     fn backend(name: &str) -> BackendKey {
-        BackendKey { namespace: "n".into(), name: name.into(), port: 80 }
+        BackendKey::tcp("n", name, 80)
     }
 
     fn cookie(permanent: bool) -> SessionCarrier {

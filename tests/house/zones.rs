@@ -4,7 +4,7 @@
 use super::source::{Source, product};
 
 /// Folders and files that decide, and do nothing else.
-const PURE: [&str; 22] = [
+const PURE: [&str; 23] = [
     "gateway/ir/src/",
     "gateway/src/head/",
     "gateway/src/gate/",

@@ -141,7 +141,7 @@ mod tests {
     const ASKED: Asked = Asked { replayable: true, elsewhere: false };
 
     fn backend() -> BackendState {
-        let key = BackendKey { namespace: "n".into(), name: "b".into(), port: 80 };
+        let key = BackendKey::tcp("n", "b", 80);
         let source = Endpoints::Static { backend: key.clone(), endpoints: vec![] };
         BackendState::new(Arc::new(Backend::new(key)), Arc::new(source), None)
     }

@@ -39,7 +39,7 @@ fn ports(gateway: &Gateway) -> Vec<Port> {
 
 /// The objects of every Gateway of a case.
 fn provisioned(case: &Path, input: &str) -> Vec<Value> {
-    let mut cluster = Cluster::new(Settings::cluster(Vec::new(), 0));
+    let mut cluster = Cluster::new(Settings::cluster(Vec::new(), SessionKey::new([0; 32]), 0));
     for mut value in serde_saphyr::from_multiple::<Value>(input).unwrap_or_else(|error| panic!("{case:?}: {error}")) {
         let found = torana_crds::schema::admit(&mut value);
         assert!(found.is_empty(), "{case:?}: {found:#?}");

@@ -376,7 +376,7 @@ fn a_listener_that_the_proxies_refuse_takes_down_no_other() {
 
 #[test]
 fn what_no_proxy_should_refuse_is_told_of_the_gateway() {
-    let key = torana_ir::BackendKey { namespace: "default".into(), name: "app".into(), port: 80 };
+    let key = torana_ir::BackendKey::tcp("default", "app", 80);
     let rejected = vec![Rejection { key: ResourceKey::Backend(key), reason: "x".into() }];
     let mut scene = Scene::default();
     let standing = Standing { proxies: Proxies::Acked(1), rejected, ..Standing::default() };
