@@ -35,11 +35,7 @@ impl Drop for Slot {
 
 /// Connects, and shakes hands if the backend is spoken to in TLS; `alpn` is what the connection will carry. Without it the
 /// connection carries bytes that are not ours, which have whatever TLS their sender gave them. Every failure is [`Fault::Connect`], [`Fault::UpstreamTls`], [`Fault::Overload`] or [`Fault::InvalidConfig`]: nothing was sent.
-pub(super) async fn open(
-    target: &Target<'_>,
-    alpn: Option<Alpn>,
-    metrics: &Metrics,
-) -> Result<(Box<Io>, Slot), Fault> {
+pub(super) async fn open(target: &Target<'_>, alpn: Option<Alpn>, metrics: &Metrics) -> Result<(Box<Io>, Slot), Fault> {
     if alpn.is_some() && target.backend.refusal().is_some() {
         return Err(Fault::InvalidConfig);
     }

@@ -17,10 +17,10 @@ use super::*;
 use crate::{
     Action, Attachment, AuthProtocol, BackendTls, ClientValidation, ClientValidationMode, CookieName, CookiePath, Cors,
     DnsName, Endpoint, ExternalAuth, FieldMatch, Filter, GatewayId, HeaderEdit, HeaderName, HeaderValue, HostPattern,
-    Invalid, Limits, LoadBalance, Method, Mirror, OriginPattern, Origination, PathMatch, PathMode, PathRewrite, PeerName,
-    Protocol, Redirect, Regex, Retry, Rewrite, RouteId, RouteKind, RouteMatch, Session, SessionCarrier, SessionKey,
-    StreamBackend, Target, TextMatch, Timeouts, Tls, TlsVersion, Transport, Trust, TrustSource, UpstreamProtocol,
-    WeightedBackend,
+    Invalid, Limits, LoadBalance, Method, Mirror, OriginPattern, Origination, PathMatch, PathMode, PathRewrite,
+    PeerName, Protocol, Redirect, Regex, Retry, Rewrite, RouteId, RouteKind, RouteMatch, Session, SessionCarrier,
+    SessionKey, StreamBackend, Target, TextMatch, Timeouts, Tls, TlsVersion, Transport, Trust, TrustSource,
+    UpstreamProtocol, WeightedBackend,
 };
 
 /// Most resources of one kind in a snapshot.
