@@ -22,7 +22,6 @@ macro_rules! objects {
     ($($type:ident),+ $(,)?) => {
         /// One object, decoded.
         #[derive(Debug, Clone, PartialEq, Eq)]
-        #[expect(clippy::large_enum_variant, reason = "passed in a box, and taken apart where it is stored")]
         pub enum Object {$(
             #[doc = concat!("Of the kind [`Kind::", stringify!($type), "`].")]
             $type($type),

@@ -116,20 +116,19 @@ impl ServerTls {
             let served: Vec<Arc<Certificate>> =
                 tls.certificates.iter().filter_map(|key| material.certificates.get(key)).map(Arc::clone).collect();
             let same = |old: &&&Arc<ListenerTls>| old.http == http && old.is_of(tls, &served, material.bundles);
-            let made = match before.get(&listener.key).filter(same) {
-                Some(old) => Arc::clone(old),
-                None => {
-                    let asked = tls.client.as_ref();
-                    let authorities = asked.map(|client| Authorities::in_bundles(&client.bundles, material.bundles));
-                    Arc::new(ListenerTls {
-                        key: listener.key.clone(),
-                        tls: tls.clone(),
-                        http,
-                        config: built.configure((tls, http), (&served, authorities.as_ref()), previous),
-                        certificates: served,
-                        authorities,
-                    })
-                }
+            let made = if let Some(old) = before.get(&listener.key).filter(same) {
+                Arc::clone(old)
+            } else {
+                let asked = tls.client.as_ref();
+                let authorities = asked.map(|client| Authorities::in_bundles(&client.bundles, material.bundles));
+                Arc::new(ListenerTls {
+                    key: listener.key.clone(),
+                    tls: tls.clone(),
+                    http,
+                    config: built.configure((tls, http), (&served, authorities.as_ref()), previous),
+                    certificates: served,
+                    authorities,
+                })
             };
             built.listeners.push(made);
         }

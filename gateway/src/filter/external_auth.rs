@@ -199,7 +199,9 @@ mod tests {
 
     fn reply(status: u16, fields: &[(&str, &str)]) -> Reply {
         let mut head = ResponseHead::new(status);
-        fields.iter().for_each(|(name, value)| head.fields.push(name.as_bytes(), value.as_bytes()));
+        for (name, value) in fields {
+            head.fields.push(name.as_bytes(), value.as_bytes());
+        }
         Reply { head, body: Bytes::from_static(b"no"), trailers: None }
     }
 

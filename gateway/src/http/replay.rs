@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_not_kept() {
         let mut replay = Replay::up_to(BodyLength::Unknown, MOST);
-        replay.keep(&Data::Slice(&[0; MOST]));
+        replay.keep(&Data::Slice(&vec![0; MOST]));
         assert!(replay.is_whole());
         replay.keep(&Data::Slice(b"a"));
         assert!(!replay.is_whole() && replay.kept.capacity() == 0);

@@ -127,7 +127,7 @@ impl<'a> Retries<'a> {
 fn wait(base: Duration, done: u32, random: f64) -> Duration {
     let times = 2_u32.saturating_pow(done.saturating_add(1)).min(MOST_TIMES);
     let most = base.saturating_mul(times).min(LONGEST).max(base);
-    base + (most - base).mul_f64(random)
+    base + most.saturating_sub(base).mul_f64(random)
 }
 
 #[cfg(test)]

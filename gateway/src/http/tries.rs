@@ -99,17 +99,16 @@ impl<'a> Tries<'a> {
     }
 
     /// Whether another try follows the one that failed at `endpoint`.
-    pub(crate) fn follow(&mut self, failed: Failed, endpoint: Arc<Endpoint>) -> bool {
+    pub(crate) fn follow(&mut self, failed: Failed, endpoint: &Arc<Endpoint>) -> bool {
         let asked = |elsewhere| Asked { replayable: true, elsewhere };
         match failed.again {
-            Again::No => false,
             Again::Granted => {
                 self.failed.push(endpoint.id);
                 true
             }
             Again::Fresh if self.own < MAX_OWN => {
                 self.own += 1;
-                self.stale = Some(endpoint);
+                self.stale = Some(Arc::clone(endpoint));
                 true
             }
             Again::Fresh | Again::Elsewhere if self.retries.governed() => {
@@ -122,7 +121,7 @@ impl<'a> Tries<'a> {
                 self.own += 1;
                 self.failed.len() < MAX_CONNECTS && self.own <= MAX_OWN
             }
-            Again::Fresh => false,
+            Again::No | Again::Fresh => false,
             Again::IfListed => {
                 self.failed.push(endpoint.id);
                 self.retries.lists(failed.fault.status()) && self.retries.grant(asked(false))

@@ -71,16 +71,13 @@ impl Account {
             received: moved.received,
             sent: moved.sent,
         };
-        let nouns = match &course.routed.plan {
-            Some(plan) => {
-                plan.meters.record(metrics, &outcome);
-                plan.meters.nouns()
-            }
-            None => {
-                let nouns = course.routed.listener.meters.nouns();
-                StreamMeters::unrouted(metrics, nouns, &outcome);
-                nouns
-            }
+        let nouns = if let Some(plan) = &course.routed.plan {
+            plan.meters.record(metrics, &outcome);
+            plan.meters.nouns()
+        } else {
+            let nouns = course.routed.listener.meters.nouns();
+            StreamMeters::unrouted(metrics, nouns, &outcome);
+            nouns
         };
         let Some(mut line) = self.line else { return };
         line.duration = outcome.duration;

@@ -433,6 +433,6 @@ fn the_random_pairs_have_every_kind_of_change_of_every_kind_of_resource() {
     for _ in 0..64 {
         tally(&pair().new_tree(&mut runner).unwrap().current(), &mut seen);
     }
-    assert_eq!(seen.len(), 6 * 4, "{seen:?}");
+    assert_eq!(seen.len(), 7 * 4, "{seen:?}");
     assert!(seen.values().all(|times| *times >= 10), "{seen:?}");
 }

@@ -50,7 +50,7 @@ fn a_failed_handshake_with_a_backend_is_named() {
     let mut record = record();
     record.fault = Some(Fault::UpstreamTls("unknown_issuer"));
     record.upstream_transport = Some("tls");
-    let end = ",\"attempts\":2,\"upstream_transport\":\"tls\",\"upstream_tls_error\":\"unknown_issuer\"}\n";
+    let end = ",\"attempts\":2,\"not_retried\":\"budget\",\"upstream_transport\":\"tls\",\"upstream_tls_error\":\"unknown_issuer\"}\n";
     assert!(json(&record).ends_with(end), "{}", json(&record));
 }
 

@@ -55,8 +55,8 @@ fn serving(table: &Table) -> Option<Arc<StreamPlan>> {
     bind(table, Transport::Tcp).stream().unwrap().plan
 }
 
-fn name(plan: &Option<Arc<StreamPlan>>) -> &str {
-    plan.as_ref().map_or("", |plan| plan.key().route.name.as_str())
+fn name(plan: Option<&Arc<StreamPlan>>) -> &str {
+    plan.map_or("", |plan| plan.key().route.name.as_str())
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn the_oldest_route_serves_then_the_first_by_name() {
         let rules = rules.iter().map(|(name, created)| tcp(name, *created)).collect();
         let table = Table::compile(&snapshot(listeners(), rules), &Table::empty());
         assert_eq!(bind(&table, Transport::Tcp).opening(), Opening::Bytes);
-        assert_eq!(name(&serving(&table)), expected);
+        assert_eq!(name(serving(&table).as_ref()), expected);
     }
 }
 
@@ -78,9 +78,9 @@ fn a_plan_is_shared_with_the_next_table_and_its_turns_are_kept_over_edits() {
     weighted.backends.push(StreamBackend { target: Target::Backend(key("b")), weight: 1 });
     let old = snapshot(vec![listener("l", "", Protocol::Tcp)], vec![weighted.clone()]);
     let before = Table::compile(&old, &Table::empty());
-    let same = Table::compile(&old.clone(), &before);
+    let same = Table::compile(&old, &before);
     assert!(Arc::ptr_eq(&bind(&before, Transport::Tcp), &bind(&same, Transport::Tcp)), "nothing changed");
-    let mut edited = old.clone();
+    let mut edited = old;
     edited.streams.insert(tcp("z", 9).key, Arc::new(tcp("z", 9)));
     let after = Table::compile(&edited, &before);
     let (first, second) = (serving(&before).unwrap(), serving(&after).unwrap());
@@ -142,8 +142,8 @@ fn a_handshake_belongs_to_the_most_specific_listener_and_then_to_the_most_specif
     let what = |sni: Option<&str>| match bind.handshake(sni) {
         None => "nobody".to_owned(),
         Some(Handshake::Requests(key, _)) => format!("requests {}", key.name),
-        Some(Handshake::Unwrap(routed, _)) => format!("unwrap {} {}", routed.listener.key.name, name(&routed.plan)),
-        Some(Handshake::Pass(routed)) => format!("pass {} {}", routed.listener.key.name, name(&routed.plan)),
+        Some(Handshake::Unwrap(routed, _)) => format!("unwrap {} {}", routed.listener.key.name, name(routed.plan.as_ref())),
+        Some(Handshake::Pass(routed)) => format!("pass {} {}", routed.listener.key.name, name(routed.plan.as_ref())),
     };
     for (sni, expected) in [
         (Some("a.com"), "pass pass own"),
@@ -166,6 +166,6 @@ fn tcp_and_udp_of_one_port_are_two_sockets() {
     let table = Table::compile(&snapshot(listeners, vec![tcp("t", 0), udp]), &Table::empty());
     assert_eq!(table.binds().len(), 2);
     let plan = bind(&table, Transport::Udp).stream().unwrap().plan;
-    assert_eq!((name(&serving(&table)), name(&plan)), ("t", "u"));
+    assert_eq!((name(serving(&table).as_ref()), name(plan.as_ref())), ("t", "u"));
     assert_eq!(bind(&table, Transport::Udp).opening(), Opening::Datagram);
 }
