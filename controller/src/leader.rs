@@ -251,7 +251,7 @@ async fn mark(pods: Api<Pod>, candidate: &Candidate, mut leadership: watch::Rece
         }
         let again = async {
             if marked == Some(wanted) {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             } else {
                 tokio::time::sleep(MARK_AGAIN).await;
             }

@@ -43,7 +43,7 @@ fn with_lab<F: Future<Output = ()>>(test: impl FnOnce(Lab) -> F) {
         let lab = Lab { client, namespace: namespace.clone() };
         let outcome = tokio::task::LocalSet::new().run_until(test(lab)).await;
         namespaces.delete(&namespace, &DeleteParams::background()).await.unwrap();
-        outcome
+        outcome;
     });
 }
 

@@ -197,7 +197,7 @@ fn the_gateways_certificate_is_shown_and_no_other_gateway_gets_its_connections()
     let edge = gateway("edge", &["{name: http, port: ${HTTP}, protocol: HTTP}"]);
     let edge = edge.replace("spec: {", "spec: {tls: {backend: {clientCertificateRef: {name: id}}}, ");
     let parents = "parentRefs: [{name: edge}, {name: other}]";
-    let manifests = edge.clone()
+    let manifests = edge
         + &other
         + &World::service("b", backend.port)
         + &route("all", &format!("{parents}, rules: [{{{}}}]", to("b")))

@@ -19,7 +19,7 @@ use crate::provision::desired::{self, Install, Port, Transport};
 use crate::provision::kinds::Place;
 use crate::provision::{Provisioned, Provisioner};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const PORT: Port = Port { number: 80, transport: Transport::Tcp };
 
 /// A namespace of its own, gone at the end.

@@ -206,13 +206,13 @@ mod tests {
         let mut observed = Observed::default();
         let one = desired("x", "1");
         observed.applied(&one, live(one.clone()));
-        assert_eq!(observed.difference("1", &[one.clone()]), Difference::default());
+        assert_eq!(observed.difference("1", std::slice::from_ref(&one)), Difference::default());
         assert_eq!(names(&observed.difference("1", &[desired("x", "2")])).0, ["x"]);
         let mut touched = live(one.clone());
         touched["data"]["other"] = "theirs".into();
         touched["metadata"]["resourceVersion"] = "9".into();
         observed.there(touched.clone());
-        assert_eq!(observed.difference("1", &[one.clone()]), Difference::default());
+        assert_eq!(observed.difference("1", std::slice::from_ref(&one)), Difference::default());
         touched["data"]["size"] = "7".into();
         observed.there(touched);
         assert_eq!(names(&observed.difference("1", &[one])).0, ["x"]);
@@ -223,7 +223,7 @@ mod tests {
         let mut observed = Observed::default();
         let one = desired("x", "1000m");
         observed.there(live(one.clone()));
-        assert_eq!(names(&observed.difference("1", &[one.clone()])).0, ["x"]);
+        assert_eq!(names(&observed.difference("1", std::slice::from_ref(&one))).0, ["x"]);
         observed.applied(&one, live(one.clone()));
         observed.there(live(one.clone()));
         assert_eq!(observed.difference("1", &[one]), Difference::default());
@@ -235,7 +235,7 @@ mod tests {
         let (one, two) = (desired("x", "1"), desired("y", "1"));
         observed.there(live(one.clone()));
         observed.there(live(two.clone()));
-        assert_eq!(names(&observed.difference("1", &[one.clone()])), (vec![], vec!["y"]));
+        assert_eq!(names(&observed.difference("1", std::slice::from_ref(&one))), (vec![], vec!["y"]));
         assert_eq!(observed.difference("1", &[]), Difference::default());
         let mut foreign = live(two);
         foreign["metadata"]["ownerReferences"][0]["uid"] = "2".into();

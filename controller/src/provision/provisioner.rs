@@ -26,7 +26,7 @@ use crate::provision::observed::{Difference, Observed};
 const CONCURRENCY: usize = 8;
 /// First pause after a failure; it doubles up to [`LONGEST_PAUSE`].
 const PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// What lists get at the start. Then work begins without those that are missing: every object is looked at before it
 /// is applied anyway.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -151,7 +151,7 @@ impl Task {
         loop {
             let next = self.fleets.values().filter_map(|fleet| fleet.due).min();
             // Nothing due: an hour is as good as for ever.
-            let next = next.unwrap_or_else(|| Instant::now() + Duration::from_secs(3_600));
+            let next = next.unwrap_or_else(|| Instant::now() + Duration::from_hours(1));
             let next = if self.observed.has_listed(kinds::all().count()) { next } else { next.max(self.begin) };
             tokio::select! {
                 changed = self.wanted.changed() => match changed {
@@ -339,7 +339,7 @@ fn watched(client: &Client) -> SelectAll<BoxStream<'static, Seen>> {
     let streams = kinds::all().map(|resource| {
         let api = Api::<DynamicObject>::all_with(client.clone(), &resource);
         let config = watcher::Config::default().labels(&format!("{label}={value}"));
-        let kind = resource.kind.clone();
+        let kind = resource.kind;
         let events = watcher(api, config).default_backoff().filter_map(move |event| {
             let seen = match event {
                 Ok(event) => Some((kind.clone(), event)),

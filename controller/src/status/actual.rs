@@ -54,7 +54,7 @@ impl View<'_> {
             _ => None,
         });
         // A generation that is not in force has been refused by nobody.
-        found.filter(|_| self.force == Force::InForce)
+        found.filter(|_| self.force == Force::Held)
     }
 
     fn listener(&self, listener: &ListenerEntry, refused: Option<&str>) -> Vec<Condition> {
@@ -62,7 +62,7 @@ impl View<'_> {
             ("Accepted", Status::True, Some(why)) => listeners::not_accepted(listeners::PORT_UNAVAILABLE, remedy(why)),
             ("Programmed", Status::True, Some(why)) => listeners::not_programmed(remedy(why)),
             ("Programmed", Status::True, None) => match &self.force {
-                Force::InForce => condition.clone(),
+                Force::Held => condition.clone(),
                 Force::Pending(why) | Force::Absent(why) => listeners::pending(why.clone()),
             },
             _ => condition.clone(),
@@ -97,7 +97,7 @@ impl View<'_> {
 
     fn set_programmed(&self, hoped: &Condition) -> Condition {
         match &self.force {
-            Force::InForce => hoped.clone(),
+            Force::Held => hoped.clone(),
             Force::Pending(why) | Force::Absent(why) => sets::pending(why.clone()),
         }
     }
@@ -106,7 +106,7 @@ impl View<'_> {
         match &self.force {
             Force::Absent(why) => return gateways::no_resources(why.clone()),
             Force::Pending(why) => return gateways::pending(why.clone()),
-            Force::InForce => {}
+            Force::Held => {}
         }
         // Valid IR that a proxy cannot use is a fault of Torana's, and not of one listener.
         let others = self.standing.rejected.iter().filter(|it| !matches!(it.key, ResourceKey::Listener(_)));

@@ -121,7 +121,9 @@ impl Board {
         if state.programmed.bundles != bundles {
             state.programmed.bundles = bundles;
             let classes = state.of_kind(Kind::GatewayClass);
-            classes.iter().for_each(|class| state.queue.push(class, Haste::Now, Instant::now()));
+            for class in &classes {
+                state.queue.push(class, Haste::Now, Instant::now());
+            }
             drop(state);
             self.changed.notify_one();
         }
@@ -232,7 +234,9 @@ impl State {
                 gateway.is_some_and(|gateway| self.programmed.has_moved(object, gateway, before.get(gateway)))
             })
             .collect();
-        moved.iter().for_each(|object| self.queue.push(object, Haste::Now, now));
+        for object in &moved {
+            self.queue.push(object, Haste::Now, now);
+        }
         self.release(now);
     }
 

@@ -128,7 +128,9 @@ impl Waiting {
     pub(super) fn hurry(&mut self, object: &ObjectRef) -> bool {
         let wait = self.0.get_mut(object);
         let waits = wait.is_some();
-        wait.into_iter().for_each(|wait| wait.haste = Haste::Now);
+        if let Some(wait) = wait {
+            wait.haste = Haste::Now;
+        }
         waits
     }
 

@@ -144,7 +144,7 @@ fn reference(reference: &Value) -> String {
         place.push_str(text("sectionName"));
     }
     if let Some(port) = reference["port"].as_u64() {
-        place.push_str(&format!(" port {port}"));
+        place = format!("{place} port {port}");
     }
     place
 }
@@ -160,9 +160,8 @@ fn turn(place: &str, condition: &Value) -> Option<(bool, String)> {
         }
         // Accepted, with `ListenersNotValid`: in part.
         (name @ ("Accepted" | "Programmed"), true) => name != reason,
-        ("ResolvedRefs" | "SupportedVersion", true) => return None,
         ("Accepted" | "Programmed" | "ResolvedRefs" | "SupportedVersion", false) => true,
-        // Somebody else's.
+        // As it should be, or somebody else's.
         _ => return None,
     };
     let passes = reason == "Pending" || (is_listener && !is_warning);

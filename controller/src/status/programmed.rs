@@ -62,7 +62,7 @@ pub struct Address {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Force {
     /// It is.
-    InForce,
+    Held,
     /// Not yet: why, for people.
     Pending(String),
     /// It is not, and will not be by itself: why, for people.
@@ -92,7 +92,7 @@ impl Programmed {
             None | Some(Proxies::Unknown) => Force::Pending("its proxies have not been heard of yet".to_owned()),
             Some(Proxies::Starting(why)) => Force::Pending(why.clone()),
             Some(Proxies::Absent(why)) => Force::Absent(why.clone()),
-            Some(Proxies::Acked(generation)) if *generation >= needed => Force::InForce,
+            Some(Proxies::Acked(generation)) if *generation >= needed => Force::Held,
             Some(Proxies::Acked(_)) => Force::Pending("its proxies have not confirmed the last change yet".to_owned()),
         }
     }
@@ -128,7 +128,7 @@ mod tests {
             (Proxies::Acked(8), true, true),
         ] {
             programmed.gateways.insert(gateway.clone(), Standing { proxies: proxies.clone(), ..Standing::default() });
-            assert_eq!(programmed.force(&gateway, &gateway) == Force::InForce, expected, "{proxies:?}");
+            assert_eq!(programmed.force(&gateway, &gateway) == Force::Held, expected, "{proxies:?}");
             assert_eq!(programmed.has_reached(&gateway, 7), reached, "{proxies:?}");
         }
     }

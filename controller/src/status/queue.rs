@@ -19,7 +19,7 @@ const HOLD: Duration = Duration::from_secs(5);
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
 /// What the API server refuses it will refuse again, until the object or the report changes.
-const REFUSED: Duration = Duration::from_secs(300);
+const REFUSED: Duration = Duration::from_mins(5);
 
 /// How soon something should be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -231,10 +231,9 @@ impl Queue {
         }
         match (retry, again) {
             (Some(retry), again) if again.is_none() || outcome != Outcome::Refused => {
-                self.schedule(object, now + retry)
+                self.schedule(object, now + retry);
             }
-            (Some(_), Some(haste)) => self.push(object, haste, now),
-            (None, Some(haste)) => self.push(object, haste, now),
+            (_, Some(haste)) => self.push(object, haste, now),
             (_, None) => self.forget(now),
         }
     }

@@ -47,7 +47,7 @@ pub(super) fn judge(cluster: &Cluster, policy: &BackendTlsPolicy, store: &mut Tr
     let tls = trust.and_then(|trust| {
         let path = "spec.validation.hostname";
         let server_name = DnsName::new(&validation.hostname);
-        let server_name = server_name.map_err(|why| invalid(path, why.to_string(), "write the backend's DNS name"))?;
+        let server_name = server_name.map_err(|why| invalid(path, &why.to_string(), "write the backend's DNS name"))?;
         let names = names(validation, &server_name)?;
         Ok(Origination { server_name, trust, names })
     });
@@ -78,12 +78,12 @@ impl Found {
             None => {}
             Some(_) if !references.is_empty() => {
                 let message = "only one of caCertificateRefs and wellKnownCACertificates can be given".to_owned();
-                return Err(invalid("spec.validation", message, "remove one of them"));
+                return Err(invalid("spec.validation", &message, "remove one of them"));
             }
             Some(WellKnownCas::System) => return Ok(Trust::System),
             Some(WellKnownCas::Other(other)) => {
                 let message = format!("{other:?} is not known");
-                return Err(invalid("spec.validation.wellKnownCACertificates", message, "use System"));
+                return Err(invalid("spec.validation.wellKnownCACertificates", &message, "use System"));
             }
         }
         let mut bundles = Vec::new();
@@ -122,7 +122,7 @@ fn names(validation: &BackendTlsValidation, hostname: &DnsName) -> Result<Vec<Pe
     let names = validation.subject_alt_names.iter().enumerate().map(|(index, name)| {
         let path = format!("spec.validation.subjectAltNames[{index}]");
         let dns = |name: &str| {
-            DnsName::new(name).map_err(|why| invalid(&path, why.to_string(), "write a DNS name, or *. and one"))
+            DnsName::new(name).map_err(|why| invalid(&path, &why.to_string(), "write a DNS name, or *. and one"))
         };
         match name {
             SubjectAltName::Hostname(name) => match name.strip_prefix("*.") {
@@ -130,12 +130,12 @@ fn names(validation: &BackendTlsValidation, hostname: &DnsName) -> Result<Vec<Pe
                 None => dns(name).map(PeerName::Dns),
             },
             SubjectAltName::Uri(uri) => Ok(PeerName::Uri(uri.clone())),
-            SubjectAltName::Malformed(why) => Err(invalid(&path, why.clone(), "use type Hostname or URI")),
+            SubjectAltName::Malformed(why) => Err(invalid(&path, why, "use type Hostname or URI")),
         }
     });
     names.collect()
 }
 
-fn invalid(path: &str, message: String, remedy: &str) -> Remark {
+fn invalid(path: &str, message: &str, remedy: &str) -> Remark {
     Remark::error(INVALID, path, format!("{message}, so requests get 500"), remedy)
 }

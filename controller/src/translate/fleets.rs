@@ -65,8 +65,12 @@ impl Division {
         let old = self.needs.remove(key).unwrap_or_default();
         for fleet in &fleets {
             touched.entry(fleet.clone()).or_default().insert(key.clone());
-            needs.iter().for_each(|need| self.acquire(fleet, need, touched));
-            old.iter().for_each(|need| self.release(fleet, need, touched));
+            for need in &needs {
+                self.acquire(fleet, need, touched);
+            }
+            for need in &old {
+                self.release(fleet, need, touched);
+            }
         }
         if !needs.is_empty() {
             self.needs.insert(key.clone(), needs);

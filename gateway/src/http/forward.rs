@@ -118,7 +118,7 @@ pub(crate) async fn forward(
             break;
         };
         result = Err(failed.fault);
-        if !tries.follow(failed, &endpoint) {
+        if !tries.follow(&failed, &endpoint) {
             break;
         }
         tries.pause(down).await?;

@@ -99,7 +99,7 @@ impl<'a> Tries<'a> {
     }
 
     /// Whether another try follows the one that failed at `endpoint`.
-    pub(crate) fn follow(&mut self, failed: Failed, endpoint: &Arc<Endpoint>) -> bool {
+    pub(crate) fn follow(&mut self, failed: &Failed, endpoint: &Arc<Endpoint>) -> bool {
         let asked = |elsewhere| Asked { replayable: true, elsewhere };
         match failed.again {
             Again::Granted => {

@@ -77,7 +77,7 @@ pub fn desired(gateway: &Gateway, parameters: &GatewayParametersSpec, ports: &[P
         service::service(&owned, gateway, parameters, ports.into_iter()),
     ];
     objects.extend(scaling::budget(&owned, parameters));
-    objects.push(scaling::workload(&owned, parameters, pod::template(&owned, parameters, install)));
+    objects.push(scaling::workload(&owned, parameters, &pod::template(&owned, parameters, install)));
     objects.extend(scaling::autoscaler(&owned, parameters));
     Desired { objects }
 }

@@ -32,8 +32,8 @@ pub fn label(name: &str) -> String {
 
 /// The beginning of `text`, and the hash of `whole`.
 fn shortened(text: &str, whole: &str) -> String {
-    let end = text.char_indices().map(|(at, _)| at).take_while(|at| *at <= LIMIT - DIGITS - 1).last().unwrap_or(0);
-    let end = if text.len() <= LIMIT - DIGITS - 1 { text.len() } else { end };
+    let end = text.char_indices().map(|(at, _)| at).take_while(|at| *at < LIMIT - DIGITS).last().unwrap_or(0);
+    let end = if text.len() < LIMIT - DIGITS { text.len() } else { end };
     let stem = text[..end].trim_end_matches(['-', '.']);
     format!("{stem}-{:0width$x}", hash(whole.as_bytes()) >> (64 - 4 * DIGITS), width = DIGITS)
 }

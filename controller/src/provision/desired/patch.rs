@@ -93,11 +93,13 @@ mod tests {
     use super::*;
 
     #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "rows read better")]
     fn becomes(mut target: Value, patch: Value, expected: Value) {
         merge(target.as_object_mut().unwrap(), patch.as_object().unwrap());
         assert_eq!(target, expected);
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "rows read better")]
     fn pod(containers: Value) -> Value {
         json!({"spec": {"containers": containers}})
     }

@@ -13,7 +13,7 @@ const REPLICAS: u16 = 2;
 const UTILIZATION: u16 = 70;
 
 /// The Deployment or DaemonSet.
-pub(super) fn workload(owned: &Owned<'_>, parameters: &GatewayParametersSpec, template: Value) -> Value {
+pub(super) fn workload(owned: &Owned<'_>, parameters: &GatewayParametersSpec, template: &Value) -> Value {
     let host = parameters.host_network == Some(true);
     // On the network of a node the old proxy has the ports until it is gone.
     let rolling = match (host, is_daemon_set(parameters)) {

@@ -88,7 +88,9 @@ fn gateways_get_what_the_goldens_say() {
         assert!(text.starts_with("# "), "{case:?} does not begin with the rule under test");
         let (input, expected) = text.split_once(SEPARATOR).unwrap_or((&text, ""));
         let objects = provisioned(&case, input);
-        objects.iter().for_each(|object| lawful(&case, object));
+        for object in &objects {
+            lawful(&case, object);
+        }
         let documents: Vec<_> = objects.iter().map(|object| serde_saphyr::to_string(object).unwrap()).collect();
         let got = documents.join("---\n");
         if write {
@@ -112,7 +114,9 @@ fn names_of_every_length_can_be_had() {
     for length in [1, 50, 55, 56, 57, 62, 63, 64, 100, 253] {
         let gateway = gateway(&"n".repeat(length));
         let desired = desired(&gateway, &GatewayParametersSpec::default(), &ports(&gateway), &install());
-        desired.objects.iter().for_each(|object| lawful(Path::new(&length.to_string()), object));
+        for object in &desired.objects {
+            lawful(Path::new(&length.to_string()), object);
+        }
         assert!(desired.objects.len() >= 5);
     }
 }
@@ -134,6 +138,8 @@ fn a_patch_cannot_take_the_pods_away_from_their_gateway() {
     ] {
         let parameters: GatewayParametersSpec = serde_json::from_value(json!({"podPatch": patch})).unwrap();
         let desired = desired(&gateway, &parameters, &ports(&gateway), &install());
-        desired.objects.iter().for_each(|object| lawful(Path::new("patch"), object));
+        for object in &desired.objects {
+            lawful(Path::new("patch"), object);
+        }
     }
 }

@@ -76,7 +76,9 @@ fn what_changes_while_it_is_written_is_written_next() {
 #[test]
 fn only_so_many_are_under_way() {
     let mut line = Line::new(Rate { per_second: 1e6, burst: 1e6 }, 2);
-    ["a", "b", "c"].iter().for_each(|name| line.push(name, Haste::Now));
+    for name in ["a", "b", "c"] {
+        line.push(name, Haste::Now);
+    }
     assert!(line.take().is_some() && line.take().is_some());
     assert_eq!((line.take(), line.wait()), (None, None));
     line.done("a", Outcome::Written);
@@ -182,7 +184,9 @@ fn what_the_api_server_refuses_waits_for_something_new() {
 #[test]
 fn while_the_api_server_fails_everything_waits() {
     let mut line = Line::free();
-    ["a", "b"].iter().for_each(|name| line.push(name, Haste::Now));
+    for name in ["a", "b"] {
+        line.push(name, Haste::Now);
+    }
     line.take();
     line.done("a", Outcome::Unavailable);
     assert_eq!(line.take(), None);
