@@ -41,9 +41,8 @@ fn with_lab<F: Future<Output = ()>>(test: impl FnOnce(Lab) -> F) {
         let metadata = ObjectMeta { name: Some(namespace.clone()), ..ObjectMeta::default() };
         namespaces.create(&PostParams::default(), &Namespace { metadata, ..Namespace::default() }).await.unwrap();
         let lab = Lab { client, namespace: namespace.clone() };
-        let outcome = tokio::task::LocalSet::new().run_until(test(lab)).await;
+        tokio::task::LocalSet::new().run_until(test(lab)).await;
         namespaces.delete(&namespace, &DeleteParams::background()).await.unwrap();
-        outcome;
     });
 }
 

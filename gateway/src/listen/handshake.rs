@@ -25,6 +25,10 @@ use crate::table::{Bind, Handshake};
 const HANDSHAKE: u8 = 22;
 /// A fatal `unrecognized_name` (RFC 6066 §3) in a plaintext record.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+/// How requests in cleartext begin.
+const METHODS: [&[u8]; 10] =
+    [b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"CONNECT ", b"TRACE ", b"PRI "];
+
 /// Plain HTTP on a TLS port.
 const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 34\r\n\
     connection: close\r\n\r\nthis port speaks HTTPS, not HTTP.\n";
@@ -147,7 +151,7 @@ async fn hello(stream: &mut TcpStream) -> Result<(Accepted, Vec<u8>), Failure> {
             Ok(0) | Err(_) => return Err("closed".into()),
         }
         if before == 0 && bytes.first() != Some(&HANDSHAKE) {
-            if bytes.first().is_some_and(u8::is_ascii_uppercase) {
+            if METHODS.iter().any(|method| bytes.starts_with(method)) {
                 stream.write_all(PLAIN_HTTP).await.ok();
             }
             return Err("not_tls".into());

@@ -184,7 +184,9 @@ fn a_side_that_breaks_breaks_the_other_and_last_words_are_delivered() {
             }
         });
         assert_eq!(line(&mut client).unwrap(), "no more");
-        assert_eq!(client.read(&mut [0]).unwrap(), 0, "an end in order");
+        // The backend closes with bytes unread, which its kernel tells as a reset if they have come by then.
+        let end = client.read(&mut [0]);
+        assert!(matches!(&end, Ok(0)) || end.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
         client.shutdown(Shutdown::Both).ok();
         sending.join().unwrap();
     }

@@ -255,6 +255,6 @@ fn a_renewed_certificate_and_a_new_mode_count_for_the_next_connection() {
     world.apply("service.yaml", &World::service("s2", tls_backend("tls", &own)));
     world.apply("route.yaml", &named("s2", "b.example.com, a.example.com"));
     world.apply("gateway.yaml", &gateway("edge", &[&passed("l", port, "")]));
-    world.apply("world.yaml", "");
+    world.delete("world.yaml");
     assert!(eventually(|| is("tls", &own)), "{}", world.log());
 }

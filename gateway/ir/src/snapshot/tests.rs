@@ -430,7 +430,7 @@ fn tally((old, new): &(Snapshot, Snapshot), seen: &mut BTreeMap<(&'static str, &
 fn the_random_pairs_have_every_kind_of_change_of_every_kind_of_resource() {
     let mut runner = TestRunner::deterministic();
     let mut seen = BTreeMap::new();
-    for _ in 0..64 {
+    for _ in 0..128 {
         tally(&pair().new_tree(&mut runner).unwrap().current(), &mut seen);
     }
     assert_eq!(seen.len(), 7 * 4, "{seen:?}");
