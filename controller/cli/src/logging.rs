@@ -11,6 +11,9 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
+/// The `h2` crate warns of what a client does, as often as it does it; what follows from it is told by ours.
+const CLIENTS_DOING: &str = "h2=error";
+
 /// How records look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
@@ -52,7 +55,8 @@ impl Logging {
 
     /// The level as it is now.
     pub fn level(&self) -> String {
-        self.filter.with_current(ToString::to_string).unwrap_or_default()
+        let all = self.filter.with_current(ToString::to_string).unwrap_or_default();
+        all.split(',').filter(|part| *part != CLIENTS_DOING).collect::<Vec<_>>().join(",")
     }
 }
 
@@ -65,5 +69,6 @@ fn parse(level: &str) -> Result<EnvFilter, String> {
     if level.trim().is_empty() {
         return Err("a level is needed: error, warn, info, debug or trace".to_owned());
     }
-    EnvFilter::try_new(level).map_err(|error| format!("{level:?} is no log level: {error}"))
+    let filter = EnvFilter::try_new(format!("{CLIENTS_DOING},{level}"));
+    filter.map_err(|error| format!("{level:?} is no log level: {error}"))
 }
