@@ -83,7 +83,7 @@ fn listed_answers_are_tried_again_as_often_as_the_rule_says_and_the_last_is_pass
         }
         let again: usize = requests.iter().map(|(.., tries)| tries - 1).sum();
         let metric = world.metric("torana_upstream_retries_total{backend=\"default/b:80\"}");
-        assert_eq!(metric, (again > 0).then_some(again as f64), "{retry}");
+        assert_eq!(metric, (again > 0).then(|| f64::from(u32::try_from(again).unwrap())), "{retry}");
     }
 }
 

@@ -53,7 +53,7 @@ fn bytes_go_both_ways_and_each_side_ends_for_itself() {
     assert!(said.get("status").is_none() && said.get("reason").is_none() && text("client") == "127.0.0.1", "{said}");
     let route = "route_kind=\"TCPRoute\",route_name=\"r\",route_namespace=\"default\"";
     let received = format!("torana_stream_received_bytes_total{{gateway=\"default/edge\",listener=\"db\",{route}}}");
-    assert_eq!(world.metric(&received), Some(ALL as f64));
+    assert_eq!(world.metric(&received), Some(f64::from(u32::try_from(ALL).unwrap())));
     let open = "torana_connections{gateway=\"default/edge\",listener=\"db\",protocol=\"tcp\"}";
     assert_eq!(world.metric(open), Some(0.0));
 }
