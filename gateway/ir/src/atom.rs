@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The smallest checked texts of HTTP: field names, field values, methods.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 /// Why a text is not the atom it should be.
@@ -93,21 +91,22 @@ impl Method {
     }
 }
 
+/// What every checked text is: shown as written, and made of a `String` by its `new` alone.
 macro_rules! text {
     ($($type:ident),+) => {$(
-        impl fmt::Debug for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(&self.0, f)
+        impl std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Debug::fmt(&self.0, f)
             }
         }
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(&self.0)
             }
         }
         impl TryFrom<String> for $type {
-            type Error = AtomError;
-            fn try_from(text: String) -> Result<Self, AtomError> {
+            type Error = $crate::AtomError;
+            fn try_from(text: String) -> Result<Self, $crate::AtomError> {
                 Self::new(&text)
             }
         }
@@ -119,6 +118,8 @@ macro_rules! text {
     )+};
 }
 text!(HeaderName, HeaderValue, Method);
+
+pub(crate) use text;
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::atom::{AtomError, HeaderName};
+use crate::atom::{AtomError, HeaderName, text};
 
 /// `SessionPersistence` of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,26 +74,6 @@ impl CookiePath {
     }
 }
 
-macro_rules! text {
-    ($($type:ident),+) => {$(
-        impl fmt::Debug for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(&self.0, f)
-            }
-        }
-        impl TryFrom<String> for $type {
-            type Error = AtomError;
-            fn try_from(text: String) -> Result<Self, AtomError> {
-                Self::new(&text)
-            }
-        }
-        impl From<$type> for String {
-            fn from(it: $type) -> Self {
-                it.0
-            }
-        }
-    )+};
-}
 text!(CookieName, CookiePath);
 
 /// What sessions are sealed with. `Debug` does not print it. `Serialize` does, for proxies need it and whoever sees a
