@@ -102,7 +102,7 @@ impl From<kube::Error> for Failure {
 }
 
 /// An error with what is behind it, for the outer ones say little.
-fn causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     const DEEPEST: usize = 8;
     let mut text = error.to_string();
     let mut source = error.source();

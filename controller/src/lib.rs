@@ -15,6 +15,8 @@ pub mod class;
 
 pub mod translate;
 
+pub mod api;
+
 pub mod provision;
 
 pub mod source;
@@ -22,8 +24,6 @@ pub mod source;
 pub mod publish;
 
 pub mod plane;
-
-pub mod api;
 
 pub mod leader;
 

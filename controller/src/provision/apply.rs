@@ -9,11 +9,10 @@ use kube::{Client, Error};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use crate::api::FIELD_MANAGER;
 use crate::provision::desired::drift::{Belonging, belonging, owns_replicas};
 use crate::provision::kinds::Place;
 
-/// Who applies (`fieldManager`).
-const MANAGER: &str = "torana";
 /// Who holds the number of replicas until an autoscaler has taken it.
 const CARETAKER: &str = "torana-replicas";
 /// What one call may take.
@@ -59,11 +58,11 @@ pub(super) async fn apply(client: &Client, desired: &Value, owner: Owner<'_>) ->
         }
         // With its uid an object that came in between is refused instead of taken over.
         patch["metadata"]["uid"] = live["metadata"]["uid"].clone();
-        if patch["spec"]["replicas"].is_null() && owns_replicas(&live, MANAGER) {
+        if patch["spec"]["replicas"].is_null() && owns_replicas(&live, FIELD_MANAGER) {
             hand_over(&api, &place, &live).await?;
         }
     }
-    let parameters = PatchParams::apply(MANAGER).force();
+    let parameters = PatchParams::apply(FIELD_MANAGER).force();
     let answer = call(&place, api.patch(&place.name, &parameters, &Patch::Apply(&patch))).await?;
     value(&place, &answer)
 }

@@ -4,12 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use serde_json::Value;
 use tokio::sync::Notify;
 use torana_crds::{Kind, ObjectRef};
 
+use crate::plane::now;
 use crate::report::Report;
 use crate::status::changes::{self, Waiting};
 use crate::status::events::{self, Event};
@@ -141,12 +142,12 @@ impl Board {
 
     /// Whose turn it is; objects about which there is nothing to write are passed over.
     pub(super) fn next(&self) -> Next {
-        self.state().next(Instant::now(), unix())
+        self.state().next(Instant::now(), now())
     }
 
     /// What there is to do about an object now.
     pub(super) fn verdict(&self, object: &ObjectRef) -> Verdict {
-        self.state().verdict(object, unix())
+        self.state().verdict(object, now())
     }
 
     /// The API version that an object is written in.
@@ -303,11 +304,6 @@ impl State {
             }
         }
     }
-}
-
-/// Seconds since 1970.
-fn unix() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().try_into().unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

@@ -22,26 +22,22 @@ pub(super) fn sighting(kind: Kind, resource: &ApiResource, object: DynamicObject
     };
     let status = value.remove("status");
     let mut identity = Map::new();
-    let mut put = |key: &str, part: Option<Value>| part.map(|part| identity.insert(key.to_owned(), part));
-    put("name", metadata.name.map(Value::String));
-    put("namespace", metadata.namespace.map(Value::String));
-    put("uid", metadata.uid.map(Value::String));
-    put("generation", metadata.generation.map(Value::from));
+    put(&mut identity, "name", metadata.name.map(Value::String));
+    put(&mut identity, "namespace", metadata.namespace.map(Value::String));
+    put(&mut identity, "uid", metadata.uid.map(Value::String));
+    put(&mut identity, "generation", metadata.generation.map(Value::from));
     let stored = has_status(kind).then(|| {
         let mut metadata_of = identity.clone();
-        if let Some(version) = metadata.resource_version {
-            metadata_of.insert("resourceVersion".to_owned(), Value::String(version));
-        }
+        put(&mut metadata_of, "resourceVersion", metadata.resource_version.map(Value::String));
         Box::new(json!({
             "apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata_of, "status": status,
         }))
     });
     let time = |it: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time| serde_json::to_value(it).ok();
-    let mut put = |key: &str, part: Option<Value>| part.map(|part| identity.insert(key.to_owned(), part));
-    put("creationTimestamp", metadata.creation_timestamp.and_then(time));
-    put("deletionTimestamp", metadata.deletion_timestamp.and_then(time));
-    put("labels", metadata.labels.map(|labels| json!(labels)));
-    put("annotations", metadata.annotations.map(annotations));
+    put(&mut identity, "creationTimestamp", metadata.creation_timestamp.and_then(time));
+    put(&mut identity, "deletionTimestamp", metadata.deletion_timestamp.and_then(time));
+    put(&mut identity, "labels", metadata.labels.map(|labels| json!(labels)));
+    put(&mut identity, "annotations", metadata.annotations.map(annotations));
     if kind == Kind::ConfigMap {
         only_ca(&mut value);
     }
@@ -55,6 +51,12 @@ pub(super) fn sighting(kind: Kind, resource: &ApiResource, object: DynamicObject
         Content::Foreign => Event::Removed(reference),
     };
     Sighting::Object { event, stored, unknown: decoded.unknown_paths }
+}
+
+fn put(fields: &mut Map<String, Value>, key: &str, part: Option<Value>) {
+    if let Some(part) = part {
+        fields.insert(key.to_owned(), part);
+    }
 }
 
 /// Kinds whose status is written here.

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use torana_crds::{Kind, ObjectRef};
 
 use super::{Sighting, raw};
+use crate::api::causes;
 use crate::store::Event;
 
 /// Objects a page: with 1 MiB each, the most that an object may have, still bounded.
@@ -39,7 +40,7 @@ pub(super) async fn reflect(client: Client, kind: Kind, resource: ApiResource, s
         let sightings = match change {
             Ok(Some(change)) => seen.take(kind, &resource, change),
             Ok(None) => return,
-            Err(error) => vec![Sighting::Failing(kind, reason(&error))],
+            Err(error) => vec![Sighting::Failing(kind, causes(&error))],
         };
         for sighting in sightings {
             if sender.send(sighting).await.is_err() {
@@ -56,20 +57,6 @@ fn config(kind: Kind) -> watcher::Config {
         Kind::Secret => config.fields("type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token"),
         _ => config,
     }
-}
-
-/// The whole chain of causes: the outermost says only that watching failed.
-fn reason(error: &watcher::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 impl Seen {
