@@ -5,6 +5,7 @@
 //!
 //! Never asks anybody for an object, never decides what one means.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
@@ -277,17 +278,26 @@ impl Cluster {
 
     fn slice_changed(&mut self, old: Option<&Object>, new: Option<&Object>, dirty: &mut Dirty) {
         if let Some((service, name)) = old.and_then(service_of) {
-            if let Some(names) = self.slices.get_mut(&service) {
-                names.remove(name);
-                if names.is_empty() {
-                    self.slices.remove(&service);
-                }
-            }
+            unlink(&mut self.slices, &service, name);
             dirty.endpoints.insert(service);
         }
         if let Some((service, name)) = new.and_then(service_of) {
             self.slices.entry(service.clone()).or_default().insert(name.to_owned());
             dirty.endpoints.insert(service);
+        }
+    }
+}
+
+/// Takes one of the values of `key` out of an index; a key without values goes.
+pub(crate) fn unlink<K: Ord, V: Ord + Borrow<Q>, Q: Ord + ?Sized>(
+    index: &mut BTreeMap<K, BTreeSet<V>>,
+    key: &K,
+    value: &Q,
+) {
+    if let Some(values) = index.get_mut(key) {
+        values.remove(value);
+        if values.is_empty() {
+            index.remove(key);
         }
     }
 }

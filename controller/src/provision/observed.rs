@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::provision::desired::drift::{self, HASH};
 use crate::provision::desired::names::hash;
 use crate::provision::kinds::Place;
+use crate::store::unlink;
 
 /// Objects with Torana's label, as watched.
 #[derive(Debug, Default)]
@@ -82,7 +83,7 @@ impl Observed {
         let uid = live["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
         let before = self.seen.remove(&place);
         if let Some(before) = before.as_ref().filter(|before| before.owner != owner) {
-            self.disown(&before.owner.clone(), &place);
+            unlink(&mut self.owned, &before.owner, &place);
         }
         let baseline = before.and_then(|before| before.baseline);
         self.owned.entry(owner.clone()).or_default().insert(place.clone());
@@ -93,17 +94,8 @@ impl Observed {
     /// An object is gone; returns the uid of the Gateway that controlled it.
     pub(super) fn gone(&mut self, place: &Place) -> Option<String> {
         let seen = self.seen.remove(place)?;
-        self.disown(&seen.owner, place);
+        unlink(&mut self.owned, &seen.owner, place);
         Some(seen.owner)
-    }
-
-    fn disown(&mut self, owner: &str, place: &Place) {
-        if let Some(places) = self.owned.get_mut(owner) {
-            places.remove(place);
-            if places.is_empty() {
-                self.owned.remove(owner);
-            }
-        }
     }
 
     /// An object was applied: what the API server answered is from now on as it should be.

@@ -11,6 +11,7 @@ use torana_ir::{Attachment, BackendKey, Delta, GatewayId, Resource, ResourceKey,
 
 use crate::store::FleetId;
 use crate::translate::routes::{backends_of, backends_of_streams};
+use crate::translate::work::take;
 
 /// Programs by fleet.
 pub(super) type Programs = BTreeMap<FleetId, Arc<Snapshot>>;
@@ -25,7 +26,7 @@ pub(super) struct Division {
     reasons: BTreeMap<ResourceKey, Reasons>,
 }
 
-type Reasons = BTreeMap<FleetId, usize>;
+type Reasons = BTreeMap<FleetId, u32>;
 
 /// Resources whose presence or content in a fleet may have changed.
 type Touched = BTreeMap<FleetId, BTreeSet<ResourceKey>>;
@@ -97,12 +98,9 @@ impl Division {
     /// One reason less.
     fn release(&mut self, fleet: &FleetId, key: &ResourceKey, touched: &mut Touched) {
         let Some(fleets) = self.reasons.get_mut(key) else { return };
-        let Some(count) = fleets.get_mut(fleet) else { return };
-        *count = count.saturating_sub(1);
-        if *count > 0 {
+        if !take(fleets, fleet) {
             return;
         }
-        fleets.remove(fleet);
         if fleets.is_empty() {
             self.reasons.remove(key);
         }

@@ -16,7 +16,7 @@ use torana_ir::{BackendTls, GatewayId, TrustBundle, TrustBundleKey};
 
 use crate::report::conditions::policy as conditions;
 use crate::report::{AncestorEntry, Entry, Remark};
-use crate::store::{Cluster, Dirty};
+use crate::store::{Cluster, Dirty, unlink};
 use crate::translate::backend_tls::{Judged, judge};
 use crate::translate::entries::joined;
 use crate::translate::trust::{self, TrustStore};
@@ -73,11 +73,11 @@ impl Policies {
     fn forget(&mut self, policy: &ObjectRef) -> BTreeSet<ObjectRef> {
         let needs = self.judged.remove(policy).map(|judged| judged.needs.clone()).unwrap_or_default();
         for need in &needs {
-            remove(&mut self.needs, need, policy);
+            unlink(&mut self.needs, need, policy);
         }
         let services = self.services.remove(policy).unwrap_or_default();
         for service in &services {
-            remove(&mut self.targets, service, policy);
+            unlink(&mut self.targets, service, policy);
         }
         services
     }
@@ -234,13 +234,4 @@ fn section(target: &PolicyTargetRef) -> Option<&str> {
 
 fn reference(policy: &BackendTlsPolicy) -> ObjectRef {
     ObjectRef::new(Kind::BackendTlsPolicy, &policy.meta.namespace, &policy.meta.name)
-}
-
-fn remove(index: &mut BTreeMap<ObjectRef, BTreeSet<ObjectRef>>, key: &ObjectRef, policy: &ObjectRef) {
-    if let Some(policies) = index.get_mut(key) {
-        policies.remove(policy);
-        if policies.is_empty() {
-            index.remove(key);
-        }
-    }
 }

@@ -35,13 +35,17 @@ pub(super) fn source(to: &ObjectRef) -> Option<TrustSource> {
     }
 }
 
-/// The object that a bundle comes from.
-pub(super) fn object_of(key: &TrustBundleKey) -> ObjectRef {
-    let kind = match key.source {
+/// The kind that a source is; the reverse of [`source`].
+fn kind_of(source: TrustSource) -> Kind {
+    match source {
         TrustSource::ConfigMap => Kind::ConfigMap,
         TrustSource::Secret => Kind::Secret,
-    };
-    ObjectRef::new(kind, &key.namespace, &key.name)
+    }
+}
+
+/// The object that a bundle comes from.
+pub(super) fn object_of(key: &TrustBundleKey) -> ObjectRef {
+    ObjectRef::new(kind_of(key.source), &key.namespace, &key.name)
 }
 
 impl TrustStore {
@@ -53,8 +57,7 @@ impl TrustStore {
         (source, to): (TrustSource, &ObjectRef),
     ) -> Result<Arc<TrustBundle>, String> {
         let key = TrustBundleKey { source, namespace: to.namespace.clone(), name: to.name.clone() };
-        let kind = if source == TrustSource::Secret { Kind::Secret } else { Kind::ConfigMap };
-        let Some(object) = cluster.object(kind, &to.namespace, &to.name) else {
+        let Some(object) = cluster.object(kind_of(source), &to.namespace, &to.name) else {
             self.0.remove(&key);
             return Err(format!("there is no {to}"));
         };

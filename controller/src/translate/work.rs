@@ -13,7 +13,7 @@ use torana_crds::{Kind, ObjectRef};
 use torana_ir::{BackendKey, Delta, GatewayId, ListenerKey, Resource, ResourceKey, Snapshot, TrustBundleKey};
 
 use crate::report::{Entry, Remark, Report};
-use crate::store::{Cluster, Dirty};
+use crate::store::{Cluster, Dirty, unlink};
 use crate::translate::frame::Frame;
 use crate::translate::ledger::every;
 use crate::translate::policies::{Policies, Reach};
@@ -162,12 +162,7 @@ impl Work<'_> {
 
     fn forget(&mut self, reference: &ObjectRef, old: &RouteMemo, services: &mut BTreeSet<ObjectRef>) {
         for need in &old.needs {
-            if let Some(routes) = self.memo.needs.get_mut(need) {
-                routes.remove(reference);
-                if routes.is_empty() {
-                    self.memo.needs.remove(need);
-                }
-            }
+            unlink(&mut self.memo.needs, need, reference);
         }
         for listener in &old.attached {
             take(&mut self.memo.attached, listener);
@@ -340,14 +335,15 @@ fn rules_of(output: &RouteOutput) -> Vec<ResourceKey> {
     requests.chain(output.streams.iter().map(|rule| ResourceKey::Stream(rule.key.clone()))).collect()
 }
 
-/// Counts one less; forgets what is counted no more.
-fn take<K: Ord>(counts: &mut BTreeMap<K, u32>, key: &K) {
-    if let Some(count) = counts.get_mut(key) {
-        *count = count.saturating_sub(1);
-        if *count == 0 {
-            counts.remove(key);
-        }
+/// Counts one less; forgets what is counted no more, and returns whether that is so.
+pub(super) fn take<K: Ord>(counts: &mut BTreeMap<K, u32>, key: &K) -> bool {
+    let Some(count) = counts.get_mut(key) else { return false };
+    *count = count.saturating_sub(1);
+    let is_last = *count == 0;
+    if is_last {
+        counts.remove(key);
     }
+    is_last
 }
 
 /// Every Service of `backends` with every Gateway of `listeners`, each pair once.
