@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use torana_crds::gateway::Gateway;
 use torana_crds::parameters::GatewayParametersSpec;
-use torana_ir::GatewayId;
+use torana_ir::{GatewayId, Transport};
 
-use crate::provision::desired::{self, Install, Port, Transport};
+use crate::provision::desired::{self, Install, Port};
 use crate::provision::kinds::Place;
 use crate::provision::{Provisioned, Provisioner};
 

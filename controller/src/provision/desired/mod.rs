@@ -35,7 +35,7 @@ pub use layers::merged;
 pub use names::name;
 pub use objects::{APP_NAME, GATEWAY_NAME, MANAGED_BY};
 pub use pod::AUDIENCE;
-pub use service::{Port, Transport};
+pub use service::Port;
 
 use objects::Owned;
 

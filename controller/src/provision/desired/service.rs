@@ -2,22 +2,12 @@
 //! The Service before the proxies: its ports are those of the listeners, exactly. Never asks for an address that the
 //! Gateway does not name.
 
-use std::fmt;
-
 use serde_json::{Value, json};
 use torana_crds::gateway::{Gateway, GatewayAddressType};
 use torana_crds::parameters::{GatewayParametersSpec, ServiceType};
+use torana_ir::Transport;
 
 use crate::provision::desired::objects::Owned;
-
-/// What carries the traffic of a port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Transport {
-    /// HTTP, HTTPS, TLS and TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-}
 
 /// A port of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,16 +16,6 @@ pub struct Port {
     pub number: u16,
     /// What is listened for on it.
     pub transport: Transport,
-}
-
-/// As Kubernetes writes it.
-impl fmt::Display for Transport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tcp => "TCP",
-            Self::Udp => "UDP",
-        })
-    }
 }
 
 /// The Service; `ports` are sorted, each one once, and not empty.
@@ -48,8 +28,8 @@ pub(super) fn service(
     let given = parameters.service.clone().unwrap_or_default();
     let service_type = service_type(parameters);
     let ports = ports.map(|Port { number, transport }| {
-        let name = format!("{}-{number}", transport.to_string().to_lowercase());
-        json!({"name": name, "port": number, "protocol": transport.to_string(), "targetPort": number})
+        let (name, protocol) = (format!("{transport}-{number}"), transport.as_str().to_uppercase());
+        json!({"name": name, "port": number, "protocol": protocol, "targetPort": number})
     });
     let mut spec = json!({"type": service_type, "selector": owned.selector(), "ports": ports.collect::<Vec<_>>()});
     let is_balanced = service_type == ServiceType::LoadBalancer;

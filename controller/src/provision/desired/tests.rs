@@ -5,7 +5,7 @@ use std::{env, fs};
 use serde_json::{Value, json};
 use torana_crds::gateway::{Gateway, ProtocolType};
 use torana_crds::parameters::GatewayParametersSpec;
-use torana_ir::SessionKey;
+use torana_ir::{SessionKey, Transport};
 
 use super::*;
 use crate::store::{Cluster, Event, Settings};
