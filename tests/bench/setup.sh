@@ -4,20 +4,12 @@
 # virtual environment in the cache), and the anchors. Never touches anything outside the cache but Debian packages.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$here/../tools.sh"
 cache=${TORANA_CACHE:-$HOME/.cache/torana}
 venv=$cache/bench-venv
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
 
-packages=()
-for pair in wrk=wrk h2load=nghttp2-client nginx=nginx openssl=openssl taskset=util-linux; do
-  command -v "${pair%%=*}" >/dev/null || packages+=("${pair#*=}")
-done
-if ((${#packages[@]})); then
-  root=()
-  (($(id -u) == 0)) || root=(sudo)
-  "${root[@]}" apt-get update -qq
-  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"
-fi
+need wrk=wrk h2load=nghttp2-client nginx=nginx openssl=openssl taskset=util-linux
 
 if ! [[ -x $venv/bin/python ]]; then
   python3 -m venv "$venv"
