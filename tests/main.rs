@@ -11,6 +11,9 @@ mod blackbox;
 mod documents;
 
 #[cfg(test)]
+mod feed;
+
+#[cfg(test)]
 mod hostile;
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ pub mod source;
 
 pub mod publish;
 
+pub mod feed;
+
 pub mod plane;
 
 pub mod leader;

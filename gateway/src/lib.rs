@@ -39,7 +39,11 @@ pub mod feed;
 
 pub(crate) mod admin;
 
+pub mod logging;
+
 pub mod app;
+
+pub mod command;
 
 #[cfg(test)]
 mod samples;

@@ -4,7 +4,7 @@
 use super::source::{Source, product};
 
 /// Folders and files that decide, and do nothing else.
-const PURE: [&str; 23] = [
+const PURE: [&str; 28] = [
     "gateway/ir/src/",
     "gateway/src/head/",
     "gateway/src/gate/",
@@ -28,6 +28,11 @@ const PURE: [&str; 23] = [
     "controller/src/status/queue",
     "controller/src/status/stored.rs",
     "controller/src/provision/desired/",
+    "controller/src/feed/acks.rs",
+    "controller/src/feed/ca.rs",
+    "controller/src/feed/program.rs",
+    "controller/src/feed/token.rs",
+    "gateway/src/feed/remote/pending.rs",
 ];
 const IMPURE: [&str; 10] = [
     "async ",
@@ -47,7 +52,7 @@ struct Reserved {
     homes: &'static [&'static str],
 }
 
-const RESERVED: [Reserved; 4] = [
+const RESERVED: [Reserved; 6] = [
     Reserved {
         name: "pingora",
         homes: &[
@@ -58,9 +63,14 @@ const RESERVED: [Reserved; 4] = [
             "gateway/src/listen/",
         ],
     },
-    Reserved { name: "torana_gateway", homes: &["controller/cli/src/"] },
+    Reserved { name: "torana_gateway", homes: &["controller/cli/src/", "gateway/src/main.rs"] },
     Reserved { name: "kube::", homes: &["crds/src/", "controller/src/"] },
     Reserved { name: "k8s_openapi", homes: &["crds/src/", "controller/src/"] },
+    Reserved {
+        name: "prost::",
+        homes: &["gateway/ir/src/wire/", "gateway/src/feed/", "gateway/src/filter/check", "controller/src/feed/"],
+    },
+    Reserved { name: "tonic::", homes: &["gateway/src/feed/", "controller/src/feed/"] },
 ];
 
 fn impurities(source: &Source) -> Vec<String> {

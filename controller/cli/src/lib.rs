@@ -14,8 +14,6 @@ mod version;
 
 pub mod echo;
 
-pub mod logging;
-
 pub mod lint;
 
 pub mod explain;

@@ -5,25 +5,22 @@
 //! other, and decides nothing about either.
 
 use std::io::IsTerminal;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use torana_controller::embedded::{Answers, Embedded, View};
 use torana_controller::plane::Plane;
 use torana_controller::publish::{Ack, Publication, Rejection};
 use torana_controller::store::Settings;
-use torana_gateway::app::{App, Config, LogLevel};
+use torana_gateway::app::{App, Config, Ending, Serving, until_signal};
 use torana_gateway::feed::{self, Publisher};
-use torana_gateway::observe::LogFormat as AccessLog;
+use torana_gateway::logging::Logging;
+use torana_gateway::table::Table;
 
 use crate::explain;
 use crate::greeting;
-use crate::logging::{LogFormat, Logging};
-use crate::servers::{Server, session_key, settings};
+use crate::servers::{session_key, settings};
 use crate::sources::Sources;
 
 /// Generations that may wait for the data plane.
@@ -41,53 +38,16 @@ pub struct RunArgs {
     /// What to serve.
     #[command(flatten)]
     pub sources: Sources,
-    /// Where debugging is served, or off
-    #[arg(long, value_name = "ADDRESS", default_value_t = Server::ADMIN, env = "TORANA_ADMIN")]
-    pub admin: Server,
-    /// Where health and metrics are served, or off
-    #[arg(long, value_name = "ADDRESS", default_value_t = Server::HEALTH, env = "TORANA_HEALTH")]
-    pub health: Server,
-    /// Worker threads; 0 means one a core
-    #[arg(long, value_name = "N", default_value_t = 0, env = "TORANA_WORKERS")]
-    pub workers: usize,
-    /// Access log on standard output: json, text or off
-    #[arg(long, value_name = "FORMAT", default_value = "json", env = "TORANA_ACCESS_LOG")]
-    pub access_log: AccessLog,
-    /// DNS server that backends with an externalName are asked of, instead of those of the system
-    #[arg(long, value_name = "ADDRESS", env = "TORANA_RESOLVER")]
-    pub resolver: Option<SocketAddr>,
-    /// Level of the log on standard error: error, warn, info, debug, trace, or a list like info,torana_gateway=debug
-    #[arg(long, value_name = "LEVEL", default_value = "info", env = "TORANA_LOG_LEVEL")]
-    pub log_level: String,
-    /// Format of the log on standard error
-    #[arg(long, value_enum, default_value_t = LogFormat::Text, env = "TORANA_LOG_FORMAT")]
-    pub log_format: LogFormat,
-    /// How long requests in flight get when the gateway ends
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration, env = "TORANA_DRAIN_DEADLINE")]
-    pub drain_deadline: Duration,
-    /// How long the gateway still accepts after it says that it is not ready any more
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration, env = "TORANA_PRE_STOP")]
-    pub pre_stop: Duration,
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    torana_crds::parse_duration(text).ok_or_else(|| "write a duration like 500ms, 30s or 1m30s".to_owned())
-}
-
-impl LogLevel for Logging {
-    fn level(&self) -> String {
-        Self::level(self)
-    }
-
-    fn set_level(&self, level: &str) -> Result<(), String> {
-        self.set(level)
-    }
+    /// How to serve it.
+    #[command(flatten)]
+    pub serving: Serving,
 }
 
 /// Runs until a signal; returns the exit code.
 pub fn main(args: &RunArgs) -> anyhow::Result<u8> {
-    let logging = Logging::start(&args.log_level, args.log_format)?;
-    let settings = Settings { session_key: session_key()?, ..settings(args.admin, args.health) };
+    let logging = args.serving.logging()?;
+    let settings = settings(args.serving.admin, args.serving.health);
+    let settings = Settings { session_key: session_key()?, ..settings };
     let plane = Plane::open(&args.sources.files, settings);
     if let Some((path, why)) = plane.missing().next() {
         bail!("{}: {why}", path.display());
@@ -106,37 +66,15 @@ pub fn main(args: &RunArgs) -> anyhow::Result<u8> {
 }
 
 fn config(args: &RunArgs, logging: &Logging, view: View) -> Config {
-    Config {
-        workers: args.workers,
-        admin: args.admin.0,
-        health: args.health.0,
-        access_log: args.access_log,
-        pre_stop: args.pre_stop,
-        drain_deadline: args.drain_deadline,
-        resolver: args.resolver,
-        explain: Some(Arc::new(move |table, query| explain::answer(table, &view.plane(), query))),
-        log_level: Some(Arc::new(logging.clone())),
-        ..Config::default()
-    }
+    let explain = move |table: &Table, query: &str| explain::answer(table, &view.plane(), query);
+    Config { explain: Some(Arc::new(explain)), ..args.serving.config(logging) }
 }
 
 async fn serve(app: &App, mut bridge: Bridge, args: &RunArgs) -> anyhow::Result<u8> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        () = bridge.run(args) => bail!("the data plane has ended"),
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    drop(bridge);
-    tracing::info!("draining");
-    tokio::select! {
-        left = app.drain() => {
-            tracing::info!(connections_cut = left, "ended");
-            Ok(0)
-        }
-        _ = terminate.recv() => Ok(1),
-        _ = interrupt.recv() => Ok(1),
+    match until_signal(app, async move { bridge.run(args).await }).await? {
+        Ending::Alone(()) => bail!("the data plane has ended"),
+        Ending::Drained(_) => Ok(0),
+        Ending::Interrupted => Ok(1),
     }
 }
 
@@ -172,20 +110,9 @@ impl Bridge {
         let feed::Ack { generation, rejected } = ack;
         let rejected: Vec<_> = rejected.into_iter().map(|(key, reason)| Rejection { key, reason }).collect();
         if !std::mem::replace(&mut self.greeted, true) && std::io::stderr().is_terminal() {
-            let servers = [("admin", args.admin.0), ("health", args.health.0)];
+            let servers = [("admin", args.serving.admin.0), ("health", args.serving.health.0)];
             eprint!("{}", greeting::greeting(&self.view.plane(), &rejected, &servers));
         }
         self.answers.ack(Ack { generation, rejected });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_have_a_unit() {
-        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
-        assert!(duration("30").is_err());
     }
 }

@@ -34,7 +34,7 @@ impl Judged {
     pub(super) fn backend(&self, policy: &ObjectRef) -> BackendTls {
         match &self.tls {
             Ok(origination) => BackendTls::Originate(origination.clone()),
-            Err(why) => BackendTls::Refused(Invalid { reason: why.reason, message: format!("{policy}: {why}") }),
+            Err(why) => BackendTls::Refused(Invalid { reason: why.reason.into(), message: format!("{policy}: {why}") }),
         }
     }
 }

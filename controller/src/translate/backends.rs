@@ -53,7 +53,7 @@ pub(super) fn target_of(
     match resolve(cluster, (reference, cargo), path, ledger) {
         Ok(key) => Target::Backend(key),
         Err(remark) => {
-            let invalid = Invalid { reason: remark.reason, message: remark.to_string() };
+            let invalid = Invalid { reason: remark.reason.into(), message: remark.to_string() };
             ledger.unresolved.push(remark);
             Target::Invalid(invalid)
         }

@@ -92,7 +92,7 @@ fn draft(
     }
     let (filters, action) = match faults.first() {
         None => (steps, Action::Forward(targets)),
-        Some(first) => (Vec::new(), Action::Invalid(Invalid { reason: first.reason, message: joined(&faults) })),
+        Some(first) => (Vec::new(), Action::Invalid(Invalid { reason: first.reason.into(), message: joined(&faults) })),
     };
     let timeouts = Timeouts::default();
     RuleDraft { name, matches, filters, action, timeouts, retry: None, session: None, faults }
@@ -111,7 +111,7 @@ fn targets(cluster: &Cluster, parts: Parts<'_>, replaces_prefix: bool, ledger: &
             let target = backends::target(cluster, entry, &at, ledger);
             let target = match faults.first() {
                 None => target,
-                Some(first) => Target::Invalid(Invalid { reason: first.reason, message: joined(&faults) }),
+                Some(first) => Target::Invalid(Invalid { reason: first.reason.into(), message: joined(&faults) }),
             };
             let filters = if faults.is_empty() { filters } else { Vec::new() };
             ledger.unresolved.append(&mut faults);

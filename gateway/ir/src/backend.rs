@@ -4,13 +4,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::key::BackendKey;
 use crate::origination::BackendTls;
 
 /// What a rule forwards to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backend {
     /// Who it is.
     pub key: BackendKey,
@@ -45,7 +45,7 @@ impl Backend {
 
 /// `appProtocol` of a Service port. It is fixed, under TLS too: what else a backend would agree to by ALPN is not asked,
 /// so that every request of a backend may do the same (upgrade, share a connection).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UpstreamProtocol {
     /// HTTP/1.1 (also `kubernetes.io/ws`).
     Http1,
@@ -54,7 +54,7 @@ pub enum UpstreamProtocol {
 }
 
 /// How an endpoint is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LoadBalance {
     /// Power of two choices by requests in flight: Istio's default.
     LeastRequest,
@@ -63,7 +63,7 @@ pub enum LoadBalance {
 }
 
 /// The addresses of a backend.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Endpoints {
     /// From EndpointSlices, sorted by address.
     Static {
@@ -92,7 +92,7 @@ impl Endpoints {
 }
 
 /// One address of a backend.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Endpoint {
     /// Where it listens.
     pub address: SocketAddr,

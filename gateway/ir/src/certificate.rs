@@ -7,8 +7,9 @@ use std::sync::Arc;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 
+use crate::digest;
 use crate::key::CertificateKey;
 
 /// Why a certificate or its key cannot be used.
@@ -31,9 +32,8 @@ pub enum CertificateError {
     KeyMismatch,
 }
 
-/// A private key in PEM. `Debug` and `Serialize` print a fingerprint, never the key.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
+/// A private key in PEM. `Debug` and `Serialize` print a fingerprint, never the key; hence it cannot be deserialized.
+#[derive(Clone, PartialEq, Eq)]
 pub struct PrivateKey(Arc<str>);
 
 impl PrivateKey {
@@ -45,12 +45,7 @@ impl PrivateKey {
     /// A short fingerprint that tells two keys apart and reveals neither: SHA-256 over the PEM, first 8 bytes in hex.
     pub fn fingerprint(&self) -> String {
         use std::fmt::Write as _;
-        let hash = rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
-        let digest = match hash {
-            rustls::SupportedCipherSuite::Tls13(suite) => suite.common.hash_provider.hash(self.0.as_bytes()),
-            rustls::SupportedCipherSuite::Tls12(suite) => suite.common.hash_provider.hash(self.0.as_bytes()),
-        };
-        digest.as_ref().iter().take(8).fold(String::from("sha256:"), |mut text, byte| {
+        digest::sha256(self.0.as_bytes()).iter().take(8).fold(String::from("sha256:"), |mut text, byte| {
             // Writing to a String cannot fail.
             let _ = write!(text, "{byte:02x}").is_ok();
             text
@@ -97,14 +92,23 @@ impl Certificate {
         let chain = CertificateDer::pem_slice_iter(chain_pem)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| CertificateError::BadCertificate(format!("{error:?}")))?;
+        let text = std::str::from_utf8(key_pem).map_err(|_| CertificateError::NoKey)?;
+        Self::from_der(key, chain, text)
+    }
+
+    /// As [`Certificate::from_pem`], from the chain in DER, leaf first.
+    pub(crate) fn from_der(
+        key: CertificateKey,
+        chain: Vec<CertificateDer<'static>>,
+        key_pem: &str,
+    ) -> Result<Self, CertificateError> {
         let leaf = chain.first().ok_or(CertificateError::NoCertificate)?;
         let (_, parsed) = x509_parser::parse_x509_certificate(leaf)
             .map_err(|error| CertificateError::BadCertificate(error.to_string()))?;
         let names = dns_names(&parsed);
         let (not_before, not_after) =
             (parsed.validity().not_before.timestamp(), parsed.validity().not_after.timestamp());
-        let text = std::str::from_utf8(key_pem).map_err(|_| CertificateError::NoKey)?;
-        let private = PrivateKey(Arc::from(text));
+        let private = PrivateKey(Arc::from(key_pem));
         let checked = Self { key, chain: Arc::new(chain), private, names, not_after, not_before };
         checked.certified()?;
         Ok(checked)
@@ -123,6 +127,11 @@ impl Certificate {
             }
             Err(error) => Err(CertificateError::BadCertificate(error.to_string())),
         }
+    }
+
+    /// DER certificates, leaf first.
+    pub(crate) fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
     }
 
     /// The private key.

@@ -3,14 +3,15 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::atom::{HeaderName, HeaderValue, Method};
 use crate::host::Hostname;
 use crate::target::Target;
 
 /// One filter, in the order the user wrote it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Filter {
     /// `RequestHeaderModifier`.
     RequestHeaders(HeaderEdit),
@@ -29,7 +30,7 @@ pub enum Filter {
 }
 
 /// `HTTPHeaderFilter`: applied as set, then add, then remove; names compare case-insensitively.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct HeaderEdit {
     /// Overwrites whatever was there with one value.
     pub set: Vec<(HeaderName, HeaderValue)>,
@@ -39,11 +40,15 @@ pub struct HeaderEdit {
     pub remove: Vec<HeaderName>,
 }
 
+/// A word of a short list. serde would borrow it from its input if it saw the reference.
+type Known = &'static str;
+
 /// `HTTPRequestRedirectFilter`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Redirect {
     /// Scheme of the `Location`; the request's own if absent.
-    pub scheme: Option<&'static str>,
+    #[serde(deserialize_with = "scheme")]
+    pub scheme: Option<Known>,
     /// Host of the `Location`; the request's own if absent.
     pub hostname: Option<Hostname>,
     /// Path of the `Location`; the request's own if absent.
@@ -51,11 +56,12 @@ pub struct Redirect {
     /// Port; if absent, the scheme's well-known port when a scheme is set, else the listener's port.
     pub port: Option<u16>,
     /// 301, 302, 303, 307 or 308.
+    #[serde(deserialize_with = "redirection")]
     pub status: u16,
 }
 
 /// `HTTPURLRewriteFilter`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rewrite {
     /// New `Host`.
     pub hostname: Option<Hostname>,
@@ -64,7 +70,8 @@ pub struct Rewrite {
 }
 
 /// `HTTPPathModifier`. Texts are canonical paths (checked in translation by [`PathRewrite::checked`]).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub enum PathRewrite {
     /// The whole path; the query stays.
     Full(String),
@@ -85,19 +92,39 @@ impl PathRewrite {
     }
 }
 
+/// A path rewrite as it arrives over the wire.
+#[derive(Deserialize)]
+enum Unchecked {
+    Full(String),
+    Prefix(String),
+}
+
+impl TryFrom<Unchecked> for PathRewrite {
+    type Error = &'static str;
+
+    fn try_from(unchecked: Unchecked) -> Result<Self, Self::Error> {
+        let rewrite = match unchecked {
+            Unchecked::Full(text) => Self::Full(text),
+            Unchecked::Prefix(text) => Self::Prefix(text),
+        };
+        rewrite.checked().ok_or("not a canonical path")
+    }
+}
+
 /// `HTTPRequestMirrorFilter`: a copy of the request goes to another backend, its response is dropped.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mirror {
     /// Where the copies go; an invalid target mirrors nothing.
     pub target: Target,
     /// Share of requests, `numerator / denominator`; the denominator is never 0.
     pub numerator: u32,
     /// See `numerator`.
+    #[serde(deserialize_with = "divisor")]
     pub denominator: u32,
 }
 
 /// `HTTPCORSFilter`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Cors {
     /// Origins that may read responses.
     pub allow_origins: Vec<OriginPattern>,
@@ -120,7 +147,7 @@ pub struct Cors {
 }
 
 /// One entry of `allowOrigins`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OriginPattern {
     /// `*`.
     Any,
@@ -139,7 +166,7 @@ pub enum OriginPattern {
 pub const MOST_AUTH_BODY: u32 = 1 << 20;
 
 /// `HTTPExternalAuthFilter`. Whatever goes wrong, the request does not go on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExternalAuth {
     /// Who is asked; with an invalid target no request goes on.
     pub target: Target,
@@ -147,11 +174,12 @@ pub struct ExternalAuth {
     pub protocol: AuthProtocol,
     /// Bytes of the request's body that are sent along, at most [`MOST_AUTH_BODY`]; a larger body is refused (413). 0: none
     /// is sent.
+    #[serde(deserialize_with = "kept")]
     pub body: u32,
 }
 
 /// What an authorization server speaks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AuthProtocol {
     /// The request itself, with another path and few of its fields; 200 lets it go on.
     Http {
@@ -167,4 +195,30 @@ pub enum AuthProtocol {
         /// Fields that are sent; `None`: all.
         headers: Option<Vec<HeaderName>>,
     },
+}
+
+fn scheme<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'static str>, D::Error> {
+    match Option::<String>::deserialize(deserializer)?.as_deref() {
+        None => Ok(None),
+        Some("http") => Ok(Some("http")),
+        Some("https") => Ok(Some("https")),
+        Some(other) => Err(D::Error::custom(format_args!("{other:?} is no scheme of a redirect"))),
+    }
+}
+
+fn redirection<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    let status = u16::deserialize(deserializer)?;
+    let known = [301, 302, 303, 307, 308].contains(&status);
+    known.then_some(status).ok_or_else(|| D::Error::custom(format_args!("{status} is no status of a redirect")))
+}
+
+fn divisor<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let divisor = u32::deserialize(deserializer)?;
+    (divisor != 0).then_some(divisor).ok_or_else(|| D::Error::custom("nothing is divided by 0"))
+}
+
+fn kept<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let body = u32::deserialize(deserializer)?;
+    let few = body <= MOST_AUTH_BODY;
+    few.then_some(body).ok_or_else(|| D::Error::custom(format_args!("{body} bytes of a body are too many to keep")))
 }

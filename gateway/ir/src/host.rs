@@ -6,9 +6,14 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// A text that is no DNS name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a hostname (RFC 1123)")]
+pub struct HostnameError(String);
+
 /// A DNS name in lower case without a trailing dot.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct Hostname(String);
 
 impl Hostname {
@@ -25,6 +30,19 @@ impl Hostname {
     /// The name in lower case.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl TryFrom<String> for Hostname {
+    type Error = HostnameError;
+    fn try_from(name: String) -> Result<Self, HostnameError> {
+        Self::new(&name).ok_or(HostnameError(name))
+    }
+}
+
+impl From<Hostname> for String {
+    fn from(name: Hostname) -> Self {
+        name.0
     }
 }
 

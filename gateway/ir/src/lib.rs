@@ -4,7 +4,8 @@
 //! Plain data, no behaviour beyond [`Snapshot::diff`] and [`Snapshot::apply`]. Objects are keyed and point **up** (a
 //! [`Rule`] names its listeners), so an edited rule is one small delta. What can be malformed (regexes, certificates
 //! with their keys, header names, hostnames) comes only from checked constructors here, so an IR that exists compiles.
-//! What a user got wrong is a variant ([`Invalid`]) that answers 500, never an absent object.
+//! What a user got wrong is a variant ([`Invalid`]) that answers 500, never an absent object. [`wire`] is how all of it
+//! travels between processes, through the same constructors.
 //!
 //! This crate never does I/O, reads no clock, and knows no Kubernetes client.
 //!
@@ -16,6 +17,8 @@
 //! * **bind**: a socket address and its transport; several listeners may share one.
 
 mod key;
+
+mod digest;
 
 mod atom;
 
@@ -45,14 +48,17 @@ mod stream;
 
 mod snapshot;
 
+pub mod wire;
+
 pub use atom::{AtomError, HeaderName, HeaderValue, Method};
 pub use backend::{Backend, Endpoint, Endpoints, LoadBalance, UpstreamProtocol};
 pub use certificate::{Certificate, CertificateError, PrivateKey};
+pub use digest::{Sha256, sha256};
 pub use filter::{
     AuthProtocol, Cors, ExternalAuth, Filter, HeaderEdit, MOST_AUTH_BODY, Mirror, OriginPattern, PathRewrite, Redirect,
     Rewrite,
 };
-pub use host::{HostPattern, Hostname, hostname_of};
+pub use host::{HostPattern, Hostname, HostnameError, hostname_of};
 pub use key::{
     BackendKey, CertificateKey, GatewayId, ListenerKey, RouteId, RouteKind, RuleKey, Transport, TrustBundleKey,
     TrustSource,

@@ -10,7 +10,7 @@ use crate::host::HostPattern;
 use crate::key::{CertificateKey, ListenerKey, Transport, TrustBundleKey};
 
 /// One port + hostname + protocol.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listener {
     /// Who it is.
     pub key: ListenerKey,
@@ -47,7 +47,7 @@ impl Listener {
 }
 
 /// What a listener speaks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Protocol {
     /// Cleartext HTTP/1.1, HTTP/1.0 and HTTP/2 with prior knowledge.
     Http,
@@ -103,7 +103,7 @@ impl Protocol {
 }
 
 /// TLS termination.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tls {
     /// Certificates that may be served, in the user's order: the first whose key type and names suit the client wins;
     /// with none suiting by name the first is served. A key absent from the snapshot is skipped; with none left the
@@ -134,7 +134,7 @@ pub enum ClientValidationMode {
 }
 
 /// TLS protocol versions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum TlsVersion {
     /// TLS 1.2.
     V1_2,
@@ -143,14 +143,14 @@ pub enum TlsVersion {
 }
 
 /// Path normalisation; the names are Istio's (`pathNormalization`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PathMode {
     /// Dot segments resolved, escaped unreserved characters decoded once, `\` → `/`. `%2F`, `%5C` and `//` untouched.
     Base,
 }
 
 /// Limits and deadlines of a listener. Durations are wall time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// From the first byte of a head to its last.
     pub head_deadline: Duration,

@@ -10,7 +10,7 @@ use crate::key::TrustBundleKey;
 use crate::target::Invalid;
 
 /// What is between TCP and the protocol of a backend.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BackendTls {
     /// Nothing.
     Plain,

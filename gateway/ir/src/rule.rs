@@ -15,7 +15,7 @@ use crate::session::Session;
 use crate::target::{Invalid, Target};
 
 /// One rule of a route.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
     /// Which rule.
     pub key: RuleKey,
@@ -40,7 +40,7 @@ pub struct Rule {
 }
 
 /// Where a rule is served.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {
     /// The listener.
     pub listener: ListenerKey,
@@ -51,7 +51,7 @@ pub struct Attachment {
 }
 
 /// What happens to a matched request, unless a filter answers first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
     /// Forward to one of these, chosen by weight. Every weight 0 or an empty list answers 500 ([`Invalid`] says why).
     Forward(Vec<WeightedBackend>),
@@ -60,7 +60,7 @@ pub enum Action {
 }
 
 /// One entry of `backendRefs`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WeightedBackend {
     /// Where to.
     pub target: Target,
@@ -71,7 +71,7 @@ pub struct WeightedBackend {
 }
 
 /// One alternative of a rule; every part that is given must match.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteMatch {
     /// On the canonical path.
     pub path: PathMatch,
@@ -84,7 +84,7 @@ pub struct RouteMatch {
 }
 
 /// How a path is matched. Precedence: exact, then regular expression (longer source first), then longer prefix.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PathMatch {
     /// The whole path, byte for byte.
     Exact(String),
@@ -95,7 +95,7 @@ pub enum PathMatch {
 }
 
 /// A named field and what its value must be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldMatch<N> {
     /// Name of the header or parameter.
     pub name: N,
@@ -104,7 +104,7 @@ pub struct FieldMatch<N> {
 }
 
 /// How a value is matched.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TextMatch {
     /// Byte for byte.
     Exact(String),
@@ -123,7 +123,7 @@ impl TextMatch {
 }
 
 /// `HTTPRouteTimeouts`; `None` is no deadline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Timeouts {
     /// From the request's head to the last byte of the response, retries included.
     pub request: Option<Duration>,

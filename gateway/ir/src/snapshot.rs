@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::backend::{Backend, Endpoints};
 use crate::certificate::Certificate;
@@ -79,7 +79,7 @@ impl Resource {
 }
 
 /// The key of a [`Resource`].
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ResourceKey {
     /// A listener.
     Listener(ListenerKey),
@@ -184,4 +184,4 @@ fn changes<K: Ord + Clone, V: PartialEq>(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

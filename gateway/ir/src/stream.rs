@@ -2,7 +2,7 @@
 //! Rules of streams: which connections and flows, and where they go. Nothing of a stream is read but the server name of
 //! its TLS handshake, so a rule matches by listener and hostname only.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::key::RuleKey;
 use crate::rule::Attachment;
@@ -13,7 +13,7 @@ use crate::target::Target;
 /// Of several rules that fit a stream one serves, and the others get nothing: the one with the most specific of the
 /// route's own hostnames (TLSRoute), then of the oldest route, then the first by namespace and name, then the first of
 /// its route.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamRule {
     /// Which rule. The kind of its route is none of requests.
     pub key: RuleKey,
@@ -28,7 +28,7 @@ pub struct StreamRule {
 }
 
 /// One entry of `backendRefs`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamBackend {
     /// Where to. A stream whose turn falls on an invalid target is refused: a connection is reset, datagrams are dropped.
     pub target: Target,

@@ -5,6 +5,10 @@ mod files;
 
 mod resolve;
 
+mod serving;
+
+mod ending;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,6 +29,9 @@ use crate::table::Table;
 pub use crate::admin::{Explain, LogLevel};
 pub use crate::listen::Caps;
 pub use crate::observe::LogFormat;
+
+pub use ending::{Ending, until_signal};
+pub use serving::{Server, Serving};
 
 /// The blocker of a process that drains.
 const DRAINING: &str = "draining";
@@ -103,10 +110,10 @@ impl App {
         let worker = |_| Worker::new(Arc::clone(&table), Arc::clone(&metrics), log.clone(), draining.clone());
         let started = Workers::start((0..workers(config.workers)).map(worker).collect(), &admission)?;
         let workers = Arc::new(Mutex::new(started));
-        let programming = Programming::new(table, Arc::clone(&workers), Arc::clone(&metrics), readiness.clone());
+        let programming = Programming::new(table, Arc::clone(&workers), Arc::clone(&metrics), readiness.clone(), feed);
         let control = Builder::new_multi_thread().worker_threads(1).thread_name("control").enable_all().build()?;
         let app = Self { control: Some(control), workers, admission, readiness, metrics, log, drain, config };
-        app.control(programming, feed)?;
+        app.control(programming)?;
         Ok(app)
     }
 
@@ -133,7 +140,7 @@ impl App {
     }
 
     /// Starts what runs beside the workers.
-    fn control(&self, programming: Programming, feed: Feed) -> io::Result<()> {
+    fn control(&self, programming: Programming) -> io::Result<()> {
         let Some(control) = &self.control else { return Ok(()) };
         let program = programming.program();
         let _inside = control.enter();
@@ -148,7 +155,7 @@ impl App {
         }
         control.spawn(resolve::run(program, self.config.resolver));
         control.spawn(sweep(Arc::clone(&self.metrics)));
-        control.spawn(programming.run(feed));
+        control.spawn(programming.run());
         Ok(())
     }
 }

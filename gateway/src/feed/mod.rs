@@ -3,11 +3,18 @@
 //!
 //! One delta is one generation: compiled off the hot path, put in force by one swap, acked when every worker has its
 //! sockets open. Whatever goes wrong, the last good table stays.
+//!
+//! In one process the two ends of [`channel`] are all there is; [`remote`] is the publisher whose deltas come from a
+//! controller elsewhere.
 
 mod program;
 
+pub mod remote;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
 use tokio::sync::{mpsc, watch};
-use torana_ir::{Delta, ResourceKey};
+use torana_ir::{Delta, ResourceKey, Snapshot};
 
 pub(crate) use program::{Program, Programming};
 
@@ -28,31 +35,55 @@ pub struct Ack {
 #[error("the data plane has ended")]
 pub struct Ended;
 
+/// One generation on its way.
+#[derive(Debug)]
+struct Generation {
+    number: u64,
+    delta: Delta,
+    /// What came with it and cannot be read.
+    unreadable: Vec<ResourceKey>,
+}
+
 /// The end that programs.
 #[derive(Debug)]
 pub struct Publisher {
-    deltas: mpsc::Sender<(u64, Delta)>,
+    deltas: mpsc::Sender<Generation>,
     acks: watch::Receiver<Option<Ack>>,
+    snapshot: Arc<RwLock<Snapshot>>,
 }
 
 /// The end that is programmed.
 #[derive(Debug)]
 pub struct Feed {
-    deltas: mpsc::Receiver<(u64, Delta)>,
+    deltas: mpsc::Receiver<Generation>,
     acks: watch::Sender<Option<Ack>>,
+    /// All deltas that were taken, applied.
+    snapshot: Arc<RwLock<Snapshot>>,
 }
 
 /// Two ends of one feed in one process.
 pub fn channel() -> (Publisher, Feed) {
     let (delta_sender, deltas) = mpsc::channel(QUEUE);
     let (ack_sender, acks) = watch::channel(None);
-    (Publisher { deltas: delta_sender, acks }, Feed { deltas, acks: ack_sender })
+    let snapshot = Arc::<RwLock<Snapshot>>::default();
+    let publisher = Publisher { deltas: delta_sender, acks, snapshot: Arc::clone(&snapshot) };
+    (publisher, Feed { deltas, acks: ack_sender, snapshot })
 }
 
 impl Publisher {
     /// Sends one generation. Waits while many are on their way.
     pub async fn publish(&self, generation: u64, delta: Delta) -> Result<(), Ended> {
-        self.deltas.send((generation, delta)).await.map_err(|_| Ended)
+        self.publish_but(generation, delta, Vec::new()).await
+    }
+
+    /// As [`Publisher::publish`], of a generation of which some resources cannot be read; they are counted.
+    async fn publish_but(&self, number: u64, delta: Delta, unreadable: Vec<ResourceKey>) -> Result<(), Ended> {
+        self.deltas.send(Generation { number, delta, unreadable }).await.map_err(|_| Ended)
+    }
+
+    /// What is programmed. A copy shares the objects.
+    fn snapshot(&self) -> Snapshot {
+        read(&self.snapshot).clone()
     }
 
     /// The newest ack that was not returned yet. A generation may be acked again: when a port becomes available, or
@@ -65,6 +96,15 @@ impl Publisher {
             }
         }
     }
+}
+
+/// A snapshot is replaced object by object, so a panic elsewhere left it whole.
+fn read(snapshot: &RwLock<Snapshot>) -> std::sync::RwLockReadGuard<'_, Snapshot> {
+    snapshot.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write(snapshot: &RwLock<Snapshot>) -> std::sync::RwLockWriteGuard<'_, Snapshot> {
+    snapshot.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

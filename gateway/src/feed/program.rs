@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 use torana_ir::{Delta, Listener, Resource, ResourceKey, Snapshot};
 
-use super::{Ack, Feed};
+use super::{Ack, Feed, Generation, read, write};
 use crate::listen::Workers;
 use crate::observe::{Metrics, Readiness};
 use crate::table::{Bind, Table};
@@ -41,6 +41,7 @@ pub(crate) struct Programming {
     metrics: Arc<Metrics>,
     readiness: Readiness,
     acked: watch::Sender<u64>,
+    feed: Feed,
     failed: Vec<(Bind, io::Error)>,
     retry: Duration,
     /// What was sent since the last table, for the metrics.
@@ -54,12 +55,13 @@ impl Programming {
         workers: Arc<Mutex<Workers>>,
         metrics: Arc<Metrics>,
         readiness: Readiness,
+        feed: Feed,
     ) -> Self {
         readiness.block(NO_TABLE);
         let (acked, generation) = watch::channel(0);
-        let program = Program { snapshot: Arc::default(), table, generation };
+        let program = Program { snapshot: Arc::clone(&feed.snapshot), table, generation };
         let (failed, changed) = (Vec::new(), BTreeSet::new());
-        Self { program, workers, metrics, readiness, acked, failed, retry: FIRST_RETRY, changed }
+        Self { program, workers, metrics, readiness, acked, feed, failed, retry: FIRST_RETRY, changed }
     }
 
     /// What is in force.
@@ -68,16 +70,17 @@ impl Programming {
     }
 
     /// Runs until the publisher is gone; what is in force then stays in force.
-    pub(crate) async fn run(mut self, mut feed: Feed) {
+    pub(crate) async fn run(mut self) {
         let mut generation = 0;
         loop {
             let retry = tokio::time::sleep(self.retry);
             tokio::select! {
-                delta = feed.deltas.recv() => {
-                    let Some((next, delta)) = delta else { break };
-                    generation = next;
+                delta = self.feed.deltas.recv() => {
+                    let Some(Generation { number, delta, unreadable }) = delta else { break };
+                    generation = number;
+                    unreadable.iter().for_each(|key| self.metrics.config_rejected(key));
                     let rejected = self.apply(generation, delta).await;
-                    self.ack(&feed, generation, rejected);
+                    self.ack(generation, rejected);
                 }
                 () = retry, if !self.failed.is_empty() => {
                     let before = self.failed_binds();
@@ -86,7 +89,7 @@ impl Programming {
                         self.retry = (self.retry * 2).min(LONGEST_RETRY);
                     } else {
                         let rejected = self.unavailable();
-                        self.ack(&feed, generation, rejected);
+                        self.ack(generation, rejected);
                     }
                 }
             }
@@ -99,7 +102,7 @@ impl Programming {
         }
     }
 
-    fn ack(&mut self, feed: &Feed, generation: u64, rejected: Vec<(ResourceKey, String)>) {
+    fn ack(&mut self, generation: u64, rejected: Vec<(ResourceKey, String)>) {
         for (key, why) in &rejected {
             // Whoever published it hears of it by the ack, and tells people.
             tracing::debug!(?key, %why, "not in force");
@@ -107,7 +110,7 @@ impl Programming {
         }
         self.readiness.clear(NO_TABLE);
         self.acked.send_replace(generation);
-        feed.acks.send_replace(Some(Ack { generation, rejected }));
+        self.feed.acks.send_replace(Some(Ack { generation, rejected }));
     }
 
     /// Puts one delta in force and returns what is not.
@@ -174,13 +177,4 @@ fn listens(listener: &Listener, bind: Bind) -> bool {
 
 fn keys(delta: &Delta) -> Vec<ResourceKey> {
     delta.upserts.iter().map(Resource::key).chain(delta.removals.iter().cloned()).collect()
-}
-
-/// A snapshot is replaced object by object, so a panic elsewhere left it whole.
-fn read(snapshot: &RwLock<Snapshot>) -> std::sync::RwLockReadGuard<'_, Snapshot> {
-    snapshot.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn write(snapshot: &RwLock<Snapshot>) -> std::sync::RwLockWriteGuard<'_, Snapshot> {
-    snapshot.write().unwrap_or_else(PoisonError::into_inner)
 }

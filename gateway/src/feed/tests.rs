@@ -31,9 +31,9 @@ fn world() -> World {
     let admission = Admission::new(Caps { connections: 100, connections_per_ip: 100 });
     let workers = Arc::new(Mutex::new(Workers::start(vec![worker], &admission).unwrap()));
     let readiness = Readiness::default();
-    let programming = Programming::new(table, workers, Arc::clone(&metrics), readiness.clone());
+    let programming = Programming::new(table, workers, Arc::clone(&metrics), readiness.clone(), feed);
     let program = programming.program();
-    tokio::spawn(programming.run(feed));
+    tokio::spawn(programming.run());
     World { publisher, readiness, metrics, program }
 }
 

@@ -193,7 +193,7 @@ mod tests {
         let names = |names: &[&str]| names.iter().map(|name| HeaderName::new(name).unwrap()).collect::<Vec<_>>();
         let prefix = PathRewrite::Prefix("/auth/".into());
         let protocol = AuthProtocol::Http { prefix, headers: names(headers), copied: copied.map(names) };
-        let target = Target::Invalid(Invalid { reason: "unused", message: String::new() });
+        let target = Target::Invalid(Invalid { reason: "unused".into(), message: String::new() });
         ExternalAuth::compile(&torana_ir::ExternalAuth { target, protocol, body: 0 }, Some(()))
     }
 

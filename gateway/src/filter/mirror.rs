@@ -36,7 +36,7 @@ mod tests {
     use torana_ir::{Invalid, Target};
 
     fn share(numerator: u32, denominator: u32) -> usize {
-        let target = Target::Invalid(Invalid { reason: "unused", message: String::new() });
+        let target = Target::Invalid(Invalid { reason: "unused".into(), message: String::new() });
         let mirror = Mirror::compile(&torana_ir::Mirror { target, numerator, denominator }, ());
         (0..1000).filter(|step| mirror.apply(u64::MAX / 1000 * step + u64::MAX / 2000).is_some()).count()
     }

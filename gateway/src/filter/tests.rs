@@ -89,7 +89,7 @@ fn an_origin_is_kept_for_the_response_even_if_it_is_removed() {
 
 #[test]
 fn an_invalid_mirror_mirrors_nothing() {
-    let target = Target::Invalid(Invalid { reason: "BackendNotFound", message: String::new() });
+    let target = Target::Invalid(Invalid { reason: "BackendNotFound".into(), message: String::new() });
     let chain = chain(&[Filter::Mirror(torana_ir::Mirror { target, numerator: 1, denominator: 1 })]);
     assert!(chain.is_empty());
 }

@@ -85,7 +85,7 @@ async fn planned(
         Choice::Backend(weighted) => weighted,
         Choice::Invalid(invalid) => {
             // The user finds out from status, `lint` and `explain`; here it would be one line a request.
-            tracing::debug!(rule = %plan.key(), reason = invalid.reason, message = %invalid.message, "invalid backend");
+            tracing::debug!(rule = %plan.key(), reason = %invalid.reason, message = %invalid.message, "invalid backend");
             return Err(Fault::InvalidConfig);
         }
     };

@@ -247,7 +247,7 @@ fn rule(key: RuleKey) -> Rule {
         attachments: Vec::new(),
         matches: Vec::new(),
         filters: Vec::new(),
-        action: Action::Invalid(Invalid { reason: "unused", message: String::new() }),
+        action: Action::Invalid(Invalid { reason: "unused".into(), message: String::new() }),
         timeouts: Timeouts::default(),
         retry: None,
         session: None,

@@ -203,10 +203,10 @@ pub(super) fn no_backend(none: bool) -> Invalid {
     } else {
         "every backendRef of the rule has weight 0: give one of them a weight".to_owned()
     };
-    Invalid { reason: "BackendNotFound", message }
+    Invalid { reason: "BackendNotFound".into(), message }
 }
 
 /// Translation never names a backend that it does not send.
 pub(super) fn unknown(key: &BackendKey) -> Invalid {
-    Invalid { reason: "BackendNotFound", message: format!("backend {key} is not in the snapshot") }
+    Invalid { reason: "BackendNotFound".into(), message: format!("backend {key} is not in the snapshot") }
 }

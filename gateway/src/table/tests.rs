@@ -269,7 +269,7 @@ fn the_explanation_names_the_listener_that_hides_a_route() {
 
 #[test]
 fn requests_are_split_by_weight_and_invalid_references_take_their_share() {
-    let invalid = Invalid { reason: "RefNotPermitted", message: "no grant".into() };
+    let invalid = Invalid { reason: "RefNotPermitted".into(), message: "no grant".into() };
     let refused = WeightedBackend { target: Target::Invalid(invalid.clone()), weight: 1, filters: Vec::new() };
     let action = Action::Forward(vec![to("a", 3), refused, to("b", 0)]);
     let table = compile(&snapshot(vec![listener("l", "", 80)], vec![Rule { action, ..rule("r", &["l"], &[""], "") }]));
@@ -322,7 +322,7 @@ fn a_rule_without_a_usable_backend_says_why() {
 #[test]
 fn an_invalid_rule_answers_500_and_runs_none_of_its_filters() {
     let redirect = Redirect { scheme: None, hostname: None, path: None, port: None, status: 302 };
-    let invalid = Invalid { reason: "UnsupportedValue", message: "x".into() };
+    let invalid = Invalid { reason: "UnsupportedValue".into(), message: "x".into() };
     let broken = Rule {
         filters: vec![Filter::Redirect(redirect)],
         action: Action::Invalid(invalid.clone()),

@@ -145,7 +145,7 @@ fn route_match() -> impl Strategy<Value = RouteMatch> {
 }
 
 fn target() -> impl Strategy<Value = Target> {
-    let invalid = Invalid { reason: "BackendNotFound", message: "there is no such Service".to_owned() };
+    let invalid = Invalid { reason: "BackendNotFound".into(), message: "there is no such Service".to_owned() };
     prop_oneof![backend_key().prop_map(Target::Backend), Just(Target::Invalid(invalid))]
 }
 
@@ -193,7 +193,7 @@ fn action() -> impl Strategy<Value = Action> {
         weight,
         filters,
     });
-    let invalid = Invalid { reason: "UnsupportedValue", message: "no such filter".to_owned() };
+    let invalid = Invalid { reason: "UnsupportedValue".into(), message: "no such filter".to_owned() };
     prop_oneof![vec(backend, 0..3).prop_map(Action::Forward), Just(Action::Invalid(invalid))]
 }
 
@@ -255,7 +255,7 @@ fn backend_tls() -> impl Strategy<Value = BackendTls> {
     let peers = vec![PeerName::Dns(host()), PeerName::Wildcard(host()), PeerName::Uri("spiffe://a/b".to_owned())];
     let originate = (trust, vec(select(peers), 1..3))
         .prop_map(move |(trust, names)| BackendTls::Originate(Origination { server_name: host(), trust, names }));
-    let invalid = Invalid { reason: "NoValidCACertificate", message: "there is no such ConfigMap".to_owned() };
+    let invalid = Invalid { reason: "NoValidCACertificate".into(), message: "there is no such ConfigMap".to_owned() };
     prop_oneof![Just(BackendTls::Plain), originate, Just(BackendTls::Refused(invalid))]
 }
 
@@ -295,7 +295,7 @@ where
     vec(entry, 0..=MOST).prop_map(|entries| entries.into_iter().collect())
 }
 
-fn snapshot() -> impl Strategy<Value = Snapshot> {
+pub(crate) fn snapshot() -> impl Strategy<Value = Snapshot> {
     (
         keyed(listener_key(), listener),
         keyed(certificate_key(), certificate),
@@ -354,7 +354,7 @@ fn copy(of: &Snapshot) -> Snapshot {
     }
 }
 
-fn resources(of: &Snapshot) -> Vec<Resource> {
+pub(crate) fn resources(of: &Snapshot) -> Vec<Resource> {
     Snapshot::default().diff(of).upserts
 }
 

@@ -11,6 +11,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
+use crate::admin::LogLevel;
+
 /// The `h2` crate warns of what a client does, as often as it does it; what follows from it is told by ours.
 const CLIENTS_DOING: &str = "h2=error";
 
@@ -57,6 +59,16 @@ impl Logging {
     pub fn level(&self) -> String {
         let all = self.filter.with_current(ToString::to_string).unwrap_or_default();
         all.split(',').filter(|part| *part != CLIENTS_DOING).collect::<Vec<_>>().join(",")
+    }
+}
+
+impl LogLevel for Logging {
+    fn level(&self) -> String {
+        Self::level(self)
+    }
+
+    fn set_level(&self, level: &str) -> Result<(), String> {
+        self.set(level)
     }
 }
 

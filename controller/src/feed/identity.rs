@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Who a proxy is. Decides nothing: implementations ask the issuer of the token.
+
+use std::fmt;
+
+/// The audience that tokens of proxies are made for.
+pub const AUDIENCE: &str = "torana-feed";
+
+/// The pod that a token is bound to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PodIdentity {
+    /// Namespace of the pod and of its service account.
+    pub namespace: String,
+    /// Name of the service account.
+    pub service_account: String,
+    /// Name of the pod.
+    pub pod_name: String,
+    /// Its uid: another pod of the same name is another proxy.
+    pub pod_uid: String,
+}
+
+impl fmt::Display for PodIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.pod_name)
+    }
+}
+
+/// Why a token is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It is not good, and trying again with it is of no use.
+    #[error("the token is refused: {0}")]
+    Invalid(String),
+    /// Nobody can say whether it is good: the API server is away, and its keys are not known.
+    #[error("the token cannot be checked now: {0}")]
+    Unknown(String),
+}
+
+/// Tells who shows a token.
+pub trait Authenticate: Send + Sync + 'static {
+    /// The pod that `token` is bound to. Must have a deadline of its own.
+    fn identify(&self, token: &str) -> impl Future<Output = Result<PodIdentity, Refusal>> + Send;
+}

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Asks the API server whose a token is. While it cannot be asked, what it said of that token before counts, and else
+//! the token's signature by the keys that the API server had: proxies that reconnect are accepted without it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus, UserInfo};
+use kube::api::{Api, PostParams};
+use kube::core::ObjectMeta;
+use tokio::time::timeout;
+use torana_ir::sha256;
+
+use super::identity::{AUDIENCE, Authenticate, PodIdentity, Refusal};
+use super::token::{self, Issuer};
+
+/// Of one question to the API server.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// The issuer's keys are fetched again after this.
+const KEYS_AGE: Duration = Duration::from_mins(10);
+/// Tokens that are remembered. The one that ends first is forgotten first.
+const REMEMBERED: usize = 4096;
+
+type Digest = [u8; 32];
+
+/// Token reviews of a cluster.
+pub struct TokenReviews {
+    client: kube::Client,
+    remembered: Mutex<Remembered>,
+    keys: tokio::sync::Mutex<Option<(Instant, Arc<Issuer>)>>,
+}
+
+impl TokenReviews {
+    /// Reviews by the API server of `client`, which may create TokenReviews and read the issuer's keys.
+    pub fn new(client: kube::Client) -> Self {
+        Self { client, remembered: Mutex::default(), keys: tokio::sync::Mutex::default() }
+    }
+
+    /// What the API server says; an error is that it says nothing.
+    async fn review(&self, token: &str) -> Result<TokenReviewStatus, String> {
+        let spec = TokenReviewSpec { audiences: Some(vec![AUDIENCE.to_owned()]), token: Some(token.to_owned()) };
+        let review = TokenReview { metadata: ObjectMeta::default(), spec, status: None };
+        let reviews: Api<TokenReview> = Api::all(self.client.clone());
+        let (how, asked) = (PostParams::default(), Instant::now());
+        let answer = timeout(DEADLINE, reviews.create(&how, &review)).await;
+        tracing::debug!(took = ?asked.elapsed(), "a token was reviewed");
+        let answer = answer.map_err(|_| format!("no answer within {DEADLINE:?}"))?;
+        answer.map_err(|error| error.to_string())?.status.ok_or_else(|| "the review has no status".to_owned())
+    }
+
+    /// Fetches the issuer's keys if they are old; what fails is tried again at the next token.
+    async fn refresh(&self) {
+        // Somebody else is at it.
+        let Ok(mut keys) = self.keys.try_lock() else { return };
+        if keys.as_ref().is_some_and(|(fetched, _)| fetched.elapsed() < KEYS_AGE) {
+            return;
+        }
+        match timeout(DEADLINE, fetched(&self.client)).await.map_err(|_| "no answer".to_owned()).flatten() {
+            Ok(issuer) => *keys = Some((Instant::now(), Arc::new(issuer))),
+            Err(why) => tracing::warn!(%why, "the keys of the token issuer cannot be read"),
+        }
+    }
+
+    /// Without the API server.
+    async fn alone(&self, token: &str, why: &str) -> Result<PodIdentity, Refusal> {
+        if let Some(pod) = self.remembered().find(&sha256(token.as_bytes()), now()) {
+            return Ok(pod);
+        }
+        let keys = timeout(DEADLINE, self.keys.lock()).await;
+        let issuer = keys.ok().and_then(|keys| keys.as_ref().map(|(_, issuer)| Arc::clone(issuer)));
+        match issuer {
+            Some(issuer) => issuer.identify(token, AUDIENCE, now()),
+            None => Err(Refusal::Unknown(why.to_owned())),
+        }
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, Remembered> {
+        // A map is whole whatever panicked.
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Authenticate for TokenReviews {
+    async fn identify(&self, token: &str) -> Result<PodIdentity, Refusal> {
+        if token.len() > token::LONGEST {
+            return Err(Refusal::Invalid("it is too long".to_owned()));
+        }
+        match self.review(token).await {
+            Ok(status) => {
+                let digest = sha256(token.as_bytes());
+                let judged = judged(status);
+                match (&judged, token::expiry(token)) {
+                    (Ok(pod), Some(end)) => self.remembered().remember(digest, pod.clone(), end),
+                    _ => self.remembered().forget(&digest),
+                }
+                self.refresh().await;
+                judged
+            }
+            Err(why) => {
+                tracing::warn!(%why, "the API server cannot be asked about a token");
+                self.alone(token, &why).await
+            }
+        }
+    }
+}
+
+async fn fetched(client: &kube::Client) -> Result<Issuer, String> {
+    let get = |path: &str| {
+        let request = http::Request::get(path).body(Vec::new()).map_err(|error| error.to_string());
+        async move { client.request_text(request?).await.map_err(|error| error.to_string()) }
+    };
+    Issuer::read(&get("/.well-known/openid-configuration").await?, &get("/openid/v1/jwks").await?)
+}
+
+/// Whose token it is by a review.
+fn judged(status: TokenReviewStatus) -> Result<PodIdentity, Refusal> {
+    let invalid = |why: &str| Err(Refusal::Invalid(why.to_owned()));
+    if status.authenticated != Some(true) {
+        return invalid(&status.error.unwrap_or_else(|| "nobody knows it".to_owned()));
+    }
+    // A server that does not know audiences names none.
+    if !status.audiences.unwrap_or_default().iter().any(|audience| audience == AUDIENCE) {
+        return invalid("it is for another audience");
+    }
+    let user = status.user.unwrap_or_default();
+    let extra = |name: &str| bound(&user, name);
+    let account = user.username.as_deref().and_then(|name| name.strip_prefix("system:serviceaccount:"));
+    let account = account.and_then(|account| account.split_once(':'));
+    let (Some((namespace, account)), Some(pod_name), Some(pod_uid)) = (account, extra("pod-name"), extra("pod-uid"))
+    else {
+        return invalid("it is not bound to a pod");
+    };
+    Ok(PodIdentity { namespace: namespace.to_owned(), service_account: account.to_owned(), pod_name, pod_uid })
+}
+
+fn bound(user: &UserInfo, name: &str) -> Option<String> {
+    user.extra.as_ref()?.get(&format!("authentication.kubernetes.io/{name}"))?.first().cloned()
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Tokens that the API server found good, by their hash, until they end.
+#[derive(Debug, Default)]
+struct Remembered {
+    pods: BTreeMap<Digest, (u64, PodIdentity)>,
+    ends: BTreeMap<(u64, Digest), ()>,
+}
+
+impl Remembered {
+    fn remember(&mut self, digest: Digest, pod: PodIdentity, end: u64) {
+        self.forget(&digest);
+        self.pods.insert(digest, (end, pod));
+        self.ends.insert((end, digest), ());
+        if self.pods.len() > REMEMBERED
+            && let Some(((_, first), ())) = self.ends.pop_first()
+        {
+            self.pods.remove(&first);
+        }
+    }
+
+    fn forget(&mut self, digest: &Digest) {
+        if let Some((end, _)) = self.pods.remove(digest) {
+            self.ends.remove(&(end, *digest));
+        }
+    }
+
+    fn find(&self, digest: &Digest, now: u64) -> Option<PodIdentity> {
+        self.pods.get(digest).filter(|(end, _)| *end > now).map(|(_, pod)| pod.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status() -> TokenReviewStatus {
+        let extra = [("pod-name", "edge-1"), ("pod-uid", "u")];
+        let extra = extra.map(|(name, value)| (format!("authentication.kubernetes.io/{name}"), vec![value.to_owned()]));
+        let user = UserInfo {
+            username: Some("system:serviceaccount:n:edge".to_owned()),
+            extra: Some(extra.into()),
+            ..UserInfo::default()
+        };
+        TokenReviewStatus {
+            authenticated: Some(true),
+            audiences: Some(vec![AUDIENCE.to_owned()]),
+            user: Some(user),
+            error: None,
+        }
+    }
+
+    fn pod() -> PodIdentity {
+        judged(status()).unwrap()
+    }
+
+    #[test]
+    fn a_review_tells_the_pod() {
+        let PodIdentity { namespace, service_account, pod_name, pod_uid } = pod();
+        assert_eq!([namespace, service_account, pod_name, pod_uid], ["n", "edge", "edge-1", "u"]);
+    }
+
+    #[test]
+    fn a_review_that_does_not_say_all_of_it_is_a_refusal() {
+        let user = |user: UserInfo| TokenReviewStatus { user: Some(user), ..status() };
+        let good = status().user.unwrap();
+        for bad in [
+            TokenReviewStatus { authenticated: None, ..status() },
+            TokenReviewStatus { authenticated: Some(false), error: Some("expired".to_owned()), ..status() },
+            TokenReviewStatus { audiences: None, ..status() },
+            TokenReviewStatus { audiences: Some(vec!["api".to_owned()]), ..status() },
+            TokenReviewStatus { user: None, ..status() },
+            user(UserInfo { username: Some("admin".to_owned()), ..good.clone() }),
+            user(UserInfo { extra: None, ..good }),
+        ] {
+            assert!(matches!(judged(bad.clone()), Err(Refusal::Invalid(_))), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_ends_with_the_token() {
+        let mut remembered = Remembered::default();
+        let digest = |at: u64| sha256(&at.to_be_bytes());
+        for at in 0..=REMEMBERED as u64 {
+            remembered.remember(digest(at), pod(), 1000 + at);
+        }
+        assert_eq!((remembered.pods.len(), remembered.ends.len()), (REMEMBERED, REMEMBERED));
+        assert_eq!(remembered.find(&digest(0), 0), None, "it would have ended first");
+        assert_eq!(remembered.find(&digest(1), 1000), Some(pod()));
+        assert_eq!(remembered.find(&digest(1), 1001), None);
+        remembered.remember(digest(1), pod(), 9999);
+        remembered.forget(&digest(1));
+        assert_eq!(remembered.find(&digest(1), 0), None);
+        assert_eq!((remembered.pods.len(), remembered.ends.len()), (REMEMBERED - 1, REMEMBERED - 1));
+    }
+}

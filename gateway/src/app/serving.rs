@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The flags of every program that serves: `torana run` and `torana-gateway` have the same. Starts nothing but the log.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Config, LogFormat as AccessLog};
+use crate::logging::{LogFormat, Logging};
+
+/// The address of one of the gateway's own servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Server(pub Option<SocketAddr>);
+
+impl Server {
+    /// Where debugging is served by default.
+    pub const ADMIN: Self = Self(Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15000)));
+    /// Where health and metrics are served by default.
+    pub const HEALTH: Self = Self(Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 15021)));
+}
+
+impl FromStr for Server {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self(None)),
+            text => text.parse().map(|address| Self(Some(address))).map_err(|_| "write IP:PORT, or off".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(address) => write!(f, "{address}"),
+            None => f.write_str("off"),
+        }
+    }
+}
+
+/// How to serve.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Serving {
+    /// Where debugging is served, or off
+    #[arg(long, value_name = "ADDRESS", default_value_t = Server::ADMIN, env = "TORANA_ADMIN")]
+    pub admin: Server,
+    /// Where health and metrics are served, or off
+    #[arg(long, value_name = "ADDRESS", default_value_t = Server::HEALTH, env = "TORANA_HEALTH")]
+    pub health: Server,
+    /// Worker threads; 0 means one a core
+    #[arg(long, value_name = "N", default_value_t = 0, env = "TORANA_WORKERS")]
+    pub workers: usize,
+    /// Access log on standard output: json, text or off
+    #[arg(long, value_name = "FORMAT", default_value = "json", env = "TORANA_ACCESS_LOG")]
+    pub access_log: AccessLog,
+    /// DNS server that backends with an externalName are asked of, instead of those of the system
+    #[arg(long, value_name = "ADDRESS", env = "TORANA_RESOLVER")]
+    pub resolver: Option<SocketAddr>,
+    /// Level of the log on standard error: error, warn, info, debug, trace, or a list like info,torana_gateway=debug
+    #[arg(long, value_name = "LEVEL", default_value = "info", env = "TORANA_LOG_LEVEL")]
+    pub log_level: String,
+    /// Format of the log on standard error
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, env = "TORANA_LOG_FORMAT")]
+    pub log_format: LogFormat,
+    /// How long requests in flight get when the gateway ends
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration, env = "TORANA_DRAIN_DEADLINE")]
+    pub drain_deadline: Duration,
+    /// How long the gateway still accepts after it says that it is not ready any more
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration, env = "TORANA_PRE_STOP")]
+    pub pre_stop: Duration,
+}
+
+impl Serving {
+    /// Starts the log of the process; may be called once.
+    pub fn logging(&self) -> anyhow::Result<Logging> {
+        Logging::start(&self.log_level, self.log_format)
+    }
+
+    /// What the flags say of the data plane.
+    pub fn config(&self, logging: &Logging) -> Config {
+        Config {
+            workers: self.workers,
+            admin: self.admin.0,
+            health: self.health.0,
+            access_log: self.access_log,
+            pre_stop: self.pre_stop,
+            drain_deadline: self.drain_deadline,
+            resolver: self.resolver,
+            log_level: Some(Arc::new(logging.clone())),
+            ..Config::default()
+        }
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    sum(text).ok_or_else(|| "write a duration like 500ms, 30s or 1m30s".to_owned())
+}
+
+/// Numbers with units, one after the other.
+fn sum(text: &str) -> Option<Duration> {
+    let mut total = (!text.is_empty()).then_some(Duration::ZERO)?;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (number, after) = split(rest, |byte| byte.is_ascii_digit());
+        let (unit, after) = split(after, |byte| byte.is_ascii_alphabetic());
+        let factor: u64 = match unit {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => return None,
+        };
+        let milliseconds = number.parse::<u64>().ok()?.checked_mul(factor)?;
+        total = total.checked_add(Duration::from_millis(milliseconds))?;
+        rest = after;
+    }
+    Some(total)
+}
+
+fn split(text: &str, first: impl Fn(&u8) -> bool) -> (&str, &str) {
+    text.split_at(text.bytes().take_while(first).count())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_has_an_address_or_is_off() {
+        assert_eq!("off".parse(), Ok(Server(None)));
+        assert_eq!("[::1]:1".parse(), Ok(Server(Some("[::1]:1".parse().unwrap()))));
+        assert!("localhost:80".parse::<Server>().is_err() && "".parse::<Server>().is_err());
+    }
+
+    #[test]
+    fn durations_have_a_unit() {
+        for (text, milliseconds) in [("0s", 0), ("500ms", 500), ("1m30s", 90_000), ("2h", 7_200_000)] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for bad in ["", "30", "s", "1d", "1 s", "-1s", "1.5s", "99999999999999999999s", "18446744073709551615h", "1ß"]
+        {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+}
