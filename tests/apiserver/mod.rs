@@ -6,6 +6,8 @@ mod lease;
 
 mod status;
 
+mod tokens;
+
 use std::env;
 use std::future::Future;
 use std::path::PathBuf;

@@ -122,11 +122,13 @@ pub(super) struct Script {
 
 type Chunks = ReceiverStream<Result<wire::Delta, Status>>;
 
+type Queue = mpsc::Receiver<Result<wire::Delta, Status>>;
+
 /// What a stream is connected to.
 #[derive(Clone)]
 struct Strings {
     words: mpsc::Sender<Word>,
-    chunks: Arc<Mutex<Option<mpsc::Receiver<Result<wire::Delta, Status>>>>>,
+    chunks: Arc<Mutex<Option<Queue>>>,
 }
 
 impl tonic::server::StreamingService<Upward> for Strings {

@@ -2,7 +2,7 @@
 //! Asks the API server whose a token is. While it cannot be asked, what it said of that token before counts, and else
 //! the token's signature by the keys that the API server had: proxies that reconnect are accepted without it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -146,16 +146,16 @@ fn now() -> u64 {
 #[derive(Debug, Default)]
 struct Remembered {
     pods: BTreeMap<Digest, (u64, PodIdentity)>,
-    ends: BTreeMap<(u64, Digest), ()>,
+    ends: BTreeSet<(u64, Digest)>,
 }
 
 impl Remembered {
     fn remember(&mut self, digest: Digest, pod: PodIdentity, end: u64) {
         self.forget(&digest);
         self.pods.insert(digest, (end, pod));
-        self.ends.insert((end, digest), ());
+        self.ends.insert((end, digest));
         if self.pods.len() > REMEMBERED
-            && let Some(((_, first), ())) = self.ends.pop_first()
+            && let Some((_, first)) = self.ends.pop_first()
         {
             self.pods.remove(&first);
         }

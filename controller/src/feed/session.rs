@@ -52,13 +52,11 @@ impl Session {
             () = out.closed() => None,
         };
         let pod = &self.proxy.pod;
-        match end {
-            Some(why) => {
-                tracing::info!(%pod, fleet = %self.proxy.fleet, why = why.message(), "a proxy's stream is closed");
-                // It may be that nobody reads any more.
-                timeout(LAST_WORD, out.send(Err(why))).await.ok();
-            }
-            None => tracing::info!(%pod, fleet = %self.proxy.fleet, "a proxy is gone"),
+        let why = end.as_ref().map_or("the proxy is gone", Status::message);
+        tracing::info!(%pod, fleet = %self.proxy.fleet, why, "a proxy's stream is over");
+        if let Some(end) = end {
+            // It may be that nobody reads any more.
+            timeout(LAST_WORD, out.send(Err(end))).await.ok();
         }
     }
 

@@ -104,8 +104,8 @@ fn sum(text: &str) -> Option<Duration> {
     let mut total = (!text.is_empty()).then_some(Duration::ZERO)?;
     let mut rest = text;
     while !rest.is_empty() {
-        let (number, after) = split(rest, |byte| byte.is_ascii_digit());
-        let (unit, after) = split(after, |byte| byte.is_ascii_alphabetic());
+        let (number, after) = split(rest, u8::is_ascii_digit);
+        let (unit, after) = split(after, u8::is_ascii_alphabetic);
         let factor: u64 = match unit {
             "ms" => 1,
             "s" => 1000,

@@ -78,7 +78,9 @@ impl Programming {
                 delta = self.feed.deltas.recv() => {
                     let Some(Generation { number, delta, unreadable }) = delta else { break };
                     generation = number;
-                    unreadable.iter().for_each(|key| self.metrics.config_rejected(key));
+                    for key in &unreadable {
+                        self.metrics.config_rejected(key);
+                    }
                     let rejected = self.apply(generation, delta).await;
                     self.ack(generation, rejected);
                 }

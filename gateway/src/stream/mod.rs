@@ -56,7 +56,7 @@ impl Course {
 fn onward(plan: &StreamPlan) -> Result<Arc<BackendState>, Fault> {
     plan.choose(fastrand::u64(..)).map(Arc::clone).map_err(|invalid| {
         // The user finds out from status and `lint`; here it would be one line a connection.
-        tracing::debug!(rule = %plan.key(), reason = invalid.reason, message = %invalid.message, "invalid backend");
+        tracing::debug!(rule = %plan.key(), reason = %invalid.reason, message = %invalid.message, "invalid backend");
         Fault::InvalidConfig
     })
 }

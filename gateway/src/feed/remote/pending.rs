@@ -32,7 +32,7 @@ pub(super) struct Whole {
 
 impl Pending {
     /// Takes one chunk; gives the generation if it was the last one. `epoch` is the highest that was seen.
-    pub(super) fn add(&mut self, chunk: wire::Delta, epoch: &mut u64) -> Result<Option<Whole>, Lost> {
+    pub(super) fn add(&mut self, chunk: &wire::Delta, epoch: &mut u64) -> Result<Option<Whole>, Lost> {
         if chunk.epoch < *epoch {
             return Err(Lost::OldEpoch { got: chunk.epoch, seen: *epoch });
         }
@@ -43,7 +43,7 @@ impl Pending {
             return Err(Lost::TooLarge);
         }
         chunk.upserts.iter().for_each(|upsert| self.upsert(upsert));
-        chunk.removals.into_iter().for_each(|key| self.removal(key));
+        chunk.removals.iter().for_each(|key| self.removal(key));
         if !chunk.complete {
             return Ok(None);
         }
@@ -76,9 +76,9 @@ impl Pending {
     }
 
     /// A key of an unknown kind never was here.
-    fn removal(&mut self, key: String) {
-        self.delta.removals.extend(wire::key(&key));
-        self.unreadable.remove(&key);
+    fn removal(&mut self, key: &str) {
+        self.delta.removals.extend(wire::key(key));
+        self.unreadable.remove(key);
     }
 }
 
@@ -101,12 +101,12 @@ mod tests {
     #[test]
     fn a_generation_is_whole_with_its_last_chunk() {
         let (mut pending, mut epoch) = (Pending::default(), 0);
-        let first = pending.add(chunk(vec![wire::encode(&backend("a"))], false), &mut epoch).unwrap();
+        let first = pending.add(&chunk(vec![wire::encode(&backend("a"))], false), &mut epoch).unwrap();
         assert_eq!(first, None);
-        let whole = pending.add(chunk(vec![wire::encode(&backend("b"))], true), &mut epoch).unwrap().unwrap();
+        let whole = pending.add(&chunk(vec![wire::encode(&backend("b"))], true), &mut epoch).unwrap().unwrap();
         assert_eq!(whole.mark, Mark { epoch: 3, generation: 7 });
         assert_eq!(whole.delta.upserts, [backend("a"), backend("b")]);
-        assert_eq!(pending.add(chunk(vec![], true), &mut epoch).unwrap().unwrap().delta, Delta::default());
+        assert_eq!(pending.add(&chunk(vec![], true), &mut epoch).unwrap().unwrap().delta, Delta::default());
     }
 
     #[test]
@@ -115,13 +115,13 @@ mod tests {
         let bad = |name| Upsert { body: "{}".into(), ..wire::encode(&backend(name)) };
         let unknown = Upsert { key: "{\"Later\":1}".to_owned(), ..bad("x") };
         let upserts = vec![bad("a"), wire::encode(&backend("b")), bad("c"), unknown];
-        let whole = pending.add(chunk(upserts, true), &mut epoch).unwrap().unwrap();
+        let whole = pending.add(&chunk(upserts, true), &mut epoch).unwrap().unwrap();
         assert_eq!(whole.delta.upserts, [backend("b")]);
         assert_eq!(whole.unreadable, [backend("a").key(), backend("c").key()]);
         assert_eq!(pending.unreadable().count(), 3);
         let mut next = chunk(vec![wire::encode(&backend("a"))], true);
         next.removals = vec![wire::key_text(&backend("c").key()), "{\"Later\":1}".to_owned()];
-        let whole = pending.add(next, &mut epoch).unwrap().unwrap();
+        let whole = pending.add(&next, &mut epoch).unwrap().unwrap();
         assert_eq!((whole.delta.removals, whole.unreadable), (vec![backend("c").key()], vec![]));
         assert_eq!(pending.unreadable().count(), 0);
     }
@@ -129,9 +129,9 @@ mod tests {
     #[test]
     fn an_older_epoch_is_refused() {
         let (mut pending, mut epoch) = (Pending::default(), 4);
-        let refused = pending.add(chunk(vec![], true), &mut epoch);
+        let refused = pending.add(&chunk(vec![], true), &mut epoch);
         assert!(matches!(refused, Err(Lost::OldEpoch { got: 3, seen: 4 })), "{refused:?}");
         epoch = 3;
-        assert!(pending.add(chunk(vec![], true), &mut epoch).is_ok(), "the same one is not older");
+        assert!(pending.add(&chunk(vec![], true), &mut epoch).is_ok(), "the same one is not older");
     }
 }

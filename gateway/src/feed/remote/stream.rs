@@ -98,7 +98,7 @@ impl Stream {
         epoch: &mut u64,
     ) -> Result<(), Lost> {
         let chunk = chunk.map_err(|why| refused(&why))?.ok_or(Lost::Closed)?;
-        if let Some(whole) = self.pending.add(chunk, epoch)? {
+        if let Some(whole) = self.pending.add(&chunk, epoch)? {
             publisher.publish_but(whole.mark.generation, whole.delta, whole.unreadable).await?;
             self.in_flight = Some(whole.mark);
         }
@@ -110,7 +110,7 @@ impl Stream {
         if !self.settled(&ack, marks) {
             return Ok(());
         }
-        let word = Word::Ack(self.answer(ack));
+        let word = Word::Ack(self.answer(&ack));
         match timeout(SEND, self.words.send(Upward { word: Some(word) })).await {
             // If the stream is over, the other direction says why.
             Ok(_) => Ok(()),
@@ -129,7 +129,7 @@ impl Stream {
         self.in_flight.is_none() && is(&self.acked)
     }
 
-    fn answer(&self, ack: Ack) -> wire::Ack {
+    fn answer(&self, ack: &Ack) -> wire::Ack {
         let unreadable = self.pending.unreadable().map(|(key, why)| (key.clone(), why.as_str()));
         let refused = ack.rejected.iter().map(|(key, why)| (wire::key_text(key), why.as_str()));
         let rejected = unreadable.chain(refused).take(wire::MOST_REJECTED).map(|(key, why)| {

@@ -96,7 +96,7 @@ fn a_plan_is_shared_with_the_next_table_and_its_turns_are_kept_over_edits() {
 #[test]
 fn a_rule_leads_to_its_backends_of_today() {
     let mut rule = tcp("a", 0);
-    let invalid = Invalid { reason: "BackendNotFound", message: "there is no such Service".into() };
+    let invalid = Invalid { reason: "BackendNotFound".into(), message: "there is no such Service".into() };
     rule.backends.push(StreamBackend { target: Target::Invalid(invalid), weight: 0 });
     rule.backends.push(StreamBackend { target: Target::Backend(key("b")), weight: 0 });
     let mut all = snapshot(vec![listener("l", "", Protocol::Tcp)], vec![rule.clone()]);
