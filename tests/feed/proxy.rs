@@ -205,7 +205,10 @@ async fn an_older_epoch_is_refused_even_after_a_restart() {
     assert_eq!(redirected(port, "r0").await.as_deref(), Some("five.example"));
     assert_ne!(controller.programmed(&["p"]).standing, Standing::InForce);
     let folder = proxy.die().await;
-    let _proxy = Proxy::start_in(folder, "p", address, &ca.bundle());
+    eventually("gone", || async { get(port, "/").await.is_none() }).await;
+    let proxy = Proxy::start_in(folder, "p", address, &ca.bundle());
+    eventually("ready", || proxy.ready()).await;
+    // It is being offered the older epoch all the while.
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(redirected(port, "r0").await.as_deref(), Some("five.example"));
     controller.publish(6, 11, many(port, 1, "six.example"));
