@@ -98,11 +98,14 @@ impl Observed {
         Some(seen.owner)
     }
 
-    /// An object was applied: what the API server answered is from now on as it should be.
+    /// An object was applied: what the API server answered is from now on as it should be. The watch may have told of
+    /// a later version already.
     pub(super) fn applied(&mut self, desired: &Value, answer: Value) {
         let baseline = (mark(desired).to_owned(), projected(&answer, desired));
         let place = Place::of(desired);
-        self.there(answer);
+        if !self.seen.get(&place).is_some_and(|seen| is_older(&answer, &seen.live)) {
+            self.there(answer);
+        }
         if let Some(seen) = self.seen.get_mut(&place) {
             seen.baseline = Some(baseline);
         }
@@ -146,6 +149,13 @@ fn is_as_desired(seen: &Seen, desired: &Value) -> bool {
         // Applied by an earlier controller: as it should be, if nothing of it reads otherwise.
         _ => drift::projection(&seen.live, desired) == *desired,
     }
+}
+
+/// Whether `one` is an earlier version of the object `other`. Resource versions are numbers that rise (KEP-5504).
+fn is_older(one: &Value, other: &Value) -> bool {
+    let number = |it: &Value| it["metadata"]["resourceVersion"].as_str().and_then(|text| text.parse::<u64>().ok());
+    one["metadata"]["uid"] == other["metadata"]["uid"]
+        && number(one).zip(number(other)).is_some_and(|(one, other)| one < other)
 }
 
 fn mark(desired: &Value) -> &str {
@@ -219,6 +229,25 @@ mod tests {
         observed.applied(&one, live(one.clone()));
         observed.there(live(one.clone()));
         assert_eq!(observed.difference("1", &[one]), Difference::default());
+    }
+
+    #[test]
+    fn an_answer_that_the_watch_was_faster_than_does_not_take_back_what_it_told() {
+        let mut observed = Observed::default();
+        let one = desired("x", "1");
+        let version = |version: &str| {
+            let mut object = live(one.clone());
+            object["metadata"]["resourceVersion"] = version.into();
+            object["data"]["version"] = version.into();
+            object
+        };
+        let kept = |observed: &Observed| observed.seen[&Place::of(&one)].live["data"]["version"].clone();
+        observed.there(version("10"));
+        observed.applied(&one, version("9"));
+        assert_eq!(kept(&observed), "10");
+        observed.applied(&one, version("11"));
+        assert_eq!(kept(&observed), "11");
+        assert_eq!(observed.difference("1", std::slice::from_ref(&one)), Difference::default());
     }
 
     #[test]

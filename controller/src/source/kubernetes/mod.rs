@@ -5,6 +5,8 @@
 //! withdrawn because a list failed: only a list that succeeded, or a deletion that was seen, takes an object away.
 //! Never makes a Gateway API decision.
 
+mod bundles;
+
 mod raw;
 
 mod reflect;
@@ -20,6 +22,8 @@ use tokio::task::JoinSet;
 use torana_crds::{Kind, ObjectRef};
 
 use crate::store::Event;
+
+pub use bundles::bundles;
 
 /// Sightings that may wait for the plane; more hold up the watches, not the memory.
 const QUEUE: usize = 4096;
@@ -39,6 +43,8 @@ pub enum Sighting {
         /// Fields that Torana does not know; they have no effect.
         unknown: Vec<String>,
     },
+    /// The objects of the kind are listed, anew perhaps: versions of before say nothing about these.
+    Listing(Kind),
     /// Every object of the kind that there is was seen; or the kind is not served.
     Listed(Kind),
     /// The kind cannot be listed or watched, and why; what was seen of it before stays.

@@ -64,7 +64,7 @@ impl Seen {
         match change {
             watcher::Event::Init => {
                 self.listing.clear();
-                Vec::new()
+                vec![Sighting::Listing(kind)]
             }
             watcher::Event::InitApply(object) => {
                 self.listing.insert(super::reference(kind, &object));
@@ -106,6 +106,7 @@ mod tests {
         let name = |sighting| match sighting {
             Sighting::Object { event: Event::Applied(object), .. } => format!("+{}", object.meta().name),
             Sighting::Object { event: Event::Removed(reference), .. } => format!("-{}", reference.name),
+            Sighting::Listing(_) => "listing".to_owned(),
             Sighting::Listed(_) => "listed".to_owned(),
             other => format!("{other:?}"),
         };
@@ -117,15 +118,15 @@ mod tests {
         let resource = ApiResource::from_gvk(&kube::api::GroupVersionKind::gvk("", "v1", "Service"));
         let mut seen = Seen::default();
         let mut take = |change| names(seen.take(Kind::Service, &resource, change));
-        assert!(take(watcher::Event::Init).is_empty());
+        assert_eq!(take(watcher::Event::Init), ["listing"]);
         assert_eq!(take(watcher::Event::InitApply(object("x"))), ["+x"]);
         assert_eq!(take(watcher::Event::InitApply(object("y"))), ["+y"]);
         assert_eq!(take(watcher::Event::InitDone), ["listed"]);
         assert_eq!(take(watcher::Event::Apply(object("z"))), ["+z"]);
         // A list that breaks off after its first page takes nothing away.
-        assert!(take(watcher::Event::Init).is_empty());
+        assert_eq!(take(watcher::Event::Init), ["listing"]);
         assert_eq!(take(watcher::Event::InitApply(object("y"))), ["+y"]);
-        assert!(take(watcher::Event::Init).is_empty());
+        assert_eq!(take(watcher::Event::Init), ["listing"]);
         assert_eq!(take(watcher::Event::InitApply(object("z"))), ["+z"]);
         assert_eq!(take(watcher::Event::InitDone), ["-x", "-y", "listed"]);
         assert_eq!(take(watcher::Event::Delete(object("z"))), ["-z"]);
