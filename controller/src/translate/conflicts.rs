@@ -3,7 +3,8 @@
 //!
 //! * Indistinct listeners of one object: all of them are Conflicted, none wins (`GatewaySpec.listeners`, "Handling
 //!   indistinct Listeners").
-//! * A ListenerSet's listener against one of higher precedence: only the lower one loses (`ListenerSetSpec.listeners`).
+//! * A ListenerSet's listener against one of higher precedence: only the lower one loses (`ListenerSetSpec.listeners`),
+//!   and takes none of its own object's listeners along.
 //! * Two Gateways: the older has the port, on every address that both have.
 //!
 //! Listeners may share a port if their clients begin in the same way and name a host: HTTP; or HTTPS and TLS of either
@@ -22,12 +23,26 @@ use crate::report::conditions::listener::{HOSTNAME_CONFLICT, PORT_UNAVAILABLE, P
 use crate::translate::listeners::ListenerDraft;
 
 /// Marks conflicts among the listeners of one Gateway and its ListenerSets, which come in order of precedence, each
-/// object's listeners together.
+/// object's listeners together. A listener that loses to one of higher precedence is nobody's rival any more.
 pub(super) fn mark(listeners: &mut [ListenerDraft<'_>]) {
-    let index = Index::new(listeners);
-    let conflicts: Vec<_> = (0..listeners.len()).map(|at| index.conflict(listeners, at)).collect();
-    for (listener, conflict) in listeners.iter_mut().zip(conflicts) {
-        listener.conflict = conflict;
+    let mut above = Index::default();
+    let mut begin = 0;
+    while let Some(first) = listeners.get(begin) {
+        let size = listeners[begin..].iter().take_while(|listener| listener.owner == first.owner).count();
+        let object = begin..begin + size;
+        let mut own = Index::default();
+        for at in object.clone() {
+            let conflict = above.conflict(listeners, at);
+            if conflict.is_none() {
+                own.add(listeners, at);
+            }
+            listeners[at].conflict = conflict;
+        }
+        for at in object.clone().filter(|at| listeners[*at].conflict.is_none()).collect::<Vec<_>>() {
+            listeners[at].conflict = own.conflict(listeners, at);
+        }
+        above.merge(own);
+        begin = object.end;
     }
 }
 
@@ -91,32 +106,27 @@ impl Beginning {
 }
 
 impl Index {
-    fn new(listeners: &[ListenerDraft<'_>]) -> Self {
-        let mut index = Self::default();
-        for (at, listener) in listeners.iter().enumerate() {
-            let Some(beginning) = Beginning::of(&listener.spec.protocol) else { continue };
-            let port = listener.spec.port;
-            index.beginnings.entry((port, beginning)).or_default().push(at);
-            if let Some(host) = &listener.hostname {
-                index.hosts.entry((port, beginning, host.clone())).or_default().push(at);
-            }
+    fn add(&mut self, listeners: &[ListenerDraft<'_>], at: usize) {
+        let listener = &listeners[at];
+        let Some(beginning) = Beginning::of(&listener.spec.protocol) else { return };
+        let port = listener.spec.port;
+        self.beginnings.entry((port, beginning)).or_default().push(at);
+        if let Some(host) = &listener.hostname {
+            self.hosts.entry((port, beginning, host.clone())).or_default().push(at);
         }
-        index
     }
 
-    /// The first listener that the one `at` cannot be told apart from, and loses to.
+    fn merge(&mut self, lower: Self) {
+        lower.hosts.into_iter().for_each(|(key, positions)| self.hosts.entry(key).or_default().extend(positions));
+        let beginnings = lower.beginnings.into_iter();
+        beginnings.for_each(|(key, positions)| self.beginnings.entry(key).or_default().extend(positions));
+    }
+
+    /// The first listener that the one `at` cannot be told apart from.
     fn conflict(&self, listeners: &[ListenerDraft<'_>], at: usize) -> Option<Remark> {
         let listener = listeners.get(at)?;
         let (port, own) = (listener.spec.port, Beginning::of(&listener.spec.protocol)?);
-        let rival = |rivals: Option<&Positions>| {
-            let rivals = rivals?;
-            // One of higher precedence, or of the same object: those are the neighbours in this order.
-            let after = rivals.partition_point(|other| *other <= at);
-            let near = [rivals.first(), rivals.get(after)].into_iter().flatten();
-            let mut near =
-                near.filter(|other| **other != at).filter_map(|other| Some((*other, listeners.get(*other)?)));
-            near.find(|(other, rival)| *other < at || rival.owner == listener.owner).map(|(_, rival)| rival)
-        };
+        let rival = |rivals: Option<&Positions>| listeners.get(*rivals?.iter().find(|other| **other != at)?);
         if let Some(host) = &listener.hostname
             && let Some(rival) = rival(self.hosts.get(&(port, own, host.clone())))
         {

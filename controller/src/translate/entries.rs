@@ -64,7 +64,7 @@ fn listener_set(gateway: &GatewayDraft<'_>, set: &SetDraft<'_>) -> (Draft, bool)
     let mut draft = listeners_of(gateway, &set.reference);
     draft.entry.generation = set.set.meta.generation;
     let own = || gateway.listeners.iter().filter(|listener| listener.owner == set.reference);
-    let accepted = set.refused.is_none() && own().any(ListenerDraft::is_accepted);
+    let accepted = set.refused.is_none() && own().any(|listener| is_valid(listener) || is_served(gateway, listener));
     let served = own().any(|listener| is_served(gateway, listener));
     let invalid = names(own().filter(|listener| !is_valid(listener)).map(|listener| listener.spec.name.as_str()));
     draft.entry.conditions = match &set.refused {
@@ -130,9 +130,10 @@ fn conditions(gateway: &GatewayDraft<'_>, listener: &ListenerDraft<'_>) -> Vec<C
         .or(gateway.unusable.as_ref())
         .map(ToString::to_string)
         .or_else(|| listener.unservable.clone());
-    let programmed = match obstacle {
-        None => listeners::programmed(),
-        Some(why) => listeners::not_programmed(why),
+    let programmed = match (&listener.conflict, obstacle) {
+        (Some(conflict), _) => listeners::not_programmed_for_conflict(conflict.reason, conflict.to_string()),
+        (None, None) => listeners::programmed(),
+        (None, Some(why)) => listeners::not_programmed(why),
     };
     vec![accepted, conflicted, programmed, resolved]
 }

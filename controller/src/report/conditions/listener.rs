@@ -68,6 +68,11 @@ pub fn pending(message: String) -> Condition {
     no("Programmed", "Pending", message)
 }
 
+/// Nothing serves it, for it cannot be told apart from another: `reason` as in [`conflicted`].
+pub fn not_programmed_for_conflict(reason: &'static str, message: String) -> Condition {
+    no("Programmed", reason, message)
+}
+
 /// Nothing serves it.
 pub fn not_programmed(message: String) -> Condition {
     no("Programmed", INVALID, message)
