@@ -6,8 +6,10 @@ use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
+use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+
+pub use kube::Client;
 
 /// So long a connection may take to be made, TLS included.
 const CONNECT: Duration = Duration::from_secs(5);

@@ -31,6 +31,8 @@ pub mod leader;
 
 pub mod status;
 
+pub mod reconcile;
+
 mod journal;
 
 pub mod embedded;

@@ -92,7 +92,7 @@ impl Controller {
             let shutdown = async {
                 stopped.await.ok();
             };
-            served.serve(listener, tls, authenticate, shutdown).await;
+            served.serve(&listener, tls, authenticate, shutdown).await;
         });
         Self { hub, address, ca: ca.bundle(), issuer, stop: Some(stop), task }
     }

@@ -97,7 +97,18 @@ impl Connection {
     /// # Panics
     /// If `name` is no host name.
     pub fn tls(port: u16, name: &str, config: &Arc<ClientConfig>) -> io::Result<Self> {
-        let Self { stream: Stream::Plain(mut socket), .. } = Self::open(port)? else {
+        Self::tls_to(SocketAddr::from(([127, 0, 0, 1], port)), name, config)
+    }
+
+    /// As [`Connection::tls`], at an address.
+    ///
+    /// # Errors
+    /// If nothing listens, or the handshake fails.
+    ///
+    /// # Panics
+    /// If `name` is no host name.
+    pub fn tls_to(address: SocketAddr, name: &str, config: &Arc<ClientConfig>) -> io::Result<Self> {
+        let Self { stream: Stream::Plain(mut socket), .. } = Self::to(address)? else {
             return Err(io::ErrorKind::Unsupported.into());
         };
         let name = ServerName::try_from(name.to_owned()).expect("a host name");

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::controller::{self, ControllerArgs};
 use crate::echo::{self, EchoArgs};
 use crate::explain::{self, ExplainArgs};
 use crate::lint::{self, LintArgs};
@@ -38,6 +39,8 @@ enum Command {
     Lint(LintArgs),
     /// Tell where a request would go and why, and if it does not arrive, what to change
     Explain(ExplainArgs),
+    /// In a cluster: program the proxies of every Gateway, and write status
+    Controller(ControllerArgs),
     /// Sample backend: returns the request as JSON (HTTP/1, h2c, gRPC, WebSocket)
     Echo(EchoArgs),
     /// Print completions for a shell
@@ -72,6 +75,7 @@ impl Command {
             Self::Run(args) => return run::main(&args),
             Self::Lint(args) => return lint::main(&args),
             Self::Explain(args) => return explain::main(&args),
+            Self::Controller(args) => return controller::main(&args),
             Self::Echo(args) => runtime()?.block_on(echo::run(args))?,
             Self::Completion { shell } => complete(shell)?,
             Self::Version => version::print()?,

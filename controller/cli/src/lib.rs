@@ -22,4 +22,8 @@ mod greeting;
 
 pub mod run;
 
+mod health;
+
+pub mod controller;
+
 pub mod command;

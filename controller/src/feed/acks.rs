@@ -60,6 +60,8 @@ pub enum Standing {
 pub struct Programmed {
     /// Whether it is in force.
     pub standing: Standing,
+    /// The generation that every proxy that counts has in force, or a later one; 0 if there is none.
+    pub acked: u64,
     /// What some proxy that counts could not put in force, with the first reason.
     pub rejected: BTreeMap<ResourceKey, String>,
     /// Ready pods that are connected and do not answer.
@@ -118,6 +120,7 @@ impl Acks {
         let (silent, counted): (Vec<_>, Vec<_>) = of_fleet.map(|(_, stream)| stream).partition(|it| it.silent(now));
         let waiting: Vec<&Stream> =
             counted.iter().copied().filter(|it| it.acked.is_none_or(|acked| acked < generation)).collect();
+        let acked = counted.iter().map(|it| it.acked.unwrap_or_default()).min().unwrap_or_default();
         let standing = match (counted.is_empty(), waiting.is_empty()) {
             (true, _) => Standing::NoProxy,
             (false, true) => Standing::InForce,
@@ -127,7 +130,7 @@ impl Acks {
         for (key, reason) in counted.iter().flat_map(|stream| &stream.rejected) {
             rejected.entry(key.clone()).or_insert_with(|| reason.clone());
         }
-        Programmed { standing, rejected, silent: names(&silent) }
+        Programmed { standing, acked, rejected, silent: names(&silent) }
     }
 
     /// When the next proxy falls silent, if nothing happens until then.

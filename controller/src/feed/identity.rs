@@ -3,8 +3,7 @@
 
 use std::fmt;
 
-/// The audience that tokens of proxies are made for.
-pub const AUDIENCE: &str = "torana-feed";
+pub use crate::provision::desired::AUDIENCE;
 
 /// The pod that a token is bound to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -76,7 +76,7 @@ impl Hub {
     /// value of `tls`.
     pub async fn serve<A: Authenticate>(
         &self,
-        listener: TcpListener,
+        listener: &TcpListener,
         tls: watch::Receiver<Arc<ServerConfig>>,
         authenticate: Arc<A>,
         shutdown: impl Future<Output = ()>,

@@ -117,6 +117,9 @@ impl View<'_> {
                 others.join(", ")
             ));
         }
+        if let Some(why) = &self.standing.unusable {
+            return gateways::address_not_usable(why.clone());
+        }
         if self.standing.addresses.as_ref().is_some_and(Vec::is_empty) {
             return gateways::address_not_assigned();
         }

@@ -29,6 +29,8 @@ pub struct Standing {
     pub proxies: Proxies,
     /// Addresses that lead to them; `None` while that is not known (those in the status stay).
     pub addresses: Option<Vec<Address>>,
+    /// Why they are not those that the Gateway asks for (AddressNotUsable).
+    pub unusable: Option<String>,
     /// What they refused of the generation in force, each once.
     pub rejected: Vec<Rejection>,
     /// Names of proxies that no longer count, because they do not answer.
@@ -79,8 +81,8 @@ impl Programmed {
     pub(super) fn has_moved(&self, object: &ObjectRef, gateway: &ObjectRef, before: Option<&Standing>) -> bool {
         let now = self.gateways.get(gateway);
         let rest = |standing: &'_ Standing| {
-            let Standing { addresses, rejected, silent, .. } = standing.clone();
-            (addresses, rejected, silent)
+            let Standing { addresses, unusable, rejected, silent, .. } = standing.clone();
+            (addresses, unusable, rejected, silent)
         };
         now != before
             && (now.map(rest) != before.map(rest) || self.force_in(object, now) != self.force_in(object, before))

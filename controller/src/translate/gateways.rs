@@ -55,7 +55,7 @@ pub(super) struct SetDraft<'a> {
 }
 
 /// Whether a Gateway is Torana's.
-pub(super) fn is_ours(cluster: &Cluster, gateway: &Gateway) -> bool {
+pub fn is_ours(cluster: &Cluster, gateway: &Gateway) -> bool {
     let name = &gateway.spec.gateway_class_name;
     class::is_ours(name, cluster.find::<GatewayClass>("", name), cluster.settings().fleets)
 }

@@ -93,6 +93,7 @@ use crate::translate::fleets::Division;
 use crate::translate::work::{Memo, Work};
 
 pub use fleets::fleet_of;
+pub use gateways::is_ours;
 
 /// What the objects mean: programs for the proxies, and what there is to say to their authors.
 #[derive(Debug, Clone, Default)]

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The control loop of a cluster: what is seen is translated, what follows is published, provisioned and reported, and
+//! what the proxies answer is reported too.
+//!
+//! ```text
+//! Sighting ─▶ Cluster ─▶ Translation ─┬▶ Hub (programs) ───▶ proxies ── acks ─┐
+//!                                     ├▶ Provisioner (objects) ── Services ───┤
+//!                                     └▶ Board (report) ◀─────── Standing ◀───┘
+//! ```
+//!
+//! One task, which never waits for anybody: whoever carries something has a queue or a cell of its own. Nothing is
+//! concluded before every kind was listed once. Makes no Gateway API decision.
+
+mod shared;
+
+pub mod authority;
+
+pub mod install;
+
+mod ports;
+
+pub mod proxies;
+
+mod gateways;
+
+mod standing;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kube::Client;
+use tokio::sync::{mpsc, watch};
+use torana_crds::{Kind, ObjectRef};
+
+use crate::feed::Hub;
+use crate::leader::Leadership;
+use crate::plane::now;
+use crate::provision::desired::Install;
+use crate::provision::{Provisioner, Provisions};
+use crate::reconcile::gateways::Ours;
+use crate::reconcile::proxies::Pods;
+use crate::reconcile::standing::{PATIENCE, View};
+use crate::source::kubernetes::Sighting;
+use crate::status::{Board, Standing};
+use crate::store::{Cluster, Dirty, Event, Settings};
+use crate::translate::{Translation, retranslate, translate};
+
+pub use shared::session_key;
+
+/// A change waits for others until none has come for so long …
+const QUIET: Duration = Duration::from_millis(2);
+/// … but never longer than this.
+const HOLD: Duration = Duration::from_millis(25);
+/// Sightings taken at a time.
+const BATCH: usize = 256;
+/// How often certificates are held against the clock.
+const TICK: Duration = Duration::from_mins(1);
+
+/// What the loop is given.
+#[derive(Debug)]
+pub struct Parts {
+    /// Where programs go and acks come from.
+    pub hub: Hub,
+    /// Where the report goes.
+    pub board: Arc<Board>,
+    /// Whether this replica acts.
+    pub leadership: watch::Receiver<Leadership>,
+    /// The pods of proxies.
+    pub pods: watch::Receiver<Pods>,
+    /// What all proxies have in common.
+    pub install: watch::Receiver<Install>,
+    /// Versions of the installed Gateway API.
+    pub bundles: watch::Receiver<BTreeSet<String>>,
+    /// Whether every kind was listed: this replica could lead.
+    pub ready: watch::Sender<bool>,
+}
+
+/// The control loop.
+pub struct Reconciler {
+    client: Client,
+    parts: Parts,
+    cluster: Cluster,
+    last: Option<Translation>,
+    dirty: Dirty,
+    unlisted: BTreeSet<Kind>,
+    generation: u64,
+    /// Torana's, as of the last turn.
+    gateways: Vec<Ours>,
+    /// Whoever stops leading stops provisioning.
+    provisioner: Option<Provisioner>,
+    provisions: Option<watch::Receiver<Provisions>>,
+    /// Since when this replica leads.
+    led: Instant,
+}
+
+impl std::fmt::Debug for Reconciler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reconciler").field("generation", &self.generation).finish_non_exhaustive()
+    }
+}
+
+impl Reconciler {
+    /// A loop that has seen nothing. `settings` are those of a cluster.
+    pub fn new(client: Client, parts: Parts, settings: Settings) -> Self {
+        Self {
+            client,
+            parts,
+            cluster: Cluster::new(settings),
+            last: None,
+            dirty: Dirty::default(),
+            unlisted: Kind::ALL.into_iter().collect(),
+            generation: 0,
+            gateways: Vec::new(),
+            provisioner: None,
+            provisions: None,
+            led: Instant::now(),
+        }
+    }
+
+    /// Runs until the source ends.
+    pub async fn run(mut self, mut sightings: mpsc::Receiver<Sighting>) {
+        let mut news = self.parts.hub.news();
+        let mut tick = tokio::time::interval(TICK);
+        loop {
+            let due = self.due(Instant::now());
+            tokio::select! {
+                sighting = sightings.recv() => {
+                    let Some(sighting) = sighting else { return };
+                    self.take(sighting);
+                    self.gather(&mut sightings).await;
+                    self.turn();
+                }
+                changed = self.parts.leadership.changed() => {
+                    if changed.is_err() { return }
+                    self.lead();
+                }
+                Ok(()) = self.parts.install.changed() => self.follow_up(),
+                Ok(()) = self.parts.bundles.changed() => {
+                    let bundles = self.parts.bundles.borrow_and_update().clone();
+                    self.parts.board.installed(bundles);
+                }
+                Ok(()) = self.parts.pods.changed() => self.stand(),
+                Ok(()) = news.changed() => self.stand(),
+                () = provisioned(self.provisions.as_mut()) => self.stand(),
+                () = until(due) => self.stand(),
+                _ = tick.tick() => self.cluster.tick(now()),
+            }
+        }
+    }
+
+    /// When how the Gateways stand may change by itself.
+    fn due(&self, now: Instant) -> Option<Instant> {
+        let patience = Some(self.led + PATIENCE).filter(|end| *end > now);
+        self.parts.hub.next_silence(now).into_iter().chain(patience).min()
+    }
+
+    /// What comes shortly after belongs to the same turn.
+    async fn gather(&mut self, sightings: &mut mpsc::Receiver<Sighting>) {
+        let end = tokio::time::Instant::now() + HOLD;
+        let mut batch = Vec::new();
+        loop {
+            let pause = end.min(tokio::time::Instant::now() + QUIET);
+            match tokio::time::timeout_at(pause, sightings.recv_many(&mut batch, BATCH)).await {
+                Ok(0) | Err(_) => return,
+                Ok(_) => batch.drain(..).for_each(|sighting| self.take(sighting)),
+            }
+            if tokio::time::Instant::now() >= end {
+                return;
+            }
+        }
+    }
+
+    fn take(&mut self, sighting: Sighting) {
+        match sighting {
+            Sighting::Object { event, stored, unknown } => {
+                if let Event::Removed(object) = &event {
+                    self.parts.board.remove(object);
+                }
+                if let Some(stored) = stored {
+                    self.parts.board.observe(&stored);
+                }
+                if !unknown.is_empty() {
+                    tracing::debug!(?unknown, "fields that have no effect");
+                }
+                self.dirty.merge(self.cluster.apply(event));
+            }
+            Sighting::Listing(kind) => self.parts.board.relisted(kind),
+            Sighting::Listed(kind) => drop(self.unlisted.remove(&kind)),
+            Sighting::Failing(kind, why) => {
+                tracing::warn!(kind = kind.as_str(), why, "cannot be watched; what was seen of it stays");
+            }
+        }
+    }
+
+    /// One generation: everything that changed since the last turn.
+    fn turn(&mut self) {
+        if !self.unlisted.is_empty() || (self.last.is_some() && self.dirty.is_empty()) {
+            return;
+        }
+        let dirty = std::mem::take(&mut self.dirty);
+        let last = self.last.take();
+        if last.is_none() {
+            self.parts.ready.send_replace(true);
+        }
+        // Long work on large clusters: other tasks of this thread go on elsewhere.
+        self.last = Some(tokio::task::block_in_place(|| match last {
+            None => translate(&self.cluster),
+            Some(last) => retranslate(&self.cluster, &dirty, last),
+        }));
+        self.generation += 1;
+        self.gateways = gateways::ours(&self.cluster);
+        self.follow_up();
+    }
+
+    fn lead(&mut self) {
+        let leadership = *self.parts.leadership.borrow_and_update();
+        if leadership.leads() {
+            self.led = Instant::now();
+            let client = &self.client;
+            let provisioner = self.provisioner.get_or_insert_with(|| Provisioner::start(client.clone()));
+            self.provisions.get_or_insert_with(|| provisioner.fleets());
+        } else {
+            (self.provisioner, self.provisions) = (None, None);
+        }
+        self.follow_up();
+    }
+
+    /// Publishes, provisions, reports: what follows from the last translation.
+    fn follow_up(&mut self) {
+        let Some(last) = &self.last else { return };
+        let epoch = self.parts.leadership.borrow().serves();
+        if let Some(epoch) = epoch {
+            self.parts.hub.members(gateways::members(&self.gateways));
+            let programs = gateways::programs(&self.gateways, last);
+            tokio::task::block_in_place(|| self.parts.hub.publish(epoch, self.generation, &programs));
+        }
+        if let Some(provisioner) = &self.provisioner {
+            self.provision(provisioner, last);
+        }
+        let standings = self.standings();
+        if let Some(last) = &self.last {
+            self.parts.board.report(&last.report, standings);
+        }
+    }
+
+    fn provision(&self, provisioner: &Provisioner, last: &Translation) {
+        let install = self.parts.install.borrow().clone();
+        for ours in &self.gateways {
+            let desired = ours.desired(&self.cluster, &last.report, &install);
+            if let (Some(desired), Some(gateway)) = (desired, ours.gateway()) {
+                provisioner.want(ours.id.clone(), &gateway.meta.uid, &desired);
+            }
+        }
+        let known: Vec<_> = provisioner.fleets().borrow().keys().cloned().collect();
+        let is_ours = |id: &_| self.gateways.iter().any(|ours| ours.id == *id);
+        known.iter().filter(|id| !is_ours(*id)).for_each(|id| provisioner.forget(id));
+    }
+
+    /// The proxies have moved.
+    fn stand(&mut self) {
+        let standings = self.standings();
+        if self.last.is_some() {
+            self.parts.board.acked(standings);
+        }
+    }
+
+    fn standings(&mut self) -> BTreeMap<ObjectRef, Standing> {
+        let provisions = self.provisions.as_mut().map(|it| it.borrow_and_update().clone()).unwrap_or_default();
+        let pods = self.parts.pods.borrow_and_update().clone();
+        let (now, is_new) = (Instant::now(), self.led.elapsed() < PATIENCE);
+        let standing = |ours: &Ours| {
+            let provisioned = provisions.get(&ours.id);
+            let view = View { ours, provisioned, pods: pods.of(&ours.id.namespace, &ours.account), is_new };
+            (ours.reference.clone(), view.standing(&self.parts.hub, now))
+        };
+        self.gateways.iter().map(standing).collect()
+    }
+}
+
+async fn provisioned(provisions: Option<&mut watch::Receiver<Provisions>>) {
+    if let Some(provisions) = provisions
+        && provisions.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending::<()>().await;
+}
+
+async fn until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant.into()).await,
+        None => std::future::pending().await,
+    }
+}

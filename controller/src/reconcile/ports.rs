@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Which ports of a Gateway clients should reach: those of its accepted listeners and of its ListenerSets', also of
+//! those that cannot be served yet, for an address must be there before a certificate is.
+
+use torana_crds::gateway::{Gateway, Listener, ListenerSet, ProtocolType};
+use torana_crds::{Kind, ObjectRef};
+use torana_ir::Transport;
+
+use crate::provision::desired::Port;
+use crate::report::{Report, Status};
+use crate::store::Cluster;
+
+/// The ports, in no order; some may come twice.
+pub(super) fn of(cluster: &Cluster, report: &Report, gateway: &Gateway) -> Vec<Port> {
+    let own = ObjectRef::new(Kind::Gateway, &gateway.meta.namespace, &gateway.meta.name);
+    let sets = cluster.all::<ListenerSet>().filter(|set| set.spec.parent.target(&set.meta.namespace) == own);
+    let sets = sets.map(|set| {
+        (ObjectRef::new(Kind::ListenerSet, &set.meta.namespace, &set.meta.name), set.spec.listeners.as_slice())
+    });
+    let owners = std::iter::once((own.clone(), gateway.spec.listeners.as_slice())).chain(sets);
+    owners.flat_map(|(owner, listeners)| accepted(report, &owner, listeners)).map(port).collect()
+}
+
+fn accepted<'l>(report: &Report, owner: &ObjectRef, listeners: &'l [Listener]) -> Vec<&'l Listener> {
+    let Some(entry) = report.objects.get(owner) else { return Vec::new() };
+    let is_accepted = |name: &str| {
+        let entry = entry.listeners.iter().find(|listener| listener.name == name);
+        let mut conditions = entry.into_iter().flat_map(|listener| &listener.conditions);
+        conditions.any(|condition| condition.condition_type == "Accepted" && condition.status == Status::True)
+    };
+    listeners.iter().filter(|listener| is_accepted(&listener.name)).collect()
+}
+
+fn port(listener: &Listener) -> Port {
+    let transport = if listener.protocol == ProtocolType::Udp { Transport::Udp } else { Transport::Tcp };
+    Port { number: listener.port, transport }
+}
