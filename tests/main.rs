@@ -18,3 +18,6 @@ mod hostile;
 
 #[cfg(test)]
 mod house;
+
+#[cfg(test)]
+mod incluster;
