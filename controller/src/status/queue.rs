@@ -2,6 +2,7 @@
 //! Whose turn it is: names of objects that may have to be written, each once, however often it changes. Time and chance
 //! are arguments.
 //!
+//! * What is due of Gateways goes before what is due of routes.
 //! * A first change goes at once. Where only numbers follow soon after a write, they wait until it is quiet.
 //! * One write of an object at a time; what changes meanwhile is the next write.
 //! * What fails comes again later and later; while the API server itself fails, everything waits.
@@ -103,12 +104,19 @@ struct Item {
     refused: bool,
 }
 
+type Ready = (Instant, u64, ObjectRef);
+
+/// Gateways are few and many look at them: they do not stand in line with a thousand routes.
+fn rank(object: &ObjectRef) -> usize {
+    usize::from(object.kind.ends_with("Route"))
+}
+
 /// Everything that waits, is under way, or was written a moment ago.
 #[derive(Debug)]
 pub(super) struct Queue {
     items: BTreeMap<ObjectRef, Item>,
-    /// By time, then in the order of arrival.
-    ready: BTreeSet<(Instant, u64, ObjectRef)>,
+    /// Gateways and what belongs to them, then routes; each by time, then in the order of arrival.
+    ready: [BTreeSet<Ready>; 2],
     places: BTreeMap<ObjectRef, u64>,
     arrivals: u64,
     bucket: Bucket,
@@ -123,7 +131,7 @@ impl Queue {
     pub(super) fn new(rate: Rate, at_once: usize, now: Instant) -> Self {
         Self {
             items: BTreeMap::new(),
-            ready: BTreeSet::new(),
+            ready: [BTreeSet::new(), BTreeSet::new()],
             places: BTreeMap::new(),
             arrivals: 0,
             bucket: Bucket::new(rate, now),
@@ -168,14 +176,14 @@ impl Queue {
         self.unschedule(object);
         self.arrivals += 1;
         self.places.insert(object.clone(), self.arrivals);
-        self.ready.insert((due, self.arrivals, object.clone()));
+        self.ready[rank(object)].insert((due, self.arrivals, object.clone()));
         self.items.entry(object.clone()).or_default().due = Some(due);
     }
 
     fn unschedule(&mut self, object: &ObjectRef) {
         let due = self.items.get_mut(object).and_then(|item| item.due.take());
         if let (Some(due), Some(place)) = (due, self.places.remove(object)) {
-            self.ready.remove(&(due, place, object.clone()));
+            self.ready[rank(object)].remove(&(due, place, object.clone()));
         }
     }
 
@@ -184,7 +192,9 @@ impl Queue {
         if self.in_flight >= self.at_once {
             return Err(None);
         }
-        let Some((due, _, object)) = self.ready.first().cloned() else { return Err(None) };
+        let firsts = || self.ready.iter().filter_map(BTreeSet::first);
+        let first = firsts().find(|(due, ..)| *due <= now).or_else(|| firsts().min());
+        let Some((due, _, object)) = first.cloned() else { return Err(None) };
         let open = due.max(self.bucket.next(now)).max(self.paused.unwrap_or(now));
         if open > now {
             return Err(Some(open));
@@ -241,12 +251,13 @@ impl Queue {
     /// Whether anything waits or is under way.
     #[cfg(test)]
     pub(super) fn is_idle(&self) -> bool {
-        self.ready.is_empty() && self.in_flight == 0
+        self.ready.iter().all(BTreeSet::is_empty) && self.in_flight == 0
     }
 
     /// Forgets what was written long ago, from time to time.
     fn forget(&mut self, now: Instant) {
-        if self.items.len() > 2 * (self.ready.len() + self.in_flight) + 64 {
+        let ready: usize = self.ready.iter().map(BTreeSet::len).sum();
+        if self.items.len() > 2 * (ready + self.in_flight) + 64 {
             self.items.retain(|_, item| {
                 let is_recent = item.written.is_some_and(|written| now.saturating_duration_since(written) < HOLD);
                 item.due.is_some() || item.in_flight || is_recent

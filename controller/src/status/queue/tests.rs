@@ -61,6 +61,21 @@ fn an_object_that_changes_often_has_one_turn() {
 }
 
 #[test]
+fn a_gateway_does_not_stand_in_line_with_routes() {
+    let mut line = Line::free();
+    line.push("a", Haste::Now);
+    line.push("b", Haste::Now);
+    let gateway = ObjectRef::new(Kind::Gateway, "default", "edge");
+    line.queue.push(&gateway, Haste::Now, line.now);
+    assert_eq!((line.take(), line.take(), line.take()), (Some("edge".into()), Some("a".into()), Some("b".into())));
+    line.push("c", Haste::Now);
+    let later = line.now + Duration::from_secs(1);
+    line.queue.push(&ObjectRef::new(Kind::Gateway, "default", "other"), Haste::Now, later);
+    assert_eq!((line.take(), line.take()), (Some("c".into()), None), "what is not due yet holds nobody up");
+    assert_eq!(line.later(1_000).take().as_deref(), Some("other"));
+}
+
+#[test]
 fn what_changes_while_it_is_written_is_written_next() {
     let mut line = Line::free();
     line.push("a", Haste::Now);
