@@ -7,6 +7,8 @@ mod certificates;
 
 mod counts;
 
+mod definitions;
+
 mod endurance;
 
 mod load;

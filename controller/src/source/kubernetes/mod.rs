@@ -9,6 +9,8 @@ mod bundles;
 
 mod raw;
 
+mod deletions;
+
 mod reflect;
 
 mod served;

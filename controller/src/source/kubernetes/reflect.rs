@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One kind: its list, then its changes, for as long as anybody listens. The watch begins anew with a list whenever the
-//! API server asks for it (410), and backs off with jitter while it cannot be had.
+//! API server asks for it (410), and backs off with jitter while it cannot be had. Objects that go with the definition of
+//! their kind stay, until a list of it succeeds again.
 
 use std::collections::BTreeSet;
 use std::pin::pin;
 
-use futures_util::TryStreamExt;
+use futures_util::{FutureExt, TryStreamExt};
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject};
 use kube::runtime::WatchStreamExt;
@@ -13,7 +14,8 @@ use kube::runtime::watcher::{self, watcher};
 use tokio::sync::mpsc;
 use torana_crds::{Kind, ObjectRef};
 
-use super::{Sighting, raw};
+use super::deletions::Held;
+use super::{Sighting, raw, served};
 use crate::api::causes;
 use crate::store::Event;
 
@@ -29,22 +31,35 @@ struct Seen {
 
 /// Reflects one kind until nobody listens.
 pub(super) async fn reflect(client: Client, kind: Kind, resource: ApiResource, sender: mpsc::Sender<Sighting>) {
-    let objects: Api<DynamicObject> = Api::all_with(client, &resource);
+    let objects: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
     let mut changes = pin!(watcher(objects, config(kind)).default_backoff());
-    let mut seen = Seen::default();
+    let (mut seen, mut held) = (Seen::default(), Held::default());
+    let ask = || {
+        let (client, resource) = (client.clone(), resource.clone());
+        async move { served::is_going(&client, kind, &resource).await }.boxed()
+    };
     loop {
-        let change = tokio::select! {
-            change = changes.try_next() => change,
+        let told = tokio::select! {
+            change = changes.try_next(), if held.has_room() => held.take(change, ask),
+            is_going = held.answer() => {
+                if is_going {
+                    let why = "its CustomResourceDefinition is being deleted, and every object with it".to_owned();
+                    sender.send(Sighting::Failing(kind, why)).await.ok();
+                }
+                held.answered(is_going, ask)
+            }
             () = sender.closed() => return,
         };
-        let sightings = match change {
-            Ok(Some(change)) => seen.take(kind, &resource, change),
-            Ok(None) => return,
-            Err(error) => vec![Sighting::Failing(kind, causes(&error))],
-        };
-        for sighting in sightings {
-            if sender.send(sighting).await.is_err() {
-                return;
+        for change in told {
+            let sightings = match change {
+                Ok(Some(change)) => seen.take(kind, &resource, change),
+                Ok(None) => return,
+                Err(error) => vec![Sighting::Failing(kind, causes(&error))],
+            };
+            for sighting in sightings {
+                if sender.send(sighting).await.is_err() {
+                    return;
+                }
             }
         }
     }

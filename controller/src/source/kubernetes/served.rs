@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Which version of a kind a cluster serves. Never lists an object.
 
-use kube::Client;
+use std::time::Duration;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{ApiResource, GroupVersionKind};
-use torana_crds::Kind;
+use kube::{Api, Client};
+use torana_crds::{GATEWAY_GROUP, Kind, TORANA_GROUP};
+
+use crate::api::within;
+
+/// Of one call.
+const CALL: Duration = Duration::from_secs(5);
 
 /// The resource of the best version that is served, if any is.
 pub(super) async fn resource(client: &Client, kind: Kind) -> Result<Option<ApiResource>, kube::Error> {
@@ -26,4 +34,21 @@ pub(super) async fn resource(client: &Client, kind: Kind) -> Result<Option<ApiRe
         }
     }
     Ok(None)
+}
+
+/// Whether the definition of a kind is gone or on its way out: Kubernetes deletes its objects then. Whoever cannot tell
+/// says no.
+pub(super) async fn is_going(client: &Client, kind: Kind, resource: &ApiResource) -> bool {
+    if ![GATEWAY_GROUP, TORANA_GROUP].contains(&kind.group()) {
+        return false;
+    }
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let name = format!("{}.{}", resource.plural, resource.group);
+    match within(CALL, definitions.get_metadata_opt(&name)).await {
+        Ok(definition) => definition.is_none_or(|it| it.metadata.deletion_timestamp.is_some()),
+        Err(failure) => {
+            tracing::warn!(kind = kind.as_str(), %failure, "whether the kind is being deleted is not known");
+            false
+        }
+    }
 }
