@@ -29,6 +29,8 @@ pub mod plane;
 
 pub mod leader;
 
+pub mod metrics;
+
 pub mod status;
 
 pub mod reconcile;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use torana_controller::leader::Leadership;
+use torana_controller::metrics::Metrics;
 use torana_controller::report::{AncestorEntry, Entry, Report, conditions};
 use torana_controller::status::{Address, Board, Proxies, Standing, recorder, writer};
 use torana_controller::store::{Cluster, Event, Settings};
@@ -35,7 +36,7 @@ impl Desk {
     fn new(lab: &Lab) -> Self {
         let board = Arc::new(Board::default());
         let (leadership, told) = watch::channel(Leadership::Leading { epoch: 1 });
-        let writing = writer::write(lab.client.clone(), Arc::clone(&board), told.clone());
+        let writing = writer::write(lab.client.clone(), Arc::clone(&board), told.clone(), Metrics::new().unwrap());
         let recording = recorder::record(lab.client.clone(), Arc::clone(&board), told, "torana-0".into());
         Self { board, leadership, tasks: vec![tokio::spawn(writing), tokio::spawn(recording)], raw: Vec::new() }
     }

@@ -79,7 +79,10 @@ fn the_limits_are_those_of_a_running_gateway() {
 }
 
 /// Every family of metrics, by the code.
+/// Of both programs.
 pub(super) fn families() -> BTreeSet<String> {
+    let of_controller = literals(&text("controller/src/metrics.rs"), &["gauge(", "Opts::new("]);
+    assert!(of_controller.len() >= 7, "{of_controller:?}");
     let code = text("gateway/src/observe/families.rs");
     let calls =
         ["it.counter(", "it.counters(", "it.gauges(", "it.histograms(", "IntGauge::new(", "HistogramOpts::new("];
@@ -87,7 +90,7 @@ pub(super) fn families() -> BTreeSet<String> {
         Some(_) => name,
         None => format!("torana_{name}"),
     });
-    let families: BTreeSet<String> = families.collect();
+    let families: BTreeSet<String> = families.chain(of_controller).collect();
     assert!(families.len() > 15, "{families:?}");
     families
 }

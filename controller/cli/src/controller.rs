@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use torana_controller::api::{self, Access, Client};
 use torana_controller::feed::{self, Ca, Hub, TokenReviews};
 use torana_controller::leader::{self, Candidate, Leadership, Terms};
+use torana_controller::metrics::Metrics;
 use torana_controller::plane::now;
 use torana_controller::reconcile::authority::Keeper;
 use torana_controller::reconcile::install::{Installation, follow};
@@ -83,7 +84,10 @@ async fn run(args: ControllerArgs) -> anyhow::Result<u8> {
     let Access { client, namespace } = api::access(args.kubeconfig.as_deref()).await?;
     let namespace = args.namespace.clone().unwrap_or(namespace);
     let (ready, is_ready) = watch::channel(false);
-    health::serve(args.health, is_ready).await.with_context(|| format!("cannot serve health at {}", args.health))?;
+    let metrics = Metrics::new()?;
+    health::serve(args.health, is_ready, metrics.clone())
+        .await
+        .with_context(|| format!("cannot serve health at {}", args.health))?;
     let feed_listener =
         TcpListener::bind(args.feed).await.with_context(|| format!("cannot listen at {}", args.feed))?;
 
@@ -104,7 +108,7 @@ async fn run(args: ControllerArgs) -> anyhow::Result<u8> {
     let (hub, board) = (Hub::new(), Arc::new(Board::default()));
 
     tokio::spawn(keeper.keep(authority, leaderships.clone()));
-    tokio::spawn(writer::write(client.clone(), Arc::clone(&board), leaderships.clone()));
+    tokio::spawn(writer::write(client.clone(), Arc::clone(&board), leaderships.clone(), metrics.clone()));
     tokio::spawn(recorder::record(client.clone(), Arc::clone(&board), leaderships.clone(), args.pod_name.clone()));
     tokio::spawn(serve_feed(client.clone(), hub.clone(), feed_listener, feed_name, authorities, leaderships.clone()));
     let parts = Parts {
@@ -115,6 +119,7 @@ async fn run(args: ControllerArgs) -> anyhow::Result<u8> {
         install: installs,
         bundles: kubernetes::bundles(client.clone()),
         ready,
+        metrics,
     };
     let reserved = RESERVED.map(|(port, name)| (SocketAddr::from(([0, 0, 0, 0], port)), name)).to_vec();
     let reconciler = Reconciler::new(client.clone(), parts, Settings::cluster(reserved, sessions, now()));

@@ -68,6 +68,24 @@ impl Ours {
     }
 }
 
+/// Whether a change of `object` may change which Gateways there are, or what their proxies take. Most changes are of
+/// others.
+pub(super) fn depend_on(object: &ObjectRef) -> bool {
+    !matches!(
+        object.known_kind(),
+        Some(
+            Kind::HttpRoute
+                | Kind::GrpcRoute
+                | Kind::TlsRoute
+                | Kind::TcpRoute
+                | Kind::UdpRoute
+                | Kind::Service
+                | Kind::EndpointSlice
+                | Kind::BackendTlsPolicy
+        )
+    )
+}
+
 /// Who belongs to which fleet.
 pub(super) fn members(gateways: &[Ours]) -> Members {
     let member = |ours: &Ours| ((ours.id.namespace.clone(), ours.account.clone()), ours.fleet.clone());

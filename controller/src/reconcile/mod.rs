@@ -35,6 +35,7 @@ use torana_crds::{Kind, ObjectRef};
 
 use crate::feed::Hub;
 use crate::leader::Leadership;
+use crate::metrics::Metrics;
 use crate::plane::now;
 use crate::provision::desired::Install;
 use crate::provision::{Provisioner, Provisions};
@@ -74,6 +75,8 @@ pub struct Parts {
     pub bundles: watch::Receiver<BTreeSet<String>>,
     /// Whether every kind was listed: this replica could lead.
     pub ready: watch::Sender<bool>,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 /// The control loop.
@@ -188,6 +191,7 @@ impl Reconciler {
             Sighting::Listing(kind) => self.parts.board.relisted(kind),
             Sighting::Listed(kind) => drop(self.unlisted.remove(&kind)),
             Sighting::Failing(kind, why) => {
+                self.parts.metrics.watch_failed(kind.as_str());
                 tracing::warn!(kind = kind.as_str(), why, "cannot be watched; what was seen of it stays");
             }
         }
@@ -200,21 +204,32 @@ impl Reconciler {
         }
         let dirty = std::mem::take(&mut self.dirty);
         let last = self.last.take();
-        if last.is_none() {
+        let is_first = last.is_none();
+        if is_first {
             self.parts.ready.send_replace(true);
         }
+        let begin = Instant::now();
         // Long work on large clusters: other tasks of this thread go on elsewhere.
         self.last = Some(tokio::task::block_in_place(|| match last {
             None => translate(&self.cluster),
             Some(last) => retranslate(&self.cluster, &dirty, last),
         }));
         self.generation += 1;
-        self.gateways = gateways::ours(&self.cluster);
-        self.follow_up();
+        self.parts.metrics.translated(self.generation, self.cluster.len(), begin.elapsed());
+        let concerns_gateways = is_first || dirty.objects.iter().any(gateways::depend_on);
+        if concerns_gateways {
+            self.gateways = gateways::ours(&self.cluster);
+        }
+        self.publish();
+        if concerns_gateways {
+            self.provision();
+        }
+        self.report();
     }
 
     fn lead(&mut self) {
         let leadership = *self.parts.leadership.borrow_and_update();
+        self.parts.metrics.leads(leadership);
         if leadership.leads() {
             self.led = Instant::now();
             let client = &self.client;
@@ -226,25 +241,22 @@ impl Reconciler {
         self.follow_up();
     }
 
-    /// Publishes, provisions, reports: what follows from the last translation.
+    /// What follows from the last translation.
     fn follow_up(&mut self) {
-        let Some(last) = &self.last else { return };
-        let epoch = self.parts.leadership.borrow().serves();
-        if let Some(epoch) = epoch {
-            self.parts.hub.members(gateways::members(&self.gateways));
-            let programs = gateways::programs(&self.gateways, last);
-            tokio::task::block_in_place(|| self.parts.hub.publish(epoch, self.generation, &programs));
-        }
-        if let Some(provisioner) = &self.provisioner {
-            self.provision(provisioner, last);
-        }
-        let standings = self.standings();
-        if let Some(last) = &self.last {
-            self.parts.board.report(&last.report, standings);
-        }
+        self.publish();
+        self.provision();
+        self.report();
     }
 
-    fn provision(&self, provisioner: &Provisioner, last: &Translation) {
+    fn publish(&self) {
+        let (Some(last), Some(epoch)) = (&self.last, self.parts.leadership.borrow().serves()) else { return };
+        self.parts.hub.members(gateways::members(&self.gateways));
+        let programs = gateways::programs(&self.gateways, last);
+        tokio::task::block_in_place(|| self.parts.hub.publish(epoch, self.generation, &programs));
+    }
+
+    fn provision(&self) {
+        let (Some(last), Some(provisioner)) = (&self.last, &self.provisioner) else { return };
         let install = self.parts.install.borrow().clone();
         for ours in &self.gateways {
             let desired = ours.desired(&self.cluster, &last.report, &install);
@@ -255,6 +267,13 @@ impl Reconciler {
         let known: Vec<_> = provisioner.fleets().borrow().keys().cloned().collect();
         let is_ours = |id: &_| self.gateways.iter().any(|ours| ours.id == *id);
         known.iter().filter(|id| !is_ours(*id)).for_each(|id| provisioner.forget(id));
+    }
+
+    fn report(&mut self) {
+        let standings = self.standings();
+        if let Some(last) = &self.last {
+            self.parts.board.report(&last.report, standings);
+        }
     }
 
     /// The proxies have moved.
@@ -274,6 +293,9 @@ impl Reconciler {
             let view = View { ours, provisioned, pods: pods.of(&ours.id.namespace, &ours.account), is_new };
             (ours.reference.clone(), view.standing(&self.parts.hub, now))
         };
+        let connected = |ours: &'_ Ours| self.parts.hub.connected(&ours.fleet);
+        let name = |ours: &'_ Ours| (ours.id.namespace.clone(), ours.id.name.clone());
+        self.parts.metrics.proxies(self.gateways.iter().map(|ours| (name(ours), connected(ours))));
         self.gateways.iter().map(standing).collect()
     }
 }

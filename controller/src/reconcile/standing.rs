@@ -34,7 +34,7 @@ impl View<'_> {
         let published = hub.generation(&self.ours.fleet).unwrap_or_default();
         let proxies = match programmed.standing {
             Fleet::InForce => Proxies::Acked(published),
-            Fleet::Pending(_) if self.is_new => Proxies::Unknown,
+            Fleet::Pending(_) if self.is_new && programmed.acked == 0 => Proxies::Unknown,
             Fleet::Pending(_) => Proxies::Acked(programmed.acked),
             Fleet::NoProxy => self.absent(),
         };

@@ -12,6 +12,7 @@ use torana_crds::ObjectRef;
 
 use crate::api::Failure;
 use crate::leader::Leadership;
+use crate::metrics::Metrics;
 use crate::status::board::{Board, Next};
 use crate::status::events;
 use crate::status::patches::Verdict;
@@ -23,7 +24,7 @@ const CONFLICTS: usize = 5;
 
 /// Writes until whoever tells the leadership is gone. Dropping the future ends it; what is under way then is lost or
 /// not, and both are well: the next leader computes anew.
-pub async fn write(client: Client, board: Arc<Board>, mut leadership: watch::Receiver<Leadership>) {
+pub async fn write(client: Client, board: Arc<Board>, mut leadership: watch::Receiver<Leadership>, metrics: Metrics) {
     let mut writing = JoinSet::new();
     let mut was_leading = false;
     loop {
@@ -35,7 +36,13 @@ pub async fn write(client: Client, board: Arc<Board>, mut leadership: watch::Rec
         let next = if leads { board.next() } else { Next::Wait(None) };
         let until = match next {
             Next::Write(object) => {
-                writing.spawn(attempt(client.clone(), Arc::clone(&board), leadership.clone(), object));
+                let turn = Turn {
+                    client: client.clone(),
+                    board: Arc::clone(&board),
+                    leadership: leadership.clone(),
+                    metrics: metrics.clone(),
+                };
+                writing.spawn(turn.attempt(object));
                 continue;
             }
             Next::Wait(until) => until,
@@ -56,19 +63,19 @@ pub async fn write(client: Client, board: Arc<Board>, mut leadership: watch::Rec
     writing.shutdown().await;
 }
 
-async fn attempt(client: Client, board: Arc<Board>, leadership: watch::Receiver<Leadership>, object: ObjectRef) {
-    let turn = Turn { client, board, leadership };
-    let outcome = turn.follow(&object).await;
-    turn.board.done(&object, outcome);
-}
-
 struct Turn {
     client: Client,
     board: Arc<Board>,
     leadership: watch::Receiver<Leadership>,
+    metrics: Metrics,
 }
 
 impl Turn {
+    async fn attempt(self, object: ObjectRef) {
+        let outcome = self.follow(&object).await;
+        self.board.done(&object, outcome);
+    }
+
     /// Until it is written, there is nothing more to write, or it has to wait.
     async fn follow(&self, object: &ObjectRef) -> Outcome {
         for _ in 0..CONFLICTS {
@@ -91,7 +98,9 @@ impl Turn {
     /// `None`: computed again, it may succeed.
     async fn write(&self, patch: &Patch) -> Option<Outcome> {
         self.board.spend();
-        match call::write(&self.client, patch).await {
+        let written = call::write(&self.client, patch).await;
+        self.metrics.wrote_status(&patch.object.kind, result(&written));
+        match written {
             Ok(raw) => {
                 tracing::debug!(object = %patch.object, "status written");
                 self.board.learn(&raw);
@@ -132,5 +141,16 @@ impl Turn {
                 Outcome::Unavailable
             }
         }
+    }
+}
+
+/// As a label.
+fn result<T>(written: &Result<T, Failure>) -> &'static str {
+    match written {
+        Ok(_) => "written",
+        Err(Failure::Conflict) => "conflict",
+        Err(Failure::Absent) => "absent",
+        Err(Failure::Refused(_)) => "refused",
+        Err(Failure::Unavailable(_)) => "unavailable",
     }
 }

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the controller counts, for Prometheus. Whoever does something tells; nothing is read from here but the text.
+
+use std::time::Duration;
+
+use prometheus::{
+    Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, exponential_buckets,
+};
+
+use crate::leader::Leadership;
+
+/// All families. Clones count the same.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    registry: Registry,
+    leader: IntGauge,
+    generation: IntGauge,
+    objects: IntGauge,
+    translate: Histogram,
+    watch_failures: IntCounterVec,
+    proxies: IntGaugeVec,
+    status_writes: IntCounterVec,
+}
+
+impl Metrics {
+    /// Nothing has happened.
+    ///
+    /// # Errors
+    /// If two families have one name: a fault of this file.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let gauge = |name: &str, help: &str| IntGauge::new(name, help);
+        let of_gateway = ["gateway_namespace", "gateway_name"];
+        let translate =
+            HistogramOpts::new("torana_controller_translate_seconds", "From a change to programs and report")
+                .buckets(exponential_buckets(0.000_5, 4.0, 8)?);
+        let metrics = Self {
+            registry: Registry::new(),
+            leader: gauge("torana_controller_leader", "Whether this replica leads")?,
+            generation: gauge("torana_controller_generation", "Generations that this replica has translated")?,
+            objects: gauge("torana_controller_objects", "Objects that are known")?,
+            translate: Histogram::with_opts(translate)?,
+            watch_failures: IntCounterVec::new(
+                Opts::new("torana_controller_watch_failures_total", "Lists and watches that failed"),
+                &["kind"],
+            )?,
+            proxies: IntGaugeVec::new(
+                Opts::new("torana_controller_connected_proxies", "Proxies that follow this replica"),
+                &of_gateway,
+            )?,
+            status_writes: IntCounterVec::new(
+                Opts::new("torana_controller_status_writes_total", "Calls that write status"),
+                &["kind", "result"],
+            )?,
+        };
+        metrics.registry.register(Box::new(metrics.leader.clone()))?;
+        metrics.registry.register(Box::new(metrics.generation.clone()))?;
+        metrics.registry.register(Box::new(metrics.objects.clone()))?;
+        metrics.registry.register(Box::new(metrics.translate.clone()))?;
+        metrics.registry.register(Box::new(metrics.watch_failures.clone()))?;
+        metrics.registry.register(Box::new(metrics.proxies.clone()))?;
+        metrics.registry.register(Box::new(metrics.status_writes.clone()))?;
+        Ok(metrics)
+    }
+
+    /// Everything, in the text format of Prometheus.
+    pub fn text(&self) -> String {
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+
+    pub(crate) fn leads(&self, leadership: Leadership) {
+        self.leader.set(leadership.leads().into());
+    }
+
+    pub(crate) fn translated(&self, generation: u64, objects: usize, took: Duration) {
+        self.generation.set(generation.try_into().unwrap_or(i64::MAX));
+        self.objects.set(objects.try_into().unwrap_or(i64::MAX));
+        self.translate.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn watch_failed(&self, kind: &str) {
+        self.watch_failures.with_label_values(&[kind]).inc();
+    }
+
+    /// `connected` of all Gateways; others are gone.
+    pub(crate) fn proxies(&self, connected: impl Iterator<Item = ((String, String), usize)>) {
+        self.proxies.reset();
+        for ((namespace, name), count) in connected {
+            self.proxies.with_label_values(&[&namespace, &name]).set(count.try_into().unwrap_or(i64::MAX));
+        }
+    }
+
+    pub(crate) fn wrote_status(&self, kind: &str, result: &'static str) {
+        self.status_writes.with_label_values(&[kind, result]).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_is_in_the_text() {
+        let metrics = Metrics::new().unwrap();
+        metrics.leads(Leadership::Leading { epoch: 1 });
+        metrics.translated(7, 5, Duration::from_millis(1));
+        metrics.watch_failed("Secret");
+        for (namespace, count) in [("a", 3), ("b", 2)] {
+            metrics.proxies([((namespace.to_owned(), "edge".to_owned()), count)].into_iter());
+        }
+        metrics.wrote_status("Gateway", "written");
+        let text = metrics.text();
+        for line in [
+            "torana_controller_leader 1",
+            "torana_controller_generation 7",
+            "torana_controller_objects 5",
+            "torana_controller_translate_seconds_count 1",
+            "torana_controller_watch_failures_total{kind=\"Secret\"} 1",
+            "torana_controller_connected_proxies{gateway_name=\"edge\",gateway_namespace=\"b\"} 2",
+            "torana_controller_status_writes_total{kind=\"Gateway\",result=\"written\"} 1",
+        ] {
+            assert!(text.lines().any(|it| it == line), "{line} is not in {text}");
+        }
+        assert!(!text.contains("gateway_namespace=\"a\""));
+    }
+}
