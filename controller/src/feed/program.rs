@@ -65,6 +65,9 @@ pub(super) struct Difference {
 impl Program {
     /// The program for `snapshot`; `None` if it is the same.
     pub(super) fn next(&self, snapshot: &Arc<Snapshot>) -> Option<Self> {
+        if Arc::ptr_eq(&self.snapshot, snapshot) {
+            return None;
+        }
         let delta = self.snapshot.diff(snapshot);
         (!delta.is_empty()).then(|| self.with(Arc::clone(snapshot), delta))
     }
