@@ -37,11 +37,13 @@ pub(crate) mod listen;
 
 pub mod feed;
 
-pub(crate) mod admin;
+pub mod admin;
 
 pub mod logging;
 
 pub mod app;
+
+pub mod process;
 
 pub mod command;
 

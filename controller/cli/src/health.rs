@@ -2,64 +2,41 @@
 //! Health of the controller: `/healthz` is whether it runs, `/readyz` whether it has seen the whole cluster once; and
 //! `/metrics`.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::Arc;
 
-use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{Request, Response, StatusCode};
-use http_body_util::Full;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use http::{Method, StatusCode};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use torana_controller::metrics::Metrics;
+use torana_gateway::admin::METRICS;
+use torana_gateway::admin::server::{self, Answer, Question, Service, not_allowed, text};
 
-/// From accept to the end of the connection.
-const DEADLINE: Duration = Duration::from_secs(10);
+struct Health {
+    ready: watch::Receiver<bool>,
+    metrics: Metrics,
+}
 
 /// Serves until the process ends.
 pub(crate) async fn serve(address: SocketAddr, ready: watch::Receiver<bool>, metrics: Metrics) -> std::io::Result<()> {
     let listener = TcpListener::bind(address).await?;
-    tokio::spawn(async move {
-        loop {
-            let Ok((stream, _)) = listener.accept().await else {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            };
-            let (ready, metrics) = (ready.clone(), metrics.clone());
-            tokio::spawn(async move {
-                let answer = service_fn(move |request: Request<hyper::body::Incoming>| {
-                    let answer = answer(request.uri().path(), *ready.borrow(), &metrics);
-                    async move { Ok::<_, Infallible>(answer) }
-                });
-                let mut server = http1::Builder::new();
-                server.timer(TokioTimer::new()).header_read_timeout(DEADLINE).keep_alive(false);
-                tokio::time::timeout(DEADLINE, server.serve_connection(TokioIo::new(stream), answer)).await.ok();
-            });
-        }
-    });
+    tokio::spawn(server::serve(listener, Arc::new(Health { ready, metrics })));
     Ok(())
 }
 
-fn answer(path: &str, ready: bool, metrics: &Metrics) -> Response<Full<Bytes>> {
-    if path == "/metrics" {
-        let mut response = Response::new(Full::from(metrics.text()));
-        let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-        response.headers_mut().insert(CONTENT_TYPE, kind);
-        return response;
+impl Service for Health {
+    fn answer(&self, question: &Question) -> Answer {
+        if question.method != Method::GET && question.method != Method::HEAD {
+            return not_allowed("GET, HEAD");
+        }
+        match question.path.as_str() {
+            "/healthz" | "/livez" => text(StatusCode::OK, "ok\n"),
+            "/readyz" if *self.ready.borrow() => text(StatusCode::OK, "ok\n"),
+            "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not every kind was listed yet\n"),
+            "/metrics" => server::answer(StatusCode::OK, METRICS, self.metrics.text().into()),
+            _ => text(StatusCode::NOT_FOUND, "try /healthz, /readyz or /metrics\n"),
+        }
     }
-    let (status, text) = match path {
-        "/healthz" | "/livez" => (StatusCode::OK, "ok\n"),
-        "/readyz" if ready => (StatusCode::OK, "ok\n"),
-        "/readyz" => (StatusCode::SERVICE_UNAVAILABLE, "not every kind was listed yet\n"),
-        _ => (StatusCode::NOT_FOUND, "try /healthz, /readyz or /metrics\n"),
-    };
-    let mut response = Response::new(Full::from(text));
-    *response.status_mut() = status;
-    response
 }
 
 #[cfg(test)]
@@ -76,7 +53,10 @@ mod tests {
             ("/metrics", false, 200),
             ("/x", true, 404),
         ] {
-            assert_eq!(answer(path, ready, &metrics).status().as_u16(), status, "{path}");
+            let health = Health { ready: watch::channel(ready).1, metrics: metrics.clone() };
+            let (query, host, body) = (String::new(), String::new(), bytes::Bytes::new());
+            let question = Question { method: Method::GET, path: path.to_owned(), query, host, body };
+            assert_eq!(health.answer(&question).status().as_u16(), status, "{path}");
         }
     }
 }

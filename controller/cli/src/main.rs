@@ -8,10 +8,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // First of all: whoever comes first installs the process default, and a library would install ring.
-    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
-        eprintln!("✘ another TLS provider is installed already");
-        return ExitCode::FAILURE;
-    }
-    torana_cli::command::main()
+    torana_gateway::process::start(torana_cli::command::main)
 }

@@ -9,7 +9,7 @@ use super::server::{Answer, Question, Service, answer, not_allowed, not_found, t
 use crate::observe::{Metrics, Readiness};
 
 /// The Prometheus text format.
-const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Open to the network: tells numbers and nothing of the configuration but its names.
 pub(crate) struct Health {

@@ -4,7 +4,7 @@
 //! Both run on the control runtime, so they answer while all workers are busy. Both have deadlines and small limits of
 //! their own. Neither changes what is in force.
 
-mod server;
+pub mod server;
 
 mod health;
 
@@ -16,6 +16,7 @@ use crate::table::Table;
 
 pub(crate) use debug::Debug;
 pub(crate) use health::Health;
+pub use health::METRICS;
 pub(crate) use server::serve;
 
 /// Answers `/debug/explain?QUERY` with JSON, from the table in force and the query as it came; an error is a 400 with

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A small HTTP server with small limits.
+//! A small HTTP server with small limits, for operators and probes of every program.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -30,26 +30,31 @@ const BODY_BYTES: usize = 1 << 10;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A request, read to its end.
-pub(crate) struct Question {
-    pub(super) method: Method,
-    pub(super) path: String,
-    pub(super) query: String,
+#[derive(Debug)]
+pub struct Question {
+    /// `GET` …
+    pub method: Method,
+    /// As it came, without the query.
+    pub path: String,
+    /// What follows the `?`.
+    pub query: String,
     /// `Host` without its port, empty if absent.
-    pub(super) host: String,
-    pub(super) body: Bytes,
+    pub host: String,
+    /// At most 1 KiB.
+    pub body: Bytes,
 }
 
 /// What is asked for.
-pub(crate) type Answer = Response<Full<Bytes>>;
+pub type Answer = Response<Full<Bytes>>;
 
 /// What a server answers with.
-pub(crate) trait Service: Send + Sync + 'static {
+pub trait Service: Send + Sync + 'static {
     /// May block for the time of a serialisation.
     fn answer(&self, question: &Question) -> Answer;
 }
 
 /// Serves for the life of the process.
-pub(crate) async fn serve(listener: TcpListener, service: Arc<dyn Service>) {
+pub async fn serve(listener: TcpListener, service: Arc<dyn Service>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let stream = match listener.accept().await {
@@ -104,7 +109,8 @@ async fn respond(request: Request<Incoming>, service: Arc<dyn Service>) -> Answe
     answered.unwrap_or_else(|_| text(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made\n"))
 }
 
-pub(super) fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+/// An answer in words.
+pub fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     answer(status, "text/plain; charset=utf-8", body.into())
 }
 
@@ -116,13 +122,15 @@ pub(super) fn not_found() -> Answer {
     text(StatusCode::NOT_FOUND, "not found\n")
 }
 
-pub(super) fn not_allowed(allowed: &'static str) -> Answer {
+/// 405, naming the methods that are.
+pub fn not_allowed(allowed: &'static str) -> Answer {
     let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
     answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     answer
 }
 
-pub(super) fn answer(status: StatusCode, kind: &'static str, body: Bytes) -> Answer {
+/// An answer of that content type, which nobody may cache or guess about.
+pub fn answer(status: StatusCode, kind: &'static str, body: Bytes) -> Answer {
     let mut answer = Response::new(Full::new(body));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
