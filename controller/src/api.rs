@@ -103,6 +103,13 @@ impl From<kube::Error> for Failure {
     }
 }
 
+/// Whether a resource version of an object is earlier than another: they are numbers that rise (KEP-5504). Where one is
+/// not, nobody can tell.
+pub(crate) fn is_older(one: &str, other: &str) -> bool {
+    let number = |version: &str| version.parse::<u64>().ok();
+    number(one).zip(number(other)).is_some_and(|(one, other)| one < other)
+}
+
 /// An error with what is behind it, for the outer ones say little.
 pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     const DEEPEST: usize = 8;

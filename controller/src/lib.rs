@@ -5,7 +5,11 @@
 //! [`report::Report`]) → what is published. Modules are declared lowest first; each uses only those above it. Never
 //! names the data plane.
 
+pub mod clock;
+
 pub mod report;
+
+mod cell;
 
 mod certificate;
 

@@ -5,11 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use torana_crds::{Kind, ObjectRef};
 use torana_ir::{Delta, Resource, ResourceKey, RouteKind, Snapshot, TrustSource};
 
+use crate::clock::now;
 use crate::publish::{Ack, Publication, Rejection};
 use crate::report::{Report, Severity};
 use crate::source::{Files, Finding, Place};
@@ -26,11 +26,6 @@ pub struct Plane {
     pending: Option<Delta>,
     generation: u64,
     rejected: Vec<Rejection>,
-}
-
-/// Seconds since 1970: what certificates are judged by.
-pub fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().try_into().unwrap_or(i64::MAX))
 }
 
 impl Plane {

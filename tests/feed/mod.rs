@@ -14,11 +14,12 @@ mod puppet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
+use torana_controller::clock::now;
 use torana_controller::feed::{Authenticate, Ca, Hub, Members, PodIdentity, Programmed, Refusal, Standing, tls};
 use torana_controller::store::FleetId;
 use torana_ir::{
@@ -57,10 +58,6 @@ impl Authenticate for Issuer {
 
 fn fleet(name: &str) -> FleetId {
     FleetId(name.to_owned())
-}
-
-fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().try_into().unwrap()
 }
 
 /// A controller that leads: a hub, served. The accounts `edge` and `other` have a fleet of their name.

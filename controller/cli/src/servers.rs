@@ -2,7 +2,7 @@
 //! What translation must know of the gateway's own servers. Serves nothing.
 
 use anyhow::anyhow;
-use torana_controller::plane::now;
+use torana_controller::clock::now;
 use torana_controller::store::Settings;
 use torana_ir::SessionKey;
 

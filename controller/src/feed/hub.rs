@@ -13,6 +13,7 @@ use torana_ir::Snapshot;
 use super::acks::{Acks, Programmed, Proxy, ProxyEvent, Standing};
 use super::identity::PodIdentity;
 use super::program::Program;
+use crate::cell::put;
 use crate::store::FleetId;
 
 /// Which fleet a pod belongs to: by its namespace and service account.
@@ -83,13 +84,7 @@ impl Hub {
 
     /// Replaces the table of members. Streams of pods that are no longer in it, or elsewhere, are closed.
     pub fn members(&self, members: Members) {
-        self.0.members.send_if_modified(|before| {
-            let changed = **before != members;
-            if changed {
-                *before = Arc::new(members);
-            }
-            changed
-        });
+        put(&self.0.members, Arc::new(members));
     }
 
     /// Whether the newest program of `fleet` is in force, and on what conditions. `ready` holds the uids of pods that

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus, UserInfo};
 use kube::api::{Api, PostParams};
@@ -14,6 +14,8 @@ use torana_ir::sha256;
 
 use super::identity::{AUDIENCE, Authenticate, PodIdentity, Refusal};
 use super::token::{self, Issuer};
+use crate::api::within;
+use crate::clock::now;
 
 /// Of one question to the API server.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -43,10 +45,9 @@ impl TokenReviews {
         let review = TokenReview { metadata: ObjectMeta::default(), spec, status: None };
         let reviews: Api<TokenReview> = Api::all(self.client.clone());
         let (how, asked) = (PostParams::default(), Instant::now());
-        let answer = timeout(DEADLINE, reviews.create(&how, &review)).await;
+        let answer = within(DEADLINE, reviews.create(&how, &review)).await;
         tracing::debug!(took = ?asked.elapsed(), "a token was reviewed");
-        let answer = answer.map_err(|_| format!("no answer within {DEADLINE:?}"))?;
-        answer.map_err(|error| error.to_string())?.status.ok_or_else(|| "the review has no status".to_owned())
+        answer.map_err(|failure| failure.to_string())?.status.ok_or_else(|| "the review has no status".to_owned())
     }
 
     /// Fetches the issuer's keys if they are old; what fails is tried again at the next token.
@@ -64,13 +65,14 @@ impl TokenReviews {
 
     /// Without the API server.
     async fn alone(&self, token: &str, why: &str) -> Result<PodIdentity, Refusal> {
-        if let Some(pod) = self.remembered().find(&sha256(token.as_bytes()), now()) {
+        let now = u64::try_from(now()).unwrap_or_default();
+        if let Some(pod) = self.remembered().find(&sha256(token.as_bytes()), now) {
             return Ok(pod);
         }
         let keys = timeout(DEADLINE, self.keys.lock()).await;
         let issuer = keys.ok().and_then(|keys| keys.as_ref().map(|(_, issuer)| Arc::clone(issuer)));
         match issuer {
-            Some(issuer) => issuer.identify(token, AUDIENCE, now()),
+            Some(issuer) => issuer.identify(token, AUDIENCE, now),
             None => Err(Refusal::Unknown(why.to_owned())),
         }
     }
@@ -136,10 +138,6 @@ fn judged(status: TokenReviewStatus) -> Result<PodIdentity, Refusal> {
 
 fn bound(user: &UserInfo, name: &str) -> Option<String> {
     user.extra.as_ref()?.get(&format!("authentication.kubernetes.io/{name}"))?.first().cloned()
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Tokens that the API server found good, by their hash, until they end.

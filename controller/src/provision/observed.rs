@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::api::is_older;
 use crate::provision::desired::drift::{self, HASH};
 use crate::provision::desired::names::hash;
 use crate::provision::kinds::Place;
@@ -103,7 +104,7 @@ impl Observed {
     pub(super) fn applied(&mut self, desired: &Value, answer: Value) {
         let baseline = (mark(desired).to_owned(), projected(&answer, desired));
         let place = Place::of(desired);
-        if !self.seen.get(&place).is_some_and(|seen| is_older(&answer, &seen.live)) {
+        if !self.seen.get(&place).is_some_and(|seen| is_earlier(&answer, &seen.live)) {
             self.there(answer);
         }
         if let Some(seen) = self.seen.get_mut(&place) {
@@ -151,11 +152,11 @@ fn is_as_desired(seen: &Seen, desired: &Value) -> bool {
     }
 }
 
-/// Whether `one` is an earlier version of the object `other`. Resource versions are numbers that rise (KEP-5504).
-fn is_older(one: &Value, other: &Value) -> bool {
-    let number = |it: &Value| it["metadata"]["resourceVersion"].as_str().and_then(|text| text.parse::<u64>().ok());
-    one["metadata"]["uid"] == other["metadata"]["uid"]
-        && number(one).zip(number(other)).is_some_and(|(one, other)| one < other)
+/// Whether `one` is an earlier version of the object `other`.
+fn is_earlier(one: &Value, other: &Value) -> bool {
+    let field = |it: &'_ Value, name: &str| it["metadata"][name].as_str().unwrap_or_default().to_owned();
+    let same = field(one, "uid") == field(other, "uid");
+    same && is_older(&field(one, "resourceVersion"), &field(other, "resourceVersion"))
 }
 
 fn mark(desired: &Value) -> &str {

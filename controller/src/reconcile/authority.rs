@@ -7,9 +7,10 @@ use std::time::Duration;
 use kube::Client;
 use tokio::sync::watch;
 
+use crate::cell::put;
+use crate::clock::now;
 use crate::feed::Ca;
 use crate::leader::Leadership;
-use crate::plane::now;
 use crate::reconcile::shared::{Data, Shared};
 
 /// How often others' changes are looked for, and whether the authority is to be renewed.
@@ -39,11 +40,7 @@ impl Keeper {
             }
             let leads = leadership.borrow().leads();
             match self.renewed(leads).await {
-                Ok(ca) => drop(sender.send_if_modified(|before| {
-                    let changed = *before != ca;
-                    *before = ca;
-                    changed
-                })),
+                Ok(ca) => put(&sender, ca),
                 Err(why) => tracing::warn!(secret = self.0.name, why, "the feed's authority cannot be looked at"),
             }
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use torana_crds::gateway::Gateway;
+use torana_crds::gateway::{Gateway, ListenerSet};
 use torana_crds::parameters::GatewayParametersSpec;
 use torana_crds::{Kind, Object, ObjectRef, Spoken};
 use torana_ir::{GatewayId, Snapshot};
@@ -55,10 +55,10 @@ impl Ours {
         Gateway::of(&self.object)
     }
 
-    /// What it needs in the cluster; `None`: what is there stays as it is.
-    pub(super) fn desired(&self, cluster: &Cluster, report: &Report, install: &Install) -> Option<Desired> {
+    /// What it needs in the cluster, with the ListenerSets that name it; `None`: what is there stays as it is.
+    pub(super) fn desired(&self, report: &Report, sets: &[&ListenerSet], install: &Install) -> Option<Desired> {
         let (gateway, parameters) = (self.gateway()?, self.parameters.as_ref()?);
-        let ports = ports::of(cluster, report, gateway);
+        let ports = ports::of(report, &self.reference, gateway, sets);
         Some(desired::desired(gateway, parameters, &ports, install)).filter(|desired| !desired.objects.is_empty())
     }
 

@@ -10,6 +10,7 @@ use kube::{Api, Client};
 use tokio::sync::watch;
 
 use crate::api::within;
+use crate::cell::put;
 use crate::feed::Ca;
 use crate::provision::desired::Install;
 
@@ -51,15 +52,12 @@ pub async fn follow(
     };
     let feed = SocketAddr::new(address, port).to_string();
     let feed_ca = authorities.borrow_and_update().bundle();
-    let (sender, receiver) = watch::channel(Install { image, feed, feed_name: name, feed_ca, version });
+    let install = Install { image, feed, feed_name: name, feed_ca, version };
+    let (sender, receiver) = watch::channel(install.clone());
     tokio::spawn(async move {
         while authorities.changed().await.is_ok() {
-            let bundle = authorities.borrow_and_update().bundle();
-            sender.send_if_modified(|install| {
-                let changed = install.feed_ca != bundle;
-                install.feed_ca = bundle;
-                changed
-            });
+            let feed_ca = authorities.borrow_and_update().bundle();
+            put(&sender, Install { feed_ca, ..install.clone() });
         }
     });
     receiver

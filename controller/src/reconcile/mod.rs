@@ -33,10 +33,10 @@ use kube::Client;
 use tokio::sync::{mpsc, watch};
 use torana_crds::{Kind, ObjectRef};
 
+use crate::clock::now;
 use crate::feed::Hub;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
-use crate::plane::now;
 use crate::provision::desired::Install;
 use crate::provision::{Provisioner, Provisions};
 use crate::reconcile::gateways::Ours;
@@ -45,7 +45,7 @@ use crate::reconcile::standing::{PATIENCE, View};
 use crate::source::kubernetes::Sighting;
 use crate::status::{Board, Standing};
 use crate::store::{Cluster, Dirty, Event, Settings};
-use crate::translate::{Translation, retranslate, translate};
+use crate::translate::{Translation, by_gateway, retranslate, translate};
 
 pub use shared::session_key;
 
@@ -258,8 +258,10 @@ impl Reconciler {
     fn provision(&self) {
         let (Some(last), Some(provisioner)) = (&self.last, &self.provisioner) else { return };
         let install = self.parts.install.borrow().clone();
+        let sets = by_gateway(&self.cluster);
         for ours in &self.gateways {
-            let desired = ours.desired(&self.cluster, &last.report, &install);
+            let sets = sets.get(&ours.reference).map_or(&[][..], Vec::as_slice);
+            let desired = ours.desired(&last.report, sets, &install);
             if let (Some(desired), Some(gateway)) = (desired, ours.gateway()) {
                 provisioner.want(ours.id.clone(), &gateway.meta.uid, &desired);
             }

@@ -2,19 +2,16 @@
 //! Which ports of a Gateway clients should reach: those of its accepted listeners and of its ListenerSets', also of
 //! those that cannot be served yet, for an address must be there before a certificate is.
 
-use torana_crds::gateway::{Gateway, Listener, ListenerSet, ProtocolType};
+use torana_crds::gateway::{Gateway, Listener, ListenerSet};
 use torana_crds::{Kind, ObjectRef};
-use torana_ir::Transport;
 
 use crate::provision::desired::Port;
 use crate::report::{Report, Status};
-use crate::store::Cluster;
+use crate::translate::transport;
 
-/// The ports, in no order; some may come twice.
-pub(super) fn of(cluster: &Cluster, report: &Report, gateway: &Gateway) -> Vec<Port> {
-    let own = ObjectRef::new(Kind::Gateway, &gateway.meta.namespace, &gateway.meta.name);
-    let sets = cluster.all::<ListenerSet>().filter(|set| set.spec.parent.target(&set.meta.namespace) == own);
-    let sets = sets.map(|set| {
+/// The ports of `gateway` and of the `sets` that name it, in no order; some may come twice.
+pub(super) fn of(report: &Report, own: &ObjectRef, gateway: &Gateway, sets: &[&ListenerSet]) -> Vec<Port> {
+    let sets = sets.iter().map(|set| {
         (ObjectRef::new(Kind::ListenerSet, &set.meta.namespace, &set.meta.name), set.spec.listeners.as_slice())
     });
     let owners = std::iter::once((own.clone(), gateway.spec.listeners.as_slice())).chain(sets);
@@ -32,6 +29,5 @@ fn accepted<'l>(report: &Report, owner: &ObjectRef, listeners: &'l [Listener]) -
 }
 
 fn port(listener: &Listener) -> Port {
-    let transport = if listener.protocol == ProtocolType::Udp { Transport::Udp } else { Transport::Tcp };
-    Port { number: listener.port, transport }
+    Port { number: listener.port, transport: transport(&listener.protocol) }
 }

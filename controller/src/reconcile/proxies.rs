@@ -43,17 +43,22 @@ impl Pods {
         pods.filter(|(theirs, _)| theirs == account).map(|(_, proxy)| proxy).collect()
     }
 
-    fn put(&mut self, pod: &Pod) {
+    /// Returns whether that is news.
+    fn put(&mut self, pod: &Pod) -> bool {
         let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
         let account = pod.spec.as_ref().and_then(|spec| spec.service_account_name.clone()).unwrap_or_default();
-        Arc::make_mut(&mut self.0).entry(namespace).or_default().insert(name, (account, proxy(pod)));
+        let known = (account, proxy(pod));
+        let is_news = self.0.get(&namespace).and_then(|names| names.get(&name)) != Some(&known);
+        if is_news {
+            Arc::make_mut(&mut self.0).entry(namespace).or_default().insert(name, known);
+        }
+        is_news
     }
 
-    fn remove(&mut self, pod: &Pod) {
-        let pods = Arc::make_mut(&mut self.0);
-        if let Some(names) = pods.get_mut(&pod.namespace().unwrap_or_default()) {
-            names.remove(&pod.name_any());
-        }
+    /// Returns whether it was there.
+    fn remove(&mut self, pod: &Pod) -> bool {
+        let names = Arc::make_mut(&mut self.0).get_mut(&pod.namespace().unwrap_or_default());
+        names.is_some_and(|names| names.remove(&pod.name_any()).is_some())
     }
 }
 
@@ -94,24 +99,16 @@ pub fn follow(client: Client) -> watch::Receiver<Pods> {
             };
             match change {
                 Ok(Some(watcher::Event::Init)) => listing = Pods::default(),
-                Ok(Some(watcher::Event::InitApply(pod))) => listing.put(&pod),
+                Ok(Some(watcher::Event::InitApply(pod))) => drop(listing.put(&pod)),
                 Ok(Some(watcher::Event::InitDone)) => drop(sender.send_replace(std::mem::take(&mut listing))),
-                Ok(Some(watcher::Event::Apply(pod))) => tell(&sender, |pods| pods.put(&pod)),
-                Ok(Some(watcher::Event::Delete(pod))) => tell(&sender, |pods| pods.remove(&pod)),
+                Ok(Some(watcher::Event::Apply(pod))) => drop(sender.send_if_modified(|pods| pods.put(&pod))),
+                Ok(Some(watcher::Event::Delete(pod))) => drop(sender.send_if_modified(|pods| pods.remove(&pod))),
                 Ok(None) => return,
                 Err(error) => tracing::warn!(%error, "cannot watch the pods of proxies"),
             }
         }
     });
     receiver
-}
-
-fn tell(sender: &watch::Sender<Pods>, change: impl FnOnce(&mut Pods)) {
-    sender.send_if_modified(|pods| {
-        let before = pods.clone();
-        change(pods);
-        *pods != before
-    });
 }
 
 #[cfg(test)]

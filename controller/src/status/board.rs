@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use torana_crds::{Kind, ObjectRef};
 
-use crate::plane::now;
+use crate::clock::now;
 use crate::report::Report;
 use crate::status::changes::{self, Waiting};
 use crate::status::events::{self, Event};

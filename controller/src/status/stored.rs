@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use torana_crds::{Kind, ObjectRef};
 
+use crate::api::is_older;
+
 /// What the API server holds of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
@@ -114,8 +116,9 @@ impl Stored {
         let list = self.lists.get(&kind).copied().unwrap_or_default();
         let held = held(raw, list);
         let before = self.objects.get(&object);
-        let lags =
-            before.is_some_and(|before| before.list == list && before.uid == held.uid && is_older(&held, before));
+        let lags = before.is_some_and(|before| {
+            before.list == list && before.uid == held.uid && is_older(&held.resource_version, &before.resource_version)
+        });
         if lags {
             return None;
         }
@@ -146,12 +149,6 @@ fn held(raw: &Value, list: u32) -> Held {
         status: status.map(Value::to_string).unwrap_or_default().into_boxed_str(),
         list,
     }
-}
-
-/// Resource versions are numbers that rise (KEP-5504); where one is not, the watch is believed.
-fn is_older(one: &Held, other: &Held) -> bool {
-    let number = |held: &Held| held.resource_version.parse::<u64>().ok();
-    number(one).zip(number(other)).is_some_and(|(one, other)| one < other)
 }
 
 #[cfg(test)]

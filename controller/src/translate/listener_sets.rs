@@ -15,7 +15,7 @@ use crate::store::Cluster;
 use crate::translate::allowed::Namespaces;
 
 /// ListenerSets by the Gateway that they name, each in order of precedence.
-pub(super) fn by_gateway(cluster: &Cluster) -> BTreeMap<ObjectRef, Vec<&ListenerSet>> {
+pub fn by_gateway(cluster: &Cluster) -> BTreeMap<ObjectRef, Vec<&ListenerSet>> {
     let mut sets: BTreeMap<ObjectRef, Vec<&ListenerSet>> = BTreeMap::new();
     for set in cluster.all::<ListenerSet>() {
         sets.entry(set.spec.parent.target(&set.meta.namespace)).or_default().push(set);

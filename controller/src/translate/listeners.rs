@@ -48,6 +48,11 @@ pub(super) struct ListenerDraft<'a> {
     pub(super) client: Option<ClientValidation>,
 }
 
+/// What carries a protocol.
+pub fn transport(protocol: &ProtocolType) -> Transport {
+    if *protocol == ProtocolType::Udp { Transport::Udp } else { Transport::Tcp }
+}
+
 impl<'a> ListenerDraft<'a> {
     /// Judges one listener of `owner`.
     pub(super) fn new(
@@ -98,7 +103,7 @@ impl<'a> ListenerDraft<'a> {
 
     /// What carries it.
     pub(super) fn transport(&self) -> Transport {
-        if self.spec.protocol == ProtocolType::Udp { Transport::Udp } else { Transport::Tcp }
+        transport(&self.spec.protocol)
     }
 
     /// Refuses it, if nothing did before.

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use torana_crds::GATEWAY_GROUP;
 
 use crate::api::causes;
+use crate::cell;
 
 /// The annotation that says it.
 const BUNDLE: &str = "gateway.networking.k8s.io/bundle-version";
@@ -38,12 +39,7 @@ pub fn bundles(client: Client) -> watch::Receiver<BTreeSet<String>> {
                 Ok(None) => return,
                 Err(error) => tracing::warn!(error = causes(&error), "the versions of the CRDs are not known"),
             }
-            let bundles: BTreeSet<String> = now.values().cloned().collect();
-            sender.send_if_modified(|before| {
-                let changed = *before != bundles;
-                *before = bundles;
-                changed
-            });
+            cell::put(&sender, now.values().cloned().collect());
         }
     });
     receiver
