@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use torana_controller::api::access;
 
-use super::{backend, gateway, kubectl, lab, route, until};
+use super::{CONTROLLER, SYSTEM, backend, controllers_are_there, gateway, kubectl, lab, processes, route, until};
 
 /// Of this many at once objects are written.
 const AT_ONCE: usize = 16;
@@ -164,8 +164,8 @@ fn a_controller_that_starts_again_writes_no_status() {
             watched.push(Writes::of(api).await);
         }
         tokio::task::spawn_blocking(|| {
-            kubectl(&["-n", "torana-system", "rollout", "restart", "deployment/torana"]);
-            kubectl(&["-n", "torana-system", "rollout", "status", "deployment/torana", "--timeout=120s"]);
+            kubectl(&["-n", SYSTEM, "rollout", "restart", "deployment/torana"]);
+            controllers_are_there();
         })
         .await
         .unwrap();
@@ -209,9 +209,7 @@ spec: {gatewayClassName: somebody-elses, listeners: [{name: http, port: 80, prot
 
 /// What all controllers have spent.
 fn processor_time() -> Duration {
-    let found = std::process::Command::new("pgrep").args(["-f", "^/bin/torana controller"]).output().unwrap();
-    let pids = String::from_utf8(found.stdout).unwrap();
-    let ticks = pids.split_whitespace().map(|pid| {
+    let ticks = processes(CONTROLLER).into_iter().map(|pid| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
         let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
         fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()

@@ -26,6 +26,11 @@ use torana_tests::{Connection, Reply};
 /// So long anything may take.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// Where the controller lives.
+const SYSTEM: &str = "torana-system";
+/// How the command line of a controller begins.
+const CONTROLLER: &str = "/bin/torana controller";
+
 /// There is one cluster and one Torana: tests take turns.
 static TURN: Mutex<()> = Mutex::new(());
 
@@ -93,6 +98,17 @@ impl Lab {
         let gateway = self.get("gateway", gateway);
         gateway["status"]["addresses"][0]["value"].as_str().unwrap().to_owned()
     }
+}
+
+/// Processes of the cluster whose command line begins with `command`.
+fn processes(command: &str) -> Vec<String> {
+    let found = Command::new("pgrep").args(["-f", &format!("^{command}")]).output().unwrap();
+    String::from_utf8(found.stdout).unwrap().split_whitespace().map(str::to_owned).collect()
+}
+
+/// Waits until every controller is there.
+fn controllers_are_there() {
+    kubectl(&["-n", SYSTEM, "rollout", "status", "deployment/torana", "--timeout=120s"]);
 }
 
 /// What a client gets at `address:80`.
