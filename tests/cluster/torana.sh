@@ -23,6 +23,8 @@ cluster image "docker.io/library/torana:$version" "$work/root" /bin/torana
 # Charts keep their folders out of the checkout.
 export HELM_CACHE_HOME=$work/cache HELM_CONFIG_HOME=$work/config HELM_DATA_HOME=$work/data
 in_cluster upgrade --install torana-crds "$ROOT/deploy/charts/torana-crds" --namespace torana-system --create-namespace
-in_cluster upgrade --install torana "$ROOT/deploy/charts/torana" --namespace torana-system "$@"
-cluster kubectl --namespace torana-system rollout restart deployment/torana >/dev/null
+# Another image of the same name is another template of the pods.
+build=$(cat "$torana" "$gateway" | sha256sum | cut -c1-16)
+in_cluster upgrade --install torana "$ROOT/deploy/charts/torana" --namespace torana-system \
+  --set-string "podAnnotations.build=$build" "$@"
 cluster kubectl --namespace torana-system rollout status deployment/torana --timeout=120s
