@@ -2,6 +2,8 @@
 //! What the controller writes, judged by a real API server. `TORANA_KUBECONFIG` says which; without it these tests say
 //! that they were skipped. Gateway API's CRDs must be installed there. Every test has a namespace of its own.
 
+mod agreement;
+
 mod lease;
 
 mod status;

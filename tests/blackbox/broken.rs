@@ -2,95 +2,24 @@
 //! Broken manifests beside good neighbours, in a running gateway: each is named, in the log and by `lint`, and breaks
 //! only itself; when it is repaired, it works.
 //!
-//! The rows are the files of `controller/cli/testdata/broken`, whose first lines say what must be found, and those below
-//! that no repository can hold.
+//! The rows are [`broken`]: files of the repository, and what no repository can hold. Case E01.
 
-use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-use std::{env, fs};
 
 use rustls::ClientConfig;
 use tempfile::TempDir;
+use torana_tests::broken::{Broken, Form, broken, testdata};
 use torana_tests::{Backend, Connection, Credential, KeyForm, World, client, eventually, ports, torana};
 
 use super::manifests::{gateway, route};
 
 /// Between two requests of a neighbour's client.
 const PACE: Duration = Duration::from_millis(10);
-
-/// Asked of cargo when the test runs, for two checkouts may share a binary.
-fn testdata() -> PathBuf {
-    let package = env::var_os("CARGO_MANIFEST_DIR").expect("CARGO_MANIFEST_DIR is not set: run this with cargo test");
-    Path::new(&package).join("../controller/cli/testdata")
-}
-
-/// One broken manifest.
-struct Row {
-    name: String,
-    form: Form,
-    /// Part of the line that `lint` prints.
-    expect: String,
-    /// The object that is named, or `-` where none can be.
-    object: String,
-}
-
-enum Form {
-    Text(Vec<u8>),
-    /// A link that leads to this path.
-    Link(&'static str),
-}
-
-impl Row {
-    fn new(name: &str, form: Form, expect: &str) -> Self {
-        Self { name: name.to_owned(), form, expect: expect.to_owned(), object: "-".to_owned() }
-    }
-
-    fn read(path: &Path) -> Self {
-        let bytes = fs::read(path).unwrap();
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let promise = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).unwrap().trim().to_owned();
-        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        Self { name, expect: promise("# expect:"), object: promise("# object:"), form: Form::Text(bytes) }
-    }
-
-    /// Puts it into a folder in one step. `adapt` changes its text.
-    fn put(&self, folder: &Path, adapt: impl FnOnce(&str) -> String) {
-        let beside = folder.join(".beside");
-        match &self.form {
-            Form::Text(bytes) => match std::str::from_utf8(bytes) {
-                Ok(text) => fs::write(&beside, adapt(text)).unwrap(),
-                Err(_) => fs::write(&beside, bytes).unwrap(),
-            },
-            Form::Link(target) => symlink(target, &beside).unwrap(),
-        }
-        fs::rename(&beside, folder.join(&self.name)).unwrap();
-    }
-}
-
-fn rows() -> Vec<Row> {
-    let paths = fs::read_dir(testdata().join("broken")).unwrap().map(|entry| entry.unwrap().path());
-    let mut paths: Vec<PathBuf> = paths.collect();
-    paths.sort();
-    let mut rows: Vec<Row> = paths.iter().map(|path| Row::read(path)).collect();
-    let utf16 = "\u{feff}kind: Namespace\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: x}\n";
-    let long = format!("{namespace}{}", "# and so on\n".repeat(1 << 20));
-    let deep = format!("{}x\n", "- ".repeat(100_000));
-    rows.extend([
-        Row::new("utf-16.yaml", Form::Text(utf16), "not UTF-8"),
-        Row::new("twelve-mib.yaml", Form::Text(long.into()), "larger than 10 MiB"),
-        Row::new("a-hundred-thousand-levels.yaml", Form::Text(deep.into()), "not readable"),
-        Row::new("binary.yaml", Form::Text((0..=255).collect()), "not UTF-8"),
-        Row::new("link-to-nowhere.yaml", Form::Link("nowhere"), "No such file"),
-        Row::new("link-to-itself.yaml", Form::Link("link-to-itself.yaml"), "symbolic links"),
-    ]);
-    rows
-}
 
 /// One line of `lint`: `file:line: severity: sentence [Reason]`.
 #[derive(Debug, Clone)]
@@ -102,7 +31,7 @@ struct Line {
 }
 
 /// What `lint` says about a row beside its neighbours.
-fn linted(row: &Row, neighbours: &[(&str, String)]) -> Line {
+fn linted(row: &Broken, neighbours: &[(&str, String)]) -> Line {
     let folder = TempDir::new().unwrap();
     for (name, text) in neighbours {
         fs::write(folder.path().join(name), text).unwrap();
@@ -243,7 +172,7 @@ impl Yard {
     }
 
     /// One row from its appearance to its end; what is wrong with it.
-    fn watch(&self, row: &Row, line: &Line, repaired: &str) -> Option<String> {
+    fn watch(&self, row: &Broken, line: &Line, repaired: &str) -> Option<String> {
         let start = self.world.log().len();
         let told = |part: &str| self.world.log()[start..].contains(part);
         row.put(self.world.folder(), |text| self.adapted(text));
@@ -276,7 +205,7 @@ impl Yard {
     }
 
     /// Watches a row and clears away after it.
-    fn judge(&self, row: &Row, line: &Line, repaired: &str) -> Option<String> {
+    fn judge(&self, row: &Broken, line: &Line, repaired: &str) -> Option<String> {
         let start = Instant::now();
         let wrong = self.watch(row, line, repaired)?;
         let _ = fs::remove_file(self.world.folder().join(&row.name)).is_ok();
@@ -315,7 +244,7 @@ fn neighbours() -> Vec<(&'static str, String)> {
 
 #[test]
 fn a_broken_manifest_is_named_and_breaks_only_itself() {
-    let (rows, files, good) = (rows(), neighbours(), Backend::named("good"));
+    let (rows, files, good) = (broken(), neighbours(), Backend::named("good"));
     assert!(rows.len() >= 95, "{}", rows.len());
     let yard = Yard::start(good.port, &files);
     let repaired = repaired(good.port);
@@ -352,7 +281,7 @@ fn what_was_good_stays_while_its_file_is_broken() {
         yard.world.apply("x.yaml", &repaired);
         assert!(eventually(|| yard.is_repaired()), "before {what}");
         let start = yard.world.log().len();
-        Row::new("x.yaml", form, "").put(yard.world.folder(), str::to_owned);
+        Broken::new("x.yaml", form, "").put(yard.world.folder(), str::to_owned);
         let told = || yard.world.log()[start..].contains("in use");
         assert!(eventually(told), "{what}: {}", yard.world.log());
         assert!(yard.is_repaired(), "{what}: {}", yard.world.log());

@@ -22,6 +22,8 @@ pub mod world;
 
 pub mod child;
 
+pub mod broken;
+
 pub use authority::{Authority, Issued};
 pub use backend::{Backend, Seen, SeenTls};
 pub use child::{Echo, Nginx};
