@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A small world of objects in which everything refers to everything, each in several variants, some of them broken.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use torana_crds::{Object, Unreadable};
+
+use crate::store::Event;
+
+const GATEWAY_API: &str = "gateway.networking.k8s.io/v1";
+
+/// One edit: which object becomes which of its variants; the variants beyond the last delete it or make it unreadable.
+pub(super) type Edit = (usize, usize);
+
+fn metadata(namespace: &str, name: &str, variant: usize) -> Value {
+    json!({"namespace": namespace, "name": name, "generation": variant,
+        "creationTimestamp": format!("2024-01-0{}T00:00:00Z", 1 + variant % 3)})
+}
+
+fn object(api: &str, kind: &str, metadata: &Value, spec: &Value) -> Value {
+    json!({"apiVersion": api, "kind": kind, "metadata": metadata, "spec": spec})
+}
+
+fn gateway(name: &str, variant: usize) -> Value {
+    let https = |name: &str, secret: Value| json!({"name": name, "port": 443, "protocol": "HTTPS", "tls": {"certificateRefs": [secret]}});
+    let http =
+        json!({"name": "http", "port": 80, "protocol": "HTTP", "allowedRoutes": {"namespaces": {"from": "All"}}});
+    let listeners = match variant {
+        0 => json!([http]),
+        1 => json!([http, https("tls", json!({"name": "cert"}))]),
+        2 => json!([http, https("tls", json!({"name": "cert", "namespace": "b"}))]),
+        3 => json!([{"name": "http", "port": 80, "protocol": "HTTP", "hostname": "*.example.com", "allowedRoutes":
+            {"namespaces": {"from": "Selector", "selector": {"matchLabels": {"team": "x"}}}}}]),
+        _ => json!([{"name": "tcp", "port": 80, "protocol": "TCP"}, {"name": "udp", "port": 80, "protocol": "UDP"},
+            {"name": "pass", "port": 443, "protocol": "TLS", "tls": {"mode": "Passthrough"}},
+            {"name": "end", "port": 443, "protocol": "TLS", "hostname": "*.example.com",
+                "tls": {"mode": "Terminate", "certificateRefs": [{"name": "cert"}]}}]),
+    };
+    let class = if variant == 3 && name == "h" { "mine" } else { "torana" };
+    let mut spec = json!({"gatewayClassName": class, "listeners": listeners,
+        "allowedListeners": {"namespaces": {"from": if variant.is_multiple_of(2) { "All" } else { "None" }}}});
+    if variant == 1 {
+        let reference = json!({"group": "", "kind": "ConfigMap", "namespace": "b", "name": "ca"});
+        spec["tls"] = json!({"frontend": {"default": {"validation": {"caCertificateRefs": [reference]}}},
+            "backend": {"clientCertificateRef": {"name": "cert"}}});
+    }
+    object(GATEWAY_API, "Gateway", &metadata("a", name, variant), &spec)
+}
+
+fn route(kind: &str, (namespace, name): (&str, &str), variant: usize) -> Value {
+    let parents = match variant {
+        0 => json!([{"namespace": "a", "name": "g"}]),
+        1 => json!([{"namespace": "a", "name": "g"}, {"namespace": "a", "name": "h"}]),
+        2 => json!([{"kind": "ListenerSet", "namespace": "b", "name": "set"}]),
+        3 => json!([{"namespace": "a", "name": "g", "sectionName": "http"}, {"namespace": "a", "name": "nobody"}]),
+        _ => json!([{"namespace": "a", "name": "h"}]),
+    };
+    let backend = |namespace: &str, name: &str, port: u16| json!({"namespace": namespace, "name": name, "port": port});
+    let backends = match variant {
+        0 => json!([backend("a", "s", 80)]),
+        1 => json!([backend("b", "s", 80), backend("a", "s", 81)]),
+        2 => json!([backend("b", "t", 80)]),
+        _ => json!([backend("a", "t", 80), backend("a", "s", 80)]),
+    };
+    let matches = match (kind, variant % 3) {
+        ("HTTPRoute", 0) => json!([{"path": {"value": "/a"}}]),
+        ("HTTPRoute", 1) => json!([{"path": {"type": "RegularExpression", "value": "/a("}}]),
+        ("GRPCRoute", 0) => json!([{"method": {"service": "x.Y"}}]),
+        _ => json!([]),
+    };
+    let mirror = json!({"type": "RequestMirror", "requestMirror": {"backendRef": backend("b", "s", 80)}});
+    let filters = if variant == 4 { json!([mirror]) } else { json!([]) };
+    let rules = json!([{"matches": matches, "backendRefs": backends, "filters": filters}, {"backendRefs": backends}]);
+    let hostnames = if variant == 1 { json!(["a.example.com"]) } else { json!([]) };
+    let spec = json!({"parentRefs": parents, "rules": rules, "hostnames": hostnames});
+    object(GATEWAY_API, kind, &metadata(namespace, name, variant), &spec)
+}
+
+fn service((namespace, name): (&str, &str), variant: usize) -> Value {
+    let spec = match variant {
+        0 => json!({"ports": [{"port": 80}, {"name": "u", "port": 80, "protocol": "UDP"}]}),
+        1 => {
+            json!({"ports": [{"name": "x", "port": 80, "appProtocol": "kubernetes.io/h2c"}, {"name": "y", "port": 81}]})
+        }
+        2 => json!({"type": "ExternalName", "externalName": "x.example.com"}),
+        3 => json!({"ports": [{"port": 80, "appProtocol": "https"}]}),
+        _ => json!({"ports": [{"port": 8080}]}),
+    };
+    object("v1", "Service", &metadata(namespace, name, variant), &spec)
+}
+
+fn slice((namespace, name): (&str, &str), variant: usize) -> Value {
+    let mut metadata = metadata(namespace, name, variant);
+    metadata["labels"] = json!({"kubernetes.io/service-name": if variant == 1 { "t" } else { "s" }});
+    let address = format!("10.0.0.{variant}");
+    let addresses = json!([{"addresses": [if variant == 4 { "nowhere" } else { &address }]}]);
+    let port = json!([{"name": if variant == 2 { "x" } else { "" }, "port": 8080}]);
+    json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": metadata, "addressType": "IPv4",
+        "endpoints": addresses, "ports": port})
+}
+
+fn secret(namespace: &str, variant: usize) -> Value {
+    let good = (
+        include_str!("../../../testdata/certificates/good.crt"),
+        include_str!("../../../testdata/certificates/good.key"),
+    );
+    let other = (
+        include_str!("../../../testdata/certificates/other.crt"),
+        include_str!("../../../testdata/certificates/other.key"),
+    );
+    let (chain, key) = match variant {
+        0 => good,
+        1 => other,
+        2 => (good.0, other.1),
+        _ => ("x", "x"),
+    };
+    json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata(namespace, "cert", variant),
+        "type": "kubernetes.io/tls", "stringData": {"tls.crt": chain, "tls.key": key}})
+}
+
+fn listener_set(variant: usize) -> Value {
+    let port = if variant == 0 { 81 } else { 80 };
+    let spec = json!({"parentRef": {"namespace": "a", "name": if variant == 2 { "h" } else { "g" }}, "listeners":
+        [{"name": "http", "port": port, "protocol": "HTTP", "hostname": "set.example.com",
+            "allowedRoutes": {"namespaces": {"from": if variant == 3 { "Same" } else { "All" }}}}]});
+    object(GATEWAY_API, "ListenerSet", &metadata("b", "set", variant), &spec)
+}
+
+fn grant(variant: usize) -> Value {
+    let kind = ["HTTPRoute", "GRPCRoute", "Gateway", "Gateway", "TCPRoute"][variant % 5];
+    let target = ["Service", "Service", "Secret", "ConfigMap", "Service"][variant % 5];
+    let spec = json!({"from": [{"group": "gateway.networking.k8s.io", "kind": kind, "namespace": "a"}],
+        "to": [{"group": "", "kind": target}]});
+    object(GATEWAY_API, "ReferenceGrant", &metadata("b", "grant", variant), &spec)
+}
+
+fn policy(name: &str, variant: usize) -> Value {
+    let mut target = json!({"group": "", "kind": "Service", "name": if variant == 0 { "s" } else { "t" }});
+    if variant == 2 {
+        target["sectionName"] = "x".into();
+    }
+    let targets =
+        if variant == 3 { json!([target, {"group": "", "kind": "Service", "name": "s"}]) } else { json!([target]) };
+    let validation = match variant {
+        0 | 3 => json!({"hostname": "x", "caCertificateRefs": [{"group": "", "kind": "ConfigMap", "name": "ca"}]}),
+        _ => json!({"hostname": "x", "wellKnownCACertificates": "System"}),
+    };
+    let spec = json!({"targetRefs": targets, "validation": validation});
+    object(GATEWAY_API, "BackendTLSPolicy", &metadata("a", name, variant), &spec)
+}
+
+fn authorities(namespace: &str, variant: usize) -> Value {
+    let data = match variant {
+        0 => json!({"ca.crt": include_str!("../../../testdata/certificates/good.crt")}),
+        1 => json!({"ca.crt": include_str!("../../../testdata/certificates/other.crt")}),
+        2 => json!({"ca.crt": "x"}),
+        _ => json!({"other": variant.to_string()}),
+    };
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(namespace, "ca", variant), "data": data})
+}
+
+fn class(variant: usize) -> Value {
+    let controller = if variant.is_multiple_of(2) { "torana.dev/gateway-controller" } else { "example.com/other" };
+    let name = if variant > 2 { "torana" } else { "mine" };
+    let mut spec = json!({"controllerName": controller});
+    if variant > 1 {
+        let namespace = if variant == 4 { "b" } else { "a" };
+        spec["parametersRef"] =
+            json!({"group": "torana.dev", "kind": "GatewayParameters", "namespace": namespace, "name": "p"});
+    }
+    json!({"apiVersion": GATEWAY_API, "kind": "GatewayClass", "metadata": {"name": name}, "spec": spec})
+}
+
+fn parameters(variant: usize) -> Value {
+    object("torana.dev/v1alpha1", "GatewayParameters", &metadata("a", "p", variant), &json!({"replicas": variant}))
+}
+
+fn namespace(variant: usize) -> Value {
+    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a",
+        "labels": {"team": if variant.is_multiple_of(2) { "x" } else { "y" }}}})
+}
+
+pub(super) const WORLD: usize = 28;
+
+fn raw(object: usize, variant: usize) -> Value {
+    match object {
+        0 => gateway("g", variant),
+        1 => gateway("h", variant),
+        2 => route("HTTPRoute", ("a", "r"), variant),
+        3 => route("HTTPRoute", ("a", "q"), variant),
+        4 => route("HTTPRoute", ("b", "r"), variant),
+        5 => route("GRPCRoute", ("a", "r"), variant),
+        6 => service(("a", "s"), variant),
+        7 => service(("a", "t"), variant),
+        8 => service(("b", "s"), variant),
+        9 => service(("b", "t"), variant),
+        10 => slice(("a", "s-1"), variant),
+        11 => slice(("a", "s-2"), variant),
+        12 => slice(("b", "s-1"), variant),
+        13 => secret("a", variant),
+        14 => secret("b", variant),
+        15 => listener_set(variant),
+        16 => grant(variant),
+        17 => policy("policy", variant),
+        18 => class(variant),
+        19 => route("TCPRoute", ("a", "r"), variant),
+        20 => route("TCPRoute", ("a", "q"), variant),
+        21 => route("TLSRoute", ("a", "r"), variant),
+        22 => route("UDPRoute", ("a", "r"), variant),
+        23 => policy("other", variant),
+        24 => authorities("a", variant),
+        25 => authorities("b", variant),
+        26 => parameters(variant),
+        _ => namespace(variant),
+    }
+}
+
+pub(super) fn decoded(object: usize, variant: usize) -> Object {
+    let decoded = torana_crds::decode(raw(object, variant), "");
+    let reference = decoded.reference;
+    decoded.content.object().unwrap_or_else(|| panic!("{reference} is unreadable"))
+}
+
+pub(super) fn event((object, variant): Edit) -> Event {
+    match variant {
+        0..=4 => Event::Applied(Arc::new(decoded(object, variant))),
+        5 | 6 => Event::Removed(decoded(object, 0).reference()),
+        _ => {
+            let why = Unreadable { path: "spec".into(), why: format!("wrong {variant}") };
+            Event::Unreadable(decoded(object, 0).reference(), why)
+        }
+    }
+}
