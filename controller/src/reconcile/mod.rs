@@ -53,6 +53,8 @@ pub use shared::session_key;
 const QUIET: Duration = Duration::from_millis(2);
 /// … but never longer than this.
 const HOLD: Duration = Duration::from_millis(25);
+/// Objects that are translated in no time.
+const FEW: usize = 64;
 /// Sightings taken at a time.
 const BATCH: usize = 256;
 /// How often certificates are held against the clock.
@@ -208,23 +210,31 @@ impl Reconciler {
         if is_first {
             self.parts.ready.send_replace(true);
         }
+        let concerns_gateways = is_first || dirty.objects.iter().any(gateways::depend_on);
         let begin = Instant::now();
-        // Long work on large clusters: other tasks of this thread go on elsewhere.
-        self.last = Some(tokio::task::block_in_place(|| match last {
+        let translated = || match last {
             None => translate(&self.cluster),
             Some(last) => retranslate(&self.cluster, &dirty, last),
-        }));
-        self.generation += 1;
+        };
+        // Long work on large clusters: other tasks of this thread go on elsewhere.
+        let is_long = concerns_gateways || dirty.objects.len() + dirty.endpoints.len() > FEW;
+        let translation = if is_long { tokio::task::block_in_place(translated) } else { translated() };
+        let (is_changed, is_news) = (!translation.deltas.is_empty(), translation.is_news);
+        self.last = Some(translation);
+        self.generation += u64::from(is_changed || concerns_gateways);
         self.parts.metrics.translated(self.generation, self.cluster.len(), begin.elapsed());
-        let concerns_gateways = is_first || dirty.objects.iter().any(gateways::depend_on);
         if concerns_gateways {
             self.gateways = gateways::ours(&self.cluster);
         }
-        self.publish();
+        if is_changed || concerns_gateways {
+            self.publish();
+        }
         if concerns_gateways {
             self.provision();
         }
-        self.report();
+        if is_changed || is_news || concerns_gateways {
+            self.report();
+        }
     }
 
     fn lead(&mut self) {

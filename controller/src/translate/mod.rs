@@ -106,6 +106,8 @@ pub struct Translation {
     pub deltas: BTreeMap<FleetId, Delta>,
     /// What there is to say.
     pub report: Report,
+    /// Whether that is something else than the last time.
+    pub is_news: bool,
     /// All programs as one.
     whole: Arc<Snapshot>,
     division: Division,
@@ -121,8 +123,9 @@ pub fn translate(cluster: &Cluster) -> Translation {
 /// change is shared with `last`.
 pub fn retranslate(cluster: &Cluster, dirty: &Dirty, last: Translation) -> Translation {
     let Translation { mut snapshots, mut report, mut whole, mut division, mut memo, .. } = last;
-    let work = Work { cluster, dirty, snapshot: &whole, report: &mut report, memo: &mut memo, delta: Delta::default() };
-    let delta = work.run();
+    let (snapshot, delta) = (&*whole, Delta::default());
+    let work = Work { cluster, dirty, snapshot, report: &mut report, memo: &mut memo, delta, is_news: false };
+    let (delta, is_news) = work.run();
     let deltas = match cluster.settings().fleets {
         Fleets::One => {
             // The one fleet shares the whole, of which no copy is made.
@@ -139,5 +142,5 @@ pub fn retranslate(cluster: &Cluster, dirty: &Dirty, last: Translation) -> Trans
             division.divide(delta, &whole, &mut snapshots)
         }
     };
-    Translation { snapshots, deltas, report, whole, division, memo }
+    Translation { snapshots, deltas, report, is_news, whole, division, memo }
 }

@@ -50,38 +50,62 @@ pub(super) const KINDS: [Kind; 5] = [Kind::HttpRoute, Kind::GrpcRoute, Kind::Tls
 /// Translates a route; `None` for any other object.
 pub(super) fn route(cluster: &Cluster, parents: &Parents, object: &Object) -> Option<RouteOutput> {
     let mut ledger = Ledger::new(object.reference());
+    let (generation, named, hostnames, default) = head(object)?;
+    let attached = attach(named, hostnames, parents, &mut ledger);
+    if attached.verdicts.is_empty() {
+        // Nobody of ours has it: what else is wrong with it is not for us to say, and only its parents matter.
+        let entry = Entry { generation, remarks: attached.strays, ..Entry::default() };
+        return Some(RouteOutput { entry, needs: ledger.needs, ..RouteOutput::default() });
+    }
+    not_default(default, &mut ledger);
     let output = match object {
         Object::HttpRoute(HttpRoute { meta, spec }) => {
-            let attached = attach(&spec.parents, &spec.hostnames, parents, &mut ledger);
-            not_default(spec.use_default_gateways.as_ref(), &mut ledger);
             let rules = spec.rules.iter().enumerate();
             let rules = rules.map(|(at, rule)| rules::http(cluster, rule, &path(at), &mut ledger)).collect();
             output(meta, RouteKind::HttpRoute, attached, Drafts::Requests(rules), ledger)
         }
         Object::GrpcRoute(GrpcRoute { meta, spec }) => {
-            let attached = attach(&spec.parents, &spec.hostnames, parents, &mut ledger);
-            not_default(spec.use_default_gateways.as_ref(), &mut ledger);
             let rules = spec.rules.iter().enumerate();
             let rules = rules.map(|(at, rule)| rules::grpc(cluster, rule, &path(at), &mut ledger)).collect();
             output(meta, RouteKind::GrpcRoute, attached, Drafts::Requests(rules), ledger)
         }
         Object::TlsRoute(TlsRoute { meta, spec }) => {
-            let attached = attach(&spec.parents, &spec.hostnames, parents, &mut ledger);
-            not_default(spec.use_default_gateways.as_ref(), &mut ledger);
             let rules = spec.rules.iter().enumerate().map(|(at, rule)| (rule, path(at)));
             let rules = rules.map(|(rule, path)| stream(cluster, (rule, Cargo::Connections), &path, &mut ledger));
             let rules = rules.collect();
             output(meta, RouteKind::TlsRoute, attached, Drafts::Streams(rules), ledger)
         }
         Object::TcpRoute(TcpRoute { meta, spec }) => {
-            transport(cluster, (meta, RouteKind::TcpRoute), (spec, Cargo::Connections), parents, ledger)
+            transport(cluster, (meta, RouteKind::TcpRoute), (spec, Cargo::Connections), attached, ledger)
         }
         Object::UdpRoute(UdpRoute { meta, spec }) => {
-            transport(cluster, (meta, RouteKind::UdpRoute), (spec, Cargo::Datagrams), parents, ledger)
+            transport(cluster, (meta, RouteKind::UdpRoute), (spec, Cargo::Datagrams), attached, ledger)
         }
         _ => return None,
     };
     Some(output)
+}
+
+/// What every route has: its generation, parents, hostnames and whether it asks for default Gateways.
+fn head(object: &Object) -> Option<(i64, &[ParentRef], &[String], Option<&DefaultScope>)> {
+    fn stream<'s>(meta: &ObjectMeta, spec: &'s StreamRouteSpec) -> (i64, &'s [ParentRef], Option<&'s DefaultScope>) {
+        (meta.generation, &spec.parents, spec.use_default_gateways.as_ref())
+    }
+    let (generation, parents, default) = match object {
+        Object::HttpRoute(HttpRoute { meta, spec }) => {
+            return Some((meta.generation, &spec.parents, &spec.hostnames, spec.use_default_gateways.as_ref()));
+        }
+        Object::GrpcRoute(GrpcRoute { meta, spec }) => {
+            return Some((meta.generation, &spec.parents, &spec.hostnames, spec.use_default_gateways.as_ref()));
+        }
+        Object::TlsRoute(TlsRoute { meta, spec }) => {
+            return Some((meta.generation, &spec.parents, &spec.hostnames, spec.use_default_gateways.as_ref()));
+        }
+        Object::TcpRoute(TcpRoute { meta, spec }) => stream(meta, spec),
+        Object::UdpRoute(UdpRoute { meta, spec }) => stream(meta, spec),
+        _ => return None,
+    };
+    Some((generation, parents, &[], default))
 }
 
 /// A route that matches by listener alone.
@@ -89,11 +113,9 @@ fn transport(
     cluster: &Cluster,
     (meta, kind): (&ObjectMeta, RouteKind),
     (spec, cargo): (&StreamRouteSpec, Cargo),
-    parents: &Parents,
+    attached: Attached,
     mut ledger: Ledger,
 ) -> RouteOutput {
-    let attached = attach(&spec.parents, &[], parents, &mut ledger);
-    not_default(spec.use_default_gateways.as_ref(), &mut ledger);
     let rules = spec.rules.iter().enumerate();
     let rules = rules.map(|(at, rule)| stream(cluster, (rule, cargo), &path(at), &mut ledger)).collect();
     output(meta, kind, attached, Drafts::Streams(rules), ledger)
@@ -138,11 +160,6 @@ fn output(meta: &ObjectMeta, kind: RouteKind, attached: Attached, drafts: Drafts
     let faults: Vec<_> = requests.iter().flat_map(|draft| draft.faults.iter().cloned()).collect();
     let mut entry = Entry { generation: meta.generation, ..Entry::default() };
     let mut counted = BTreeSet::new();
-    if attached.verdicts.is_empty() {
-        // Nobody of ours has it: what else is wrong with it is not for us to say.
-        entry.remarks = attached.strays;
-        return RouteOutput { entry, needs: ledger.needs, ..RouteOutput::default() };
-    }
     ledger.remarks.extend(attached.strays.iter().cloned());
     for (parent, verdict) in &attached.verdicts {
         let accepted = match verdict {

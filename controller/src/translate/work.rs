@@ -64,11 +64,13 @@ pub(super) struct Work<'w> {
     pub(super) report: &'w mut Report,
     pub(super) memo: &'w mut Memo,
     pub(super) delta: Delta,
+    /// Whether the report says something else than it did.
+    pub(super) is_news: bool,
 }
 
 impl Work<'_> {
-    /// Does all of it and returns what changes in the snapshot.
-    pub(super) fn run(mut self) -> Delta {
+    /// Does all of it and returns what changes in the snapshot, and whether anything does in the report.
+    pub(super) fn run(mut self) -> (Delta, bool) {
         let is_new_frame = self.dirty.objects.iter().any(|object| self.memo.frame.is_made_of(object));
         let mut causes = if is_new_frame { self.frame() } else { BTreeSet::new() };
         causes.extend(self.dirty.objects.iter().cloned());
@@ -89,12 +91,12 @@ impl Work<'_> {
             self.service(service, &mut said);
         }
         for (object, _) in said.iter().filter(|(_, still)| !**still) {
-            self.report.objects.remove(object);
+            self.is_news |= remove(self.report, object);
         }
         self.policies(&services);
         self.bundles();
         self.unreadable();
-        self.delta
+        (self.delta, self.is_news)
     }
 
     /// Makes a new frame; returns the parents that look different now.
@@ -118,7 +120,7 @@ impl Work<'_> {
         let before = std::mem::replace(&mut self.memo.frame, frame);
         let frame = &self.memo.frame;
         for gone in before.drafts.keys().filter(|object| !frame.drafts.contains_key(object)) {
-            self.report.objects.remove(gone);
+            self.is_news |= remove(self.report, gone);
         }
         let new = frame.parents.iter().filter(|(object, parent)| before.parents.get(object) != Some(*parent));
         let gone = before.parents.keys().filter(|object| !frame.parents.contains_key(object));
@@ -154,7 +156,7 @@ impl Work<'_> {
             self.delta.removals.extend(old.rules.iter().filter(|key| !stays.contains(key)).cloned());
         }
         let Some(output) = output else {
-            self.report.objects.remove(reference);
+            self.is_news |= remove(self.report, reference);
             return;
         };
         self.remember(reference, output, services);
@@ -212,7 +214,7 @@ impl Work<'_> {
             *ports.entry((backend.port, backend.transport)).or_default().of(reference.known_kind()) += 1;
             services.insert(service);
         }
-        put(self.report, reference, entry);
+        self.is_news |= put(self.report, reference, entry);
         for rule in rules {
             if self.snapshot.rules.get(&rule.key).is_none_or(|old| **old != rule) {
                 self.delta.upserts.push(Resource::Rule(Arc::new(rule)));
@@ -233,7 +235,7 @@ impl Work<'_> {
             for (listener, key) in entry.listeners.iter_mut().zip(&draft.keys) {
                 listener.attached_routes = self.memo.attached.get(key).copied().unwrap_or_default();
             }
-            put(self.report, object, entry);
+            self.is_news |= put(self.report, object, entry);
         }
     }
 
@@ -272,7 +274,7 @@ impl Work<'_> {
             }
         }
         for (object, entry) in output.entries {
-            put(self.report, &object, entry);
+            self.is_news |= put(self.report, &object, entry);
             said.insert(object, true);
         }
         if !memo.backends.is_empty() {
@@ -286,10 +288,10 @@ impl Work<'_> {
         let dirty = self.dirty.objects.iter().filter(|it| it.known_kind() == Some(Kind::BackendTlsPolicy));
         let touched: BTreeSet<_> = services.iter().flat_map(|service| policies.of(service)).chain(dirty).collect();
         for policy in touched {
-            match policies.entry(self.cluster, policy, &self.memo.reach) {
+            self.is_news |= match policies.entry(self.cluster, policy, &self.memo.reach) {
                 Some(entry) => put(self.report, policy, entry),
-                None => drop(self.report.objects.remove(policy)),
-            }
+                None => remove(self.report, policy),
+            };
         }
     }
 
@@ -317,17 +319,27 @@ impl Work<'_> {
             let message = format!("{}, so {follows}", why.why);
             (object.clone(), Remark::error("Unreadable", &why.path, message, "correct the field"))
         };
-        self.report.unreadable = self.cluster.unreadable().iter().map(remark).collect();
+        let unreadable = self.cluster.unreadable().iter().map(remark).collect();
+        self.is_news |= self.report.unreadable != unreadable;
+        self.report.unreadable = unreadable;
     }
 }
 
-/// Keeps the entry that is there if it says the same.
-fn put(report: &mut Report, object: &ObjectRef, entry: Entry) {
+/// Keeps the entry that is there if it says the same; returns whether it does not.
+fn put(report: &mut Report, object: &ObjectRef, entry: Entry) -> bool {
     if entry.is_empty() {
-        report.objects.remove(object);
-    } else if report.objects.get(object).is_none_or(|old| **old != entry) {
+        return remove(report, object);
+    }
+    let is_news = report.objects.get(object).is_none_or(|old| **old != entry);
+    if is_news {
         report.objects.insert(object.clone(), Arc::new(entry));
     }
+    is_news
+}
+
+/// Returns whether there was an entry.
+fn remove(report: &mut Report, object: &ObjectRef) -> bool {
+    report.objects.remove(object).is_some()
 }
 
 fn rules_of(output: &RouteOutput) -> Vec<ResourceKey> {

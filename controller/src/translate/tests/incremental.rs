@@ -107,9 +107,10 @@ proptest! {
         let mut last = translate(&cluster);
         check(&cluster, &BTreeMap::new(), &last);
         for batch in batches {
-            let before = last.snapshots.clone();
+            let (before, said) = (last.snapshots.clone(), last.report.clone());
             let dirty = cluster.apply_all(batch.into_iter().map(event));
             last = retranslate(&cluster, &dirty, last);
+            assert!(last.is_news || last.report == said);
             check(&cluster, &before, &last);
         }
     }

@@ -10,4 +10,6 @@ mod incremental;
 
 mod order;
 
+mod foreign;
+
 mod speed;
