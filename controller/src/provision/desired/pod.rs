@@ -79,7 +79,6 @@ fn container(parameters: &GatewayParametersSpec, install: &Install, host: bool) 
         "args": arguments(parameters, install),
         "ports": [{"name": "health", "containerPort": HEALTH_PORT, "protocol": "TCP"}],
         "resources": resources(parameters),
-        "startupProbe": probe("/livez", 1, 60),
         "livenessProbe": probe("/livez", 10, 3),
         "readinessProbe": probe("/readyz", 1, 3),
         "securityContext": {
