@@ -11,6 +11,9 @@ mod blackbox;
 mod documents;
 
 #[cfg(test)]
+mod faults;
+
+#[cfg(test)]
 mod feed;
 
 #[cfg(test)]

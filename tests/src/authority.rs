@@ -75,7 +75,10 @@ impl Authority {
     /// If a name is neither.
     #[must_use]
     pub fn issue(&self, name: &str, names: &[&str]) -> Issued {
-        let mut params = CertificateParams::default();
+        self.signed(CertificateParams::default(), name, names)
+    }
+
+    fn signed(&self, mut params: CertificateParams, name: &str, names: &[&str]) -> Issued {
         params.subject_alt_names = names.iter().map(|name| alternative(name)).collect();
         params.distinguished_name.push(DnType::CommonName, name);
         params.use_authority_key_identifier_extension = true;
@@ -106,6 +109,21 @@ impl Authority {
         let mut config = builder.with_single_cert(chain, key).expect("a certificate with its key");
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         Arc::new(config)
+    }
+
+    /// As [`Authority::server`], with a certificate that ended long ago.
+    ///
+    /// # Panics
+    /// If the cryptography refuses.
+    #[must_use]
+    pub fn expired(&self, names: &[&str]) -> Arc<ServerConfig> {
+        let mut params = CertificateParams::default();
+        params.not_after = rcgen::date_time_ymd(2001, 1, 1);
+        let (chain, key) = self.signed(params, "server", names).parts();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let builder = builder.expect("TLS 1.2 and 1.3").with_no_client_auth();
+        Arc::new(builder.with_single_cert(chain, key).expect("a certificate with its key"))
     }
 
     fn roots(&self) -> RootCertStore {
