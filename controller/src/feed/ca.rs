@@ -24,10 +24,11 @@ const CA_RENEWAL: i64 = 90 * DAY;
 /// From the making of a pair to its first signature.
 const OVERLAP: i64 = 2 * DAY;
 /// Life of the feed's certificate, and what is left of it when the next one is made.
-const SERVING_LIFE: i64 = 30 * DAY;
-const SERVING_RENEWAL: i64 = 10 * DAY;
-/// Clocks of other nodes may be late.
-const SKEW: i64 = DAY;
+const SERVING_LIFE: i64 = 85 * DAY;
+const SERVING_RENEWAL: i64 = 45 * DAY;
+/// Clocks of other nodes may be late, and so may ours be early: by more than a month. Keys are what proxies trust, days
+/// only end them.
+const SKEW: i64 = 45 * DAY;
 
 /// Names in the Secret.
 const CERTIFICATES: &str = "ca.crt";
@@ -136,7 +137,8 @@ impl Ca {
         let issuer = Issuer::new(authority(&pair.name), KeyPair::from_pem(&pair.key_pem)?);
         let mut params = CertificateParams::new(names.to_vec())?;
         let end = (now + SERVING_LIFE).min(pair.not_after);
-        valid(&mut params, now - SKEW, end);
+        // No later than its pair: proxies believe a controller whose clock is early.
+        valid(&mut params, pair.not_before, end);
         params.distinguished_name = named("Torana feed");
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -253,8 +255,22 @@ mod tests {
         let ca = Ca::new(NOW).unwrap();
         assert!(!ca.due(NOW) && !ca.due(NOW + CA_LIFE - CA_RENEWAL - DAY));
         let serving = ca.serving_certificate(&names(), NOW).unwrap();
-        assert_eq!(issuer(&serving), ("Torana feed CA 20600".to_owned(), 20_630 * DAY));
+        assert_eq!(issuer(&serving), ("Torana feed CA 20600".to_owned(), 20_685 * DAY));
         assert_eq!(serving.due, NOW + SERVING_LIFE - SERVING_RENEWAL);
+    }
+
+    #[test]
+    fn a_controller_whose_clock_is_forty_days_off_is_believed() {
+        let ca = Ca::new(NOW).unwrap();
+        for skew in [-40 * DAY, -3600, 3600, 40 * DAY] {
+            let serving = ca.serving_certificate(&names(), NOW + skew).unwrap();
+            let der = CertificateDer::from_pem_slice(serving.chain_pem.as_bytes()).unwrap();
+            let validity = x509_parser::parse_x509_certificate(&der).unwrap().1.validity().clone();
+            let (begin, end) = (validity.not_before.timestamp(), validity.not_after.timestamp());
+            assert!(begin < NOW && NOW < end, "{skew}");
+            // It renews in time by the clocks of others too.
+            assert!(serving.due - skew < end, "{skew}");
+        }
     }
 
     #[test]
