@@ -111,6 +111,8 @@ pub(super) struct Election {
     highest: i32,
     due: Duration,
     must_read: bool,
+    /// Conflicts since the last write that succeeded.
+    conflicts: u32,
 }
 
 impl Election {
@@ -127,6 +129,7 @@ impl Election {
             highest: floor,
             due: Duration::ZERO,
             must_read: true,
+            conflicts: 0,
         }
     }
 
@@ -183,14 +186,18 @@ impl Election {
                 self.mandate = Some(Mandate { epoch: record.transitions, until: sent + self.terms.deadline });
                 self.stranded = None;
                 self.note(record, now);
-                (self.must_read, self.due) = (false, sent + self.terms.renew);
+                (self.must_read, self.due, self.conflicts) = (false, sent + self.terms.renew, 0);
             }
             Answer::Absent => {
                 // Whoever creates it first leads.
                 (self.seen, self.mandate, self.stranded) = (None, None, None);
                 (self.is_absent, self.must_read, self.due) = (true, false, now);
             }
-            Answer::Conflict => (self.must_read, self.due) = (true, now),
+            Answer::Conflict => {
+                // Seen at once who was faster. Where it happens again and again, nobody gains by asking faster.
+                self.due = if self.conflicts == 0 { now } else { now + self.terms.retry };
+                (self.must_read, self.conflicts) = (true, self.conflicts.saturating_add(1));
+            }
             Answer::Failed => {
                 self.must_read |= self.mandate.is_none();
                 let pause = if self.mandate.is_some() { self.terms.retry } else { self.terms.look };

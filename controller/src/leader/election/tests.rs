@@ -52,6 +52,24 @@ fn it_looks_before_it_writes_and_creates_what_is_absent_above_the_floor() {
 }
 
 #[test]
+fn a_storm_of_conflicts_is_not_answered_by_one_of_calls() {
+    let mut me = leader();
+    let (mut now, mut writes) = (at(5), 0);
+    while now < at(10) {
+        match me.step(now) {
+            Step::Wait(until) => now = until,
+            Step::Read => me.answer(now, now, Answer::Found(record("me", 101, &format!("{writes}")))),
+            Step::Write(_) => {
+                writes += 1;
+                me.answer(now, now, Answer::Conflict);
+            }
+        }
+    }
+    assert!((3..=6).contains(&writes), "{writes} in five seconds");
+    assert_eq!(me.leadership(at(9)), Leadership::Leading { epoch: 101 });
+}
+
+#[test]
 fn of_two_that_create_one_follows() {
     let mut me = candidate();
     me.answer(at(0), at(0), Answer::Absent);
