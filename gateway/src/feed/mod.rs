@@ -50,6 +50,7 @@ pub struct Publisher {
     deltas: mpsc::Sender<Generation>,
     acks: watch::Receiver<Option<Ack>>,
     snapshot: Arc<RwLock<Snapshot>>,
+    stale: watch::Sender<bool>,
 }
 
 /// The end that is programmed.
@@ -59,6 +60,8 @@ pub struct Feed {
     acks: watch::Sender<Option<Ack>>,
     /// All deltas that were taken, applied.
     snapshot: Arc<RwLock<Snapshot>>,
+    /// Whether whoever published it could not say that it is still so.
+    stale: watch::Receiver<bool>,
 }
 
 /// Two ends of one feed in one process.
@@ -66,8 +69,9 @@ pub fn channel() -> (Publisher, Feed) {
     let (delta_sender, deltas) = mpsc::channel(QUEUE);
     let (ack_sender, acks) = watch::channel(None);
     let snapshot = Arc::<RwLock<Snapshot>>::default();
-    let publisher = Publisher { deltas: delta_sender, acks, snapshot: Arc::clone(&snapshot) };
-    (publisher, Feed { deltas, acks: ack_sender, snapshot })
+    let (stale_sender, stale) = watch::channel(false);
+    let publisher = Publisher { deltas: delta_sender, acks, snapshot: Arc::clone(&snapshot), stale: stale_sender };
+    (publisher, Feed { deltas, acks: ack_sender, snapshot, stale })
 }
 
 impl Publisher {
@@ -79,6 +83,11 @@ impl Publisher {
     /// As [`Publisher::publish`], of a generation of which some resources cannot be read; they are counted.
     async fn publish_but(&self, number: u64, delta: Delta, unreadable: Vec<ResourceKey>) -> Result<(), Ended> {
         self.deltas.send(Generation { number, delta, unreadable }).await.map_err(|_| Ended)
+    }
+
+    /// Whether what is in force may be out of date: nobody is there who would say so.
+    fn stale(&self, is_stale: bool) {
+        self.stale.send_if_modified(|stale| std::mem::replace(stale, is_stale) != is_stale);
     }
 
     /// What is programmed. A copy shares the objects.

@@ -75,6 +75,10 @@ impl Programming {
         loop {
             let retry = tokio::time::sleep(self.retry);
             tokio::select! {
+                Ok(()) = self.feed.stale.changed() => {
+                    let is_stale = *self.feed.stale.borrow_and_update();
+                    self.metrics.stale(is_stale);
+                }
                 delta = self.feed.deltas.recv() => {
                     let Some(Generation { number, delta, unreadable }) = delta else { break };
                     generation = number;

@@ -64,6 +64,7 @@ pub(super) struct Families {
     pub(super) upstream_connect: HistogramVec,
     pub(super) upstream_retries: IntCounterVec,
     pub(super) generation: IntGauge,
+    pub(super) stale: IntGauge,
     pub(super) apply: Histogram,
     pub(super) config_rejected: IntCounterVec,
     pub(super) certificate_expiry: IntGaugeVec,
@@ -108,6 +109,7 @@ impl Families {
             upstream_connect: it.histograms("upstream_connect_seconds", "connects", &["backend"], &SHORT_BUCKETS),
             upstream_retries: it.counters("upstream_retries_total", "tries of a request after its first", &["backend"]),
             generation: it.add(IntGauge::new("torana_config_generation", "generation in force")),
+            stale: it.add(IntGauge::new("torana_config_stale", "whether no controller says that it is still so")),
             apply: it.add(Histogram::with_opts(
                 HistogramOpts::new("torana_config_apply_seconds", "from delta to open sockets")
                     .buckets(SHORT_BUCKETS.to_vec()),

@@ -193,6 +193,11 @@ impl Metrics {
 
     // === configuration ===
 
+    /// Whether nobody says that what is in force is still so.
+    pub fn stale(&self, is_stale: bool) {
+        self.families.stale.set(is_stale.into());
+    }
+
     /// A generation is in force that changed these resources. Children of listeners and backends that it no longer
     /// names go after a while.
     pub fn programmed(&self, generation: u64, snapshot: &Snapshot, changed: &BTreeSet<ResourceKey>, took: Duration) {

@@ -91,6 +91,7 @@ enum Lost {
 pub async fn run(remote: Remote, mut publisher: Publisher) -> Ended {
     let mut epoch = 0;
     let (marks, marked) = watch::channel(None);
+    publisher.stale(true);
     if let Some(folder) = &remote.state_dir {
         let state = State::new(folder);
         match restore(&state, &mut publisher, &mut epoch).await {
@@ -106,6 +107,7 @@ pub async fn run(remote: Remote, mut publisher: Publisher) -> Ended {
             Ok(stream) => stream.run(&mut publisher, &mut epoch, &marks).await,
             Err(lost) => lost,
         };
+        publisher.stale(true);
         if let Lost::Ended(ended) = lost {
             return ended;
         }

@@ -79,6 +79,9 @@ impl Stream {
             if let Err(lost) = turn {
                 break lost;
             }
+            if self.acked.is_some() {
+                publisher.stale(false);
+            }
         };
         while self.in_flight.is_some() && !matches!(lost, Lost::Ended(_)) {
             match publisher.ack().await {
