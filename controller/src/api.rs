@@ -2,14 +2,27 @@
 //! The way to the API server: one client for everything, a deadline on every call, and four ways in which a call can
 //! fail. Never decides what to call.
 
+mod pause;
+
+mod changes;
+
+mod courier;
+
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Config;
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
+use courier::{Couriers, Token};
+
 pub use kube::Client;
+
+pub(crate) use changes::{Interruption, changes};
+pub(crate) use pause::Pauses;
 
 /// So long a connection may take to be made, TLS included.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -54,12 +67,16 @@ pub enum Failure {
     /// No answer, or none of sense: later perhaps.
     #[error("{0}")]
     Unavailable(String),
+    /// The API server has too much to do, and says after how long to come again.
+    #[error("{1}; asked to wait for {0:?}")]
+    Busy(Duration, String),
 }
 
 /// Finds the API server: `kubeconfig` if it is given, else what `KUBECONFIG` or `~/.kube/config` say, else the pod's
 /// service account. Nothing is called yet.
 ///
-/// Reads have no deadline here, for a watch is silent for long: whoever calls sets one, see [`within`].
+/// A connection that is silent for longer than a watch may be is given up; whoever calls sets a deadline of its own, see
+/// [`within`].
 pub async fn access(kubeconfig: Option<&Path>) -> Result<Access, NoAccess> {
     let mut config = match kubeconfig {
         Some(path) => {
@@ -70,12 +87,14 @@ pub async fn access(kubeconfig: Option<&Path>) -> Result<Access, NoAccess> {
         None => Config::infer().await.map_err(|error| NoAccess(error.to_string()))?,
     };
     config.connect_timeout = Some(CONNECT);
+    config.read_timeout = Some(changes::SILENCE);
     config.write_timeout = Some(WRITE);
     // Retries are counted and spread by those who know what they are worth.
     config.default_retry = false;
     let namespace = config.default_namespace.clone();
-    let client = Client::try_from(config).map_err(|error| NoAccess(error.to_string()))?;
-    Ok(Access { client, namespace })
+    let token = config.auth_info.token_file.take().map(|file| Arc::new(Token::new(PathBuf::from(file))));
+    let builder = ClientBuilder::try_from(config).map_err(|error| NoAccess(error.to_string()))?;
+    Ok(Access { client: builder.with_layer(&Couriers(token)).build(), namespace })
 }
 
 /// Waits for a call, but not for longer than `limit`.
@@ -87,12 +106,21 @@ pub async fn within<T>(limit: Duration, call: impl Future<Output = Result<T, kub
     }
 }
 
+/// How long the API server asks to wait for.
+pub(crate) fn retry_after(error: &kube::Error) -> Option<Duration> {
+    let kube::Error::Api(status) = error else { return None };
+    let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+    (seconds > 0).then(|| Duration::from_secs(seconds.into()))
+}
+
 impl From<kube::Error> for Failure {
     fn from(error: kube::Error) -> Self {
+        let asked = retry_after(&error);
         match error {
             kube::Error::Api(status) => match status.code {
                 409 => Self::Conflict,
                 404 | 410 => Self::Absent,
+                429 | 503 if asked.is_some() => Self::Busy(asked.unwrap_or_default(), status.message),
                 // Too many requests, or a moment at which nothing is sure: the same call may succeed.
                 408 | 425 | 429 => Self::Unavailable(status.message),
                 400..=499 => Self::Refused(format!("{} ({})", status.message, status.code)),
@@ -144,5 +172,8 @@ mod tests {
         for code in [429, 500, 503, 504] {
             assert!(matches!(failure(code), Failure::Unavailable(_)), "{code}");
         }
+        let details = kube::core::response::StatusDetails { retry_after_seconds: 3, ..Default::default() };
+        let busy = Status::failure("why", "").with_code(429).with_details(details).boxed();
+        assert_eq!(Failure::from(kube::Error::Api(busy)), Failure::Busy(Duration::from_secs(3), "why".to_owned()));
     }
 }

@@ -210,7 +210,7 @@ impl Campaign {
             }
             Err(Failure::Absent) => Answer::Absent,
             Err(Failure::Conflict) => Answer::Conflict,
-            Err(failure @ (Failure::Refused(_) | Failure::Unavailable(_))) => {
+            Err(failure @ (Failure::Refused(_) | Failure::Unavailable(_) | Failure::Busy(..))) => {
                 tracing::warn!(lease = self.candidate.lease, why = %failure, "lease");
                 Answer::Failed
             }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::stream::{BoxStream, SelectAll, StreamExt};
 use kube::api::{Api, DynamicObject};
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher;
 use kube::{Client, ResourceExt};
 use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
@@ -17,6 +17,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use torana_ir::GatewayId;
 
+use crate::api::changes;
 use crate::provision::apply::{self, Failure};
 use crate::provision::desired::{Desired, MANAGED_BY, drift};
 use crate::provision::kinds::{self, Place};
@@ -340,11 +341,11 @@ fn watched(client: &Client) -> SelectAll<BoxStream<'static, Seen>> {
         let api = Api::<DynamicObject>::all_with(client.clone(), &resource);
         let config = watcher::Config::default().labels(&format!("{label}={value}"));
         let kind = resource.kind;
-        let events = watcher(api, config).default_backoff().filter_map(move |event| {
+        let events = changes(api, config).filter_map(move |event| {
             let seen = match event {
                 Ok(event) => Some((kind.clone(), event)),
-                Err(error) => {
-                    tracing::warn!(kind, %error, "cannot watch what is provisioned");
+                Err(why) => {
+                    tracing::warn!(kind, %why, "cannot watch what is provisioned");
                     None
                 }
             };

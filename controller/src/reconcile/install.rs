@@ -9,15 +9,13 @@ use k8s_openapi::api::core::v1::Service;
 use kube::{Api, Client};
 use tokio::sync::watch;
 
-use crate::api::within;
+use crate::api::{Pauses, within};
 use crate::cell::put;
 use crate::feed::Ca;
 use crate::provision::desired::Install;
 
 /// Of one call.
 const CALL: Duration = Duration::from_secs(5);
-/// After a failure.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// What is known of it from the beginning.
 #[derive(Debug, Clone)]
@@ -43,12 +41,13 @@ pub async fn follow(
     mut authorities: watch::Receiver<Ca>,
 ) -> watch::Receiver<Install> {
     let Installation { namespace, image, service, port, name, version } = installation;
+    let mut pauses = Pauses::default();
     let address = loop {
         match address(&client, &namespace, &service).await {
             Ok(address) => break address,
             Err(why) => tracing::warn!(service, why, "where the feed is is not known yet"),
         }
-        tokio::time::sleep(AGAIN).await;
+        tokio::time::sleep(pauses.next(None, fastrand::f64())).await;
     };
     let feed = SocketAddr::new(address, port).to_string();
     let feed_ca = authorities.borrow_and_update().bundle();

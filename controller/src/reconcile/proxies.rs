@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use k8s_openapi::api::core::v1::Pod;
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch;
 
+use crate::api;
 use crate::provision::desired::MANAGED_BY;
 
 /// What matters of one pod.
@@ -90,7 +91,7 @@ pub fn follow(client: Client) -> watch::Receiver<Pods> {
     tokio::spawn(async move {
         let (label, value) = MANAGED_BY;
         let config = watcher::Config::default().labels(&format!("{label}={value}"));
-        let mut changes = pin!(watcher(Api::<Pod>::all(client), config).default_backoff());
+        let mut changes = pin!(api::changes(Api::<Pod>::all(client), config));
         let mut listing = Pods::default();
         loop {
             let change = tokio::select! {
@@ -104,7 +105,7 @@ pub fn follow(client: Client) -> watch::Receiver<Pods> {
                 Ok(Some(watcher::Event::Apply(pod))) => drop(sender.send_if_modified(|pods| pods.put(&pod))),
                 Ok(Some(watcher::Event::Delete(pod))) => drop(sender.send_if_modified(|pods| pods.remove(&pod))),
                 Ok(None) => return,
-                Err(error) => tracing::warn!(%error, "cannot watch the pods of proxies"),
+                Err(why) => tracing::warn!(%why, "cannot watch the pods of proxies"),
             }
         }
     });

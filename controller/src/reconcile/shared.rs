@@ -12,12 +12,10 @@ use kube::{Client, ResourceExt};
 use rustls::crypto::aws_lc_rs;
 use torana_ir::SessionKey;
 
-use crate::api::{FIELD_MANAGER, Failure, within};
+use crate::api::{FIELD_MANAGER, Failure, Pauses, within};
 
 /// Of one call.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// After a failure.
-const AGAIN: Duration = Duration::from_secs(2);
 /// The entry of the session key.
 const KEY: &str = "key";
 
@@ -43,6 +41,7 @@ impl Shared {
         make: impl Fn() -> Result<Data, String>,
         read: impl Fn(&Data) -> Result<T, String>,
     ) -> T {
+        let mut pauses = Pauses::default();
         loop {
             let found = self.read_or_make(&make).await.and_then(|data| {
                 read(&data).map_err(|error| format!("{error}; delete the Secret, and a new one is made"))
@@ -51,7 +50,7 @@ impl Shared {
                 Ok(value) => return value,
                 Err(why) => tracing::warn!(secret = self.name, why, "what the replicas share is not there yet"),
             }
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(pauses.next(None, fastrand::f64())).await;
         }
     }
 

@@ -19,6 +19,8 @@ const HOLD: Duration = Duration::from_secs(5);
 /// The first wait after a failure, doubled with each up to the longest.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// A server that asks for more is asked again after this.
+const MOST_ASKED: Duration = Duration::from_mins(1);
 /// What the API server refuses it will refuse again, until the object or the report changes.
 const REFUSED: Duration = Duration::from_mins(5);
 
@@ -42,8 +44,8 @@ pub(super) enum Outcome {
     Contested,
     /// The API server does not take it.
     Refused,
-    /// The API server does not answer, or not sensibly.
-    Unavailable,
+    /// The API server does not answer, or not sensibly, or asks to wait for so long.
+    Unavailable(Duration),
     /// Nothing was tried: somebody else leads.
     Dropped,
 }
@@ -221,7 +223,7 @@ impl Queue {
         match outcome {
             Outcome::Settled | Outcome::Dropped => item.failures = 0,
             Outcome::Written => (item.failures, item.written, item.unquiet) = (0, Some(now), None),
-            Outcome::Contested | Outcome::Unavailable => {
+            Outcome::Contested | Outcome::Unavailable(_) => {
                 item.failures += 1;
                 retry = Some(later(item.failures, chance));
             }
@@ -231,10 +233,10 @@ impl Queue {
             }
         }
         match outcome {
-            Outcome::Unavailable => {
+            Outcome::Unavailable(asked) => {
                 self.outages += 1;
-                self.paused =
-                    Some(now + later(self.outages.div_ceil(u32::try_from(self.at_once).unwrap_or(1)), chance));
+                let own = later(self.outages.div_ceil(u32::try_from(self.at_once).unwrap_or(1)), chance);
+                self.paused = self.paused.max(Some(now + own.max(asked.min(MOST_ASKED))));
             }
             Outcome::Written | Outcome::Contested | Outcome::Refused => (self.outages, self.paused) = (0, None),
             Outcome::Settled | Outcome::Dropped => {}

@@ -4,6 +4,7 @@
 //! by waiting. Makes no decision about what a status says.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::Client;
 use tokio::sync::watch;
@@ -138,7 +139,11 @@ impl Turn {
             }
             Failure::Unavailable(why) => {
                 tracing::warn!(%object, %why, "status not written yet");
-                Outcome::Unavailable
+                Outcome::Unavailable(Duration::ZERO)
+            }
+            Failure::Busy(after, why) => {
+                tracing::warn!(%object, %why, ?after, "status not written yet");
+                Outcome::Unavailable(*after)
             }
         }
     }
@@ -151,6 +156,6 @@ fn result<T>(written: &Result<T, Failure>) -> &'static str {
         Err(Failure::Conflict) => "conflict",
         Err(Failure::Absent) => "absent",
         Err(Failure::Refused(_)) => "refused",
-        Err(Failure::Unavailable(_)) => "unavailable",
+        Err(Failure::Unavailable(_) | Failure::Busy(..)) => "unavailable",
     }
 }

@@ -7,12 +7,12 @@ use std::pin::pin;
 use futures_util::TryStreamExt;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::core::PartialObjectMeta;
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch;
 use torana_crds::GATEWAY_GROUP;
 
-use crate::api::causes;
+use crate::api;
 use crate::cell;
 
 /// The annotation that says it.
@@ -23,7 +23,7 @@ pub fn bundles(client: Client) -> watch::Receiver<BTreeSet<String>> {
     let (sender, receiver) = watch::channel(BTreeSet::new());
     tokio::spawn(async move {
         let definitions: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(client);
-        let mut changes = pin!(watcher(definitions, watcher::Config::default()).default_backoff());
+        let mut changes = pin!(api::changes(definitions, watcher::Config::default()));
         let (mut now, mut listing) = (BTreeMap::new(), BTreeMap::new());
         loop {
             let change = tokio::select! {
@@ -37,7 +37,7 @@ pub fn bundles(client: Client) -> watch::Receiver<BTreeSet<String>> {
                 Ok(Some(watcher::Event::Apply(definition))) => put(&mut now, &definition),
                 Ok(Some(watcher::Event::Delete(definition))) => drop(now.remove(&definition.name_any())),
                 Ok(None) => return,
-                Err(error) => tracing::warn!(error = causes(&error), "the versions of the CRDs are not known"),
+                Err(why) => tracing::warn!(%why, "the versions of the CRDs are not known"),
             }
             cell::put(&sender, now.values().cloned().collect());
         }

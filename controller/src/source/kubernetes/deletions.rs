@@ -5,10 +5,12 @@
 
 use futures_util::future::BoxFuture;
 use kube::api::DynamicObject;
-use kube::runtime::watcher::{self, Event};
+use kube::runtime::watcher::Event;
+
+use crate::api::Interruption;
 
 /// What a watch yields.
-pub(super) type Change = Result<Option<Event<DynamicObject>>, watcher::Error>;
+pub(super) type Change = Result<Option<Event<DynamicObject>>, Interruption>;
 
 /// Changes that may wait; more hold up the watch.
 const MOST: usize = 4_096;
@@ -80,7 +82,7 @@ mod tests {
         let object = serde_json::from_value(json!({"metadata": {"name": &what[1..]}}));
         object
             .map(|object| Some(if what.starts_with('-') { Event::Delete(object) } else { Event::Apply(object) }))
-            .map_err(|_| watcher::Error::NoResourceVersion)
+            .map_err(|error| panic!("{error}"))
     }
 
     fn names(changes: Vec<Change>) -> String {

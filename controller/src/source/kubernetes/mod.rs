@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use torana_crds::{Kind, ObjectRef};
 
+use crate::api::{Pauses, causes, retry_after};
 use crate::store::Event;
 
 pub use bundles::bundles;
@@ -66,8 +67,9 @@ pub fn follow(client: &Client) -> mpsc::Receiver<Sighting> {
 }
 
 async fn kind_by_itself(client: Client, kind: Kind, sender: mpsc::Sender<Sighting>) {
-    let mut told = false;
+    let (mut told, mut pauses) = (false, Pauses::default());
     loop {
+        let mut pause = LOOK.mul_f64(0.75 + 0.5 * fastrand::f64());
         match served::resource(&client, kind).await {
             Ok(Some(resource)) => return reflect::reflect(client, kind, resource, sender).await,
             // Not installed: there is none of it, and that is no error.
@@ -79,13 +81,14 @@ async fn kind_by_itself(client: Client, kind: Kind, sender: mpsc::Sender<Sightin
             }
             Ok(None) => {}
             Err(error) => {
-                if sender.send(Sighting::Failing(kind, error.to_string())).await.is_err() {
+                pause = pauses.next(retry_after(&error), fastrand::f64());
+                if sender.send(Sighting::Failing(kind, causes(&error))).await.is_err() {
                     return;
                 }
             }
         }
         tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(pause) => {}
             () = sender.closed() => return,
         }
     }

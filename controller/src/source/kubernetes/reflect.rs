@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One kind: its list, then its changes, for as long as anybody listens. The watch begins anew with a list whenever the
-//! API server asks for it (410), and backs off with jitter while it cannot be had. Objects that go with the definition of
-//! their kind stay, until a list of it succeeds again.
+//! One kind: its list, then its changes, for as long as anybody listens. Objects that go with the definition of their
+//! kind stay, until a list of it succeeds again.
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -9,14 +8,13 @@ use std::pin::pin;
 use futures_util::{FutureExt, TryStreamExt};
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject};
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, watcher};
+use kube::runtime::watcher;
 use tokio::sync::mpsc;
 use torana_crds::{Kind, ObjectRef};
 
 use super::deletions::Held;
 use super::{Sighting, raw, served};
-use crate::api::causes;
+use crate::api::changes;
 use crate::store::Event;
 
 /// Objects a page: with 1 MiB each, the most that an object may have, still bounded.
@@ -32,7 +30,7 @@ struct Seen {
 /// Reflects one kind until nobody listens.
 pub(super) async fn reflect(client: Client, kind: Kind, resource: ApiResource, sender: mpsc::Sender<Sighting>) {
     let objects: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
-    let mut changes = pin!(watcher(objects, config(kind)).default_backoff());
+    let mut changes = pin!(changes(objects, config(kind)));
     let (mut seen, mut held) = (Seen::default(), Held::default());
     let ask = || {
         let (client, resource) = (client.clone(), resource.clone());
@@ -54,7 +52,7 @@ pub(super) async fn reflect(client: Client, kind: Kind, resource: ApiResource, s
             let sightings = match change {
                 Ok(Some(change)) => seen.take(kind, &resource, change),
                 Ok(None) => return,
-                Err(error) => vec![Sighting::Failing(kind, causes(&error))],
+                Err(interruption) => vec![Sighting::Failing(kind, interruption.to_string())],
             };
             for sighting in sightings {
                 if sender.send(sighting).await.is_err() {

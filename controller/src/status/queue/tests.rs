@@ -203,7 +203,7 @@ fn while_the_api_server_fails_everything_waits() {
         line.push(name, Haste::Now);
     }
     line.take();
-    line.done("a", Outcome::Unavailable);
+    line.done("a", Outcome::Unavailable(Duration::ZERO));
     assert_eq!(line.take(), None);
     assert_eq!(line.wait(), Some(Duration::from_millis(200)));
     assert_eq!(line.later(200).take(), Some("b".into()));
