@@ -54,7 +54,8 @@ impl Lab {
         let http = ports::free();
         let backend = (0..20).find_map(|_| Backend::at((address, ports::free()).into(), "backend")).unwrap();
         let controller = Controller::new(&server, "torana-0").await;
-        let mut lab = Self { server, controller, http, gateway: None, health: ports::free(), _backend: backend.clone() };
+        let mut lab =
+            Self { server, controller, http, gateway: None, health: ports::free(), _backend: backend.clone() };
         lab.apply(gateway(http)).await;
         lab.backend(address, backend.port).await;
         for host in HOSTS {
@@ -185,10 +186,17 @@ impl Lab {
     pub(super) async fn settles(&self) {
         let quiet = Duration::from_secs(1);
         within(PATIENCE, "nothing is written", || async {
-            tokio::time::sleep(quiet / 4).await;
-            self.controller.line.writes(Instant::now() - quiet).is_empty().then_some(())
+            let begun = Instant::now();
+            tokio::time::sleep(quiet).await;
+            self.controller.line.writes(begun).is_empty().then_some(())
         })
         .await;
+    }
+
+    /// The version of what was provisioned.
+    pub(super) async fn provisioned(&self) -> Value {
+        let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "edge-torana"}});
+        self.read(&deployment).await.unwrap()["metadata"]["resourceVersion"].clone()
     }
 
     /// A number that the proxy tells.
@@ -230,7 +238,12 @@ impl Controller {
         let kubeconfig = server.kubeconfig(&self.name, &user, self.line.port);
         let mut command = Command::new(program::binary());
         command.args(["controller", "--namespace", SYSTEM, "--pod-name", &self.name, "--proxy-image", "torana:test"]);
-        command.args(["--feed", &format!("127.0.0.1:{}", self.feed), "--health", &format!("127.0.0.1:{}", self.health)]);
+        command.args([
+            "--feed",
+            &format!("127.0.0.1:{}", self.feed),
+            "--health",
+            &format!("127.0.0.1:{}", self.health),
+        ]);
         command.arg("--kubeconfig").arg(kubeconfig).envs(environment.iter().map(|(name, value)| (name, value)));
         self.process = Some(Process::start(&mut command, &server.file(&format!("{}.log", self.name))));
     }

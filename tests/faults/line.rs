@@ -33,6 +33,8 @@ pub(super) struct Asked {
     pub(super) method: String,
     pub(super) path: String,
     pub(super) is_watch: bool,
+    /// Whether only some objects are meant: one path may be watched twice.
+    pub(super) selects: bool,
     token: String,
     /// What it was answered; 0 while it was not.
     pub(super) status: u16,
@@ -46,7 +48,8 @@ impl Asked {
 
     /// Whether it lists a kind.
     pub(super) fn lists(&self) -> bool {
-        self.method == "GET" && !self.is_watch && self.path.starts_with("/api") && self.path.ends_with('s')
+        let is_one = self.path.contains("/namespaces/");
+        self.method == "GET" && !self.is_watch && self.path.starts_with("/api") && self.path.ends_with('s') && !is_one
     }
 }
 
@@ -195,6 +198,7 @@ async fn pass(state: Arc<State>, request: Request<Incoming>) -> Result<Response<
         method: request.method().to_string(),
         path: request.uri().path().to_owned(),
         is_watch: query.contains("watch=true") || query.contains("watch=1"),
+        selects: query.contains("labelSelector"),
         token: token.to_owned(),
         status: 0,
     };
@@ -261,7 +265,11 @@ struct Hole {
 }
 
 impl AsyncRead for Hole {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
         let before = into.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, into);
         if self.is_swallowed.load(Ordering::Relaxed) {

@@ -39,13 +39,14 @@ mod watches;
 
 use std::env;
 use std::future::Future;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use lab::Lab;
 
 /// So long anything may take to come true.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// So long a change may take to be in force after a fault: the longest pause between two tries, and a little.
 const RECOVERY: Duration = Duration::from_secs(30);
 
@@ -57,7 +58,7 @@ fn with_lab<F: Future<Output = ()>>(test: impl FnOnce(Lab) -> F) {
 /// Runs `test` with an API server of its own, if there can be one.
 fn with_server<F: Future<Output = ()>>(options: server::Options, test: impl FnOnce(server::Server) -> F) {
     let Some(kubernetes) = env::var_os("TORANA_KUBERNETES").map(PathBuf::from) else {
-        println!("SKIPPED: TORANA_KUBERNETES does not say where kube-apiserver is; ./dev faults does");
+        skipped();
         return;
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -65,6 +66,13 @@ fn with_server<F: Future<Output = ()>>(options: server::Options, test: impl FnOn
         let server = server::Server::start(kubernetes, options).await;
         tokio::task::LocalSet::new().run_until(test(server)).await;
     });
+}
+
+/// Says so, once and past whoever captures what tests print.
+fn skipped() {
+    static SAID: std::sync::Once = std::sync::Once::new();
+    let why = "SKIPPED faults::*: TORANA_KUBERNETES does not say where kube-apiserver is; ./dev faults does";
+    SAID.call_once(|| writeln!(std::io::stderr(), "{why}").unwrap());
 }
 
 /// How long an API server stays away; an hour is 3600.

@@ -33,7 +33,7 @@ pub(super) struct Watches {
 #[derive(Default)]
 struct Shared {
     tampers: Mutex<BTreeMap<String, Tamper>>,
-    open: Mutex<Vec<(String, mpsc::UnboundedSender<Piece>)>>,
+    open: Mutex<Vec<(String, mpsc::Sender<Piece>)>>,
     seen: Mutex<Vec<(String, String)>>,
 }
 
@@ -53,13 +53,13 @@ impl Watches {
         let mut open = self.shared.open.lock().unwrap();
         open.retain(|(_, sender)| !sender.is_closed());
         let watches = open.iter().filter(|(path, _)| is_of(path, plural));
-        watches.filter(|(_, sender)| sender.send(piece.clone()).is_ok()).count()
+        watches.filter(|(_, sender)| sender.try_send(piece.clone()).is_ok()).count()
     }
 
     /// Breaks every watch of every kind.
     pub(super) fn break_all(&self) {
         for (_, sender) in self.shared.open.lock().unwrap().drain(..) {
-            sender.send(Piece::Broken(String::new())).ok();
+            sender.try_send(Piece::Broken(String::new())).ok();
         }
     }
 
@@ -72,7 +72,7 @@ impl Watches {
     /// The body of a watch, as it is passed on.
     pub(super) fn carry(&self, path: &str, body: Incoming) -> Body {
         let (sender, receiver) = mpsc::channel(64);
-        let (told, orders) = mpsc::unbounded_channel();
+        let (told, orders) = mpsc::channel(8);
         self.shared.open.lock().unwrap().push((path.to_owned(), told));
         tokio::spawn(pump(Arc::clone(&self.shared), path.to_owned(), body, sender, orders));
         StreamBody::new(tokio_stream::wrappers::ReceiverStream::new(receiver)).boxed()
@@ -101,7 +101,7 @@ async fn pump(
     path: String,
     mut body: Incoming,
     sender: Sender,
-    mut orders: mpsc::UnboundedReceiver<Piece>,
+    mut orders: mpsc::Receiver<Piece>,
 ) {
     let mut buffer = Vec::new();
     loop {

@@ -167,7 +167,11 @@ impl Order {
             return Judgement::Disorder(format!("{namespace}/{name} came out of order"));
         }
         self.newest = version;
-        if is_gone { self.now.remove(&name) } else { self.now.insert(name, version) };
+        if is_gone {
+            self.now.remove(&name)
+        } else {
+            self.now.insert(name, version)
+        };
         Judgement::News
     }
 }
@@ -192,7 +196,9 @@ mod tests {
     /// After a list of `a` in version 5 and `b` in version 9.
     fn listed() -> Order {
         let mut order = Order::default();
-        for event in [Event::Init, Event::InitApply(object("b", "9")), Event::InitApply(object("a", "5")), Event::InitDone] {
+        for event in
+            [Event::Init, Event::InitApply(object("b", "9")), Event::InitApply(object("a", "5")), Event::InitDone]
+        {
             assert_eq!(order.judge(&event), Judgement::News);
         }
         order

@@ -144,7 +144,8 @@ mod tests {
         let file = folder.path().join("token");
         let token = Token::new(file.clone());
         let begin = Instant::now();
-        let says = |after: u64| token.header(begin + Duration::from_secs(after)).map(|it| it.to_str().unwrap().to_owned());
+        let says =
+            |after: u64| token.header(begin + Duration::from_secs(after)).map(|it| it.to_str().unwrap().to_owned());
         assert_eq!(says(0), None);
         let write = |text: &str| std::fs::write(&file, text).unwrap();
         write("one\n");

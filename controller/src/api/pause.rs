@@ -40,7 +40,8 @@ mod tests {
     #[test]
     fn a_pause_doubles_up_to_the_longest_and_is_spread_over_half_of_it() {
         let (mut soon, mut late) = (Pauses::default(), Pauses::default());
-        let pauses: Vec<_> = (0..8).map(|_| (soon.next(None, 0.0).as_millis(), late.next(None, 1.0).as_millis())).collect();
+        let pauses: Vec<_> =
+            (0..8).map(|_| (soon.next(None, 0.0).as_millis(), late.next(None, 1.0).as_millis())).collect();
         assert_eq!(pauses[..3], [(250, 500), (500, 1000), (1000, 2000)]);
         assert_eq!(pauses[7], (7500, 15_000));
         soon.calm();

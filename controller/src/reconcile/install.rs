@@ -14,8 +14,8 @@ use crate::cell::put;
 use crate::feed::Ca;
 use crate::provision::desired::Install;
 
-/// Of one call.
-const CALL: Duration = Duration::from_secs(5);
+/// Of one call. Nothing goes on without it, so that a slow answer is better than none.
+const CALL: Duration = Duration::from_secs(15);
 
 /// What is known of it from the beginning.
 #[derive(Debug, Clone)]

@@ -14,8 +14,8 @@ use torana_ir::SessionKey;
 
 use crate::api::{FIELD_MANAGER, Failure, Pauses, within};
 
-/// Of one call.
-const DEADLINE: Duration = Duration::from_secs(5);
+/// Of one call. Nothing goes on without it, so that a slow answer is better than none.
+const DEADLINE: Duration = Duration::from_secs(15);
 /// The entry of the session key.
 const KEY: &str = "key";
 
