@@ -45,8 +45,13 @@ up() {
   mkdir -p "$RUN"/{cni,log,kubelet,etcd}
   "$HERE/identities.sh"
   date +%s.%N >"$RUN/began"
-  setsid unshare --net --mount --pid --fork --kill-child=SIGKILL --mount-proc --propagation private \
-    "$HERE/node.sh" >"$RUN/log/node.log" 2>&1 </dev/null &
+  # What the caller holds open, a lock perhaps, is not held for as long as the cluster runs.
+  (
+    for open in /proc/self/fd/*; do
+      [ "${open##*/}" -le 2 ] || eval "exec ${open##*/}>&-"
+    done
+    exec setsid unshare --net --mount --pid --fork --kill-child=SIGKILL --mount-proc --propagation private "$HERE/node.sh"
+  ) >"$RUN/log/node.log" 2>&1 </dev/null &
   echo $! >"$RUN/outer.pid"
   for _ in {1..600}; do
     [ -e "$RUN/ready" ] && break
