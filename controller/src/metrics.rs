@@ -6,6 +6,7 @@ use std::time::Duration;
 use prometheus::{
     Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, exponential_buckets,
 };
+use torana_crds::Kind;
 
 use crate::leader::Leadership;
 
@@ -52,6 +53,10 @@ impl Metrics {
                 &["kind", "result"],
             )?,
         };
+        // From the start: of a counter that appears with its first event Prometheus sees no increase.
+        for kind in Kind::ALL {
+            metrics.watch_failures.with_label_values(&[kind.as_str()]);
+        }
         metrics.registry.register(Box::new(metrics.leader.clone()))?;
         metrics.registry.register(Box::new(metrics.generation.clone()))?;
         metrics.registry.register(Box::new(metrics.objects.clone()))?;
@@ -115,6 +120,7 @@ mod tests {
             "torana_controller_objects 5",
             "torana_controller_translate_seconds_count 1",
             "torana_controller_watch_failures_total{kind=\"Secret\"} 1",
+            "torana_controller_watch_failures_total{kind=\"Gateway\"} 0",
             "torana_controller_connected_proxies{gateway_name=\"edge\",gateway_namespace=\"b\"} 2",
             "torana_controller_status_writes_total{kind=\"Gateway\",result=\"written\"} 1",
         ] {

@@ -40,6 +40,12 @@ const REQUEST: [&str; 10] = [
 const STREAM: [&str; 9] =
     ["gateway", "listener", "route_kind", "route_namespace", "route_name", "rule", "backend", "protocol", "reason"];
 
+/// Why connections are refused and ended, and where datagrams are dropped. These children are there from the start: of
+/// a counter that appears with its first event Prometheus sees no increase.
+pub(super) const REFUSED: [&str; 5] = ["global_cap", "ip_cap", "ip_abuse", "descriptors", "flow_cap"];
+pub(super) const ABORTED: [&str; 4] = ["http2_frames", "http2_resets", "http2_limits", "http2_slow_head"];
+pub(super) const DIRECTIONS: [&str; 2] = ["to_backend", "to_client"];
+
 /// The families, registered.
 pub(super) struct Families {
     pub(super) requests: IntCounterVec,
@@ -96,14 +102,19 @@ impl Families {
             ),
             stream_received: it.counters("stream_received_bytes_total", "bytes of clients that were passed on", &ROUTE),
             stream_sent: it.counters("stream_sent_bytes_total", "bytes of backends that were passed on", &ROUTE),
-            datagrams_dropped: it.counters("datagrams_dropped_total", "that a socket did not take", &["direction"]),
+            datagrams_dropped: it.known(
+                "datagrams_dropped_total",
+                "that a socket did not take",
+                "direction",
+                &DIRECTIONS,
+            ),
             rejected: it.counters("requests_rejected_total", "refused by the strict gate", &["reason"]),
             fields_dropped: it.counter("fields_dropped_total", "header fields with underscores that were dropped"),
             series_folded: it.counter("series_folded_total", "children counted under route_name=\"other\""),
             mirrors_dropped: it.counter("mirrors_dropped_total", "mirrored requests that were not sent"),
             connections: it.gauges("connections", "open connections of clients", &listener),
-            connections_refused: it.counters("connections_refused_total", "closed at accept", &["reason"]),
-            connections_aborted: it.counters("connections_aborted_total", "ended for what they sent", &["reason"]),
+            connections_refused: it.known("connections_refused_total", "closed at accept", "reason", &REFUSED),
+            connections_aborted: it.known("connections_aborted_total", "ended for what they sent", "reason", &ABORTED),
             handshake: it.histograms("tls_handshake_seconds", "TLS handshakes of clients", &listener, &SHORT_BUCKETS),
             tls_errors: it.counters("tls_errors_total", "failed handshakes", &["gateway", "listener", "reason"]),
             upstream_connect: it.histograms("upstream_connect_seconds", "connects", &["backend"], &SHORT_BUCKETS),
@@ -144,6 +155,15 @@ impl Register<'_> {
 
     fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
         self.add(IntCounterVec::new(Opts::new(format!("torana_{name}"), help), labels))
+    }
+
+    /// Counters with all their children at zero.
+    fn known(&self, name: &str, help: &str, label: &str, values: &[&str]) -> IntCounterVec {
+        let counters = self.counters(name, help, &[label]);
+        for value in values {
+            counters.with_label_values(&[value]);
+        }
+        counters
     }
 
     fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {

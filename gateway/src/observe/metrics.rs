@@ -12,7 +12,7 @@ use prometheus::{Histogram, IntCounter, IntGauge, Registry, TextEncoder};
 use torana_ir::{BackendKey, ListenerKey, ResourceKey, Snapshot};
 
 use super::expiry::expiries;
-use super::families::{Families, NAMES, ROUTE_NAME};
+use super::families::{ABORTED, DIRECTIONS, Families, NAMES, REFUSED, ROUTE_NAME};
 use super::nouns::Nouns;
 use super::shelf::Shelf;
 
@@ -149,17 +149,20 @@ impl Metrics {
     /// A connection was closed at once: `global_cap`, `ip_cap`, `ip_abuse` or `descriptors`; or a flow did not begin:
     /// `flow_cap`.
     pub fn connection_refused(&self, reason: &'static str) {
+        debug_assert!(REFUSED.contains(&reason), "{reason}");
         self.families.connections_refused.with_label_values(&[reason]).inc();
     }
 
     /// A connection was ended for what its client sent: `http2_frames`, `http2_resets`, `http2_limits` or
     /// `http2_slow_head`.
     pub fn connection_aborted(&self, reason: &'static str) {
+        debug_assert!(ABORTED.contains(&reason), "{reason}");
         self.families.connections_aborted.with_label_values(&[reason]).inc();
     }
 
     /// A datagram was dropped because a socket takes no more: `to_backend` or `to_client`.
     pub fn datagram_dropped(&self, direction: &'static str) {
+        debug_assert!(DIRECTIONS.contains(&direction), "{direction}");
         self.families.datagrams_dropped.with_label_values(&[direction]).inc();
     }
 
