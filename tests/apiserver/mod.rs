@@ -6,6 +6,8 @@ mod agreement;
 
 mod lease;
 
+mod provision;
+
 mod status;
 
 mod tokens;

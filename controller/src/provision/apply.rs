@@ -64,7 +64,40 @@ pub(super) async fn apply(client: &Client, desired: &Value, owner: Owner<'_>) ->
     }
     let parameters = PatchParams::apply(FIELD_MANAGER).force();
     let answer = call(&place, api.patch(&place.name, &parameters, &Patch::Apply(&patch))).await?;
-    value(&place, &answer)
+    let answer = value(&place, &answer)?;
+    match surplus_ports(&answer, desired) {
+        None => Ok(answer),
+        Some(removal) => {
+            let left = call(&place, api.patch(&place.name, &PatchParams::default(), &removal)).await?;
+            value(&place, &left)
+        }
+    }
+}
+
+/// Takes ports out of a Service that others put in: applying leaves them, since they are theirs, and they would be
+/// reached at an address that is the Gateway's. Who removes an entry owns nothing by that.
+fn surplus_ports(live: &Value, desired: &Value) -> Option<Patch<()>> {
+    let ports = |object: &Value| object["spec"]["ports"].as_array().cloned().unwrap_or_default();
+    let wanted = ports(desired);
+    if desired["kind"] != "Service" || wanted.is_empty() {
+        return None;
+    }
+    let is_wanted = |port: &Value| {
+        wanted.iter().any(|wanted| wanted["port"] == port["port"] && wanted["protocol"] == port["protocol"])
+    };
+    let live = ports(live);
+    // The last first, so that the others stay where they are.
+    let surplus = live.iter().enumerate().rev().filter(|(_, port)| !is_wanted(port));
+    let steps: Vec<Value> = surplus
+        .flat_map(|(at, port)| {
+            let path = format!("/spec/ports/{at}");
+            [
+                json!({"op": "test", "path": format!("{path}/port"), "value": port["port"]}),
+                json!({"op": "remove", "path": path}),
+            ]
+        })
+        .collect();
+    if steps.is_empty() { None } else { serde_json::from_value(steps.into()).ok().map(Patch::Json) }
 }
 
 /// Keeps the number of replicas while it is given from us to an autoscaler: a field that its last owner drops falls
@@ -135,4 +168,31 @@ fn value(place: &Place, object: &DynamicObject) -> Result<Value, Failure> {
     // Answers name it, entries of lists do not.
     value["kind"] = place.kind.clone().into();
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_that_others_put_in_are_taken_out_from_the_end() {
+        let service = |ports: Value| json!({"kind": "Service", "spec": {"ports": ports}});
+        let port = |number: u16, protocol: &str| json!({"port": number, "protocol": protocol});
+        let wanted = service(json!([port(80, "TCP"), port(53, "UDP")]));
+        let live = service(json!([port(81, "TCP"), port(80, "TCP"), port(53, "TCP"), port(53, "UDP")]));
+        let steps = match surplus_ports(&live, &wanted) {
+            Some(Patch::Json(steps)) => serde_json::to_value(steps).unwrap(),
+            other => panic!("{other:?}"),
+        };
+        let paths: Vec<&str> = steps
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|it| it["op"] == "remove")
+            .map(|it| it["path"].as_str().unwrap())
+            .collect();
+        assert_eq!(paths, ["/spec/ports/2", "/spec/ports/0"]);
+        assert!(surplus_ports(&wanted, &wanted).is_none());
+        assert!(surplus_ports(&live, &json!({"kind": "ServiceAccount"})).is_none());
+    }
 }

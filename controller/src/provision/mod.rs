@@ -14,7 +14,4 @@ mod apply;
 
 mod provisioner;
 
-#[cfg(test)]
-mod live;
-
 pub use provisioner::{Provisioned, Provisioner, Provisions};
