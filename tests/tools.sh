@@ -32,6 +32,19 @@ as_root() {
   fi
 }
 
+# without_services COMMAND…: packages that it installs start no service of the machine.
+without_services() {
+  local policy=/usr/sbin/policy-rc.d code=0
+  if [ -e "$policy" ]; then
+    "$@"
+    return
+  fi
+  printf '#!/bin/sh\nexit 101\n' | as_root install -m 755 /dev/stdin "$policy"
+  "$@" || code=$?
+  as_root rm -f "$policy"
+  return $code
+}
+
 # need COMMAND=PACKAGE…: installs the packages whose command is missing.
 need() {
   local pair missing=()
@@ -42,7 +55,7 @@ need() {
   command -v apt-get >/dev/null || die "missing, and this is not Debian or Ubuntu: install ${missing[*]}"
   say "installing ${missing[*]}"
   retry as_root apt-get update -qq || die "apt-get update does not work: is there a network?"
-  retry as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+  without_services retry as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
     ca-certificates "${missing[@]}" >/dev/null || die "could not install ${missing[*]}"
 }
 

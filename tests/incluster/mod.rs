@@ -67,6 +67,16 @@ fn kubectl(arguments: &[&str]) -> String {
     text
 }
 
+/// What Helm says. It must succeed.
+fn helm(arguments: &[&str]) -> String {
+    let program = std::env::var_os("TORANA_HELM").expect("TORANA_HELM says where Helm is: ./dev incluster");
+    let folder = tempfile::tempdir().unwrap();
+    let folders = ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"].map(|name| (name, folder.path()));
+    let output = Command::new(program).args(arguments).envs(folders).output().unwrap();
+    assert!(output.status.success(), "helm {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
 impl Lab {
     /// `kubectl` in the namespace of the test.
     fn kubectl(&self, arguments: &[&str]) -> String {
