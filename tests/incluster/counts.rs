@@ -25,7 +25,7 @@ pub(super) struct Churn {
     slices: Api<EndpointSlice>,
 }
 
-fn runtime() -> Runtime {
+pub(super) fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
@@ -89,6 +89,12 @@ fn object(number: usize, gateway: &str) -> DynamicObject {
 async fn create(api: &Api<DynamicObject>, count: usize, gateway: &str) {
     let create = |number| async move { api.create(&PostParams::default(), &object(number, gateway)).await.unwrap() };
     stream::iter(0..count).map(create).buffer_unordered(AT_ONCE).collect::<Vec<_>>().await;
+}
+
+/// Creates that many routes of a Gateway, for the hosts r0.example and so on.
+pub(super) async fn create_routes(namespace: &str, count: usize, gateway: &str) {
+    let client = access(None).await.unwrap().client;
+    create(&Api::namespaced_with(client, namespace, &resource("HTTPRoute", "httproutes")), count, gateway).await;
 }
 
 async fn delete(api: &Api<DynamicObject>, count: usize) {

@@ -62,18 +62,18 @@ fn signal(signal: &str, pid: &str) {
 }
 
 /// A process that does nothing until this is gone.
-struct Stopped<'p>(&'p str);
+pub(super) struct Stopped(String);
 
-impl<'p> Stopped<'p> {
-    fn stop(pid: &'p str) -> Self {
+impl Stopped {
+    pub(super) fn stop(pid: &str) -> Self {
         signal("-STOP", pid);
-        Self(pid)
+        Self(pid.to_owned())
     }
 }
 
-impl Drop for Stopped<'_> {
+impl Drop for Stopped {
     fn drop(&mut self) {
-        signal("-CONT", self.0);
+        signal("-CONT", &self.0);
     }
 }
 
@@ -128,7 +128,7 @@ fn proxies_that_are_killed_while_there_is_no_controller_serve_again_at_once() {
     under_load("a proxy killed without a controller", &address, |turn| {
         // One at a time, so that others are there; each once, for Kubernetes delays the second start.
         if let Some(pod) = uids.get(turn) {
-            kill_in(&lab, pod);
+            kill_in(pod);
         }
         sleep(Duration::from_secs(3));
         all_ready(&lab);
@@ -136,7 +136,7 @@ fn proxies_that_are_killed_while_there_is_no_controller_serve_again_at_once() {
 }
 
 /// The controllers come back, whatever happens to the test.
-struct Back;
+pub(super) struct Back;
 
 impl Drop for Back {
     fn drop(&mut self) {
@@ -145,17 +145,19 @@ impl Drop for Back {
     }
 }
 
-/// Ends the process of one pod: the one whose argument names it is not there, so it is found by its host name.
-fn kill_in(lab: &Lab, pod: &str) {
+/// The proxy that runs in a pod: no argument names the pod, so it is found by its host name.
+pub(super) fn process_of(pod: &str) -> String {
     let name = pod.trim_start_matches("pod/");
-    for pid in &processes("/bin/torana-gateway") {
+    let is_here = |pid: &String| {
         let environment = std::fs::read_to_string(format!("/proc/{pid}/environ")).unwrap_or_default();
-        if environment.split('\0').any(|variable| variable == format!("HOSTNAME={name}")) {
-            signal("-KILL", pid);
-            return;
-        }
-    }
-    panic!("{} has no process of {name}", lab.namespace);
+        environment.split('\0').any(|variable| variable == format!("HOSTNAME={name}"))
+    };
+    let found = processes("/bin/torana-gateway").into_iter().find(is_here);
+    found.unwrap_or_else(|| panic!("there is no process of {name}"))
+}
+
+fn kill_in(pod: &str) {
+    signal("-KILL", &process_of(pod));
 }
 
 #[test]
@@ -187,7 +189,7 @@ fn an_api_server_that_does_not_answer_keeps_nobody_from_serving_or_from_coming_b
     // Long enough for the leader to lose its lease.
     while begin.elapsed() < seconds().max(Duration::from_secs(40)) {
         if begin.elapsed() > Duration::from_secs(25) && !killed {
-            kill_in(&lab, &victims[0]);
+            kill_in(&victims[0]);
             killed = true;
         }
         sleep(Duration::from_millis(500));

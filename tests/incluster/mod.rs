@@ -13,6 +13,8 @@ mod endurance;
 
 mod load;
 
+mod prometheus;
+
 mod quickstart;
 
 use std::io::Write as _;
