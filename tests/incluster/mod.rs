@@ -15,6 +15,8 @@ mod load;
 
 mod prometheus;
 
+mod provision;
+
 mod quickstart;
 
 use std::io::Write as _;
