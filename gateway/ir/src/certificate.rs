@@ -11,6 +11,7 @@ use serde::{Serialize, Serializer};
 
 use crate::digest;
 use crate::key::CertificateKey;
+use crate::pem;
 
 /// Why a certificate or its key cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -91,7 +92,7 @@ impl Certificate {
     pub fn from_pem(key: CertificateKey, chain_pem: &[u8], key_pem: &[u8]) -> Result<Self, CertificateError> {
         let chain = CertificateDer::pem_slice_iter(chain_pem)
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| CertificateError::BadCertificate(format!("{error:?}")))?;
+            .map_err(|error| CertificateError::BadCertificate(pem::fault(&error)))?;
         let text = std::str::from_utf8(key_pem).map_err(|_| CertificateError::NoKey)?;
         Self::from_der(key, chain, text)
     }

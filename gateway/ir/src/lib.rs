@@ -20,6 +20,8 @@ mod key;
 
 mod digest;
 
+mod pem;
+
 mod atom;
 
 mod pattern;

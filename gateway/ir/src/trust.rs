@@ -12,6 +12,7 @@ use rustls_pki_types::pem::PemObject as _;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::key::TrustBundleKey;
+use crate::pem;
 
 /// Why a text is no bundle of authorities.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,7 +43,7 @@ impl TrustBundle {
     pub fn from_pem(key: TrustBundleKey, pem: &[u8]) -> Result<Self, TrustError> {
         let mut certificates = Vec::new();
         for (at, block) in CertificateDer::pem_slice_iter(pem).enumerate() {
-            certificates.push(block.map_err(|error| TrustError::BadCertificate(at, format!("{error:?}")))?);
+            certificates.push(block.map_err(|error| TrustError::BadCertificate(at, pem::fault(&error)))?);
         }
         Self::checked(key, certificates)
     }

@@ -94,7 +94,7 @@ async fn tls(ca: &Path) -> Result<ClientConfig, Lost> {
     let pem = contents(ca).await?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| Lost::Connect(format!("--feed-ca: {error:?}")))?;
+        let certificate = certificate.map_err(|error| Lost::Connect(format!("--feed-ca: {error}")))?;
         roots.add(certificate).map_err(lost("--feed-ca"))?;
     }
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
