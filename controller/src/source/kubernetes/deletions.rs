@@ -4,13 +4,14 @@
 //! question answers for everything that came before it.
 
 use futures_util::future::BoxFuture;
-use kube::api::DynamicObject;
 use kube::runtime::watcher::Event;
 
 use crate::api::Interruption;
 
+use super::object::Raw;
+
 /// What a watch yields.
-pub(super) type Change = Result<Option<Event<DynamicObject>>, Interruption>;
+pub(super) type Change = Result<Option<Event<Raw>>, Interruption>;
 
 /// Changes that may wait; more hold up the watch.
 const MOST: usize = 4_096;

@@ -7,6 +7,8 @@
 
 mod bundles;
 
+mod object;
+
 mod raw;
 
 mod deletions;
@@ -95,7 +97,7 @@ async fn kind_by_itself(client: Client, kind: Kind, sender: mpsc::Sender<Sightin
 }
 
 /// The name of an object by its raw form.
-fn reference(kind: Kind, object: &kube::api::DynamicObject) -> ObjectRef {
+fn reference(kind: Kind, object: &object::Raw) -> ObjectRef {
     let metadata = &object.metadata;
     ObjectRef::new(
         kind,

@@ -2,24 +2,21 @@
 //! What is taken of an object as the API server gives it: enough for the door, and what status is written against. The
 //! rest (managed fields, other people's data) is dropped before anything is kept.
 
-use kube::api::{ApiResource, DynamicObject};
+use kube::api::ApiResource;
 use serde_json::{Map, Value, json};
 use torana_crds::{Content, Kind};
 
 use super::Sighting;
+use super::object::Raw;
 use crate::store::Event;
 
 /// The only entry of a ConfigMap that anything reads.
 const CA: &str = "ca.crt";
 
 /// The object through the door.
-pub(super) fn sighting(kind: Kind, resource: &ApiResource, object: DynamicObject) -> Sighting {
+pub(super) fn sighting(kind: Kind, resource: &ApiResource, object: Raw) -> Sighting {
     let reference = super::reference(kind, &object);
-    let DynamicObject { metadata, data, .. } = object;
-    let Value::Object(mut value) = data else {
-        let unreadable = torana_crds::Unreadable { path: String::new(), why: "it is no object".to_owned() };
-        return Sighting::Object { event: Event::Unreadable(reference, unreadable), stored: None, unknown: Vec::new() };
-    };
+    let Raw { metadata, body: mut value } = object;
     let status = value.remove("status");
     let mut identity = Map::new();
     put(&mut identity, "name", metadata.name.map(Value::String));
@@ -83,7 +80,7 @@ mod tests {
     use super::*;
 
     fn seen(kind: Kind, value: Value) -> (Event, Option<Value>) {
-        let object: DynamicObject = serde_json::from_value(value).unwrap();
+        let object: Raw = serde_json::from_value(value).unwrap();
         let name = kube::api::GroupVersionKind::gvk(kind.group(), "v1", kind.as_str());
         match sighting(kind, &ApiResource::from_gvk(&name), object) {
             Sighting::Object { event, stored, .. } => (event, stored.map(|stored| *stored)),

@@ -7,12 +7,13 @@ use std::pin::pin;
 
 use futures_util::{FutureExt, TryStreamExt};
 use kube::Client;
-use kube::api::{Api, ApiResource, DynamicObject};
+use kube::api::{Api, ApiResource};
 use kube::runtime::watcher;
 use tokio::sync::mpsc;
 use torana_crds::{Kind, ObjectRef};
 
 use super::deletions::Held;
+use super::object::Raw;
 use super::{Sighting, raw, served};
 use crate::api::changes;
 use crate::store::Event;
@@ -29,7 +30,7 @@ struct Seen {
 
 /// Reflects one kind until nobody listens.
 pub(super) async fn reflect(client: Client, kind: Kind, resource: ApiResource, sender: mpsc::Sender<Sighting>) {
-    let objects: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+    let objects: Api<Raw> = Api::all_with(client.clone(), &resource);
     let mut changes = pin!(changes(objects, config(kind)));
     let (mut seen, mut held) = (Seen::default(), Held::default());
     let ask = || {
@@ -73,7 +74,7 @@ fn config(kind: Kind) -> watcher::Config {
 }
 
 impl Seen {
-    fn take(&mut self, kind: Kind, resource: &ApiResource, change: watcher::Event<DynamicObject>) -> Vec<Sighting> {
+    fn take(&mut self, kind: Kind, resource: &ApiResource, change: watcher::Event<Raw>) -> Vec<Sighting> {
         match change {
             watcher::Event::Init => {
                 self.listing.clear();
@@ -111,7 +112,7 @@ mod tests {
 
     use super::*;
 
-    fn object(name: &str) -> DynamicObject {
+    fn object(name: &str) -> Raw {
         serde_json::from_value(json!({"metadata": {"name": name, "namespace": "a"}, "spec": {}})).unwrap()
     }
 
