@@ -47,6 +47,8 @@ mod retries;
 
 mod rewrites;
 
+mod scale;
+
 mod sessions;
 
 mod shares;
