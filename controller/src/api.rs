@@ -172,7 +172,7 @@ mod tests {
         for code in [429, 500, 503, 504] {
             assert!(matches!(failure(code), Failure::Unavailable(_)), "{code}");
         }
-        let details = kube::core::response::StatusDetails { retry_after_seconds: 3, ..Default::default() };
+        let details = serde_json::from_value(serde_json::json!({"retryAfterSeconds": 3})).unwrap();
         let busy = Status::failure("why", "").with_code(429).with_details(details).boxed();
         assert_eq!(Failure::from(kube::Error::Api(busy)), Failure::Busy(Duration::from_secs(3), "why".to_owned()));
     }

@@ -10,7 +10,8 @@ use serde_json::json;
 
 use super::load::{Load, Seen};
 use super::{
-    CONTROLLER, Lab, SYSTEM, ask, backend, controllers_are_there, gateway, kubectl, lab, processes, route, until,
+    CONTROLLER, Lab, SYSTEM, ask, backend, controllers_are_there, gateway, kubectl, lab, processes, proxy_process,
+    route, signal, until,
 };
 
 const HOST: &str = "storm.example";
@@ -54,11 +55,6 @@ fn kill(command: &str) -> usize {
         signal("-KILL", pid);
     }
     pids.len()
-}
-
-fn signal(signal: &str, pid: &str) {
-    // It may have ended by itself.
-    Command::new("kill").args([signal, pid]).output().unwrap();
 }
 
 /// A process that does nothing until this is gone.
@@ -145,19 +141,10 @@ impl Drop for Back {
     }
 }
 
-/// The proxy that runs in a pod: no argument names the pod, so it is found by its host name.
-pub(super) fn process_of(pod: &str) -> String {
-    let name = pod.trim_start_matches("pod/");
-    let is_here = |pid: &String| {
-        let environment = std::fs::read_to_string(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment.split('\0').any(|variable| variable == format!("HOSTNAME={name}"))
-    };
-    let found = processes("/bin/torana-gateway").into_iter().find(is_here);
-    found.unwrap_or_else(|| panic!("there is no process of {name}"))
-}
-
+/// Ends the process of one pod.
 fn kill_in(pod: &str) {
-    signal("-KILL", &process_of(pod));
+    let pid = proxy_process(pod).unwrap_or_else(|| panic!("there is no process of {pod}"));
+    signal("-KILL", &pid);
 }
 
 #[test]

@@ -7,9 +7,13 @@ mod certificates;
 
 mod counts;
 
+mod crashing;
+
 mod definitions;
 
 mod endurance;
+
+mod hostile;
 
 mod load;
 
@@ -81,6 +85,17 @@ fn helm(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+fn apply(namespace: &str, manifests: &str) {
+    let mut child = Command::new("kubectl")
+        .args(["--namespace", namespace, "apply", "--server-side", "-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(manifests.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success(), "kubectl apply of {manifests}");
+}
+
 impl Lab {
     /// `kubectl` in the namespace of the test.
     fn kubectl(&self, arguments: &[&str]) -> String {
@@ -88,14 +103,7 @@ impl Lab {
     }
 
     fn apply(&self, manifests: &str) {
-        let mut child = Command::new("kubectl")
-            .args(["--namespace", &self.namespace, "apply", "--server-side", "-f", "-"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(manifests.as_bytes()).unwrap();
-        assert!(child.wait().unwrap().success(), "kubectl apply of {manifests}");
+        apply(&self.namespace, manifests);
     }
 
     fn get(&self, kind: &str, name: &str) -> Value {
@@ -118,6 +126,21 @@ impl Lab {
 fn processes(command: &str) -> Vec<String> {
     let found = Command::new("pgrep").args(["-f", &format!("^{command}")]).output().unwrap();
     String::from_utf8(found.stdout).unwrap().split_whitespace().map(str::to_owned).collect()
+}
+
+/// The process of a proxy's pod: no argument names it, so it is found by its host name.
+fn proxy_process(pod: &str) -> Option<String> {
+    let host = format!("HOSTNAME={}", pod.trim_start_matches("pod/"));
+    let is_its = |pid: &String| {
+        let environment = std::fs::read_to_string(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split('\0').any(|variable| variable == host)
+    };
+    processes("/bin/torana-gateway").into_iter().find(is_its)
+}
+
+fn signal(signal: &str, pid: &str) {
+    // It may have ended by itself.
+    Command::new("kill").args([signal, pid]).output().unwrap();
 }
 
 /// Waits until every controller is there.

@@ -50,14 +50,14 @@ pub(super) const KINDS: [Kind; 5] = [Kind::HttpRoute, Kind::GrpcRoute, Kind::Tls
 /// Translates a route; `None` for any other object.
 pub(super) fn route(cluster: &Cluster, parents: &Parents, object: &Object) -> Option<RouteOutput> {
     let mut ledger = Ledger::new(object.reference());
-    let (generation, named, hostnames, default) = head(object)?;
-    let attached = attach(named, hostnames, parents, &mut ledger);
+    let head = head(object)?;
+    let attached = attach(head.parents, head.hostnames, parents, &mut ledger);
     if attached.verdicts.is_empty() {
         // Nobody of ours has it: what else is wrong with it is not for us to say, and only its parents matter.
-        let entry = Entry { generation, remarks: attached.strays, ..Entry::default() };
+        let entry = Entry { generation: head.generation, remarks: attached.strays, ..Entry::default() };
         return Some(RouteOutput { entry, needs: ledger.needs, ..RouteOutput::default() });
     }
-    not_default(default, &mut ledger);
+    not_default(head.default, &mut ledger);
     let output = match object {
         Object::HttpRoute(HttpRoute { meta, spec }) => {
             let rules = spec.rules.iter().enumerate();
@@ -86,26 +86,32 @@ pub(super) fn route(cluster: &Cluster, parents: &Parents, object: &Object) -> Op
     Some(output)
 }
 
-/// What every route has: its generation, parents, hostnames and whether it asks for default Gateways.
-fn head(object: &Object) -> Option<(i64, &[ParentRef], &[String], Option<&DefaultScope>)> {
-    fn stream<'s>(meta: &ObjectMeta, spec: &'s StreamRouteSpec) -> (i64, &'s [ParentRef], Option<&'s DefaultScope>) {
-        (meta.generation, &spec.parents, spec.use_default_gateways.as_ref())
-    }
-    let (generation, parents, default) = match object {
+/// What every route has.
+struct Head<'o> {
+    generation: i64,
+    parents: &'o [ParentRef],
+    hostnames: &'o [String],
+    default: Option<&'o DefaultScope>,
+}
+
+/// `None` of what is no route.
+fn head(object: &Object) -> Option<Head<'_>> {
+    let (meta, parents, hostnames, default) = match object {
         Object::HttpRoute(HttpRoute { meta, spec }) => {
-            return Some((meta.generation, &spec.parents, &spec.hostnames, spec.use_default_gateways.as_ref()));
+            (meta, &spec.parents, spec.hostnames.as_slice(), &spec.use_default_gateways)
         }
         Object::GrpcRoute(GrpcRoute { meta, spec }) => {
-            return Some((meta.generation, &spec.parents, &spec.hostnames, spec.use_default_gateways.as_ref()));
+            (meta, &spec.parents, spec.hostnames.as_slice(), &spec.use_default_gateways)
         }
         Object::TlsRoute(TlsRoute { meta, spec }) => {
-            return Some((meta.generation, &spec.parents, &spec.hostnames, spec.use_default_gateways.as_ref()));
+            (meta, &spec.parents, spec.hostnames.as_slice(), &spec.use_default_gateways)
         }
-        Object::TcpRoute(TcpRoute { meta, spec }) => stream(meta, spec),
-        Object::UdpRoute(UdpRoute { meta, spec }) => stream(meta, spec),
+        Object::TcpRoute(TcpRoute { meta, spec }) | Object::UdpRoute(UdpRoute { meta, spec }) => {
+            (meta, &spec.parents, [].as_slice(), &spec.use_default_gateways)
+        }
         _ => return None,
     };
-    Some((generation, parents, &[], default))
+    Some(Head { generation: meta.generation, parents, hostnames, default: default.as_ref() })
 }
 
 /// A route that matches by listener alone.

@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use torana_tests::Connection;
 
-use super::super::endurance::{Back, Stopped, process_of};
-use super::super::{Lab, SYSTEM, ask, controllers_are_there, gateway, kubectl, until};
+use super::super::endurance::{Back, Stopped};
+use super::super::{Lab, SYSTEM, ask, controllers_are_there, gateway, kubectl, proxy_process, until};
 
 /// The Gateway whose every answer is an error.
 const BROKEN: &str = "broken";
@@ -95,7 +95,7 @@ fn taken(lab: &Lab) -> Box<dyn Any> {
 /// Whoever carries the output of the container on does nothing.
 fn unread(lab: &Lab) -> Box<dyn Any> {
     let [pod] = proxies(lab, BROKEN).try_into().unwrap();
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process_of(&pod))).unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", proxy_process(&pod).unwrap())).unwrap();
     let carrier = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim();
     let stopped = Stopped::stop(carrier);
     ask_in_vain(lab, LINES);
@@ -121,7 +121,7 @@ fn flood(lab: &Lab) -> Box<dyn Any> {
 
 /// Nothing comes from the controller to one proxy of two.
 fn cut(lab: &Lab) -> Box<dyn Any> {
-    let pid = process_of(&proxies(lab, "edge")[0]);
+    let pid = proxy_process(&proxies(lab, "edge")[0]).unwrap();
     in_network_of(
         &pid,
         "add table inet cut; add chain inet cut in { type filter hook input priority 0; }; \

@@ -35,6 +35,6 @@ mod tests {
         let mut backoff = Backoff::default();
         let longest: Vec<u128> = (0..7).map(|_| backoff.next(1.0).as_millis()).collect();
         assert_eq!(longest, [200, 400, 800, 1600, 2000, 2000, 2000]);
-        assert_eq!(backoff.next(0.0), Duration::from_millis(1000));
+        assert_eq!(backoff.next(0.0), Duration::from_secs(1));
     }
 }
