@@ -299,7 +299,9 @@ impl Reconciler {
     fn standings(&mut self) -> BTreeMap<ObjectRef, Standing> {
         let provisions = self.provisions.as_mut().map(|it| it.borrow_and_update().clone()).unwrap_or_default();
         let pods = self.parts.pods.borrow_and_update().clone();
-        let (now, is_new) = (Instant::now(), self.led.elapsed() < PATIENCE);
+        // Whoever does not lead provisions nothing, and knows no more than who has just begun: what it would say stands
+        // ready when it leads.
+        let (now, is_new) = (Instant::now(), self.provisioner.is_none() || self.led.elapsed() < PATIENCE);
         let standing = |ours: &Ours| {
             let provisioned = provisions.get(&ours.id);
             let view = View { ours, provisioned, pods: pods.of(&ours.id.namespace, &ours.account), is_new };

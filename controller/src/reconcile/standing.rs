@@ -22,7 +22,7 @@ pub(super) struct View<'v> {
     pub(super) ours: &'v Ours,
     pub(super) provisioned: Option<&'v Provisioned>,
     pub(super) pods: Vec<&'v Proxy>,
-    /// Whether this replica has led for less than [`PATIENCE`].
+    /// Whether this replica does not lead, or has for less than [`PATIENCE`].
     pub(super) is_new: bool,
 }
 
