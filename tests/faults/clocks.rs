@@ -64,6 +64,7 @@ fn k06_a_clock_that_is_wrong_or_steps_ends_no_leadership_and_writes_nothing() {
             lab.route(HOSTS[1], offset).await;
             lab.serves(HOSTS[1], offset, RECOVERY).await;
         }
+        lab.controller.line.keeps_addresses(started);
         traffic.stop("wrong clocks");
     });
 }

@@ -55,6 +55,7 @@ fn k08_with_a_full_store_traffic_goes_on_and_what_could_not_be_written_is_when_t
             route["status"]["parents"].to_string().contains("\"True\"").then_some(())
         })
         .await;
+        lab.controller.line.keeps_addresses(begun);
         traffic.stop("a full store");
     });
 }

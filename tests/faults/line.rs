@@ -80,6 +80,8 @@ struct State {
     rules: Mutex<Vec<Rule>>,
     refused: Mutex<Option<String>>,
     asked: Mutex<Vec<Asked>>,
+    /// Statuses of a Gateway without an address.
+    withdrawn: Mutex<Vec<(Instant, String)>>,
     watches: Watches,
 }
 
@@ -103,6 +105,7 @@ impl Line {
             rules: Mutex::default(),
             refused: Mutex::default(),
             asked: Mutex::default(),
+            withdrawn: Mutex::default(),
             watches: Watches::default(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -172,6 +175,14 @@ impl Line {
         self.since(since).iter().filter(|asked| is(asked)).count()
     }
 
+    /// No Gateway lost its address in what was written since `since`: whoever makes DNS records of them would take them
+    /// away.
+    pub(super) fn keeps_addresses(&self, since: Instant) {
+        let withdrawn = self.state.withdrawn.lock().unwrap();
+        let withdrawn: Vec<_> = withdrawn.iter().filter(|(at, _)| *at >= since).map(|(_, text)| text).collect();
+        assert!(withdrawn.is_empty(), "{withdrawn:?}");
+    }
+
     /// Writes since `since`, in words.
     pub(super) fn writes(&self, since: Instant) -> Vec<String> {
         let writes = self.since(since).into_iter().filter(|asked| asked.writes() && !asked.path.contains("leases"));
@@ -229,6 +240,13 @@ async fn answer(state: &State, request: Request<Incoming>, asked: &Asked) -> Res
     let made = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = made.map_err(std::io::Error::other)?;
     tokio::spawn(connection);
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
+    let text = String::from_utf8_lossy(&body);
+    if asked.path.ends_with("/status") && text.contains("\"addresses\":[]") {
+        state.withdrawn.lock().unwrap().push((asked.at, text.into_owned()));
+    }
+    let request = Request::from_parts(parts, Full::new(body));
     let (parts, body) = sender.send_request(request).await.map_err(std::io::Error::other)?.into_parts();
     let body = if asked.is_watch && parts.status == StatusCode::OK {
         state.watches.carry(&asked.path, body)

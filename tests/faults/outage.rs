@@ -35,6 +35,7 @@ fn k01_without_the_api_server_every_request_is_served_and_a_change_is_in_force_s
         until(RECOVERY, "it leads again", || lab.controller.leads()).await;
         traffic.stop("without the API server");
         lab.settles().await;
+        lab.controller.line.keeps_addresses(gone);
         let writes = lab.controller.line.writes(back);
         // What is provisioned is applied once more, which changes nothing.
         assert_eq!(lab.provisioned().await, provisioned);

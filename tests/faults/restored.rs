@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! K03: the store was taken back to an earlier day, and versions with it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::lab::{HOSTS, Lab};
 use super::traffic::Traffic;
@@ -12,6 +12,7 @@ fn k03_a_store_that_was_restored_is_believed_though_its_versions_are_lower() {
     with_lab(async |mut lab: Lab| {
         let traffic = Traffic::start(lab.http, &HOSTS);
         lab.settles().await;
+        let begun = Instant::now();
         lab.server.keep().await;
         // Versions go on for a while, and all of that is forgotten.
         for edit in 0..30 {
@@ -26,6 +27,7 @@ fn k03_a_store_that_was_restored_is_believed_though_its_versions_are_lower() {
         })
         .await;
         until(RECOVERY, "it leads", || lab.controller.leads()).await;
+        lab.controller.line.keeps_addresses(begun);
         traffic.stop("a restored store");
     });
 }
