@@ -84,8 +84,15 @@ pub(super) fn families() -> BTreeSet<String> {
     let of_controller = literals(&text("controller/src/metrics.rs"), &["gauge(", "Opts::new("]);
     assert!(of_controller.len() >= 7, "{of_controller:?}");
     let code = text("gateway/src/observe/families.rs");
-    let calls =
-        ["it.counter(", "it.counters(", "it.gauges(", "it.histograms(", "IntGauge::new(", "HistogramOpts::new("];
+    let calls = [
+        "it.counter(",
+        "it.counters(",
+        "it.known(",
+        "it.gauges(",
+        "it.histograms(",
+        "IntGauge::new(",
+        "HistogramOpts::new(",
+    ];
     let families = literals(&code, &calls).into_iter().map(|name| match name.strip_prefix("torana_") {
         Some(_) => name,
         None => format!("torana_{name}"),

@@ -34,9 +34,9 @@ fn changed(number: u32) -> Sighting {
     Sighting::Object { event: Event::Applied(Arc::new(object)), stored: None, unknown: Vec::new() }
 }
 
-fn generations(metrics: &Metrics) -> u32 {
+fn turns(metrics: &Metrics) -> u32 {
     let text = metrics.text();
-    let line = text.lines().find_map(|line| line.strip_prefix("torana_controller_generation "));
+    let line = text.lines().find_map(|line| line.strip_prefix("torana_controller_translate_seconds_count "));
     line.unwrap().parse().unwrap()
 }
 
@@ -73,7 +73,7 @@ async fn a_thousand_changes_a_second_are_gathered_and_the_last_one_counts() {
     let took = begin.elapsed();
     drop(sender);
     running.await.unwrap();
-    let turns = generations(&metrics);
-    println!("{CHANGES} changes in {took:?}: {turns} generations");
+    let turns = turns(&metrics);
+    println!("{CHANGES} changes in {took:?}: {turns} translations");
     assert!(*is_ready.borrow() && turns > 1 && turns * GATHERED <= CHANGES, "{turns}");
 }
