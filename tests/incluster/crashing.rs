@@ -7,7 +7,7 @@ use super::{Lab, ask, backend, gateway, lab, proxy_process, route, signal, until
 
 /// What Kubernetes says a pod waits for.
 fn waits_for(lab: &Lab, pod: &str) -> String {
-    lab.kubectl(&["get", pod, "-o", "jsonpath={.status.containerStatuses[0].state.waiting.reason}"])
+    lab.kubectl(&["get", "pod", pod, "-o", "jsonpath={.status.containerStatuses[0].state.waiting.reason}"])
 }
 
 /// Programmed of the Gateway, if it is of the newest generation.
@@ -25,9 +25,7 @@ fn a_crash_looping_proxy_does_not_hold_programmed_back_and_is_named() {
     lab.apply(&(backend(1) + &gateway("edge", 3) + &route("web", "edge", "web.example")));
     let address = lab.address("edge");
     lab.kubectl(&["rollout", "status", "deployment/edge-torana", "--timeout=60s"]);
-    let selector = "gateway.networking.k8s.io/gateway-name=edge";
-    let pods = lab.kubectl(&["get", "pods", "-l", selector, "-o", "name"]);
-    let victim = pods.split_whitespace().next().unwrap();
+    let victim = &lab.proxies("edge")[0];
     until("Kubernetes waits before it starts the proxy again", || {
         if let Some(pid) = proxy_process(victim) {
             signal("-KILL", &pid);
@@ -39,12 +37,11 @@ fn a_crash_looping_proxy_does_not_hold_programmed_back_and_is_named() {
         r#"[{"op": "add", "path": "/spec/listeners/-", "value": {"name": "more", "port": 8080, "protocol": "HTTP"}}]"#;
     lab.kubectl(&["patch", "gateway", "edge", "--type=json", "-p", listeners]);
     lab.apply(&route("later", "edge", "later.example"));
-    let name = victim.trim_start_matches("pod/");
     let mut told = None;
     until("Programmed is True and names the pod", || {
         told = programmed(&lab);
         told.as_ref()
-            .is_some_and(|(holds, message)| *holds && message.contains(name) && message.contains("CrashLoopBackOff"))
+            .is_some_and(|(holds, message)| *holds && message.contains(victim) && message.contains("CrashLoopBackOff"))
     });
     println!("{told:?}");
     assert_eq!(waits_for(&lab, victim), "CrashLoopBackOff", "it was down all the while");

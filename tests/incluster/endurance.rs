@@ -73,13 +73,6 @@ impl Drop for Stopped {
     }
 }
 
-/// The pods of this test's proxies.
-fn proxies(lab: &Lab) -> Vec<String> {
-    let selector = "gateway.networking.k8s.io/gateway-name=edge";
-    let names = lab.kubectl(&["get", "pods", "-l", selector, "-o", "name"]);
-    names.split_whitespace().map(str::to_owned).collect()
-}
-
 fn all_ready(lab: &Lab) {
     lab.kubectl(&["rollout", "status", "deployment/edge-torana", "--timeout=120s"]);
 }
@@ -120,10 +113,10 @@ fn proxies_that_are_killed_while_there_is_no_controller_serve_again_at_once() {
     let _back = Back;
     kubectl(&["-n", SYSTEM, "scale", "deployment/torana", "--replicas=0"]);
     until("the controllers are gone", || kubectl(&["-n", SYSTEM, "get", "pods", "-o", "name"]).trim().is_empty());
-    let uids: Vec<String> = proxies(&lab);
+    let pods = lab.proxies("edge");
     under_load("a proxy killed without a controller", &address, |turn| {
         // One at a time, so that others are there; each once, for Kubernetes delays the second start.
-        if let Some(pod) = uids.get(turn) {
+        if let Some(pod) = pods.get(turn) {
             kill_in(pod);
         }
         sleep(Duration::from_secs(3));
@@ -166,7 +159,7 @@ fn rolling_the_proxies_again_and_again_fails_no_request() {
 fn an_api_server_that_does_not_answer_keeps_nobody_from_serving_or_from_coming_back() {
     let Some(lab) = lab() else { return };
     let address = served(&lab);
-    let victims = proxies(&lab);
+    let victims = lab.proxies("edge");
     let servers = processes("kube-apiserver ");
     let [server] = servers.as_slice() else { panic!("not one API server: {servers:?}") };
     let stopped = Stopped::stop(server);
@@ -224,15 +217,7 @@ fn endpoints_that_change_fifty_times_a_second_fail_no_request() {
 fn a_leader_that_is_killed_never_takes_a_proxy_back_in_time() {
     let Some(lab) = lab() else { return };
     let address = served(&lab);
-    let pods = lab.kubectl(&[
-        "get",
-        "pods",
-        "-l",
-        "gateway.networking.k8s.io/gateway-name=edge",
-        "-o",
-        "jsonpath={.items[*].status.podIP}",
-    ]);
-    let pods: Vec<&str> = pods.split_whitespace().collect();
+    let pods = lab.proxy_addresses("edge");
     assert_eq!(pods.len(), 3);
     let mut newest = vec![0; pods.len()];
     let rounds = usize::try_from(seconds().as_secs() / 12).unwrap_or(1).max(1);

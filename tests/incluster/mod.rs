@@ -110,6 +110,22 @@ impl Lab {
         serde_json::from_str(&self.kubectl(&["get", kind, name, "-o", "json"])).unwrap()
     }
 
+    /// Names of the pods that serve a Gateway.
+    fn proxies(&self, gateway: &str) -> Vec<String> {
+        self.of_proxies(gateway, "metadata.name")
+    }
+
+    fn proxy_addresses(&self, gateway: &str) -> Vec<String> {
+        self.of_proxies(gateway, "status.podIP")
+    }
+
+    fn of_proxies(&self, gateway: &str, field: &str) -> Vec<String> {
+        let (label, path) =
+            (format!("gateway.networking.k8s.io/gateway-name={gateway}"), format!("jsonpath={{.items[*].{field}}}"));
+        let found = self.kubectl(&["get", "pods", "-l", &label, "-o", &path]);
+        found.split_whitespace().map(str::to_owned).collect()
+    }
+
     fn wait_for(&self, condition: &str, object: &str) {
         self.kubectl(&["wait", &format!("--for={condition}"), object, "--timeout=60s"]);
     }
@@ -130,7 +146,7 @@ fn processes(command: &str) -> Vec<String> {
 
 /// The process of a proxy's pod: no argument names it, so it is found by its host name.
 fn proxy_process(pod: &str) -> Option<String> {
-    let host = format!("HOSTNAME={}", pod.trim_start_matches("pod/"));
+    let host = format!("HOSTNAME={pod}");
     let is_its = |pid: &String| {
         let environment = std::fs::read_to_string(format!("/proc/{pid}/environ")).unwrap_or_default();
         environment.split('\0').any(|variable| variable == host)

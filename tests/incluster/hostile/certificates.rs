@@ -122,15 +122,7 @@ fn expired_is_served_and_told(lab: &super::Lab, address: SocketAddr, config: &Ar
         let told = events(lab, "Gateway", "edge");
         told.contains("expired at 2021-01-01") && told.contains("renew it")
     });
-    let pod = lab.kubectl(&[
-        "get",
-        "pods",
-        "-l",
-        "gateway.networking.k8s.io/gateway-name=edge",
-        "-o",
-        "jsonpath={.items[0].status.podIP}",
-    ]);
-    let shown = metrics(&pod, 15021);
+    let shown = metrics(&lab.proxy_addresses("edge")[0], 15021);
     let mut lines = shown.lines().filter(|line| line.starts_with("torana_certificate_expiry_timestamp_seconds{"));
     let expired = lines.find(|line| line.contains("listener=\"expired\"")).unwrap_or_else(|| panic!("{shown}"));
     assert!(expired.ends_with(" 1609459200"), "{expired}");

@@ -15,16 +15,9 @@ fn opens(address: &str, port: u16) -> bool {
 fn nobody_reaches_the_admin_server_from_outside_of_its_pod() {
     let Some(lab) = super::super::lab() else { return };
     let neighbour = Neighbour::settle(&lab, 1, "", "");
-    let pod = lab.kubectl(&[
-        "get",
-        "pods",
-        "-l",
-        "gateway.networking.k8s.io/gateway-name=edge",
-        "-o",
-        "jsonpath={.items[0].status.podIP}",
-    ]);
-    assert!(opens(&pod, 80) && metrics(&pod, 15021).contains("torana_config_generation"));
-    assert!(!opens(&pod, 15000), "the admin server answers at {pod}");
+    let pod = &lab.proxy_addresses("edge")[0];
+    assert!(opens(pod, 80) && metrics(pod, 15021).contains("torana_config_generation"));
+    assert!(!opens(pod, 15000), "the admin server answers at {pod}");
     for port in [15000, 15021] {
         assert!(!opens(&neighbour.address, port), "{port} is reached by the Gateway's address");
     }

@@ -205,16 +205,9 @@ fn a_host_stays_with_whom_it_belongs_to_and_every_proxy_agrees() {
     }
     let born = |name: &str| lab.get("httproute", name)["metadata"]["creationTimestamp"].as_str().unwrap().to_owned();
     let winner = ["twin-a", "twin-b"].into_iter().min_by_key(|name| (born(name), (*name).to_owned())).unwrap();
-    let pods = lab.kubectl(&[
-        "get",
-        "pods",
-        "-l",
-        "gateway.networking.k8s.io/gateway-name=edge",
-        "-o",
-        "jsonpath={.items[*].status.podIP}",
-    ]);
-    assert_eq!(pods.split_whitespace().count(), 2);
-    for pod in pods.split_whitespace() {
+    let pods = lab.proxy_addresses("edge");
+    assert_eq!(pods.len(), 2);
+    for pod in &pods {
         let stolen = |host: &str| ask(pod, host, "/").unwrap().header("stolen").map(str::to_owned);
         assert_eq!(stolen(GOOD), None, "{pod}");
         assert_eq!(stolen("else.example").as_deref(), Some("wildcard"), "{pod}");

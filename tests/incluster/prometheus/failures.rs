@@ -44,13 +44,6 @@ fn nothing() -> Box<dyn Any> {
     Box::new(())
 }
 
-/// Pods of a Gateway's proxies.
-fn proxies(lab: &Lab, gateway: &str) -> Vec<String> {
-    let selector = format!("gateway.networking.k8s.io/gateway-name={gateway}");
-    let names = lab.kubectl(&["get", "pods", "-l", &selector, "-o", "jsonpath={.items[*].metadata.name}"]);
-    names.split_whitespace().map(str::to_owned).collect()
-}
-
 fn ask_in_vain(lab: &Lab, times: usize) {
     let mut connection = Connection::to(format!("{}:80", lab.address(BROKEN)).parse().unwrap()).unwrap();
     for _ in 0..times {
@@ -94,7 +87,7 @@ fn taken(lab: &Lab) -> Box<dyn Any> {
 
 /// Whoever carries the output of the container on does nothing.
 fn unread(lab: &Lab) -> Box<dyn Any> {
-    let [pod] = proxies(lab, BROKEN).try_into().unwrap();
+    let [pod] = lab.proxies(BROKEN).try_into().unwrap();
     let status = std::fs::read_to_string(format!("/proc/{}/status", proxy_process(&pod).unwrap())).unwrap();
     let carrier = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim();
     let stopped = Stopped::stop(carrier);
@@ -121,7 +114,7 @@ fn flood(lab: &Lab) -> Box<dyn Any> {
 
 /// Nothing comes from the controller to one proxy of two.
 fn cut(lab: &Lab) -> Box<dyn Any> {
-    let pid = proxy_process(&proxies(lab, "edge")[0]).unwrap();
+    let pid = proxy_process(&lab.proxies("edge")[0]).unwrap();
     in_network_of(
         &pid,
         "add table inet cut; add chain inet cut in { type filter hook input priority 0; }; \
