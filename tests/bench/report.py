@@ -1,19 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From rounds to words: tables, verdicts on the gates, the results section of README.md. Measures nothing."""
+"""From rounds to words: tables, verdicts on the gates, the results. Measures nothing."""
 
-import os
-import platform
-import re
 import statistics
 from dataclasses import dataclass
 
 import measure
+import page
 import peers
-import place
 from benches import GATES, Bench, Gate
 
-README = place.HERE / "README.md"
-OPEN, CLOSE = "<!-- results: written by run.py -->", "<!-- /results -->"
+SECTION = ("<!-- results: written by run.py -->", "<!-- /results -->")
 
 
 @dataclass
@@ -113,24 +109,9 @@ def broken(outcomes: dict[str, Outcome]) -> list[str]:
 
 def results(outcomes: dict[str, Outcome], when: str, how: str) -> str:
     """The whole results section."""
-    parts = [f"Run of {when}: {how}.", "", machine(), ""]
+    parts = [f"Run of {when}: {how}.", "", page.machine(), ""]
     parts += [row(["program", "version"]), row(["---", "---"])]
     parts += [row([name, said]) for name, said in peers.versions().items()]
     parts += ["", "### Gates", "", gates(outcomes)]
     parts += [table(outcome) for outcome in outcomes.values()]
     return "\n".join(parts)
-
-
-def machine() -> str:
-    with open("/proc/cpuinfo", encoding="utf-8") as cpuinfo:
-        model = re.search(r"model name\s*:\s*(.*)", cpuinfo.read())
-    return (f"Machine: {model.group(1) if model else platform.machine()}, {os.cpu_count()} CPUs, "
-            f"Linux {platform.release()}, load {os.getloadavg()[0]:.1f} at the end.")
-
-
-def write_readme(text: str) -> None:
-    """Replaces what stands between the markers; the rest of the page is written by hand."""
-    page = README.read_text(encoding="utf-8")
-    before, rest = page.split(OPEN, 1)
-    after = rest.split(CLOSE, 1)[1]
-    README.write_text(f"{before}{OPEN}\n\n{text.strip()}\n\n{CLOSE}{after}", encoding="utf-8")

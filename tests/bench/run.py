@@ -21,6 +21,7 @@ from dataclasses import asdict
 import benches
 import instructions
 import measure
+import page
 import peers
 import place
 import report
@@ -132,8 +133,8 @@ def conclude(given: argparse.Namespace, outcomes: dict[str, report.Outcome], whe
     whole = not given.quick and len(outcomes) == len(benches.BENCHES) and set(given.peers) == set(peers.PEERS)
     if whole or given.write:
         how = f"{given.rounds} paired rounds of {given.seconds} s, saturation ≥ {given.saturation:g}"
-        report.write_readme(report.results(outcomes, when, how))
-        print(f"wrote {report.README}")
+        page.write(report.SECTION, report.results(outcomes, when, how))
+        print(f"wrote {page.README}")
     failures = [failure for outcome in outcomes.values() for failure in outcome.failures]
     for bad in report.broken(outcomes) + failures:
         print(f"✘ {bad}", file=sys.stderr)

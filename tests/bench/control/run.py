@@ -10,17 +10,18 @@ test cluster, where Torana is installed as it is released. The method is in ../R
 
 import argparse
 import json
-import os
 import sys
 import time
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+import page
 import phases
+import place
 import words
 from cluster import Api, Failed
 from edge import Site
-
-CACHE = Path(os.environ.get("TORANA_CACHE") or Path.home() / ".cache" / "torana")
 
 
 def arguments() -> argparse.Namespace:
@@ -68,12 +69,11 @@ def main() -> int:
     finally:
         site.remove()
     print("\n" + words.table(seen))
-    results = CACHE / "bench-results"
-    results.mkdir(parents=True, exist_ok=True)
-    (results / f"control-{when.replace(':', '')}.json").write_text(json.dumps(seen, indent=1))
+    place.RESULTS.mkdir(parents=True, exist_ok=True)
+    (place.RESULTS / f"control-{when.replace(':', '')}.json").write_text(json.dumps(seen, indent=1))
     if not given.quick:
-        words.write_readme(f"Run of {when}: {given.routes:,} routes, {given.rounds} rounds of {given.probes} probes, "
-                           f"best of them; {words.machine()}\n\n" + words.table(seen))
+        page.write(words.SECTION, f"Run of {when}: {given.routes:,} routes, {given.rounds} rounds of {given.probes} probes, "
+                           f"best of them; {page.machine()}\n\n" + words.table(seen))
     broken = words.broken(seen)
     for bad in broken:
         print(f"✘ {bad}", file=sys.stderr)

@@ -1,13 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From figures to words: the table, the verdicts, the section of the page. Measures nothing."""
+"""From figures to words: the table and the verdicts. Measures nothing."""
 
-import os
-import platform
-import re
-from pathlib import Path
-
-README = Path(__file__).resolve().parents[1] / "README.md"
-OPEN, CLOSE = "<!-- control: written by control/run.py -->", "<!-- /control -->"
+SECTION = ("<!-- control: written by control/run.py -->", "<!-- /control -->")
 
 # Figure → what must hold, what is aimed at.
 LIMITS = {
@@ -51,17 +45,3 @@ def broken(seen: dict[str, list[float]]) -> list[str]:
         if must is not None and best(name, values) > must:
             bad.append(f"{name}: {number(best(name, values))}, {must:,} must hold")
     return bad
-
-
-def machine() -> str:
-    with open("/proc/cpuinfo", encoding="utf-8") as cpuinfo:
-        model = re.search(r"model name\s*:\s*(.*)", cpuinfo.read())
-    return f"{model.group(1) if model else platform.machine()}, {os.cpu_count()} CPUs, Linux {platform.release()}."
-
-
-def write_readme(text: str) -> None:
-    """Replaces what stands between the markers; the rest of the page is written by hand."""
-    page = README.read_text(encoding="utf-8")
-    before, rest = page.split(OPEN, 1)
-    after = rest.split(CLOSE, 1)[1]
-    README.write_text(f"{before}{OPEN}\n\n{text.strip()}\n\n{CLOSE}{after}", encoding="utf-8")
