@@ -22,7 +22,7 @@ use courier::{Couriers, Token};
 pub use kube::Client;
 
 pub(crate) use changes::{Interruption, changes};
-pub(crate) use pause::Pauses;
+pub(crate) use pause::{MOST_ASKED, Pauses};
 
 /// So long a connection may take to be made, TLS included.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -117,14 +117,14 @@ impl From<kube::Error> for Failure {
     fn from(error: kube::Error) -> Self {
         let asked = retry_after(&error);
         match error {
-            kube::Error::Api(status) => match status.code {
-                409 => Self::Conflict,
-                404 | 410 => Self::Absent,
-                429 | 503 if asked.is_some() => Self::Busy(asked.unwrap_or_default(), status.message),
+            kube::Error::Api(status) => match (status.code, asked) {
+                (409, _) => Self::Conflict,
+                (404 | 410, _) => Self::Absent,
+                (429 | 503, Some(after)) => Self::Busy(after, status.message),
                 // Too many requests, or a moment at which nothing is sure: the same call may succeed.
-                408 | 425 | 429 => Self::Unavailable(status.message),
-                400..=499 => Self::Refused(format!("{} ({})", status.message, status.code)),
-                code => Self::Unavailable(format!("{} ({code})", status.message)),
+                (408 | 425 | 429, _) => Self::Unavailable(status.message),
+                (400..=499, _) => Self::Refused(format!("{} ({})", status.message, status.code)),
+                (code, _) => Self::Unavailable(format!("{} ({code})", status.message)),
             },
             other => Self::Unavailable(causes(&other)),
         }

@@ -25,36 +25,40 @@ const TOKEN_AGE: Duration = Duration::from_secs(50);
 #[derive(Debug)]
 pub(super) struct Token {
     file: PathBuf,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
     /// Nothing: it was refused, or never read.
-    read: Mutex<Option<Instant>>,
-    last: Mutex<Option<HeaderValue>>,
+    read: Option<Instant>,
+    last: Option<HeaderValue>,
 }
 
 impl Token {
     pub(super) fn new(file: PathBuf) -> Self {
-        Self { file, read: Mutex::default(), last: Mutex::default() }
+        Self { file, held: Mutex::default() }
     }
 
     /// What to say. If the file is gone, what it said last.
     fn header(&self, now: Instant) -> Option<HeaderValue> {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if !read.is_some_and(|read| now.saturating_duration_since(read) < TOKEN_AGE) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.read.is_none_or(|read| now.saturating_duration_since(read) >= TOKEN_AGE) {
             let text = std::fs::read_to_string(&self.file).unwrap_or_default();
             let header = HeaderValue::try_from(format!("Bearer {}", text.trim()));
             if let Ok(mut header) = header
                 && !text.trim().is_empty()
             {
                 header.set_sensitive(true);
-                (*last, *read) = (Some(header), Some(now));
+                *held = Held { read: Some(now), last: Some(header) };
             }
         }
-        last.clone()
+        held.last.clone()
     }
 
     /// The API server does not take it.
     fn doubt(&self) {
-        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).read = None;
     }
 }
 

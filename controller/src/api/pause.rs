@@ -9,7 +9,7 @@ const FIRST: Duration = Duration::from_millis(500);
 /// … doubled with each up to this. Whatever was away is used again so soon after it is back.
 const LONGEST: Duration = Duration::from_secs(15);
 /// A server that asks for more is asked again after this.
-const MOST_ASKED: Duration = Duration::from_mins(1);
+pub(crate) const MOST_ASKED: Duration = Duration::from_mins(1);
 
 /// Failures in a row.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use crate::provision::desired::{self, Desired, Install};
 use crate::reconcile::ports;
 use crate::report::Report;
 use crate::store::{Cluster, FleetId};
-use crate::translate::{Translation, fleet_of, is_ours, parameters};
+use crate::translate::{ROUTES, Translation, fleet_of, is_ours, parameters};
 
 /// One of them.
 #[derive(Debug, Clone)]
@@ -71,19 +71,8 @@ impl Ours {
 /// Whether a change of `object` may change which Gateways there are, or what their proxies take. Most changes are of
 /// others.
 pub(super) fn depend_on(object: &ObjectRef) -> bool {
-    !matches!(
-        object.known_kind(),
-        Some(
-            Kind::HttpRoute
-                | Kind::GrpcRoute
-                | Kind::TlsRoute
-                | Kind::TcpRoute
-                | Kind::UdpRoute
-                | Kind::Service
-                | Kind::EndpointSlice
-                | Kind::BackendTlsPolicy
-        )
-    )
+    let of_backends = [Kind::Service, Kind::EndpointSlice, Kind::BackendTlsPolicy];
+    !object.known_kind().is_some_and(|kind| ROUTES.contains(&kind) || of_backends.contains(&kind))
 }
 
 /// Who belongs to which fleet.

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use torana_crds::ObjectRef;
 
+use crate::api::MOST_ASKED;
+
 /// So long nothing may have changed before numbers are written again …
 const QUIET: Duration = Duration::from_millis(300);
 /// … unless they have waited so long.
@@ -19,8 +21,6 @@ const HOLD: Duration = Duration::from_secs(5);
 /// The first wait after a failure, doubled with each up to the longest.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
-/// A server that asks for more is asked again after this.
-const MOST_ASKED: Duration = Duration::from_mins(1);
 /// What the API server refuses it will refuse again, until the object or the report changes.
 const REFUSED: Duration = Duration::from_mins(5);
 

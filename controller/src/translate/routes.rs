@@ -45,7 +45,7 @@ pub(super) struct RouteOutput {
 }
 
 /// Kinds of objects that are routes.
-pub(super) const KINDS: [Kind; 5] = [Kind::HttpRoute, Kind::GrpcRoute, Kind::TlsRoute, Kind::TcpRoute, Kind::UdpRoute];
+pub const KINDS: [Kind; 5] = [Kind::HttpRoute, Kind::GrpcRoute, Kind::TlsRoute, Kind::TcpRoute, Kind::UdpRoute];
 
 /// Translates a route; `None` for any other object.
 pub(super) fn route(cluster: &Cluster, parents: &Parents, object: &Object) -> Option<RouteOutput> {
