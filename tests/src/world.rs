@@ -233,12 +233,6 @@ impl World {
         self.rollup("Anonymous:")
     }
 
-    /// All memory in KiB, the program included (`Pss`).
-    #[must_use]
-    pub fn pss(&self) -> u64 {
-        self.rollup("Pss:")
-    }
-
     fn rollup(&self, field: &str) -> u64 {
         let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid())).unwrap_or_default();
         let line = rollup.lines().find(|line| line.starts_with(field)).unwrap_or_default();

@@ -38,13 +38,14 @@ async fn echoes(socket: &mut WebSocketStream<TcpStream>, number: usize) -> bool 
     socket.send(sent.clone()).await.is_ok() && socket.next().await.is_some_and(|got| got.is_ok_and(|got| got == sent))
 }
 
-/// Pss once it stands still.
+/// Memory of its own once it stands still. The program's pages are left out: what of them is counted as this process's
+/// depends on how many other gateways run at the moment.
 async fn settled(world: &World) -> u64 {
-    let mut last = world.pss();
+    let mut last = world.memory();
     let mut still = 0;
     for _ in 0..40 {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        let now = world.pss();
+        let now = world.memory();
         still = if now.abs_diff(last) < 64 { still + 1 } else { 0 };
         last = now;
         if still == 4 {
