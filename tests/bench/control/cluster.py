@@ -15,6 +15,8 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 SYSTEM = "torana-system"
+# A kept connection that was idle for longer is made anew, for the API server may be about to close it.
+IDLE = 30
 ROUTES = "/apis/gateway.networking.k8s.io/v1/namespaces/{}/httproutes"
 
 
@@ -39,17 +41,22 @@ class Api:
         self.threads = threading.local()
 
     def ask(self, method: str, path: str, body: dict | None = None, kind: str = "application/json") -> dict:
-        if not hasattr(self.threads, "connection"):
-            self.threads.connection = http.client.HTTPSConnection(
-                self.server.hostname, self.server.port, context=self.tls, timeout=60)
-        connection = self.threads.connection
+        connection = self.connection()
         text = None if body is None else json.dumps(body)
         connection.request(method, path, text, {"Content-Type": kind, "Accept": "application/json"})
         reply = connection.getresponse()
         said = reply.read()
         if reply.status >= 300:
             raise Failed(f"{method} {path}: {reply.status} {said[:300]!r}")
+        self.threads.used = time.monotonic()
         return json.loads(said)
+
+    def connection(self) -> http.client.HTTPSConnection:
+        """This thread's."""
+        if time.monotonic() - getattr(self.threads, "used", float("-inf")) > IDLE:
+            self.threads.connection = http.client.HTTPSConnection(
+                self.server.hostname, self.server.port, context=self.tls, timeout=60)
+        return self.threads.connection
 
     def each(self, items, work, threads: int = 8) -> None:
         """`work` for every item, several at a time."""

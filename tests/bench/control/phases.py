@@ -37,7 +37,7 @@ def burst(site: Site, count: int) -> list[Seen]:
     site.api.each(range(count), site.route)
     end = time.monotonic()
     programmed = settled(site.client(), count) - end
-    until("every route is Accepted", lambda: site.accepted() == count, 300, 0.25)
+    until("every route is Accepted", lambda: site.accepted(count), 300, 0.25)
     return [Seen("burst: last write → all answer 200, ms", programmed * 1e3),
             Seen("burst: last write → all Accepted, ms", (time.monotonic() - end) * 1e3)]
 
