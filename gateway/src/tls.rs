@@ -25,7 +25,9 @@ use rustls::crypto::aws_lc_rs;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoClientAuth, NoServerSessionStorage};
 use rustls::sign::CertifiedKey;
-use torana_ir::{Certificate, CertificateKey, ClientValidation, HostPattern, Listener, ListenerKey, Tls, TlsVersion};
+use torana_ir::{
+    Certificate, CertificateKey, ClientValidation, HostPattern, Listener, ListenerKey, SharedMap, Tls, TlsVersion,
+};
 
 use authorities::Authorities;
 use chooser::{Chooser, Servable};
@@ -39,7 +41,7 @@ fn provider() -> &'static Arc<CryptoProvider> {
 }
 
 /// Certificates by their keys, as a snapshot has them.
-pub type Certificates = BTreeMap<CertificateKey, Arc<Certificate>>;
+pub type Certificates = SharedMap<CertificateKey, Arc<Certificate>>;
 
 /// What configurations are made of besides listeners.
 #[derive(Debug, Clone, Copy)]

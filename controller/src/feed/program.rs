@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use torana_ir::wire::{self, Upsert};
-use torana_ir::{Delta, Resource, ResourceKey, Snapshot};
+use torana_ir::{Change, Delta, Resource, ResourceKey, SharedMap, Snapshot};
 
 /// A snapshot with its resources encoded. Those that did not change are shared with the program before.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Program {
     snapshot: Arc<Snapshot>,
-    resources: BTreeMap<Arc<str>, Encoded>,
+    resources: SharedMap<Arc<str>, Encoded>,
     /// What no proxy can be sent, and why.
     pub(super) oversized: BTreeMap<ResourceKey, String>,
 }
@@ -21,6 +21,19 @@ pub(super) struct Program {
 struct Encoded {
     hash: Bytes,
     body: Bytes,
+}
+
+/// What has the same hash is the same.
+impl PartialEq for Encoded {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash
+    }
+}
+
+impl Encoded {
+    fn upsert(&self, key: &str) -> Upsert {
+        Upsert { key: key.to_owned(), hash: self.hash.clone(), body: self.body.clone() }
+    }
 }
 
 impl std::fmt::Debug for Encoded {
@@ -37,22 +50,6 @@ pub(super) enum Has {
     Hashes(BTreeMap<String, Bytes>),
     /// As it was sent.
     Program(Arc<Program>),
-}
-
-impl Has {
-    fn hash(&self, key: &str) -> Option<&Bytes> {
-        match self {
-            Self::Hashes(hashes) => hashes.get(key),
-            Self::Program(program) => program.resources.get(key).map(|encoded| &encoded.hash),
-        }
-    }
-
-    fn keys(&self) -> Box<dyn Iterator<Item = &str> + '_> {
-        match self {
-            Self::Hashes(hashes) => Box::new(hashes.keys().map(String::as_str)),
-            Self::Program(program) => Box::new(program.resources.keys().map(|key| &**key)),
-        }
-    }
 }
 
 /// What turns what a proxy has into a program.
@@ -96,15 +93,29 @@ impl Program {
 
     /// What a proxy that has `has` must be sent.
     pub(super) fn difference(&self, has: &Has) -> Difference {
-        let changed = self.resources.iter().filter(|(key, encoded)| has.hash(key) != Some(&encoded.hash));
-        let upserts = changed.map(|(key, Encoded { hash, body })| Upsert {
-            key: key.to_string(),
-            hash: hash.clone(),
-            body: body.clone(),
-        });
-        let upserts = upserts.collect();
-        let gone = has.keys().filter(|key| !self.resources.contains_key(*key) && !self.is_oversized(key));
-        Difference { upserts, removals: gone.map(str::to_owned).collect() }
+        match has {
+            Has::Hashes(hashes) => self.missing(hashes),
+            Has::Program(program) => self.since(program),
+        }
+    }
+
+    fn missing(&self, hashes: &BTreeMap<String, Bytes>) -> Difference {
+        let changed = self.resources.iter().filter(|(key, encoded)| hashes.get(&***key) != Some(&encoded.hash));
+        let upserts = changed.map(|(key, encoded)| encoded.upsert(key)).collect();
+        let gone = hashes.keys().filter(|key| !self.resources.contains_key(key.as_str()) && !self.is_oversized(key));
+        Difference { upserts, removals: gone.cloned().collect() }
+    }
+
+    fn since(&self, program: &Self) -> Difference {
+        let mut difference = Difference::default();
+        for change in program.resources.changes(&self.resources) {
+            match change {
+                Change::Put(key, encoded) => difference.upserts.push(encoded.upsert(key)),
+                Change::Gone(key) if self.is_oversized(key) => {}
+                Change::Gone(key) => difference.removals.push(key.to_string()),
+            }
+        }
+        difference
     }
 
     fn is_oversized(&self, key: &str) -> bool {
@@ -188,7 +199,7 @@ mod tests {
         let first = program(&[("a", 1), ("b", 1)]);
         assert!(first.next(&snapshot(&[("a", 1), ("b", 1)])).is_none());
         let second = first.next(&snapshot(&[("a", 1), ("b", 2)])).unwrap();
-        let body = |program: &Program, name: &str| program.resources[text(name).as_str()].body.as_ptr();
+        let body = |program: &Program, name: &str| program.resources.get(text(name).as_str()).unwrap().body.as_ptr();
         assert_eq!(body(&first, "a"), body(&second, "a"));
         assert_eq!(sent(&second.difference(&Has::Program(first))), [text("b")]);
     }

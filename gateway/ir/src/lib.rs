@@ -48,6 +48,8 @@ mod rule;
 
 mod stream;
 
+mod shared;
+
 mod snapshot;
 
 pub mod wire;
@@ -72,6 +74,7 @@ pub use rule::{
     Action, Attachment, FieldMatch, PathMatch, Retry, RouteMatch, Rule, TextMatch, Timeouts, WeightedBackend,
 };
 pub use session::{CookieName, CookiePath, Session, SessionCarrier, SessionKey};
+pub use shared::{Change, SharedMap};
 pub use snapshot::{Delta, Resource, ResourceKey, Snapshot};
 pub use stream::{StreamBackend, StreamRule};
 pub use target::{Invalid, Target};

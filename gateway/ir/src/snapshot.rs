@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! All that one fleet of proxies is programmed with, and the difference between two of them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -11,36 +10,37 @@ use crate::certificate::Certificate;
 use crate::key::{BackendKey, CertificateKey, ListenerKey, RuleKey, TrustBundleKey};
 use crate::listener::Listener;
 use crate::rule::Rule;
+use crate::shared::{Change, SharedMap};
 use crate::stream::StreamRule;
 use crate::trust::TrustBundle;
 
-/// The whole program of a fleet. Values are shared: a clone copies pointers.
+/// The whole program of a fleet. A clone shares everything until it is changed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Snapshot {
     /// Where clients connect.
     #[serde(serialize_with = "values")]
-    pub listeners: BTreeMap<ListenerKey, Arc<Listener>>,
+    pub listeners: SharedMap<ListenerKey, Arc<Listener>>,
     /// What TLS listeners serve, and what backends are shown.
     #[serde(serialize_with = "values")]
-    pub certificates: BTreeMap<CertificateKey, Arc<Certificate>>,
+    pub certificates: SharedMap<CertificateKey, Arc<Certificate>>,
     /// What certificates of clients and of backends are checked against.
     #[serde(serialize_with = "values")]
-    pub bundles: BTreeMap<TrustBundleKey, Arc<TrustBundle>>,
+    pub bundles: SharedMap<TrustBundleKey, Arc<TrustBundle>>,
     /// What is done with requests.
     #[serde(serialize_with = "values")]
-    pub rules: BTreeMap<RuleKey, Arc<Rule>>,
+    pub rules: SharedMap<RuleKey, Arc<Rule>>,
     /// Where streams go.
     #[serde(serialize_with = "values")]
-    pub streams: BTreeMap<RuleKey, Arc<StreamRule>>,
+    pub streams: SharedMap<RuleKey, Arc<StreamRule>>,
     /// Where requests and streams end up.
     #[serde(serialize_with = "values")]
-    pub backends: BTreeMap<BackendKey, Arc<Backend>>,
+    pub backends: SharedMap<BackendKey, Arc<Backend>>,
     /// Addresses of the backends.
     #[serde(serialize_with = "values")]
-    pub endpoints: BTreeMap<BackendKey, Arc<Endpoints>>,
+    pub endpoints: SharedMap<BackendKey, Arc<Endpoints>>,
 }
 
-fn values<K, V: Serialize, S: serde::Serializer>(map: &BTreeMap<K, Arc<V>>, serializer: S) -> Result<S::Ok, S::Error> {
+fn values<K, V: Serialize, S: serde::Serializer>(map: &SharedMap<K, Arc<V>>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(map.values())
 }
 
@@ -114,7 +114,7 @@ impl Delta {
 }
 
 impl Snapshot {
-    /// What turns `self` into `new`: `self.apply(self.diff(new)) == new`.
+    /// What turns `self` into `new`: `self.apply(self.diff(new)) == new`. Costs what they do not share.
     pub fn diff(&self, new: &Self) -> Delta {
         let mut delta = Delta::default();
         changes(&self.listeners, &new.listeners, &mut delta, Resource::Listener, ResourceKey::Listener);
@@ -167,20 +167,19 @@ impl Snapshot {
     }
 }
 
-fn changes<K: Ord + Clone, V: PartialEq>(
-    old: &BTreeMap<K, Arc<V>>,
-    new: &BTreeMap<K, Arc<V>>,
+fn changes<K: Ord + Clone, V: Eq>(
+    old: &SharedMap<K, Arc<V>>,
+    new: &SharedMap<K, Arc<V>>,
     delta: &mut Delta,
     resource: fn(Arc<V>) -> Resource,
     key_of: fn(K) -> ResourceKey,
 ) {
-    for (key, value) in new {
-        let same = old.get(key).is_some_and(|before| Arc::ptr_eq(before, value) || before == value);
-        if !same {
-            delta.upserts.push(resource(Arc::clone(value)));
+    for change in old.changes(new) {
+        match change {
+            Change::Put(_, value) => delta.upserts.push(resource(Arc::clone(value))),
+            Change::Gone(key) => delta.removals.push(key_of(key.clone())),
         }
     }
-    delta.removals.extend(old.keys().filter(|key| !new.contains_key(key)).cloned().map(key_of));
 }
 
 #[cfg(test)]

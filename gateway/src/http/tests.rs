@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The request path over real sockets: a table, a backend, bytes in and bytes out.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -11,8 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use torana_ir::{
     Action, Attachment, Backend, BackendKey, Endpoint, Endpoints, GatewayId, HostPattern, Limits, Listener,
-    ListenerKey, PathMatch, PathMode, Protocol, RouteId, RouteKind, RouteMatch, Rule, RuleKey, Snapshot, Target,
-    Timeouts, Transport, WeightedBackend,
+    ListenerKey, PathMatch, PathMode, Protocol, RouteId, RouteKind, RouteMatch, Rule, RuleKey, SharedMap, Snapshot,
+    Target, Timeouts, Transport, WeightedBackend,
 };
 
 use crate::http::{Worker, serve};
@@ -59,13 +58,13 @@ fn snapshot(backend: SocketAddr) -> Snapshot {
         identity: None,
     };
     Snapshot {
-        listeners: BTreeMap::from([(listener.key.clone(), Arc::new(listener))]),
-        certificates: BTreeMap::new(),
-        bundles: BTreeMap::new(),
-        rules: BTreeMap::from([(rule.key.clone(), Arc::new(rule))]),
-        streams: BTreeMap::new(),
-        backends: BTreeMap::from([(key.clone(), Arc::new(Backend::new(key.clone())))]),
-        endpoints: BTreeMap::from([(key, Arc::new(endpoints))]),
+        listeners: SharedMap::from([(listener.key.clone(), Arc::new(listener))]),
+        certificates: SharedMap::new(),
+        bundles: SharedMap::new(),
+        rules: SharedMap::from([(rule.key.clone(), Arc::new(rule))]),
+        streams: SharedMap::new(),
+        backends: SharedMap::from([(key.clone(), Arc::new(Backend::new(key.clone())))]),
+        endpoints: SharedMap::from([(key, Arc::new(endpoints))]),
     }
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Snapshots in, decisions out; and what two tables share.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +8,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use torana_ir::{
     Action, Attachment, Backend, BackendKey, Certificate, CertificateKey, Endpoint, Endpoints, Filter, HostPattern,
-    Invalid, Limits, Listener, PathMatch, Protocol, Redirect, RouteId, RouteKind, RouteMatch, Rule, RuleKey, Snapshot,
-    Target, Timeouts, Tls, TlsVersion, Transport, WeightedBackend,
+    Invalid, Limits, Listener, PathMatch, Protocol, Redirect, RouteId, RouteKind, RouteMatch, Rule, RuleKey, SharedMap,
+    Snapshot, Target, Timeouts, Tls, TlsVersion, Transport, WeightedBackend,
 };
 
 use super::*;
@@ -88,8 +87,12 @@ fn add(snapshot: &mut Snapshot, rule: Rule) {
     if let Action::Forward(entries) = &rule.action {
         for entry in entries {
             if let Target::Backend(key) = &entry.target {
-                snapshot.backends.entry(key.clone()).or_insert_with(|| Arc::new(Backend::new(key.clone())));
-                snapshot.endpoints.entry(key.clone()).or_insert_with(|| endpoints(key, &[1]));
+                if !snapshot.backends.contains_key(key) {
+                    snapshot.backends.insert(key.clone(), Arc::new(Backend::new(key.clone())));
+                }
+                if !snapshot.endpoints.contains_key(key) {
+                    snapshot.endpoints.insert(key.clone(), endpoints(key, &[1]));
+                }
             }
         }
     }
@@ -445,8 +448,10 @@ fn any_snapshot() -> impl Strategy<Value = Snapshot> {
         |(listeners, rules, caps)| {
             let mut snapshot = snapshot(listeners, rules);
             for (name, cap) in ["a", "b"].into_iter().zip(caps) {
-                if let Some(backend) = snapshot.backends.get_mut(&backend_key(name)) {
-                    Arc::make_mut(backend).max_connections = cap;
+                let key = backend_key(name);
+                if let Some(backend) = snapshot.backends.get(&key) {
+                    let backend = Backend { max_connections: cap, ..Backend::clone(backend) };
+                    snapshot.backends.insert(key, Arc::new(backend));
                 }
             }
             snapshot
@@ -487,14 +492,14 @@ fn choice(plan: &Plan) -> String {
 
 /// The next generation: some objects of the last one stay, the others are those of `fresh`, or gone.
 fn after(last: &Snapshot, fresh: &Snapshot, keep: u32) -> Snapshot {
-    fn mix<K: Ord + Clone, V>(last: &mut BTreeMap<K, Arc<V>>, fresh: &BTreeMap<K, Arc<V>>, keep: u32) {
-        let mut at = 0;
-        last.retain(|_, _| {
-            at += 1;
-            keep >> (at % 32) & 1 == 1
-        });
+    fn mix<K: Ord + Clone, V>(last: &mut SharedMap<K, Arc<V>>, fresh: &SharedMap<K, Arc<V>>, keep: u32) {
+        let before = last.clone();
+        let gone = before.keys().zip(1u32..).filter(|(_, at)| keep >> (at % 32) & 1 == 0);
+        gone.for_each(|(key, _)| drop(last.remove(key)));
         for (key, value) in fresh {
-            last.entry(key.clone()).or_insert_with(|| Arc::clone(value));
+            if !last.contains_key(key) {
+                last.insert(key.clone(), Arc::clone(value));
+            }
         }
     }
     let mut next = last.clone();

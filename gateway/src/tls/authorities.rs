@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! From bundles of a snapshot to what certificates are checked against. Never looks at a certificate of a peer.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use rustls::RootCertStore;
-use torana_ir::{Trust, TrustBundle, TrustBundleKey};
+use torana_ir::{SharedMap, Trust, TrustBundle, TrustBundleKey};
 
 /// Bundles by their keys, as a snapshot has them.
-pub type Bundles = BTreeMap<TrustBundleKey, Arc<TrustBundle>>;
+pub type Bundles = SharedMap<TrustBundleKey, Arc<TrustBundle>>;
 
 /// Mozilla's list, as of when this was built.
 static SYSTEM: LazyLock<Arc<RootCertStore>> =

@@ -7,14 +7,14 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use torana_ir::{Delta, ResourceKey, Rule, SessionKey, Snapshot, StreamRule};
+use torana_ir::{Delta, ResourceKey, Rule, SessionKey, SharedMap, Snapshot, StreamRule};
 
 use crate::store::{Cluster, FleetId, Settings};
 use crate::translate::routes::{backends_of, backends_of_streams};
 use crate::translate::tests::world::{WORLD, decoded, event};
 use crate::translate::{Translation, fleet_of, retranslate, translate};
 
-fn shared<K: Ord + Debug, V: PartialEq>(before: &BTreeMap<K, Arc<V>>, after: &BTreeMap<K, Arc<V>>) {
+fn shared<K: Ord + Debug, V: PartialEq>(before: &SharedMap<K, Arc<V>>, after: &SharedMap<K, Arc<V>>) {
     for (key, value) in after {
         if let Some(old) = before.get(key).filter(|old| *old == value) {
             assert!(Arc::ptr_eq(old, value), "{key:?} did not change and is not shared");

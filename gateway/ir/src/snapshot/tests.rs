@@ -2,7 +2,7 @@
 //! `old.apply(old.diff(new)) == new` on random snapshots of every kind of resource. Keys come from a handful, so that
 //! two snapshots share some, and values from a handful too, so that a shared key is now the same, now changed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -282,7 +282,7 @@ fn endpoints(backend: BackendKey) -> impl Strategy<Value = Endpoints> {
 
 // === snapshots ===
 
-type Keyed<K, V> = BTreeMap<K, Arc<V>>;
+type Keyed<K, V> = SharedMap<K, Arc<V>>;
 
 /// Up to [`MOST`] values by their keys.
 fn keyed<K, V, S>(key: impl Strategy<Value = K>, value: fn(K) -> S) -> impl Strategy<Value = Keyed<K, V>>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use torana_ir::{Listener, Protocol, Tls, TlsVersion};
+use torana_ir::{Listener, Protocol, SharedMap, Tls, TlsVersion};
 
 use super::*;
 use crate::samples::{certificate, listener_key};
@@ -92,6 +92,6 @@ fn the_end_of_a_certificate_is_told_while_it_is_served() {
         "torana_certificate_expiry_timestamp_seconds{{gateway=\"n/g\",host=\"a.com\",listener=\"web\"}} {end}\n"
     );
     assert!(programmed(&snapshot, secret).contains(&line));
-    snapshot.listeners.clear();
+    snapshot.listeners = SharedMap::new();
     assert!(!programmed(&snapshot, key).contains("torana_certificate_expiry"), "nobody serves it");
 }
