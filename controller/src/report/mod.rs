@@ -17,6 +17,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use torana_crds::gateway::RouteGroupKind;
 use torana_crds::{ObjectRef, ParentRef};
+use torana_ir::SharedMap;
 
 pub use conditions::{Condition, Status};
 pub use remark::{Remark, Severity};
@@ -24,8 +25,8 @@ pub use remark::{Remark, Severity};
 /// All there is to say, by object. An object without an entry is not ours, or there is nothing to say about it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
-    /// By object, shared with the report before where nothing changed.
-    pub objects: BTreeMap<ObjectRef, Arc<Entry>>,
+    /// By object; what did not change is shared with the report before.
+    pub objects: SharedMap<ObjectRef, Arc<Entry>>,
     /// Objects that cannot be read: their last good form, if any, is in force.
     pub unreadable: BTreeMap<ObjectRef, Remark>,
 }

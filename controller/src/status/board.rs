@@ -201,12 +201,8 @@ impl State {
         let changed = changes::between(&self.report, report);
         for object in changed.keys() {
             self.tell_remarks(object, report);
-            match report.objects.get(object) {
-                Some(entry) => drop(self.report.objects.insert(object.clone(), std::sync::Arc::clone(entry))),
-                None => drop(self.report.objects.remove(object)),
-            }
         }
-        self.report.unreadable.clone_from(&report.unreadable);
+        self.report.clone_from(report);
         self.is_reported = true;
         self.acked(gateways, now);
         for (object, haste) in changed {
@@ -249,7 +245,7 @@ impl State {
 
     fn of_kind(&self, kind: Kind) -> Vec<ObjectRef> {
         let from = ObjectRef::new(kind, "", "");
-        let objects = self.report.objects.range(from..).map(|(object, _)| object);
+        let objects = self.report.objects.iter_from(&from).map(|(object, _)| object);
         objects.take_while(|object| object.known_kind() == Some(kind)).cloned().collect()
     }
 

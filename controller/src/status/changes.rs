@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use torana_crds::{Kind, ObjectRef};
+use torana_ir::Change;
 
 use crate::report::{Entry, ListenerEntry, Report};
 use crate::status::programmed::Programmed;
@@ -17,29 +18,15 @@ use crate::status::queue::Haste;
 /// So long an entry waits for the proxies. A Gateway is then called pending; the others are said as they are.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Objects whose entries differ, and how soon that should be seen. Entries that are shared are not looked into.
+/// Objects whose entries differ, and how soon that should be seen. What the reports share is not looked into.
 pub(super) fn between(before: &Report, after: &Report) -> BTreeMap<ObjectRef, Haste> {
-    let mut changed = BTreeMap::new();
-    let (mut old, mut new) = (before.objects.iter().peekable(), after.objects.iter().peekable());
-    loop {
-        let order = match (old.peek(), new.peek()) {
-            (None, None) => break,
-            (Some(_), None) => std::cmp::Ordering::Less,
-            (None, Some(_)) => std::cmp::Ordering::Greater,
-            (Some((one, _)), Some((two, _))) => one.cmp(two),
-        };
-        let was = if order.is_le() { old.next() } else { None };
-        let is = if order.is_ge() { new.next() } else { None };
-        match (was, is) {
-            (Some((object, was)), Some((_, is))) => {
-                if !Arc::ptr_eq(was, is) && was != is {
-                    changed.insert(object.clone(), haste(was, is));
-                }
-            }
-            (Some((object, _)), None) | (None, Some((object, _))) => drop(changed.insert(object.clone(), Haste::Now)),
-            (None, None) => break,
+    let difference = |change: Change<'_, ObjectRef, Arc<Entry>>| match change {
+        Change::Gone(object) => (object.clone(), Haste::Now),
+        Change::Put(object, is) => {
+            (object.clone(), before.objects.get(object).map_or(Haste::Now, |was| haste(was, is)))
         }
-    }
+    };
+    let mut changed: BTreeMap<_, _> = before.objects.changes(&after.objects).map(difference).collect();
     let marks = before.unreadable.keys().chain(after.unreadable.keys());
     let marks = marks.filter(|object| before.unreadable.get(*object) != after.unreadable.get(*object));
     changed.extend(marks.map(|object| (object.clone(), Haste::Now)));

@@ -86,6 +86,18 @@ impl<K: Ord, V> SharedMap<K, V> {
         self.entry(at).map(|(_, value)| value)
     }
 
+    /// Every entry from `key` on.
+    pub fn iter_from<Q: Ord + ?Sized>(&self, key: &Q) -> Iter<'_, K, V>
+    where
+        K: Borrow<Q>,
+    {
+        let (Ok(mut at) | Err(mut at)) = self.find(key);
+        if self.chunks.get(at.chunk).is_some_and(|chunk| at.entry == chunk.len()) {
+            at = At { chunk: at.chunk + 1, entry: 0 };
+        }
+        Iter { at, map: self }
+    }
+
     /// Whether `key` is there.
     pub fn contains_key<Q: Ord + ?Sized>(&self, key: &Q) -> bool
     where

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use torana_crds::gateway::RouteGroupKind;
 use torana_crds::{GATEWAY_GROUP, ParentRef};
-use torana_ir::{GatewayId, ListenerKey, ResourceKey};
+use torana_ir::{GatewayId, ListenerKey, ResourceKey, SharedMap};
 
 use super::*;
 use crate::class::CONTROLLER_NAME;
@@ -473,7 +473,7 @@ fn a_policy_has_one_entry_for_each_gateway_next_to_those_of_others() {
     assert_eq!(status["ancestors"][1]["ancestorRef"]["name"], "edge");
     assert_eq!(status["ancestors"][1]["conditions"][1]["observedGeneration"], 3);
     scene.apply(NOW);
-    scene.report.objects.clear();
+    scene.report.objects = SharedMap::new();
     assert_eq!(scene.written(), json!({"ancestors": [other]}));
 }
 

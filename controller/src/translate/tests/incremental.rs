@@ -132,7 +132,7 @@ fn an_edit_that_changes_nothing_leaves_the_snapshot_as_it_is() {
 fn served(translation: &Translation) -> (Vec<String>, Vec<String>) {
     let snapshot = translation.snapshots.values().next().unwrap();
     let gateway = decoded(0, 1).reference();
-    let conditions = &translation.report.objects[&gateway].listeners[1].conditions;
+    let conditions = &translation.report.objects.get(&gateway).unwrap().listeners[1].conditions;
     let shown = conditions.iter().filter(|it| matches!(it.condition_type, "ResolvedRefs" | "Programmed"));
     let certificates = snapshot.certificates.values().map(|certificate| format!("{certificate:?}"));
     (certificates.collect(), shown.map(|it| format!("{}={:?} {}", it.condition_type, it.status, it.reason)).collect())

@@ -56,6 +56,9 @@ proptest! {
         for key in 0..800 {
             prop_assert_eq!(map.get(&key), model.get(&key));
         }
+        for key in (0..=u16::MAX).step_by(97) {
+            prop_assert!(map.iter_from(&key).eq(model.range(key..)));
+        }
     }
 
     #[test]
