@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the controller counts, for Prometheus. Whoever does something tells; nothing is read from here but the text.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::{
@@ -9,6 +11,7 @@ use prometheus::{
 use torana_crds::Kind;
 
 use crate::leader::Leadership;
+use crate::report::{Report, Severity};
 
 /// All families. Clones count the same.
 #[derive(Debug, Clone)]
@@ -21,6 +24,9 @@ pub struct Metrics {
     watch_failures: IntCounterVec,
     proxies: IntGaugeVec,
     status_writes: IntCounterVec,
+    broken: IntGaugeVec,
+    /// Of the last turn; looked through when somebody asks.
+    report: Arc<Mutex<Report>>,
 }
 
 impl Metrics {
@@ -52,6 +58,11 @@ impl Metrics {
                 Opts::new("torana_controller_status_writes_total", "Calls that write status"),
                 &["kind", "result"],
             )?,
+            broken: IntGaugeVec::new(
+                Opts::new("torana_controller_broken_objects", "Objects of which something is refused, by why"),
+                &["kind", "reason"],
+            )?,
+            report: Arc::default(),
         };
         // From the start: of a counter that appears with its first event Prometheus sees no increase.
         for kind in Kind::ALL {
@@ -64,11 +75,18 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.watch_failures.clone()))?;
         metrics.registry.register(Box::new(metrics.proxies.clone()))?;
         metrics.registry.register(Box::new(metrics.status_writes.clone()))?;
+        metrics.registry.register(Box::new(metrics.broken.clone()))?;
         Ok(metrics)
     }
 
     /// Everything, in the text format of Prometheus.
     pub fn text(&self) -> String {
+        // Held until all is gathered: who comes meanwhile would find the gauges half counted.
+        let report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        self.broken.reset();
+        for ((kind, reason), count) in broken(&report) {
+            self.broken.with_label_values(&[kind, reason]).set(count);
+        }
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
     }
 
@@ -94,14 +112,40 @@ impl Metrics {
         }
     }
 
+    pub(crate) fn reported(&self, report: &Report) {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).clone_from(report);
+    }
+
     pub(crate) fn wrote_status(&self, kind: &str, result: &'static str) {
         self.status_writes.with_label_values(&[kind, result]).inc();
     }
 }
 
+/// How many objects have an error, by kind and reason; an object with two reasons is counted under both.
+fn broken(report: &Report) -> BTreeMap<(&str, &str), i64> {
+    let mut counts = BTreeMap::new();
+    let mut last = None;
+    let errors = report.remarks().filter(|(_, remark)| remark.severity == Severity::Error);
+    for (object, remark) in errors {
+        // Remarks of an object follow each other.
+        let reasons = match &mut last {
+            Some((other, reasons)) if *other == object => reasons,
+            last => &mut last.insert((object, Vec::new())).1,
+        };
+        if !reasons.contains(&remark.reason) {
+            reasons.push(remark.reason);
+            *counts.entry((&*object.kind, remark.reason)).or_default() += 1;
+        }
+    }
+    counts
+}
+
 #[cfg(test)]
 mod tests {
+    use torana_crds::ObjectRef;
+
     use super::*;
+    use crate::report::{Entry, Remark};
 
     #[test]
     fn what_is_told_is_in_the_text() {
@@ -127,5 +171,31 @@ mod tests {
             assert!(text.lines().any(|it| it == line), "{line} is not in {text}");
         }
         assert!(!text.contains("gateway_namespace=\"a\""));
+    }
+
+    #[test]
+    fn broken_objects_are_counted_once_for_each_reason_and_no_longer_when_they_are_mended() {
+        let metrics = Metrics::new().unwrap();
+        let remarks = |reasons: &[&'static str]| {
+            let mut remarks: Vec<_> = reasons.iter().map(|reason| Remark::error(reason, "", "x", "y")).collect();
+            remarks.push(Remark::note("Ignored", "", "x", "y"));
+            Arc::new(Entry { remarks, ..Entry::default() })
+        };
+        let route = |name: &str| ObjectRef::new(Kind::HttpRoute, "n", name);
+        let mut report = Report::default();
+        report.objects.insert(route("a"), remarks(&["BackendNotFound", "BackendNotFound", "RefNotPermitted"]));
+        report.objects.insert(route("b"), remarks(&["BackendNotFound"]));
+        report.objects.insert(route("c"), remarks(&[]));
+        metrics.reported(&report);
+        let text = metrics.text();
+        let line = |reason: &str, count: u8| {
+            format!("torana_controller_broken_objects{{kind=\"HTTPRoute\",reason=\"{reason}\"}} {count}\n")
+        };
+        assert!(text.contains(&line("BackendNotFound", 2)) && text.contains(&line("RefNotPermitted", 1)), "{text}");
+        assert!(!text.contains("Ignored"));
+        report.objects.remove(&route("a"));
+        metrics.reported(&report);
+        let text = metrics.text();
+        assert!(text.contains(&line("BackendNotFound", 1)) && !text.contains("RefNotPermitted"), "{text}");
     }
 }

@@ -284,6 +284,7 @@ impl Reconciler {
     fn report(&mut self) {
         let standings = self.standings();
         if let Some(last) = &self.last {
+            self.parts.metrics.reported(&last.report);
             self.parts.board.report(&last.report, standings);
         }
     }
