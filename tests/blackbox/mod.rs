@@ -49,6 +49,8 @@ mod rewrites;
 
 mod scale;
 
+mod scrapes;
+
 mod sessions;
 
 mod shares;

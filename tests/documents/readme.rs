@@ -85,18 +85,18 @@ pub(super) fn families() -> BTreeSet<String> {
     assert!(of_controller.len() >= 7, "{of_controller:?}");
     let code = text("gateway/src/observe/families.rs");
     let calls = [
+        "Register::new(",
         "it.counter(",
         "it.counters(",
-        "it.known(",
+        "it.few(",
+        "it.gauge(",
         "it.gauges(",
+        "it.histogram(",
         "it.histograms(",
-        "IntGauge::new(",
-        "HistogramOpts::new(",
+        "it.known(",
+        "it.part(",
     ];
-    let families = literals(&code, &calls).into_iter().map(|name| match name.strip_prefix("torana_") {
-        Some(_) => name,
-        None => format!("torana_{name}"),
-    });
+    let families = literals(&code, &calls).into_iter().map(|name| format!("torana_{name}"));
     let families: BTreeSet<String> = families.chain(of_controller).collect();
     assert!(families.len() > 15, "{families:?}");
     families
@@ -105,6 +105,26 @@ pub(super) fn families() -> BTreeSet<String> {
 #[test]
 fn every_metric_is_named_and_no_other() {
     assert_eq!(quoted(&rows("| Family | Labels |\n")), families());
+}
+
+#[test]
+fn the_caps_of_metrics_are_those_of_the_code() {
+    let code = text("gateway/src/observe/families.rs");
+    let cap = |of: &str| {
+        let value = code.split_once("CAPS: Caps = ").unwrap().1.split_once(&format!("{of}: ")).unwrap().1;
+        value.split([',', ' ']).next().unwrap().replace('_', ",")
+    };
+    let (counters, histograms) = (cap("counters"), cap("histograms"));
+    let text = rows("| A family | Has names of its own on at most | Beyond, its children have |\n").join("\n");
+    let starts = [
+        format!("| of counters or gauges, by route | {counters} children |"),
+        format!("| of histograms, by route | {histograms} children: one is 16 lines |"),
+        format!("| `torana_upstream_connect_seconds` | {histograms} backends |"),
+        format!("| `torana_upstream_retries_total` | {counters} backends |"),
+    ];
+    for start in starts {
+        assert!(text.contains(&start), "{start}\nis not in\n{text}");
+    }
 }
 
 #[test]

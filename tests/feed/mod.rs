@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The feed between a controller's hub and proxies, over real TLS sockets: both halves, and each against a puppet.
 
+mod counted;
+
 mod gather;
 
 mod hostile;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The binary `torana-gateway` as a process.
 
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -16,7 +16,7 @@ fn gateway() -> PathBuf {
     program::binary().with_file_name("torana-gateway")
 }
 
-async fn get(port: u16, path: &str) -> String {
+pub(super) async fn get(port: u16, path: &str) -> String {
     let ask = async {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
         let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
@@ -28,25 +28,30 @@ async fn get(port: u16, path: &str) -> String {
     ask.await.unwrap_or_default()
 }
 
-#[tokio::test]
-async fn it_starts_follows_serves_and_drains() {
-    let (controller, folder) = (Controller::start().await, TempDir::new().unwrap());
-    let (port, health) = (ports::free(), ports::free());
-    std::fs::write(folder.path().join("ca"), &controller.ca).unwrap();
-    std::fs::write(folder.path().join("token"), "p@edge").unwrap();
-    let log = std::fs::File::create(folder.path().join("log")).unwrap();
-    let mut child = Command::new(gateway())
+/// Follows the controller, and has one worker. What it keeps and tells is in the folder.
+pub(super) fn start(controller: &Controller, folder: &Path, health: u16) -> Child {
+    std::fs::write(folder.join("ca"), &controller.ca).unwrap();
+    std::fs::write(folder.join("token"), "p@edge").unwrap();
+    let log = std::fs::File::create(folder.join("log")).unwrap();
+    Command::new(gateway())
         .args(["--feed", &controller.address.to_string(), "--feed-name", NAME, "--admin", "off", "--workers", "1"])
         .args(["--health", &format!("127.0.0.1:{health}"), "--access-log", "off", "--log-format", "json"])
         .arg("--feed-ca")
-        .arg(folder.path().join("ca"))
-        .env("TORANA_FEED_TOKEN", folder.path().join("token"))
-        .env("TORANA_STATE_DIR", folder.path().join("state"))
+        .arg(folder.join("ca"))
+        .env("TORANA_FEED_TOKEN", folder.join("token"))
+        .env("TORANA_STATE_DIR", folder.join("state"))
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)
         .spawn()
-        .expect("torana-gateway starts: build it with `cargo build --profile ci --workspace --bins`");
+        .expect("torana-gateway starts: build it with `cargo build --profile ci --workspace --bins`")
+}
+
+#[tokio::test]
+async fn it_starts_follows_serves_and_drains() {
+    let (controller, folder) = (Controller::start().await, TempDir::new().unwrap());
+    let (port, health) = (ports::free(), ports::free());
+    let mut child = start(&controller, folder.path(), health);
     eventually("alive", || async { get(health, "/livez").await.starts_with("HTTP/1.1 200") }).await;
     assert!(get(health, "/readyz").await.ends_with("not ready: table\n"));
     controller.publish(1, 1, many(port, 1, "one.example"));

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{Method, Request, Response, StatusCode};
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -44,8 +45,8 @@ pub struct Question {
     pub body: Bytes,
 }
 
-/// What is asked for.
-pub type Answer = Response<Full<Bytes>>;
+/// What is asked for: all at once, or in pieces that are made while it is read.
+pub type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
 /// What a server answers with.
 pub trait Service: Send + Sync + 'static {
@@ -104,7 +105,7 @@ async fn respond(request: Request<Incoming>, service: Arc<dyn Service>) -> Answe
         host: torana_ir::hostname_of(host).to_ascii_lowercase(),
         body: body.to_bytes(),
     };
-    // Metrics and snapshots may be large: their serialisation does not hold the runtime up.
+    // Snapshots may be large: their serialisation does not hold the runtime up.
     let answered = tokio::task::spawn_blocking(move || service.answer(&question)).await;
     answered.unwrap_or_else(|_| text(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made\n"))
 }
@@ -131,7 +132,11 @@ pub fn not_allowed(allowed: &'static str) -> Answer {
 
 /// An answer of that content type, which nobody may cache or guess about.
 pub fn answer(status: StatusCode, kind: &'static str, body: Bytes) -> Answer {
-    let mut answer = Response::new(Full::new(body));
+    answer_of(status, kind, Full::new(body).boxed_unsync())
+}
+
+pub(super) fn answer_of(status: StatusCode, kind: &'static str, body: UnsyncBoxBody<Bytes, Infallible>) -> Answer {
+    let mut answer = Response::new(body);
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));

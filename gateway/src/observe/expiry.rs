@@ -10,7 +10,7 @@ use super::nouns::Nouns;
 /// Hosts of one listener; a certificate may name thousands.
 const MOST_HOSTS: usize = 100;
 
-/// Seconds since 1970 by gateway, listener and host. Of several certificates for a host the first to end counts.
+/// Seconds since 1970 by gateway, host and listener. Of several certificates for a host the first to end counts.
 pub(super) fn expiries(snapshot: &Snapshot) -> BTreeMap<[String; 3], i64> {
     let mut ends = BTreeMap::new();
     for listener in snapshot.listeners.values() {
@@ -18,7 +18,7 @@ pub(super) fn expiries(snapshot: &Snapshot) -> BTreeMap<[String; 3], i64> {
         let nouns = Nouns::listener(&listener.key);
         for certificate in tls.certificates.iter().filter_map(|key| snapshot.certificates.get(key)) {
             for host in hosts(listener, certificate) {
-                let end = ends.entry([nouns.gateway.clone(), nouns.listener.clone(), host]).or_insert(i64::MAX);
+                let end = ends.entry([nouns.gateway.clone(), host, nouns.listener.clone()]).or_insert(i64::MAX);
                 *end = certificate.not_after.min(*end);
             }
         }
@@ -74,7 +74,7 @@ mod tests {
         ];
         for (hostname, names, hosts) in rows {
             let found = expiries(&snapshot(hostname, &[certificate("one", names, 7)]));
-            let mut wanted: Vec<_> = hosts.iter().map(|host| ["n/g", "web", host].map(str::to_owned)).collect();
+            let mut wanted: Vec<_> = hosts.iter().map(|host| ["n/g", host, "web"].map(str::to_owned)).collect();
             wanted.sort();
             assert_eq!(found.keys().cloned().collect::<Vec<_>>(), wanted, "{hostname:?} {names:?}");
             assert!(found.values().all(|end| *end == 7));

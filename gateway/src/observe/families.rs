@@ -1,44 +1,64 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Names, labels and buckets of every metric family. Counts nothing.
+//! Names, labels, buckets and caps of every metric family. Counts nothing.
 
-use prometheus::core::Collector;
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-};
+use std::sync::Arc;
+
+use prometheus::{IntCounter, IntCounterVec, IntGauge};
+
+use super::measure::{Counter, Gauge, Histogram};
+use super::page::Family;
+use super::register::Register;
+use super::shelf::Shelf;
+
+/// Children with names of their own of a family that is labelled by route or backend. Beyond, things are counted
+/// under `other`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Caps {
+    /// Of counters and gauges: a line each.
+    pub(super) counters: usize,
+    /// Of histograms: 16 lines each.
+    pub(super) histograms: usize,
+}
+
+/// What holds unless a test says otherwise.
+pub(super) const CAPS: Caps = Caps { counters: 10_000, histograms: 1_000 };
+/// What is labelled by listener has as many children as there are listeners.
+const AS_CONFIGURED: usize = usize::MAX;
 
 /// Seconds of whole requests.
-const REQUEST_BUCKETS: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+static REQUEST_BUCKETS: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 /// Seconds that Torana itself took; also of connects and handshakes.
-const SHORT_BUCKETS: [f64; 13] = [5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
+static SHORT_BUCKETS: [f64; 13] = [5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
 
 /// Seconds of connections that were upgraded or passed on: they last from a second to days.
-const UPGRADED_BUCKETS: [f64; 10] = [0.1, 1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 43_200.0, 86_400.0];
+static LONG_BUCKETS: [f64; 10] = [0.1, 1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 43_200.0, 86_400.0];
 
-const ROUTE: [&str; 5] = ["gateway", "listener", "route_kind", "route_namespace", "route_name"];
-/// Labels of the histograms: the first of those of the counters.
+// Labels are in the order of the alphabet, which is that of the page.
+const ROUTE: [&str; 5] = ["gateway", "listener", "route_kind", "route_name", "route_namespace"];
+/// Of histograms of requests.
 const TIMING: [&str; 9] =
-    ["gateway", "listener", "route_kind", "route_namespace", "route_name", "rule", "backend", "protocol", "code"];
-/// How many of them, at the start, are names of objects.
-pub(super) const NAMES: usize = 7;
-/// Which one is the route's.
-pub(super) const ROUTE_NAME: usize = 4;
-/// Labels of the counters of requests.
+    ["backend", "code", "gateway", "listener", "protocol", "route_kind", "route_name", "route_namespace", "rule"];
+/// The same with the method.
 const REQUEST: [&str; 10] = [
+    "backend",
+    "code",
     "gateway",
     "listener",
-    "route_kind",
-    "route_namespace",
-    "route_name",
-    "rule",
-    "backend",
-    "protocol",
-    "code",
     "method",
+    "protocol",
+    "route_kind",
+    "route_name",
+    "route_namespace",
+    "rule",
 ];
-
-/// Labels of the counter of streams; the names are the same as those of requests.
 const STREAM: [&str; 9] =
-    ["gateway", "listener", "route_kind", "route_namespace", "route_name", "rule", "backend", "protocol", "reason"];
+    ["backend", "gateway", "listener", "protocol", "reason", "route_kind", "route_name", "route_namespace", "rule"];
+const LISTENER: [&str; 3] = ["gateway", "listener", "protocol"];
+const LISTENER_ERROR: [&str; 3] = ["gateway", "listener", "reason"];
+const HOST: [&str; 3] = ["gateway", "host", "listener"];
+const BACKEND: [&str; 1] = ["backend"];
+
+const PASSED_ON: &str = "connections and flows passed on that are over";
 
 /// Why connections are refused and ended, and where datagrams are dropped. These children are there from the start: of
 /// a counter that appears with its first event Prometheus sees no increase.
@@ -46,86 +66,103 @@ pub(super) const REFUSED: [&str; 5] = ["global_cap", "ip_cap", "ip_abuse", "desc
 pub(super) const ABORTED: [&str; 4] = ["http2_frames", "http2_resets", "http2_limits", "http2_slow_head"];
 pub(super) const DIRECTIONS: [&str; 2] = ["to_backend", "to_client"];
 
-/// The families, registered.
+/// The two histograms of one kind of request.
+pub(super) struct Timing {
+    pub(super) duration: Histogram<13>,
+    pub(super) overhead: Histogram<13>,
+}
+
+/// Bytes that the streams of one route have carried.
+#[derive(Default)]
+pub(super) struct Volume {
+    pub(super) received: Counter,
+    pub(super) sent: Counter,
+}
+
+/// Seconds of connects and handshakes.
+pub(super) type Short = Histogram<13>;
+/// Seconds of connections.
+pub(super) type Long = Histogram<10>;
+
+/// The families, and the page that they make.
 pub(super) struct Families {
-    pub(super) requests: IntCounterVec,
-    pub(super) duration: HistogramVec,
-    pub(super) overhead: HistogramVec,
-    pub(super) upgraded: IntGaugeVec,
-    pub(super) upgraded_duration: HistogramVec,
-    pub(super) streams: IntCounterVec,
-    pub(super) stream_duration: HistogramVec,
-    pub(super) stream_received: IntCounterVec,
-    pub(super) stream_sent: IntCounterVec,
+    pub(super) requests: Arc<Shelf<Counter>>,
+    pub(super) timing: Arc<Shelf<Timing>>,
+    pub(super) upgraded: Arc<Shelf<Gauge>>,
+    pub(super) upgraded_duration: Arc<Shelf<Long>>,
+    pub(super) streams: Arc<Shelf<Counter>>,
+    pub(super) stream_duration: Arc<Shelf<Long>>,
+    pub(super) volumes: Arc<Shelf<Volume>>,
     pub(super) datagrams_dropped: IntCounterVec,
     pub(super) rejected: IntCounterVec,
     pub(super) fields_dropped: IntCounter,
-    pub(super) series_folded: IntCounter,
     pub(super) mirrors_dropped: IntCounter,
-    pub(super) connections: IntGaugeVec,
+    pub(super) connections: Arc<Shelf<Gauge>>,
     pub(super) connections_refused: IntCounterVec,
     pub(super) connections_aborted: IntCounterVec,
-    pub(super) handshake: HistogramVec,
-    pub(super) tls_errors: IntCounterVec,
-    pub(super) upstream_connect: HistogramVec,
-    pub(super) upstream_retries: IntCounterVec,
+    pub(super) handshake: Arc<Shelf<Short>>,
+    pub(super) tls_errors: Arc<Shelf<Counter>>,
+    pub(super) upstream_connect: Arc<Shelf<Short>>,
+    pub(super) upstream_retries: Arc<Shelf<Counter>>,
     pub(super) generation: IntGauge,
     pub(super) stale: IntGauge,
-    pub(super) apply: Histogram,
+    pub(super) apply: prometheus::Histogram,
     pub(super) config_rejected: IntCounterVec,
-    pub(super) certificate_expiry: IntGaugeVec,
+    pub(super) certificate_expiry: Arc<Shelf<Gauge>>,
     pub(super) log_dropped: IntCounterVec,
+    pub(super) page: Arc<[Box<dyn Family>]>,
 }
 
 impl Families {
-    /// All of them in `registry`.
-    pub(super) fn register(registry: &Registry) -> Self {
-        let it = Register(registry);
-        let listener = ["gateway", "listener", "protocol"];
+    /// All of them, without a child that something must happen for.
+    pub(super) fn new(caps: Caps) -> Self {
+        let mut it = Register::new("series_folded_total", "children counted under route_name=\"other\"");
+        let Caps { counters, histograms } = caps;
         Self {
-            requests: it.counters("requests_total", "requests that were answered or cut", &REQUEST),
-            duration: it.histograms("request_duration_seconds", "from head to last byte", &TIMING, &REQUEST_BUCKETS),
-            overhead: it.histograms("overhead_seconds", "spent in Torana itself", &TIMING, &SHORT_BUCKETS),
-            upgraded: it.gauges("upgraded_connections", "connections that were upgraded", &ROUTE),
+            requests: it.counters("requests_total", "requests that were answered or cut", &REQUEST, counters),
+            timing: timing(&mut it, histograms),
+            upgraded: it.gauges("upgraded_connections", "connections that were upgraded", &ROUTE, counters),
             upgraded_duration: it.histograms(
                 "upgraded_duration_seconds",
                 "upgraded connections that are over",
                 &ROUTE,
-                &UPGRADED_BUCKETS,
+                histograms,
+                long,
             ),
-            streams: it.counters("streams_total", "connections and flows passed on that are over", &STREAM),
-            stream_duration: it.histograms(
-                "stream_duration_seconds",
-                "connections and flows passed on that are over",
-                &ROUTE,
-                &UPGRADED_BUCKETS,
-            ),
-            stream_received: it.counters("stream_received_bytes_total", "bytes of clients that were passed on", &ROUTE),
-            stream_sent: it.counters("stream_sent_bytes_total", "bytes of backends that were passed on", &ROUTE),
+            streams: it.counters("streams_total", PASSED_ON, &STREAM, counters),
+            stream_duration: it.histograms("stream_duration_seconds", PASSED_ON, &ROUTE, histograms, long),
+            volumes: volumes(&mut it, counters),
             datagrams_dropped: it.known(
                 "datagrams_dropped_total",
                 "that a socket did not take",
                 "direction",
                 &DIRECTIONS,
             ),
-            rejected: it.counters("requests_rejected_total", "refused by the strict gate", &["reason"]),
+            rejected: it.few("requests_rejected_total", "refused by the strict gate", &["reason"]),
             fields_dropped: it.counter("fields_dropped_total", "header fields with underscores that were dropped"),
-            series_folded: it.counter("series_folded_total", "children counted under route_name=\"other\""),
             mirrors_dropped: it.counter("mirrors_dropped_total", "mirrored requests that were not sent"),
-            connections: it.gauges("connections", "open connections of clients", &listener),
+            connections: it.gauges("connections", "open connections of clients", &LISTENER, AS_CONFIGURED),
             connections_refused: it.known("connections_refused_total", "closed at accept", "reason", &REFUSED),
             connections_aborted: it.known("connections_aborted_total", "ended for what they sent", "reason", &ABORTED),
-            handshake: it.histograms("tls_handshake_seconds", "TLS handshakes of clients", &listener, &SHORT_BUCKETS),
-            tls_errors: it.counters("tls_errors_total", "failed handshakes", &["gateway", "listener", "reason"]),
-            upstream_connect: it.histograms("upstream_connect_seconds", "connects", &["backend"], &SHORT_BUCKETS),
-            upstream_retries: it.counters("upstream_retries_total", "tries of a request after its first", &["backend"]),
-            generation: it.add(IntGauge::new("torana_config_generation", "generation in force")),
-            stale: it.add(IntGauge::new("torana_config_stale", "whether no controller says that it is still so")),
-            apply: it.add(Histogram::with_opts(
-                HistogramOpts::new("torana_config_apply_seconds", "from delta to open sockets")
-                    .buckets(SHORT_BUCKETS.to_vec()),
-            )),
-            config_rejected: it.counters(
+            handshake: it.histograms(
+                "tls_handshake_seconds",
+                "TLS handshakes of clients",
+                &LISTENER,
+                AS_CONFIGURED,
+                short,
+            ),
+            tls_errors: it.counters("tls_errors_total", "failed handshakes", &LISTENER_ERROR, AS_CONFIGURED),
+            upstream_connect: it.histograms("upstream_connect_seconds", "connects", &BACKEND, histograms, short),
+            upstream_retries: it.counters(
+                "upstream_retries_total",
+                "tries of a request after its first",
+                &BACKEND,
+                counters,
+            ),
+            generation: it.gauge("config_generation", "generation in force"),
+            stale: it.gauge("config_stale", "whether no controller says that it is still so"),
+            apply: it.histogram("config_apply_seconds", "from delta to open sockets", &SHORT_BUCKETS),
+            config_rejected: it.few(
                 "config_rejected_total",
                 "resources that could not be put in force",
                 &["kind", "namespace", "name"],
@@ -133,45 +170,34 @@ impl Families {
             certificate_expiry: it.gauges(
                 "certificate_expiry_timestamp_seconds",
                 "when the first certificate for a host ends, seconds since 1970",
-                &["gateway", "listener", "host"],
+                &HOST,
+                AS_CONFIGURED,
             ),
-            log_dropped: it.counters("log_dropped_total", "lines that a full queue dropped", &["sink"]),
+            log_dropped: it.few("log_dropped_total", "lines that a full queue dropped", &["sink"]),
+            page: it.page(),
         }
     }
 }
 
-struct Register<'r>(&'r Registry);
+fn short() -> Short {
+    Short::new(&SHORT_BUCKETS)
+}
 
-impl Register<'_> {
-    fn add<M: Collector + Clone + 'static>(&self, metric: prometheus::Result<M>) -> M {
-        let metric = metric.expect("names and labels are literals that tests register");
-        self.0.register(Box::new(metric.clone())).expect("every name is registered once");
-        metric
-    }
+fn long() -> Long {
+    Long::new(&LONG_BUCKETS)
+}
 
-    fn counter(&self, name: &str, help: &str) -> IntCounter {
-        self.add(IntCounter::new(format!("torana_{name}"), help))
-    }
+fn timing(it: &mut Register, most: usize) -> Arc<Shelf<Timing>> {
+    let make = || Timing { duration: Histogram::new(&REQUEST_BUCKETS), overhead: Histogram::new(&SHORT_BUCKETS) };
+    let shelf = it.shelf(&TIMING, most, make);
+    it.part("request_duration_seconds", "from head to last byte", &shelf, |timing| &timing.duration);
+    it.part("overhead_seconds", "spent in Torana itself", &shelf, |timing| &timing.overhead);
+    shelf
+}
 
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        self.add(IntCounterVec::new(Opts::new(format!("torana_{name}"), help), labels))
-    }
-
-    /// Counters with all their children at zero.
-    fn known(&self, name: &str, help: &str, label: &str, values: &[&str]) -> IntCounterVec {
-        let counters = self.counters(name, help, &[label]);
-        for value in values {
-            counters.with_label_values(&[value]);
-        }
-        counters
-    }
-
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        self.add(IntGaugeVec::new(Opts::new(format!("torana_{name}"), help), labels))
-    }
-
-    fn histograms(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
-        let opts = HistogramOpts::new(format!("torana_{name}"), help).buckets(buckets.to_vec());
-        self.add(HistogramVec::new(opts, labels))
-    }
+fn volumes(it: &mut Register, most: usize) -> Arc<Shelf<Volume>> {
+    let shelf = it.shelf(&ROUTE, most, Volume::default);
+    it.part("stream_received_bytes_total", "bytes of clients that were passed on", &shelf, |volume| &volume.received);
+    it.part("stream_sent_bytes_total", "bytes of backends that were passed on", &shelf, |volume| &volume.sent);
+    shelf
 }

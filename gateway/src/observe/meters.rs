@@ -5,11 +5,13 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use prometheus::IntCounter;
 use torana_ir::BackendKey;
 
-use super::metrics::{Metrics, Timing, Tunnels};
+use super::families::{Long, Timing};
+use super::measure::{Counter, Gauge};
+use super::metrics::Metrics;
 use super::nouns::{MethodLabel, Nouns};
+use super::shelf::Held;
 use crate::head::Version;
 
 /// Kinds of requests that a rule keeps at hand. Of more (a backend that answers with every code there is) the rest is
@@ -49,7 +51,14 @@ impl Outcome<'_> {
 pub struct Meters {
     nouns: Arc<Nouns>,
     cells: OnceLock<Box<Cell>>,
-    upgraded: OnceLock<Arc<Tunnels>>,
+    upgraded: OnceLock<Box<Tunnels>>,
+}
+
+/// Those of the connections that were upgraded.
+#[derive(Clone)]
+struct Tunnels {
+    open: Held<Gauge>,
+    duration: Held<Long>,
 }
 
 struct Cell {
@@ -61,14 +70,14 @@ struct Cell {
 
 /// One connection that was upgraded; it is over when this is dropped.
 pub struct Upgraded {
-    tunnels: Arc<Tunnels>,
+    tunnels: Tunnels,
     since: Instant,
 }
 
 #[derive(Clone)]
 struct Handles {
-    requests: Arc<IntCounter>,
-    timing: Arc<Timing>,
+    requests: Held<Counter>,
+    timing: Held<Timing>,
 }
 
 impl Meters {
@@ -109,35 +118,39 @@ impl Meters {
 
     /// A connection of this rule was upgraded.
     pub fn upgraded(&self, metrics: &Metrics) -> Upgraded {
-        let tunnels = self.upgraded.get_or_init(|| metrics.upgraded(self.nouns.route_labels()));
+        let tunnels = self.upgraded.get_or_init(|| {
+            let (families, labels) = (metrics.families(), self.nouns.route_labels());
+            let (open, duration) = (families.upgraded.child(labels), families.upgraded_duration.child(labels));
+            Box::new(Tunnels { open, duration })
+        });
         tunnels.open.inc();
-        Upgraded { tunnels: Arc::clone(tunnels), since: Instant::now() }
+        Upgraded { tunnels: Tunnels::clone(tunnels), since: Instant::now() }
     }
 
     fn handles(&self, metrics: &Metrics, outcome: &Outcome<'_>) -> Handles {
-        let mut labels = self.nouns.route_labels();
-        labels.push(self.nouns.route.as_ref().map(|route| route.rule.clone()).unwrap_or_default());
-        labels.push(outcome.backend.map(ToString::to_string).unwrap_or_default());
-        labels.push(outcome.version.as_str().to_owned());
-        labels.push(outcome.status.to_string());
-        let timing = metrics.timing(labels.clone());
-        labels.push(outcome.method.as_str().to_owned());
-        Handles { requests: metrics.requests(labels), timing }
+        let (backend, code) =
+            (outcome.backend.map(ToString::to_string).unwrap_or_default(), outcome.status.to_string());
+        let (method, protocol) = (outcome.method.as_str(), outcome.version.as_str());
+        let ([gateway, listener, kind, name, namespace], rule) = (self.nouns.route_labels(), self.nouns.rule_label());
+        let timed = [&*backend, &code, gateway, listener, protocol, kind, name, namespace, rule];
+        let counted = [&*backend, &code, gateway, listener, method, protocol, kind, name, namespace, rule];
+        let families = metrics.families();
+        Handles { requests: families.requests.child(counted), timing: families.timing.child(timed) }
     }
 }
 
 impl Handles {
     fn record(&self, outcome: &Outcome<'_>) {
         self.requests.inc();
-        self.timing.duration.observe(outcome.duration.as_secs_f64());
-        self.timing.overhead.observe(outcome.overhead.as_secs_f64());
+        self.timing.duration.observe(outcome.duration);
+        self.timing.overhead.observe(outcome.overhead);
     }
 }
 
 impl Drop for Upgraded {
     fn drop(&mut self) {
         self.tunnels.open.dec();
-        self.tunnels.duration.observe(self.since.elapsed().as_secs_f64());
+        self.tunnels.duration.observe(self.since.elapsed());
     }
 }
 
@@ -213,7 +226,7 @@ mod tests {
 
     #[test]
     fn too_many_series_are_folded_and_counted() {
-        let metrics = Metrics::with_most_route_series(2);
+        let metrics = Metrics::capped(2, 1);
         for route in ["a", "b", "c", "d"] {
             Meters::new(nouns(route)).record(&metrics, &outcome(None, "GET", 200));
         }
@@ -223,6 +236,11 @@ mod tests {
             .find(|line| line.starts_with("torana_requests_total") && line.contains("route_name=\"other\""));
         assert!(other.is_some_and(|line| line.contains("code=\"2xx\"") && line.ends_with(" 2")), "{text}");
         assert_eq!(text.lines().filter(|line| line.starts_with("torana_requests_total{")).count(), 3);
+        let timed: Vec<&str> =
+            text.lines().filter(|line| line.starts_with("torana_request_duration_seconds_count{")).collect();
+        assert!(matches!(*timed, [a, other] if other.contains("\"other\"") && a.contains("\"a\"")), "{timed:?}");
+        assert!(timed[1].contains("code=\"2xx\"") && timed[1].ends_with(" 3"), "{timed:?}");
+        assert!(text.contains("\ntorana_series_folded_total 5\n"), "two counters and three of histograms: {text}");
     }
 
     #[test]

@@ -7,40 +7,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use prometheus::core::{MetricVec, MetricVecBuilder};
-use prometheus::{Histogram, IntCounter, IntGauge, Registry, TextEncoder};
+use prometheus::IntCounter;
 use torana_ir::{BackendKey, ListenerKey, ResourceKey, Snapshot};
 
 use super::expiry::expiries;
-use super::families::{ABORTED, DIRECTIONS, Families, NAMES, REFUSED, ROUTE_NAME};
+use super::families::{ABORTED, CAPS, Caps, DIRECTIONS, Families, REFUSED};
+use super::labels::{joined, values};
+use super::measure::Gauge;
 use super::nouns::Nouns;
-use super::shelf::Shelf;
-
-/// Children of `torana_requests_total` that name a route. Beyond, requests are counted under `route_name="other"`.
-const MOST_ROUTE_SERIES: usize = 10_000;
+use super::page::Page;
+use super::shelf::{Child, Held};
 
 /// All metrics of a process.
 pub struct Metrics {
-    registry: Registry,
     families: Families,
-    shelves: Mutex<Shelves>,
     live: Mutex<Live>,
     unrouted: super::Meters,
-    most_route_series: usize,
-}
-
-#[derive(Default)]
-struct Shelves {
-    requests: Shelf<IntCounter>,
-    timing: Shelf<Timing>,
-    upgraded: Shelf<Tunnels>,
-    streams: Shelf<IntCounter>,
-    volumes: Shelf<Volume>,
-    connections: Shelf<IntGauge>,
-    handshake: Shelf<Histogram>,
-    tls_errors: Shelf<IntCounter>,
-    upstream_connect: Shelf<Histogram>,
-    upstream_retries: Shelf<IntCounter>,
 }
 
 /// What the current snapshot names: children of other listeners and backends go.
@@ -51,31 +33,10 @@ struct Live {
     backends: BTreeSet<String>,
     /// Resources that were ever rejected, with their labels; forgotten when they are removed.
     rejected: BTreeMap<ResourceKey, [String; 3]>,
-    /// Labels of the certificates that are served.
-    expiries: BTreeSet<[String; 3]>,
-}
-
-/// The two histograms of one kind of request.
-pub(super) struct Timing {
-    pub(super) duration: Histogram,
-    pub(super) overhead: Histogram,
-}
-
-/// The connections of one route that were upgraded.
-pub(super) struct Tunnels {
-    pub(super) open: IntGauge,
-    pub(super) duration: Histogram,
-}
-
-/// What the streams of one route have carried.
-pub(super) struct Volume {
-    pub(super) duration: Histogram,
-    pub(super) received: IntCounter,
-    pub(super) sent: IntCounter,
 }
 
 /// One open connection; it is closed when this is dropped.
-pub struct Connected(Arc<IntGauge>);
+pub struct Connected(Held<Gauge>);
 
 impl Drop for Connected {
     fn drop(&mut self) {
@@ -92,24 +53,32 @@ impl Default for Metrics {
 impl Metrics {
     /// Everything at zero.
     pub fn new() -> Self {
-        Self::with_most_route_series(MOST_ROUTE_SERIES)
+        Self::with(CAPS)
     }
 
-    /// Another cap on the children that name a route.
-    pub fn with_most_route_series(most_route_series: usize) -> Self {
-        let registry = Registry::new();
-        let families = Families::register(&registry);
+    /// Other caps on the children that name a route or a backend.
+    #[cfg(test)]
+    pub(crate) fn capped(counters: usize, histograms: usize) -> Self {
+        Self::with(Caps { counters, histograms })
+    }
+
+    fn with(caps: Caps) -> Self {
         let unrouted = super::Meters::new(Nouns::default());
-        Self { registry, families, shelves: Mutex::default(), live: Mutex::default(), unrouted, most_route_series }
+        Self { families: Families::new(caps), live: Mutex::default(), unrouted }
     }
 
-    /// The Prometheus text format.
+    /// The Prometheus text format, a piece at a time.
+    pub fn page(&self) -> Page {
+        Page::new(Arc::clone(&self.families.page))
+    }
+
+    /// All of it at once.
     pub fn render(&self) -> String {
-        let mut text = String::new();
-        match TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text) {
-            Ok(()) => text,
-            Err(error) => format!("# {error}\n"),
-        }
+        self.page().collect()
+    }
+
+    pub(super) fn families(&self) -> &Families {
+        &self.families
     }
 
     /// For requests that belong to no listener.
@@ -139,9 +108,8 @@ impl Metrics {
     /// A client's connection, `protocol` being `http`, `https`, `tls` or `tcp`, or a flow by `udp`. `listener` is `None`
     /// while several share the socket.
     pub fn connected(&self, listener: Option<&ListenerKey>, protocol: &'static str) -> Connected {
-        let labels = listener_labels(listener, protocol);
-        let make = |labels: &[String]| self.families.connections.with_label_values(labels);
-        let gauge = self.shelves().connections.child(labels, make);
+        let (gateway, name) = listener_labels(listener);
+        let gauge = self.families.connections.child([&*gateway, &name, protocol]);
         gauge.inc();
         Connected(gauge)
     }
@@ -168,30 +136,24 @@ impl Metrics {
 
     /// A TLS handshake took this long.
     pub fn handshake(&self, listener: &ListenerKey, version: &'static str, took: Duration) {
-        let labels = listener_labels(Some(listener), version);
-        let make = |labels: &[String]| self.families.handshake.with_label_values(labels);
-        let histogram = self.shelves().handshake.child(labels, make);
-        histogram.observe(took.as_secs_f64());
+        let (gateway, name) = listener_labels(Some(listener));
+        self.families.handshake.child([&*gateway, &name, version]).observe(took);
     }
 
     /// A TLS handshake failed. `listener` is `None` if it failed before one was chosen.
     pub fn tls_error(&self, listener: Option<&ListenerKey>, reason: &'static str) {
-        let labels = listener_labels(listener, reason);
-        let make = |labels: &[String]| self.families.tls_errors.with_label_values(labels);
-        self.shelves().tls_errors.child(labels, make).inc();
+        let (gateway, name) = listener_labels(listener);
+        self.families.tls_errors.child([&*gateway, &name, reason]).inc();
     }
 
     /// A connection to a backend was opened.
     pub fn upstream_connected(&self, backend: &BackendKey, took: Duration) {
-        let make = |labels: &[String]| self.families.upstream_connect.with_label_values(labels);
-        let histogram = self.shelves().upstream_connect.child(vec![backend.to_string()], make);
-        histogram.observe(took.as_secs_f64());
+        self.families.upstream_connect.child([&*backend.to_string()]).observe(took);
     }
 
     /// A request is tried once more.
     pub fn upstream_retried(&self, backend: &BackendKey) {
-        let make = |labels: &[String]| self.families.upstream_retries.with_label_values(labels);
-        self.shelves().upstream_retries.child(vec![backend.to_string()], make).inc();
+        self.families.upstream_retries.child([&*backend.to_string()]).inc();
     }
 
     // === configuration ===
@@ -215,7 +177,7 @@ impl Metrics {
             live.listeners = names.map(|nouns| (nouns.gateway, nouns.listener)).collect();
         }
         if listeners || certificates {
-            self.expire(snapshot, &mut live);
+            self.expire(snapshot);
         }
         if backends {
             live.backends = snapshot.backends.keys().map(ToString::to_string).collect();
@@ -223,21 +185,21 @@ impl Metrics {
         live.rejected.retain(|key, labels| {
             let there = contains(snapshot, key);
             if !there {
-                removing(&self.families.config_rejected)(labels);
+                // A child that is not there is as good as removed.
+                self.families.config_rejected.remove_label_values(labels).ok();
             }
             there
         });
     }
 
-    fn expire(&self, snapshot: &Snapshot, live: &mut Live) {
-        let expiries = expiries(snapshot);
-        for labels in live.expiries.iter().filter(|labels| !expiries.contains_key(*labels)) {
-            removing(&self.families.certificate_expiry)(labels);
+    fn expire(&self, snapshot: &Snapshot) {
+        let hosts = expiries(snapshot);
+        let shelf = &self.families.certificate_expiry;
+        let there: BTreeSet<String> = hosts.keys().map(|labels| joined(labels.iter().map(String::as_str))).collect();
+        shelf.retain(|child| there.contains(child.labels()));
+        for (labels, not_after) in &hosts {
+            shelf.child(labels.iter().map(String::as_str)).set(*not_after);
         }
-        for (labels, not_after) in &expiries {
-            self.families.certificate_expiry.with_label_values(labels).set(*not_after);
-        }
-        live.expiries = expiries.into_keys().collect();
     }
 
     /// A resource could not be put in force.
@@ -254,100 +216,19 @@ impl Metrics {
 
     /// Gives up children whose objects are gone; called every few seconds.
     pub fn sweep(&self, now: Instant) {
-        let live = self.live();
-        let listener = |labels: &[String]| {
-            let pair = (labels[0].clone(), labels[1].clone());
-            pair.0.is_empty() || live.listeners.contains(&pair)
-        };
-        let nobody = |_: &[String]| false;
-        let families = &self.families;
-        let shelves = &mut *self.shelves();
-        shelves.requests.sweep(now, nobody, removing(&families.requests));
-        shelves.timing.sweep(now, nobody, |labels| {
-            removing(&families.duration)(labels);
-            removing(&families.overhead)(labels);
-        });
-        shelves.upgraded.sweep(now, nobody, |labels| {
-            removing(&families.upgraded)(labels);
-            removing(&families.upgraded_duration)(labels);
-        });
-        shelves.streams.sweep(now, nobody, removing(&families.streams));
-        shelves.volumes.sweep(now, nobody, |labels| {
-            removing(&families.stream_duration)(labels);
-            removing(&families.stream_received)(labels);
-            removing(&families.stream_sent)(labels);
-        });
-        shelves.connections.sweep(now, listener, removing(&families.connections));
-        shelves.handshake.sweep(now, listener, removing(&families.handshake));
-        shelves.tls_errors.sweep(now, listener, removing(&families.tls_errors));
-        let backend = |labels: &[String]| live.backends.contains(&labels[0]);
-        shelves.upstream_connect.sweep(now, backend, removing(&families.upstream_connect));
-        shelves.upstream_retries.sweep(now, backend, removing(&families.upstream_retries));
-    }
-
-    // === for meters ===
-
-    /// Counter of one kind of request: `route` labels, then rule, backend, protocol, code, method. Folded if too many.
-    pub(super) fn requests(&self, mut labels: Vec<String>) -> Arc<IntCounter> {
-        let mut shelves = self.shelves();
-        if self.full(&shelves) && shelves.requests.find(&labels).is_none() {
-            self.families.series_folded.inc();
-            fold(&mut labels);
-        }
-        shelves.requests.child(labels, |labels| self.families.requests.with_label_values(labels))
-    }
-
-    /// Histograms of the same without the method.
-    pub(super) fn timing(&self, mut labels: Vec<String>) -> Arc<Timing> {
-        let mut shelves = self.shelves();
-        if self.full(&shelves) && shelves.timing.find(&labels).is_none() {
-            fold(&mut labels);
-        }
-        shelves.timing.child(labels, |labels| Timing {
-            duration: self.families.duration.with_label_values(labels),
-            overhead: self.families.overhead.with_label_values(labels),
-        })
-    }
-
-    /// Upgraded connections by `route` labels.
-    pub(super) fn upgraded(&self, labels: Vec<String>) -> Arc<Tunnels> {
-        self.shelves().upgraded.child(labels, |labels| Tunnels {
-            open: self.families.upgraded.with_label_values(labels),
-            duration: self.families.upgraded_duration.with_label_values(labels),
-        })
-    }
-
-    /// Counter of one kind of streams: `route` labels, then rule, backend, protocol, reason. Folded if too many.
-    pub(super) fn streams(&self, mut labels: Vec<String>) -> Arc<IntCounter> {
-        let mut shelves = self.shelves();
-        if shelves.streams.len() >= self.most_route_series && shelves.streams.find(&labels).is_none() {
-            self.families.series_folded.inc();
-            nameless(&mut labels, NAMES);
-        }
-        shelves.streams.child(labels, |labels| self.families.streams.with_label_values(labels))
-    }
-
-    /// What streams carry by `route` labels. Folded if too many.
-    pub(super) fn volume(&self, mut labels: Vec<String>) -> Arc<Volume> {
-        let mut shelves = self.shelves();
-        if shelves.volumes.len() >= self.most_route_series && shelves.volumes.find(&labels).is_none() {
-            let names = labels.len();
-            nameless(&mut labels, names);
-        }
-        shelves.volumes.child(labels, |labels| Volume {
-            duration: self.families.stream_duration.with_label_values(labels),
-            received: self.families.stream_received.with_label_values(labels),
-            sent: self.families.stream_sent.with_label_values(labels),
-        })
-    }
-
-    fn full(&self, shelves: &Shelves) -> bool {
-        shelves.requests.len() >= self.most_route_series
-    }
-
-    fn shelves(&self) -> MutexGuard<'_, Shelves> {
-        // Shelves are consistent after every statement, so a panic elsewhere left them whole.
-        self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
+        let (live, families) = (self.live(), &self.families);
+        families.requests.sweep(now, nobody);
+        families.timing.sweep(now, nobody);
+        families.upgraded.sweep(now, nobody);
+        families.upgraded_duration.sweep(now, nobody);
+        families.streams.sweep(now, nobody);
+        families.volumes.sweep(now, nobody);
+        families.stream_duration.sweep(now, nobody);
+        families.connections.sweep(now, |child| live.has_listener(child.labels()));
+        families.handshake.sweep(now, |child| live.has_listener(child.labels()));
+        families.tls_errors.sweep(now, |child| live.has_listener(child.labels()));
+        families.upstream_connect.sweep(now, |child| child.is_folded() || live.backends.contains(child.labels()));
+        families.upstream_retries.sweep(now, |child| child.is_folded() || live.backends.contains(child.labels()));
     }
 
     fn live(&self) -> MutexGuard<'_, Live> {
@@ -355,24 +236,23 @@ impl Metrics {
     }
 }
 
-/// Takes the names out; protocol, class of the code and method stay, which are few.
-fn fold(labels: &mut [String]) {
-    nameless(labels, NAMES);
-    if let [_protocol, code, ..] = &mut labels[NAMES..] {
-        code.truncate(1);
-        code.push_str("xx");
+impl Live {
+    /// Whether the listener is there that these labels begin with. That of all connections that have none is.
+    fn has_listener(&self, labels: &str) -> bool {
+        let mut labels = values(labels).map(str::to_owned);
+        let pair = (labels.next().unwrap_or_default(), labels.next().unwrap_or_default());
+        pair.0.is_empty() || self.listeners.contains(&pair)
     }
 }
 
-/// Takes the first labels out, which are `names`.
-fn nameless(labels: &mut [String], names: usize) {
-    labels[..names].iter_mut().for_each(String::clear);
-    "other".clone_into(&mut labels[ROUTE_NAME]);
+/// Children of routes are needed by who holds them.
+fn nobody<T>(_: &Child<T>) -> bool {
+    false
 }
 
-fn listener_labels(listener: Option<&ListenerKey>, last: &str) -> Vec<String> {
+fn listener_labels(listener: Option<&ListenerKey>) -> (String, String) {
     let nouns = listener.map(Nouns::listener).unwrap_or_default();
-    vec![nouns.gateway, nouns.listener, last.to_owned()]
+    (nouns.gateway, nouns.listener)
 }
 
 fn resource_labels(key: &ResourceKey) -> [String; 3] {
@@ -399,13 +279,6 @@ fn contains(snapshot: &Snapshot, key: &ResourceKey) -> bool {
         ResourceKey::Stream(key) => snapshot.streams.contains_key(key),
         ResourceKey::Backend(key) => snapshot.backends.contains_key(key),
         ResourceKey::Endpoints(key) => snapshot.endpoints.contains_key(key),
-    }
-}
-
-/// A child that is not there is as good as removed.
-fn removing<B: MetricVecBuilder>(family: &MetricVec<B>) -> impl Fn(&[String]) {
-    |labels| {
-        family.remove_label_values(labels).ok();
     }
 }
 

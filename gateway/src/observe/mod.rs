@@ -8,7 +8,15 @@ mod nouns;
 
 mod expiry;
 
+mod labels;
+
 mod shelf;
+
+mod measure;
+
+mod page;
+
+mod register;
 
 mod families;
 
@@ -30,6 +38,7 @@ pub use self::log::{AccessLog, LogFormat};
 pub use meters::{Meters, Outcome, Upgraded};
 pub use metrics::{Connected, Metrics};
 pub use nouns::{MethodLabel, Nouns, RouteNouns};
+pub use page::Page;
 pub use readiness::Readiness;
 pub use record::{AccessRecord, Text};
 pub use streams::{StreamMeters, StreamOutcome};

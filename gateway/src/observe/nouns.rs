@@ -51,13 +51,16 @@ impl Nouns {
         Self { route: Some(route), ..Self::listener(listener) }
     }
 
-    /// gateway, listener, route_kind, route_namespace, route_name.
-    pub(super) fn route_labels(&self) -> Vec<String> {
-        let (kind, namespace, name) = match &self.route {
-            Some(route) => (route.kind, route.namespace.clone(), route.name.clone()),
-            None => ("", String::new(), String::new()),
-        };
-        vec![self.gateway.clone(), self.listener.clone(), kind.to_owned(), namespace, name]
+    /// Values of gateway, listener, route_kind, route_name and route_namespace.
+    pub(super) fn route_labels(&self) -> [&str; 5] {
+        let route = self.route.as_ref();
+        let [kind, name, namespace] = route.map_or([""; 3], |route| [route.kind, &route.name, &route.namespace]);
+        [&self.gateway, &self.listener, kind, name, namespace]
+    }
+
+    /// The value of rule.
+    pub(super) fn rule_label(&self) -> &str {
+        self.route.as_ref().map_or("", |route| &route.rule)
     }
 }
 
@@ -95,10 +98,10 @@ mod tests {
         let rule = RuleKey { route, index: 2 };
         assert_eq!(
             Nouns::rule(&listener, &rule, None).route_labels(),
-            ["infra/edge", "web", "HTTPRoute", "shop", "cart"]
+            ["infra/edge", "web", "HTTPRoute", "cart", "shop"]
         );
-        assert_eq!(Nouns::rule(&listener, &rule, None).route.unwrap().rule, "2");
-        assert_eq!(Nouns::rule(&listener, &rule, Some("pay")).route.unwrap().rule, "pay");
+        assert_eq!(Nouns::rule(&listener, &rule, None).rule_label(), "2");
+        assert_eq!(Nouns::rule(&listener, &rule, Some("pay")).rule_label(), "pay");
         listener.set = Some(("shop".into(), "more".into()));
         assert_eq!(Nouns::listener(&listener).listener, "shop.more/web");
     }

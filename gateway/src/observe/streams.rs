@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use torana_ir::BackendKey;
 
-use super::metrics::{Metrics, Volume};
+use super::families::{Long, Volume};
+use super::metrics::Metrics;
 use super::nouns::Nouns;
+use super::shelf::Held;
 use crate::fault::Fault;
 
 /// What became of a stream.
@@ -31,7 +33,7 @@ pub struct StreamOutcome<'a> {
 /// Handles of what a rule carries; kinds of ends are few and looked up.
 pub struct StreamMeters {
     nouns: Arc<Nouns>,
-    volume: OnceLock<Arc<Volume>>,
+    carried: OnceLock<(Held<Volume>, Held<Long>)>,
 }
 
 impl StreamMeters {
@@ -39,7 +41,7 @@ impl StreamMeters {
     pub fn carried(nouns: Nouns, previous: Option<&Arc<Self>>) -> Arc<Self> {
         match previous {
             Some(previous) if *previous.nouns == nouns => Arc::clone(previous),
-            _ => Arc::new(Self { nouns: Arc::new(nouns), volume: OnceLock::new() }),
+            _ => Arc::new(Self { nouns: Arc::new(nouns), carried: OnceLock::new() }),
         }
     }
 
@@ -51,8 +53,11 @@ impl StreamMeters {
     /// Counts one stream that is over.
     pub fn record(&self, metrics: &Metrics, outcome: &StreamOutcome<'_>) {
         count(metrics, &self.nouns, outcome);
-        let volume = self.volume.get_or_init(|| metrics.volume(self.nouns.route_labels()));
-        volume.duration.observe(outcome.duration.as_secs_f64());
+        let (volume, duration) = self.carried.get_or_init(|| {
+            let (families, labels) = (metrics.families(), self.nouns.route_labels());
+            (families.volumes.child(labels), families.stream_duration.child(labels))
+        });
+        duration.observe(outcome.duration);
         volume.received.inc_by(outcome.received);
         volume.sent.inc_by(outcome.sent);
     }
@@ -64,12 +69,11 @@ impl StreamMeters {
 }
 
 fn count(metrics: &Metrics, nouns: &Nouns, outcome: &StreamOutcome<'_>) {
-    let mut labels = nouns.route_labels();
-    labels.push(nouns.route.as_ref().map(|route| route.rule.clone()).unwrap_or_default());
-    labels.push(outcome.backend.map(ToString::to_string).unwrap_or_default());
-    labels.push(outcome.protocol.to_owned());
-    labels.push(outcome.fault.map(Fault::reason).unwrap_or_default().to_owned());
-    metrics.streams(labels).inc();
+    let backend = outcome.backend.map(ToString::to_string).unwrap_or_default();
+    let reason = outcome.fault.map(Fault::reason).unwrap_or_default();
+    let ([gateway, listener, kind, name, namespace], rule) = (nouns.route_labels(), nouns.rule_label());
+    let labels = [&*backend, gateway, listener, outcome.protocol, reason, kind, name, namespace, rule];
+    metrics.families().streams.child(labels).inc();
 }
 
 impl fmt::Debug for StreamMeters {
@@ -130,7 +134,7 @@ mod tests {
 
     #[test]
     fn too_many_series_are_folded() {
-        let metrics = Metrics::with_most_route_series(2);
+        let metrics = Metrics::capped(2, 1);
         for route in ["a", "b", "c", "d"] {
             StreamMeters::carried(nouns(route), None).record(&metrics, &outcome(None, None));
         }

@@ -64,6 +64,27 @@ fn numbers_of_a_removed_backend_go_and_those_of_a_quiet_one_stay() {
 }
 
 #[test]
+fn connects_to_backends_without_room_are_counted_together_and_stay() {
+    let (metrics, key) = (Metrics::capped(9, 2), |name: &str| BackendKey::tcp("n", name, 80));
+    for name in ["a", "b", "c", "d"] {
+        metrics.upstream_connected(&key(name), Duration::from_micros(90));
+    }
+    let mut snapshot = Snapshot::default();
+    snapshot.backends.insert(key("b"), Arc::new(torana_ir::Backend::new(key("b"))));
+    metrics.programmed(1, &snapshot, &BTreeSet::from([ResourceKey::Backend(key("b"))]), Duration::ZERO);
+    let now = Instant::now();
+    metrics.sweep(now);
+    metrics.sweep(now + Duration::from_secs(61));
+    metrics.upstream_connected(&key("e"), Duration::from_micros(90));
+    let text = metrics.render();
+    let counts = text.lines().filter(|line| line.starts_with("torana_upstream_connect_seconds_count{"));
+    let family = "torana_upstream_connect_seconds_count";
+    let wanted = [("n/b:80", 1), ("n/e:80", 1), ("other", 2)];
+    let wanted = wanted.map(|(backend, count)| format!("{family}{{backend=\"{backend}\"}} {count}"));
+    assert_eq!(counts.collect::<Vec<_>>(), wanted, "one that has gone left room");
+}
+
+#[test]
 fn a_rejected_resource_is_forgotten_when_it_is_removed() {
     let metrics = Metrics::new();
     metrics.config_rejected(&ResourceKey::Listener(listener_key("web")));
