@@ -201,7 +201,8 @@ impl<K: Ord, V: PartialEq> SharedMap<K, V> {
                     (None, None) => return None,
                     (Some((before, was)), Some((after, is))) => match before.cmp(after) {
                         Ordering::Equal => {
-                            (self.next(&mut old_at), new.next(&mut new_at));
+                            self.next(&mut old_at);
+                            new.next(&mut new_at);
                             if was != is {
                                 return Some(Change::Put(after, is));
                             }

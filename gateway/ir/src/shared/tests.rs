@@ -66,10 +66,14 @@ proptest! {
         common in steps(900), one in steps(900), other in steps(900), forget in any::<bool>(),
     ) {
         let (mut base, mut base_model) = (Map::new(), BTreeMap::new());
-        common.into_iter().for_each(|it| step(&mut base, &mut base_model, it));
+        for it in common {
+            step(&mut base, &mut base_model, it);
+        }
         let branch = |steps: Vec<_>| {
             let (mut map, mut model) = (base.clone(), base_model.clone());
-            steps.into_iter().for_each(|it| step(&mut map, &mut model, it));
+            for it in steps {
+                step(&mut map, &mut model, it);
+            }
             check(&map);
             (map, model)
         };
