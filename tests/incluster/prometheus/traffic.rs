@@ -176,7 +176,7 @@ impl Clients {
     /// Enough that the others' errors are few.
     fn many(&self) -> io::Result<bool> {
         let mut connection = self.port(80)?;
-        for _ in 0..100 {
+        for _ in 0..200 {
             if connection.get(HOST, "/")?.status != 200 {
                 return Ok(false);
             }
