@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the controller counts, for Prometheus. Whoever does something tells; nothing is read from here but the text.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -123,19 +123,11 @@ impl Metrics {
 
 /// How many objects have an error, by kind and reason; an object with two reasons is counted under both.
 fn broken(report: &Report) -> BTreeMap<(&str, &str), i64> {
-    let mut counts = BTreeMap::new();
-    let mut last = None;
     let errors = report.remarks().filter(|(_, remark)| remark.severity == Severity::Error);
-    for (object, remark) in errors {
-        // Remarks of an object follow each other.
-        let reasons = match &mut last {
-            Some((other, reasons)) if *other == object => reasons,
-            last => &mut last.insert((object, Vec::new())).1,
-        };
-        if !reasons.contains(&remark.reason) {
-            reasons.push(remark.reason);
-            *counts.entry((&*object.kind, remark.reason)).or_default() += 1;
-        }
+    let once: BTreeSet<_> = errors.map(|(object, remark)| (object, remark.reason)).collect();
+    let mut counts = BTreeMap::new();
+    for (object, reason) in once {
+        *counts.entry((&*object.kind, reason)).or_default() += 1;
     }
     counts
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the numbers of 5,000 routes cost a proxy, of which nothing else is in the process.
 
-use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Child;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use torana_ir::{Action, Backend, BackendKey, Endpoint, Endpoints, Resource, Target, WeightedBackend};
 use torana_tests::ports;
+use torana_tests::program::memory;
 
 use super::process::{get, start};
 use super::{Controller, eventually, listener, rule, snapshot};
@@ -28,15 +28,6 @@ impl Drop for Running {
     fn drop(&mut self) {
         // It may have ended.
         let _ = self.0.kill().is_ok() && self.0.wait().is_ok();
-    }
-}
-
-impl Running {
-    /// What is its own, in KiB.
-    fn memory(&self) -> u64 {
-        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.0.id())).unwrap();
-        let line = rollup.lines().find(|line| line.starts_with("Anonymous:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 }
 
@@ -93,14 +84,15 @@ async fn each_of_five_thousand_routes_adds_little_when_it_is_asked_for_and_a_scr
     eventually("ready", || async { get(health, "/readyz").await.starts_with("HTTP/1.1 200") }).await;
     ask(port, 0..50).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let before = running.memory();
+    let before = memory(running.0.id());
     ask(port, 0..ROUTES).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let asked = running.memory();
+    let asked = memory(running.0.id());
     for _ in 0..5 {
         assert!(get(health, "/metrics").await.contains("route_name=\"r4999\""));
     }
-    let after = running.memory();
+    let after = memory(running.0.id());
+    assert!(before > 0 && asked > 0 && after > 0, "it runs");
     let a_route = (asked.saturating_sub(before) << 10) / ROUTES as u64;
     println!("counted: {before} KiB, {asked} when each was asked, {after} after scrapes: {a_route} B a route");
     assert!(a_route <= A_ROUTE, "{a_route} B a route");

@@ -25,6 +25,14 @@ pub fn binary() -> PathBuf {
     path.join("torana")
 }
 
+/// Memory of a process's own in KiB: heap and stacks, not the program (`Anonymous`). 0 if there is no such process.
+#[must_use]
+pub fn memory(pid: u32) -> u64 {
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let line = rollup.lines().find(|line| line.starts_with("Anonymous:")).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
 /// Lets this process, and those that it starts from now on, open as many files as the hard limit allows.
 pub fn open_many_files() {
     let before = getrlimit(Resource::Nofile);

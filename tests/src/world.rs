@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::ports;
-use crate::program::{binary, open_many_files};
+use crate::program::{self, binary, open_many_files};
 use crate::wire::{Connection, Reply};
 
 /// How long anything may take to come true.
@@ -227,16 +227,10 @@ impl World {
         self.child.id()
     }
 
-    /// Memory of its own in KiB: heap and stacks, not the program (`Anonymous`).
+    /// [`program::memory`] of the process, in KiB.
     #[must_use]
     pub fn memory(&self) -> u64 {
-        self.rollup("Anonymous:")
-    }
-
-    fn rollup(&self, field: &str) -> u64 {
-        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid())).unwrap_or_default();
-        let line = rollup.lines().find(|line| line.starts_with(field)).unwrap_or_default();
-        line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or(0)
+        program::memory(self.pid())
     }
 
     /// Asks the process to end (SIGTERM).

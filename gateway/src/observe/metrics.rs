@@ -170,7 +170,6 @@ impl Metrics {
         self.families.apply.observe(took.as_secs_f64());
         let listeners = changed.iter().any(|key| matches!(key, ResourceKey::Listener(_)));
         let certificates = changed.iter().any(|key| matches!(key, ResourceKey::Certificate(_)));
-        let backends = changed.iter().any(|key| matches!(key, ResourceKey::Backend(_)));
         let mut live = self.live();
         if listeners {
             let names = snapshot.listeners.keys().map(Nouns::listener);
@@ -179,11 +178,16 @@ impl Metrics {
         if listeners || certificates {
             self.expire(snapshot);
         }
-        if backends {
-            live.backends = snapshot.backends.keys().map(ToString::to_string).collect();
+        for key in changed {
+            let ResourceKey::Backend(backend) = key else { continue };
+            if snapshot.backends.contains_key(backend) {
+                live.backends.insert(backend.to_string());
+            } else {
+                live.backends.remove(&backend.to_string());
+            }
         }
         live.rejected.retain(|key, labels| {
-            let there = contains(snapshot, key);
+            let there = snapshot.get(key).is_some();
             if !there {
                 // A child that is not there is as good as removed.
                 self.families.config_rejected.remove_label_values(labels).ok();
@@ -268,18 +272,6 @@ fn resource_labels(key: &ResourceKey) -> [String; 3] {
         ResourceKey::Endpoints(key) => ("Endpoints", key.namespace.clone(), format!("{}:{}", key.name, key.port)),
     };
     [kind.to_owned(), namespace, name]
-}
-
-fn contains(snapshot: &Snapshot, key: &ResourceKey) -> bool {
-    match key {
-        ResourceKey::Listener(key) => snapshot.listeners.contains_key(key),
-        ResourceKey::Certificate(key) => snapshot.certificates.contains_key(key),
-        ResourceKey::TrustBundle(key) => snapshot.bundles.contains_key(key),
-        ResourceKey::Rule(key) => snapshot.rules.contains_key(key),
-        ResourceKey::Stream(key) => snapshot.streams.contains_key(key),
-        ResourceKey::Backend(key) => snapshot.backends.contains_key(key),
-        ResourceKey::Endpoints(key) => snapshot.endpoints.contains_key(key),
-    }
 }
 
 #[cfg(test)]

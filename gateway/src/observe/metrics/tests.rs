@@ -61,6 +61,12 @@ fn numbers_of_a_removed_backend_go_and_those_of_a_quiet_one_stay() {
     metrics.sweep(now + Duration::from_secs(61));
     let text = metrics.render();
     assert!(text.contains("n/kept:80") && !text.contains("n/gone:80"), "{text}");
+    // A later generation takes it away and names nothing else.
+    let none = Snapshot::default();
+    metrics.programmed(2, &none, &BTreeSet::from([ResourceKey::Backend(key("kept"))]), Duration::ZERO);
+    metrics.sweep(now + Duration::from_secs(70));
+    metrics.sweep(now + Duration::from_secs(131));
+    assert!(!metrics.render().contains("n/kept:80"), "{}", metrics.render());
 }
 
 #[test]
