@@ -4,6 +4,8 @@
 
 mod pause;
 
+mod events;
+
 mod changes;
 
 mod courier;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! All objects of a kind: a list, then every change, for as long as anybody asks. What the `watcher` of `kube` does, and
-//! what it leaves out:
+//! All objects of a kind: a list, then every change, for as long as anybody asks ([`Events`]); and what holds for them:
 //!
 //! * A connection that went silent is noticed within [`SILENCE`]: every watch is asked anew more often than that.
 //! * Versions of one watch rise. What comes twice is told once; what comes out of order is not told, and a new list says
@@ -13,19 +12,17 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-use futures_util::stream::{self, BoxStream};
-use futures_util::{Stream, StreamExt};
-use kube::runtime::watcher::{self, Event, watcher};
+use futures_util::{Stream, stream};
+use kube::runtime::watcher::{self, Event};
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
+use super::events::Events;
 use super::pause::Pauses;
 use super::{causes, retry_after};
 
 /// A connection to the API server on which nothing came for so long is given up.
 pub(super) const SILENCE: Duration = Duration::from_secs(33);
-/// Seconds after which the API server ends a watch; the next goes on where it ended. Well before [`SILENCE`].
-const WATCH: u32 = 29;
 /// Failures that are so far apart are not in a row.
 const ROW: Duration = Duration::from_mins(1);
 
@@ -39,10 +36,8 @@ pub(crate) fn changes<K>(api: Api<K>, config: watcher::Config) -> impl Stream<It
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let config = config.timeout(WATCH);
     let changes = Changes {
-        begin: Box::new(move || watcher(api.clone(), config.clone()).boxed()),
-        inner: None,
+        events: Events::new(api, config),
         order: Order::default(),
         pauses: Pauses::default(),
         pause: None,
@@ -51,43 +46,37 @@ where
     stream::unfold(changes, async |mut changes| Some((changes.next().await, changes)))
 }
 
-type Watcher<K> = BoxStream<'static, Result<Event<K>, watcher::Error>>;
-
 struct Changes<K> {
-    begin: Box<dyn Fn() -> Watcher<K> + Send>,
-    /// `None`: to be begun with a list.
-    inner: Option<Watcher<K>>,
+    events: Events<K>,
     order: Order,
     pauses: Pauses,
     pause: Option<Duration>,
     failed: Instant,
 }
 
-impl<K: Resource + Clone> Changes<K> {
+impl<K: Resource + Clone + DeserializeOwned + Debug + Send + 'static> Changes<K> {
     async fn next(&mut self) -> Result<Event<K>, Interruption> {
         loop {
             if let Some(pause) = self.pause.take() {
                 tokio::time::sleep(pause).await;
             }
-            let inner = self.inner.get_or_insert_with(&self.begin);
-            match inner.next().await {
-                Some(Ok(event)) => match self.order.judge(&event) {
+            match self.events.next().await {
+                Ok(event) => match self.order.judge(&event) {
                     Judgement::News => return Ok(event),
                     Judgement::Known => {}
                     Judgement::Disorder(why) => return Err(self.interrupted(why, true, None)),
                 },
-                Some(Err(error)) => {
+                Err(error) => {
                     let asked = cause(&error).and_then(retry_after);
                     return Err(self.interrupted(causes(&error), loses(&error), asked));
                 }
-                None => return Err(self.interrupted("the watch has ended".to_owned(), true, None)),
             }
         }
     }
 
     fn interrupted(&mut self, why: String, anew: bool, asked: Option<Duration>) -> Interruption {
         if anew {
-            self.inner = None;
+            self.events.restart();
         }
         if self.failed.elapsed() > ROW {
             self.pauses.calm();
