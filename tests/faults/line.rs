@@ -33,6 +33,8 @@ pub(super) struct Asked {
     pub(super) method: String,
     pub(super) path: String,
     pub(super) is_watch: bool,
+    /// Whether it is a watch that begins with a list.
+    pub(super) is_initial: bool,
     /// Whether only some objects are meant: one path may be watched twice.
     pub(super) selects: bool,
     token: String,
@@ -46,10 +48,11 @@ impl Asked {
         self.method != "GET" && !self.path.contains("tokenreviews")
     }
 
-    /// Whether it lists a kind.
+    /// Whether it lists a kind, in pages or as a stream.
     pub(super) fn lists(&self) -> bool {
         let is_one = self.path.contains("/namespaces/");
-        self.method == "GET" && !self.is_watch && self.path.starts_with("/api") && self.path.ends_with('s') && !is_one
+        let begins = self.is_initial || !self.is_watch;
+        self.method == "GET" && begins && self.path.starts_with("/api") && self.path.ends_with('s') && !is_one
     }
 }
 
@@ -60,6 +63,8 @@ pub(super) enum Fault {
     Slow(Duration),
     /// It is answered with this status, and with `Retry-After`.
     Answer(u16, Option<u32>),
+    /// It reaches a server that does not know what a watch could begin with.
+    Uninitial,
 }
 
 struct Rule {
@@ -209,6 +214,7 @@ async fn pass(state: Arc<State>, request: Request<Incoming>) -> Result<Response<
         method: request.method().to_string(),
         path: request.uri().path().to_owned(),
         is_watch: query.contains("watch=true") || query.contains("watch=1"),
+        is_initial: query.contains("sendInitialEvents=true"),
         selects: query.contains("labelSelector"),
         token: token.to_owned(),
         status: 0,
@@ -224,7 +230,11 @@ async fn pass(state: Arc<State>, request: Request<Incoming>) -> Result<Response<
     answer
 }
 
-async fn answer(state: &State, request: Request<Incoming>, asked: &Asked) -> Result<Response<Body>, std::io::Error> {
+async fn answer(
+    state: &State,
+    mut request: Request<Incoming>,
+    asked: &Asked,
+) -> Result<Response<Body>, std::io::Error> {
     if state.refused.lock().unwrap().as_deref() == Some(&asked.token) {
         return Ok(said(401, None));
     }
@@ -232,6 +242,11 @@ async fn answer(state: &State, request: Request<Incoming>, asked: &Asked) -> Res
         None => {}
         Some(Fault::Slow(pause)) => tokio::time::sleep(pause).await,
         Some(Fault::Answer(status, retry)) => return Ok(said(status, retry)),
+        Some(Fault::Uninitial) => {
+            let plain = request.uri().to_string();
+            let plain = plain.replace("&sendInitialEvents=true", "").replace("&resourceVersionMatch=NotOlderThan", "");
+            *request.uri_mut() = plain.parse().map_err(std::io::Error::other)?;
+        }
     }
     let stream = TcpStream::connect(state.upstream).await?;
     stream.set_nodelay(true)?;

@@ -13,6 +13,8 @@ mod full;
 
 mod half_open;
 
+mod initial;
+
 mod lab;
 
 mod leaders;

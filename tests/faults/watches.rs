@@ -6,13 +6,21 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::lab::{HOSTS, Lab};
+use super::line::Asked;
 use super::tamper::Piece;
 use super::traffic::Traffic;
 use super::{RECOVERY, with_lab};
 
-const ROUTES: &str = "httproutes";
+pub(super) const ROUTES: &str = "httproutes";
 /// After this what was not meant to happen has not.
 const STILL: Duration = Duration::from_secs(2);
+
+/// An event of a watch that cannot go on: what it would tell was compacted away.
+pub(super) fn gone() -> Piece {
+    let event = r#"{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure",
+        "message":"too old resource version","reason":"Expired","code":410}}"#;
+    Piece::Line(event.replace('\n', ""))
+}
 
 fn whole(line: &str) -> Vec<Piece> {
     vec![Piece::Line(line.to_owned())]
@@ -111,10 +119,11 @@ async fn still(lab: &Lab, edit: &str) {
 }
 
 /// Routes were listed anew, and the watch is there again.
-async fn within_relist(lab: &Lab, since: Instant) {
+pub(super) async fn within_relist(lab: &Lab, since: Instant) {
+    let is_of = |asked: &Asked| asked.path.ends_with(ROUTES);
     super::until(RECOVERY, "a new list", || {
-        let watches = lab.controller.line.count(since, |asked| asked.is_watch && asked.path.ends_with(ROUTES));
-        lab.controller.line.count(since, |asked| asked.lists() && asked.path.ends_with(ROUTES)) > 0 && watches > 0
+        let watches = lab.controller.line.count(since, |asked| asked.is_watch && asked.status == 200 && is_of(asked));
+        lab.controller.line.count(since, |asked| asked.lists() && is_of(asked)) > 0 && watches > 0
     })
     .await;
 }
@@ -127,9 +136,7 @@ fn k03_a_watch_that_is_gone_begins_with_a_list_and_withdraws_nothing_but_what_wa
         let traffic = Traffic::start(lab.http, &HOSTS);
         // As an event of a watch.
         let since = Instant::now();
-        let gone = r#"{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure",
-            "message":"too old resource version","reason":"Expired","code":410}}"#;
-        assert!(lab.controller.line.watches().send(ROUTES, &Piece::Line(gone.replace('\n', ""))) > 0);
+        assert!(lab.controller.line.watches().send(ROUTES, &gone()) > 0);
         within_relist(&lab, since).await;
         // In earnest: everything that the controller has seen was compacted while it was cut off, and nobody remembers.
         lab.controller.line.cut();
