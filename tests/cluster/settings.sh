@@ -15,6 +15,8 @@ readonly DNS_ADDRESS=198.19.0.10
 
 # What every Kubernetes component is in; built once for each content of these files.
 KUBE=$CACHE/kube-$(cat "$HERE"/kube/{go.mod,go.sum,*.go} | sha256sum | cut -c1-16)
+# The same for the store; linked beside the components.
+ETCD=$CACHE/etcd-$(cat "$HERE"/etcd/{go.mod,go.sum,*.go} | sha256sum | cut -c1-16)
 # Everything that a running cluster writes; gone with it.
 RUN=$CACHE/run
 IDENTITIES=$RUN/identities

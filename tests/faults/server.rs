@@ -83,7 +83,7 @@ impl Server {
     /// Starts the store.
     pub(super) fn store(&mut self) {
         let [client, peer] = self.store.map(|port| format!("http://127.0.0.1:{port}"));
-        let mut command = Command::new("etcd");
+        let mut command = Command::new(self.kubernetes.join("etcd"));
         command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
         command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
         command.args(["--initial-cluster", &format!("default={peer}")]).arg("--data-dir").arg(self.file("etcd"));
