@@ -63,8 +63,6 @@ pub(super) enum Fault {
     Slow(Duration),
     /// It is answered with this status, and with `Retry-After`.
     Answer(u16, Option<u32>),
-    /// It reaches a server that does not know what a watch could begin with.
-    Uninitial,
 }
 
 struct Rule {
@@ -232,7 +230,7 @@ async fn pass(state: Arc<State>, request: Request<Incoming>) -> Result<Response<
 
 async fn answer(
     state: &State,
-    mut request: Request<Incoming>,
+    request: Request<Incoming>,
     asked: &Asked,
 ) -> Result<Response<Body>, std::io::Error> {
     if state.refused.lock().unwrap().as_deref() == Some(&asked.token) {
@@ -242,11 +240,6 @@ async fn answer(
         None => {}
         Some(Fault::Slow(pause)) => tokio::time::sleep(pause).await,
         Some(Fault::Answer(status, retry)) => return Ok(said(status, retry)),
-        Some(Fault::Uninitial) => {
-            let plain = request.uri().to_string();
-            let plain = plain.replace("&sendInitialEvents=true", "").replace("&resourceVersionMatch=NotOlderThan", "");
-            *request.uri_mut() = plain.parse().map_err(std::io::Error::other)?;
-        }
     }
     let stream = TcpStream::connect(state.upstream).await?;
     stream.set_nodelay(true)?;

@@ -3,11 +3,13 @@
 //! initial events (KEP-3157): the API server answers it from its cache of watches, where a list in pages is read and
 //! decoded out of the store. The version it is asked for is empty, which means as new as the store; `0` might be old.
 //!
-//! A server that refuses such a stream, ends it early, is quiet in it for [`QUIET`], says what cannot be read, or has not
-//! come to its end within [`LISTING`] is asked for pages at once, and for [`PAGES`] from then on. So however many
-//! objects there are, no list begins for ever: a page has no deadline but the silence of its connection.
+//! A server that knows no such streams is asked for pages at once. One that ends a stream before the list ends, is quiet
+//! in it for [`QUIET`], or says what cannot be read, has failed: that is told, and pages are asked for after the pause.
+//! Either is asked for pages for [`PAGES`] from then on. So however many objects there are, no list begins for ever:
+//! a page has no deadline but the silence of its connection.
 
 use std::fmt::Debug;
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -17,11 +19,9 @@ use kube::runtime::watcher::{Config, Error, Event};
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
-/// Seconds after which the API server ends a watch; the next goes on where it ended. Well before a connection that is
-/// silent is given up.
+/// Seconds after which the API server ends a watch, with initial events or without; the next goes on where it ended. Well
+/// before a connection that is silent is given up. Some hundred thousand objects are streamed in so long.
 const WATCH: u32 = 29;
-/// Seconds that all initial events may take: more than a watch, for there may be hundreds of thousands.
-const LISTING: u32 = 60;
 /// So long no initial event, nor the bookmark that ends them, may come.
 const QUIET: Duration = Duration::from_secs(10);
 /// So long a server that did not stream a list is asked for pages; it may be another one after that.
@@ -34,14 +34,14 @@ type Stream<K> = BoxStream<'static, Result<WatchEvent<K>, kube::Error>>;
 enum State<K> {
     /// Nothing is known.
     Empty,
-    /// Initial events come until then at the latest.
-    Initial { stream: Stream<K>, until: Instant },
+    /// Initial events come.
+    Initial(Stream<K>),
     /// Objects of a page, and where the next begins.
     Pages { objects: std::vec::IntoIter<K>, after: After },
     /// All was told up to this version.
     Listed(String),
-    /// Changes come; if the stream began with initial events, it is left then.
-    Watching { stream: Stream<K>, version: String, until: Option<Instant> },
+    /// Changes come.
+    Watching { stream: Stream<K>, version: String },
 }
 
 /// What comes after a page.
@@ -75,10 +75,10 @@ impl<K: Resource + Clone + DeserializeOwned + Debug + Send + 'static> Events<K> 
             // Whatever fails leaves what it says here, or nothing.
             let told = match std::mem::replace(&mut self.state, State::Empty) {
                 State::Empty => self.begin().await?,
-                State::Initial { stream, until } => self.initial(stream, until).await?,
+                State::Initial(stream) => self.initial(stream).await?,
                 State::Pages { objects, after } => self.page(objects, after).await?,
                 State::Listed(version) => self.watch(version).await?,
-                State::Watching { stream, version, until } => self.watching(stream, version, until).await?,
+                State::Watching { stream, version } => self.watching(stream, version).await?,
             };
             if let Some(event) = told {
                 return Ok(event);
@@ -88,51 +88,50 @@ impl<K: Resource + Clone + DeserializeOwned + Debug + Send + 'static> Events<K> 
 
     async fn begin(&mut self) -> Result<Option<Event<K>>, Error> {
         if self.refused.is_some_and(|refused| refused.elapsed() < PAGES) {
-            return Ok(self.pages());
+            return Ok(Some(self.pages()));
         }
-        let until = Instant::now() + Duration::from_secs(LISTING.into());
-        match self.api.watch(&self.params(LISTING).initial_events(), "").await {
+        match self.api.watch(&self.params().initial_events(), "").await {
             Ok(stream) => {
-                self.state = State::Initial { stream: stream.boxed(), until };
+                self.state = State::Initial(stream.boxed());
                 Ok(Some(Event::Init))
             }
             // It knows no such streams, or has them turned off. A right that misses is missed by a list too.
-            Err(kube::Error::Api(status)) if [400, 403, 405, 422].contains(&status.code) => Ok(self.in_pages()),
+            Err(kube::Error::Api(status)) if [400, 403, 405, 422].contains(&status.code) => {
+                self.refused = Some(Instant::now());
+                Ok(Some(self.pages()))
+            }
             Err(error) => Err(Error::WatchStartFailed(error)),
         }
     }
 
-    /// Begins anew, and with pages for a while.
-    fn in_pages(&mut self) -> Option<Event<K>> {
-        self.refused = Some(Instant::now());
-        self.pages()
-    }
-
-    fn pages(&mut self) -> Option<Event<K>> {
+    fn pages(&mut self) -> Event<K> {
         self.state = State::Pages { objects: Vec::new().into_iter(), after: After::Page(None) };
-        Some(Event::Init)
+        Event::Init
     }
 
-    async fn initial(&mut self, mut stream: Stream<K>, until: Instant) -> Result<Option<Event<K>>, Error> {
-        let event = tokio::time::timeout_at(until.min(Instant::now() + QUIET).into(), stream.next()).await;
-        let told = match event {
-            Ok(Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)))) => Some(Event::InitApply(object)),
-            Ok(Some(Ok(WatchEvent::Bookmark(mark)))) if mark.metadata.annotations.contains_key(END) => {
-                // The server would go on for longer than a silent connection is waited for.
-                let until = Some(Instant::now() + Duration::from_secs(WATCH.into()));
-                self.state = State::Watching { stream, version: mark.metadata.resource_version, until };
+    async fn initial(&mut self, mut stream: Stream<K>) -> Result<Option<Event<K>>, Error> {
+        let event = tokio::time::timeout(QUIET, stream.next()).await;
+        let told = match event.unwrap_or_else(|_| Some(Err(broken(ErrorKind::TimedOut)))) {
+            Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object))) => Some(Event::InitApply(object)),
+            Some(Ok(WatchEvent::Bookmark(mark))) if mark.metadata.annotations.contains_key(END) => {
+                self.state = State::Watching { stream, version: mark.metadata.resource_version };
                 return Ok(Some(Event::InitDone));
             }
-            Ok(Some(Ok(WatchEvent::Bookmark(_)))) => None,
+            Some(Ok(WatchEvent::Bookmark(_))) => None,
             // What was told would have to be taken back, and pages say so; the server did nothing wrong.
-            Ok(Some(Ok(WatchEvent::Deleted(_)))) => return Ok(self.pages()),
-            Ok(Some(Ok(WatchEvent::Error(status)))) if ![400, 403, 405, 422].contains(&status.code) => {
-                return Err(Error::WatchError(status));
-            }
-            Ok(Some(Ok(WatchEvent::Error(_)) | Err(_)) | None) | Err(_) => return Ok(self.in_pages()),
+            Some(Ok(WatchEvent::Deleted(_))) => return Ok(Some(self.pages())),
+            Some(Ok(WatchEvent::Error(status))) => return Err(self.failed(Error::WatchError(status))),
+            Some(Err(error)) => return Err(self.failed(Error::WatchFailed(error))),
+            None => return Err(self.failed(Error::WatchFailed(broken(ErrorKind::UnexpectedEof)))),
         };
-        self.state = State::Initial { stream, until };
+        self.state = State::Initial(stream);
         Ok(told)
+    }
+
+    /// Whatever comes next begins with pages.
+    fn failed(&mut self, error: Error) -> Error {
+        self.refused = Some(Instant::now());
+        error
     }
 
     async fn page(&mut self, mut objects: std::vec::IntoIter<K>, after: After) -> Result<Option<Event<K>>, Error> {
@@ -166,9 +165,9 @@ impl<K: Resource + Clone + DeserializeOwned + Debug + Send + 'static> Events<K> 
     }
 
     async fn watch(&mut self, version: String) -> Result<Option<Event<K>>, Error> {
-        match self.api.watch(&self.params(WATCH), &version).await {
+        match self.api.watch(&self.params(), &version).await {
             Ok(stream) => {
-                self.state = State::Watching { stream: stream.boxed(), version, until: None };
+                self.state = State::Watching { stream: stream.boxed(), version };
                 Ok(None)
             }
             Err(error) => {
@@ -178,17 +177,8 @@ impl<K: Resource + Clone + DeserializeOwned + Debug + Send + 'static> Events<K> 
         }
     }
 
-    async fn watching(
-        &mut self,
-        mut stream: Stream<K>,
-        version: String,
-        until: Option<Instant>,
-    ) -> Result<Option<Event<K>>, Error> {
-        let event = match until {
-            Some(until) => tokio::time::timeout_at(until.into(), stream.next()).await.unwrap_or_default(),
-            None => stream.next().await,
-        };
-        let (told, version) = match event {
+    async fn watching(&mut self, mut stream: Stream<K>, version: String) -> Result<Option<Event<K>>, Error> {
+        let (told, version) = match stream.next().await {
             Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object))) => {
                 let version = version_of(&object)?;
                 (Some(Event::Apply(object)), version)
@@ -208,18 +198,22 @@ impl<K: Resource + Clone + DeserializeOwned + Debug + Send + 'static> Events<K> 
                 return Ok(None);
             }
         };
-        self.state = State::Watching { stream, version, until };
+        self.state = State::Watching { stream, version };
         Ok(told)
     }
 
-    fn params(&self, seconds: u32) -> WatchParams {
+    fn params(&self) -> WatchParams {
         WatchParams {
             label_selector: self.config.label_selector.clone(),
             field_selector: self.config.field_selector.clone(),
-            timeout: Some(seconds),
+            timeout: Some(WATCH),
             ..WatchParams::default()
         }
     }
+}
+
+fn broken(why: ErrorKind) -> kube::Error {
+    kube::Error::ReadEvents(why.into())
 }
 
 fn version_of(object: &impl ResourceExt) -> Result<String, Error> {

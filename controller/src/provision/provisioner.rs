@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{BoxStream, SelectAll, StreamExt};
-use kube::api::{Api, DynamicObject};
+use kube::api::{Api, ApiResource, DynamicObject, TypeMeta};
 use kube::runtime::watcher;
 use kube::{Client, ResourceExt};
 use serde_json::Value;
@@ -201,7 +201,7 @@ impl Task {
             }
             watcher::Event::InitDone => self.observed.end(kind),
             watcher::Event::Apply(object) | watcher::Event::InitApply(object) => {
-                value(kind, &object).and_then(|live| self.observed.there(live)).into_iter().collect()
+                serde_json::to_value(&object).ok().and_then(|live| self.observed.there(live)).into_iter().collect()
             }
             watcher::Event::Delete(object) => {
                 let namespace = object.namespace().unwrap_or_default();
@@ -340,12 +340,11 @@ fn watched(client: &Client) -> SelectAll<BoxStream<'static, Seen>> {
     let streams = kinds::all().map(|resource| {
         let api = Api::<DynamicObject>::all_with(client.clone(), &resource);
         let config = watcher::Config::default().labels(&format!("{label}={value}"));
-        let kind = resource.kind;
         let events = changes(api, config).filter_map(move |event| {
             let seen = match event {
-                Ok(event) => Some((kind.clone(), event)),
+                Ok(event) => Some((resource.kind.clone(), event.modify(|object| name_type(object, &resource)))),
                 Err(why) => {
-                    tracing::warn!(kind, %why, "cannot watch what is provisioned");
+                    tracing::warn!(kind = resource.kind, %why, "cannot watch what is provisioned");
                     None
                 }
             };
@@ -356,10 +355,9 @@ fn watched(client: &Client) -> SelectAll<BoxStream<'static, Seen>> {
     futures_util::stream::select_all(streams)
 }
 
-fn value(kind: &str, object: &DynamicObject) -> Option<Value> {
-    let mut value = serde_json::to_value(object).ok()?;
-    value["kind"] = kind.into();
-    Some(value)
+/// In a list the objects do not say what they are.
+fn name_type(object: &mut DynamicObject, resource: &ApiResource) {
+    object.types = Some(TypeMeta { api_version: resource.api_version.clone(), kind: resource.kind.clone() });
 }
 
 #[cfg(test)]
