@@ -228,11 +228,7 @@ async fn pass(state: Arc<State>, request: Request<Incoming>) -> Result<Response<
     answer
 }
 
-async fn answer(
-    state: &State,
-    request: Request<Incoming>,
-    asked: &Asked,
-) -> Result<Response<Body>, std::io::Error> {
+async fn answer(state: &State, request: Request<Incoming>, asked: &Asked) -> Result<Response<Body>, std::io::Error> {
     if state.refused.lock().unwrap().as_deref() == Some(&asked.token) {
         return Ok(said(401, None));
     }

@@ -111,6 +111,7 @@ async fn run(args: ControllerArgs) -> anyhow::Result<u8> {
     tokio::spawn(writer::write(client.clone(), Arc::clone(&board), leaderships.clone(), metrics.clone()));
     tokio::spawn(recorder::record(client.clone(), Arc::clone(&board), leaderships.clone(), args.pod_name.clone()));
     tokio::spawn(serve_feed(client.clone(), hub.clone(), feed_listener, feed_name, authorities, leaderships.clone()));
+    let (parents, of_ours) = watch::channel(None);
     let parts = Parts {
         hub,
         board,
@@ -118,12 +119,13 @@ async fn run(args: ControllerArgs) -> anyhow::Result<u8> {
         pods: proxies::follow(client.clone()),
         install: installs,
         bundles: kubernetes::bundles(client.clone()),
+        parents,
         ready,
         metrics,
     };
     let reserved = RESERVED.map(|(port, name)| (SocketAddr::from(([0, 0, 0, 0], port)), name)).to_vec();
     let reconciler = Reconciler::new(client.clone(), parts, Settings::cluster(reserved, sessions, now()));
-    let reconciling = tokio::spawn(reconciler.run(kubernetes::follow(&client)));
+    let reconciling = tokio::spawn(reconciler.run(kubernetes::follow(&client, &of_ours)));
 
     let candidate = Candidate {
         namespace,

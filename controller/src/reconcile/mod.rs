@@ -42,7 +42,7 @@ use crate::provision::{Provisioner, Provisions};
 use crate::reconcile::gateways::Ours;
 use crate::reconcile::proxies::Pods;
 use crate::reconcile::standing::{PATIENCE, View};
-use crate::source::kubernetes::Sighting;
+use crate::source::kubernetes::{Parents, Sighting};
 use crate::status::{Board, Standing};
 use crate::store::{Cluster, Dirty, Event, Settings};
 use crate::translate::{Translation, by_gateway, retranslate, translate};
@@ -75,6 +75,8 @@ pub struct Parts {
     pub install: watch::Receiver<Install>,
     /// Versions of the installed Gateway API.
     pub bundles: watch::Receiver<BTreeSet<String>>,
+    /// What routes may name as their parent and is Torana's.
+    pub parents: watch::Sender<Parents>,
     /// Whether every kind was listed: this replica could lead.
     pub ready: watch::Sender<bool>,
     /// What is counted.
@@ -220,6 +222,15 @@ impl Reconciler {
         let is_long = concerns_gateways || dirty.objects.len() + dirty.endpoints.len() > FEW;
         let translation = if is_long { tokio::task::block_in_place(translated) } else { translated() };
         let (is_changed, is_news) = (!translation.deltas.is_empty(), translation.is_news);
+        if concerns_gateways {
+            let parents = Some(Arc::new(translation.parents()));
+            self.parts.parents.send_if_modified(|known| {
+                *known != parents && {
+                    *known = parents;
+                    true
+                }
+            });
+        }
         self.last = Some(translation);
         self.generation += u64::from(is_changed || concerns_gateways);
         self.parts.metrics.translated(self.generation, self.cluster.len(), begin.elapsed());

@@ -82,9 +82,10 @@ mod fleets;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use torana_crds::ObjectRef;
 use torana_ir::{Delta, Snapshot};
 
 use crate::report::Report;
@@ -113,6 +114,13 @@ pub struct Translation {
     whole: Arc<Snapshot>,
     division: Division,
     memo: Memo,
+}
+
+impl Translation {
+    /// The Gateways and ListenerSets that are Torana's.
+    pub fn parents(&self) -> BTreeSet<ObjectRef> {
+        self.memo.parents().cloned().collect()
+    }
 }
 
 /// Translates everything.

@@ -14,7 +14,7 @@ use torana_ir::{BackendKey, Delta, GatewayId, ListenerKey, Resource, ResourceKey
 
 use crate::report::{Entry, Remark, Report};
 use crate::store::{Cluster, Dirty, unlink};
-use crate::translate::frame::Frame;
+use crate::translate::frame::{Frame, Parent};
 use crate::translate::ledger::every;
 use crate::translate::policies::{Policies, Reach};
 use crate::translate::routes::{self, RouteOutput};
@@ -37,6 +37,14 @@ pub(super) struct Memo {
     reach: Reach,
     /// How many Services need a bundle.
     trusted: BTreeMap<TrustBundleKey, u32>,
+}
+
+impl Memo {
+    /// What routes may name as their parent and is ours.
+    pub(super) fn parents(&self) -> impl Iterator<Item = &ObjectRef> {
+        let parents = self.frame.parents.iter();
+        parents.filter(|(_, parent)| matches!(parent, Parent::Ours(_))).map(|(object, _)| object)
+    }
 }
 
 #[derive(Debug, Clone, Default)]

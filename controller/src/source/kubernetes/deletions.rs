@@ -37,6 +37,11 @@ impl Held {
         self.later.len() < MOST
     }
 
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.question.is_none()
+    }
+
     /// Whether the definition is going, if that was asked; else waits for ever.
     pub(super) async fn answer(&mut self) -> bool {
         match &mut self.question {

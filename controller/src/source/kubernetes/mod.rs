@@ -5,6 +5,8 @@
 //! withdrawn because a list failed: only a list that succeeded, or a deletion that was seen, takes an object away.
 //! Never makes a Gateway API decision.
 
+mod aside;
+
 mod bundles;
 
 mod object;
@@ -21,13 +23,15 @@ use std::time::Duration;
 
 use kube::Client;
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use torana_crds::{Kind, ObjectRef};
 
+use self::aside::Aside;
 use crate::api::{Pauses, causes, retry_after};
 use crate::store::Event;
 
+pub use aside::Parents;
 pub use bundles::bundles;
 
 /// Sightings that may wait for the plane; more hold up the watches, not the memory.
@@ -56,24 +60,25 @@ pub enum Sighting {
     Failing(Kind, String),
 }
 
-/// Follows a cluster until the receiver is dropped.
-pub fn follow(client: &Client) -> mpsc::Receiver<Sighting> {
+/// Follows a cluster until the receiver is dropped. Changes of routes that name none of `parents` may come a second late.
+pub fn follow(client: &Client, parents: &watch::Receiver<Parents>) -> mpsc::Receiver<Sighting> {
     let (sender, receiver) = mpsc::channel(QUEUE);
     let mut tasks = JoinSet::new();
     for kind in Kind::ALL {
-        tasks.spawn(kind_by_itself(client.clone(), kind, sender.clone()));
+        tasks.spawn(kind_by_itself(client.clone(), Aside::new(kind, parents.clone()), sender.clone()));
     }
     // They end when nobody listens.
     tasks.detach_all();
     receiver
 }
 
-async fn kind_by_itself(client: Client, kind: Kind, sender: mpsc::Sender<Sighting>) {
+async fn kind_by_itself(client: Client, aside: Aside, sender: mpsc::Sender<Sighting>) {
+    let kind = aside.kind();
     let (mut told, mut pauses) = (false, Pauses::default());
     loop {
         let mut pause = LOOK.mul_f64(0.75 + 0.5 * fastrand::f64());
         match served::resource(&client, kind).await {
-            Ok(Some(resource)) => return reflect::reflect(client, kind, resource, sender).await,
+            Ok(Some(resource)) => return reflect::reflect(client, resource, aside, sender).await,
             // Not installed: there is none of it, and that is no error.
             Ok(None) if !told => {
                 told = true;

@@ -12,6 +12,7 @@ use kube::runtime::watcher;
 use tokio::sync::mpsc;
 use torana_crds::{Kind, ObjectRef};
 
+use super::aside::Aside;
 use super::deletions::Held;
 use super::object::Raw;
 use super::{Sighting, raw, served};
@@ -29,7 +30,8 @@ struct Seen {
 }
 
 /// Reflects one kind until nobody listens.
-pub(super) async fn reflect(client: Client, kind: Kind, resource: ApiResource, sender: mpsc::Sender<Sighting>) {
+pub(super) async fn reflect(client: Client, resource: ApiResource, mut aside: Aside, sender: mpsc::Sender<Sighting>) {
+    let kind = aside.kind();
     let objects: Api<Raw> = Api::all_with(client.clone(), &resource);
     let mut changes = pin!(changes(objects, config(kind)));
     let (mut seen, mut held) = (Seen::default(), Held::default());
@@ -39,7 +41,14 @@ pub(super) async fn reflect(client: Client, kind: Kind, resource: ApiResource, s
     };
     loop {
         let told = tokio::select! {
-            change = changes.try_next(), if held.has_room() => held.take(change, ask),
+            change = changes.try_next(), if held.has_room() => match change {
+                Ok(Some(change)) if held.is_empty() && aside.may_wait(&change) => {
+                    aside.put(seen.take(kind, &resource, change));
+                    continue;
+                }
+                change => held.take(change, ask),
+            },
+            () = aside.due() => Vec::new(),
             is_going = held.answer() => {
                 if is_going {
                     let why = "its CustomResourceDefinition is being deleted, and every object with it".to_owned();
@@ -49,17 +58,22 @@ pub(super) async fn reflect(client: Client, kind: Kind, resource: ApiResource, s
             }
             () = sender.closed() => return,
         };
+        let mut sightings = aside.take();
+        let mut is_over = false;
         for change in told {
-            let sightings = match change {
-                Ok(Some(change)) => seen.take(kind, &resource, change),
-                Ok(None) => return,
-                Err(interruption) => vec![Sighting::Failing(kind, interruption.to_string())],
-            };
-            for sighting in sightings {
-                if sender.send(sighting).await.is_err() {
-                    return;
-                }
+            match change {
+                Ok(Some(change)) => sightings.extend(seen.take(kind, &resource, change)),
+                Ok(None) => is_over = true,
+                Err(interruption) => sightings.push(Sighting::Failing(kind, interruption.to_string())),
             }
+        }
+        for sighting in sightings {
+            if sender.send(sighting).await.is_err() {
+                return;
+            }
+        }
+        if is_over {
+            return;
         }
     }
 }
