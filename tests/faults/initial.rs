@@ -7,7 +7,7 @@ use super::lab::{HOSTS, Lab};
 use super::line::{Asked, Fault};
 use super::tamper::Piece;
 use super::traffic::Traffic;
-use super::watches::{ROUTES, gone};
+use super::watches::{ROUTES, STILL, gone};
 use super::{RECOVERY, until, with_lab};
 
 const END: &str = "k8s.io/initial-events-end";
@@ -27,6 +27,7 @@ async fn listed_anew(lab: &Lab, edit: &str, streamed: usize, in_pages: usize) {
     // A stream goes on by itself; pages are followed by a watch.
     let goes_on = || of_routes(|asked| asked.is_watch && !asked.is_initial && asked.status == 200) > 0;
     until(RECOVERY, "a watch", || in_pages == 0 || goes_on()).await;
+    tokio::time::sleep(STILL).await;
     traffic.stop(edit);
     assert_eq!(lists(), (streamed, in_pages), "{edit}");
 }

@@ -13,7 +13,7 @@ use super::{RECOVERY, with_lab};
 
 pub(super) const ROUTES: &str = "httproutes";
 /// After this what was not meant to happen has not.
-const STILL: Duration = Duration::from_secs(2);
+pub(super) const STILL: Duration = Duration::from_secs(2);
 
 /// An event of a watch that cannot go on: what it would tell was compacted away.
 pub(super) fn gone() -> Piece {
