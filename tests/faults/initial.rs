@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use super::lab::{HOSTS, Lab};
-use super::line::{Asked, Fault};
+use super::line::{Asked, Fault, Line};
 use super::tamper::Piece;
 use super::traffic::Traffic;
 use super::watches::{ROUTES, STILL, gone};
@@ -40,26 +40,30 @@ fn k02_lists_are_streamed_where_the_server_can() {
     });
 }
 
-#[test]
-fn k02_a_server_that_refuses_to_stream_lists_is_asked_for_pages_from_then_on() {
+/// Whoever does not stream lists, as `spoil` makes it, is asked for pages, and is known for it.
+fn asked_for_pages_from_then_on(edit: &str, spoil: impl FnOnce(&Line)) {
     with_lab(async |lab: Lab| {
         lab.settles().await;
-        lab.controller.line.fault(usize::MAX, Fault::Answer(422, None), |asked| asked.is_initial);
-        listed_anew(&lab, "refused", 1, 1).await;
+        spoil(&lab.controller.line);
+        listed_anew(&lab, edit, 1, 1).await;
         listed_anew(&lab, "remembered", 0, 1).await;
     });
 }
 
 #[test]
+fn k02_a_server_that_refuses_to_stream_lists_is_asked_for_pages_from_then_on() {
+    asked_for_pages_from_then_on("refused", |line| {
+        line.fault(usize::MAX, Fault::Answer(422, None), |asked| asked.is_initial);
+    });
+}
+
+#[test]
 fn k02_a_server_that_knows_no_streamed_lists_is_asked_for_pages() {
-    with_lab(async |lab: Lab| {
-        lab.settles().await;
+    asked_for_pages_from_then_on("ignored", |line| {
         // What older ones do: the objects as changes, and no word that these were all.
         let is_mark = |line: &str| line.contains(r#""type":"BOOKMARK""#);
         let rest = move |line: &str| if is_mark(line) { Vec::new() } else { vec![Piece::Line(line.to_owned())] };
-        lab.controller.line.watches().tamper(ROUTES, rest);
-        listed_anew(&lab, "ignored", 1, 1).await;
-        listed_anew(&lab, "remembered", 0, 1).await;
+        line.watches().tamper(ROUTES, rest);
     });
 }
 
@@ -80,11 +84,7 @@ fn k03_a_streamed_list_that_is_cut_withdraws_nothing() {
 
 #[test]
 fn k04_a_bookmark_that_does_not_say_that_the_list_ends_does_not_end_it() {
-    with_lab(async |lab: Lab| {
-        lab.settles().await;
-        lab.controller.line.watches().tamper(ROUTES, |line| vec![Piece::Line(line.replace(END, "example/other"))]);
-        listed_anew(&lab, "unmarked", 1, 1).await;
-        // It is known for a server that does not end them.
-        listed_anew(&lab, "remembered", 0, 1).await;
+    asked_for_pages_from_then_on("unmarked", |line| {
+        line.watches().tamper(ROUTES, |line| vec![Piece::Line(line.replace(END, "example/other"))]);
     });
 }

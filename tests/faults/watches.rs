@@ -119,7 +119,7 @@ async fn still(lab: &Lab, edit: &str) {
 }
 
 /// Routes were listed anew, and the watch is there again.
-pub(super) async fn within_relist(lab: &Lab, since: Instant) {
+async fn within_relist(lab: &Lab, since: Instant) {
     let is_of = |asked: &Asked| asked.path.ends_with(ROUTES);
     super::until(RECOVERY, "a new list", || {
         let watches = lab.controller.line.count(since, |asked| asked.is_watch && asked.status == 200 && is_of(asked));
