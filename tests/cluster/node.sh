@@ -72,6 +72,8 @@ api_server() {
 
 controllers() {
   local name
+  # A controller manager that is alone lives on while the API server is away, where one of several would begin anew: it
+  # must not take the node for lost because nothing was heard of it meanwhile.
   for name in controller-manager scheduler; do
     local config=$IDENTITIES/$name.kubeconfig
     local flags=(--kubeconfig="$config" --authentication-kubeconfig="$config" --authorization-kubeconfig="$config"
@@ -79,7 +81,7 @@ controllers() {
     [ "$name" = scheduler ] || flags+=(--service-account-private-key-file="$IDENTITIES/tokens.key"
       --root-ca-file="$IDENTITIES/ca.crt" --cluster-signing-cert-file="$IDENTITIES/ca.crt"
       --cluster-signing-key-file="$IDENTITIES/ca.key" --use-service-account-credentials=true
-      --allocate-node-cidrs=false --controllers='*,-node-ipam-controller')
+      --allocate-node-cidrs=false --controllers='*,-node-ipam-controller' --node-monitor-grace-period=1h)
     start "kube-$name" "kube-$name" "${flags[@]}"
   done
 }

@@ -181,6 +181,9 @@ fn an_api_server_that_does_not_answer_keeps_nobody_from_serving_or_from_coming_b
     until("the API server answers", || Command::new("kubectl").args(["get", "ns"]).output().unwrap().status.success());
     all_ready(&lab);
     changes_are_taken(&lab, &address);
+    // Then every pod were not ready for a moment, in this test or the next, and no proxy could be reached.
+    let lost = kubectl(&["get", "events", "--field-selector", "reason=NodeNotReady", "-o", "name"]);
+    assert!(lost.trim().is_empty(), "the cluster took its node for lost: {lost}");
 }
 
 #[test]
