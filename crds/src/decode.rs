@@ -163,22 +163,17 @@ struct Door<'a> {
 
 impl Door<'_> {
     fn read<T: DeserializeOwned>(&mut self, value: Value, wrap: fn(T) -> Object) -> Result<Object, Unreadable> {
-        let mut track = serde_path_to_error::Track::new();
         let mut note = |path: Path<'_>| {
             let path = shown(&path);
             if self.unknown.len() < UNKNOWN_LIMIT && !is_known_elsewhere(self.kind, &path) {
                 self.unknown.push(path);
             }
         };
-        let tracked = serde_path_to_error::Deserializer::new(value, &mut track);
-        let read: Result<T, serde_json::Error> = serde_ignored::deserialize(tracked, &mut note);
-        read.map(wrap).map_err(|error| {
-            let path = match track.path().to_string() {
-                root if root == "." => String::new(),
-                path => path,
-            };
-            Unreadable { path, why: self.why(&error) }
-        })
+        match serde_ignored::deserialize::<_, _, T>(&value, &mut note) {
+            Ok(read) => Ok(wrap(read)),
+            // To know all the way where one is costs as much as reading: only what cannot be read is read so.
+            Err(error) => Err(Unreadable { path: place::<T>(value), why: self.why(&error) }),
+        }
     }
 
     /// Messages of serde quote the value: never for a Secret.
@@ -187,6 +182,14 @@ impl Door<'_> {
             Kind::Secret => "not a map of texts, or not base64 (plain text belongs in stringData)".to_owned(),
             _ => error.to_string(),
         }
+    }
+}
+
+/// Where it cannot be read.
+fn place<T: DeserializeOwned>(value: Value) -> String {
+    match serde_path_to_error::deserialize::<_, T>(value) {
+        Err(error) if error.path().to_string() != "." => error.path().to_string(),
+        _ => String::new(),
     }
 }
 
