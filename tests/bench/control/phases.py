@@ -105,15 +105,16 @@ def rest(site: Site, seconds: float) -> list[Seen]:
 
 def cold(site: Site, count: int) -> list[Seen]:
     """No controller, and a proxy that has nothing: then the controllers are started."""
+    port = door(site)
     kubectl("-n", SYSTEM, "scale", "deployment/torana", "--replicas=0")
     until("no controller runs", lambda: not controllers())
     proxy_of_its_own = fresh_proxy(site)
     kubectl("-n", SYSTEM, "scale", "deployment/torana", "--replicas=2")
     first = until("a controller runs", controllers, 120, LOOK)[0]
-    both = serving(site, proxy_of_its_own, count, started(first))
+    both = serving(proxy_of_its_own, port, count, started(first))
     kubectl("-n", SYSTEM, "rollout", "status", "deployment/torana", "--timeout=120s")
     another = fresh_proxy(site)
-    alone = serving(site, another, count, started(site.proxy_process()))
+    alone = serving(another, port, count, started(site.proxy_process()))
     until("one controller leads", lambda: leads(site))
     return [Seen("cold start of controller and proxy → all 200, ms", both),
             Seen("cold start of a proxy → all 200, ms", alone)]
@@ -147,12 +148,17 @@ def runs(site: Site) -> bool:
         return False
 
 
-def serving(site: Site, pod: dict, count: int, begin: float) -> float:
+def door(site: Site) -> int:
+    """The port at which proxies serve."""
+    services = site.api.ask("GET", f"/api/v1/namespaces/{NAMESPACE}/services")["items"]
+    service = next(service for service in services if service["spec"]["type"] == "LoadBalancer")
+    return service["spec"]["ports"][0]["targetPort"]
+
+
+def serving(pod: dict, port: int, count: int, begin: float) -> float:
     """Milliseconds from `begin` to the moment that the pod serves every host; it may not be Ready before."""
     address = pod["status"]["podIP"]
-    services = site.api.ask("GET", f"/api/v1/namespaces/{NAMESPACE}/services")["items"]
-    door = next(service for service in services if service["spec"]["type"] == "LoadBalancer")
-    hosts, ready = Client(address, door["spec"]["ports"][0]["targetPort"]), Client(address, HEALTH)
+    hosts, ready = Client(address, port), Client(address, HEALTH)
     sample = [count - 1, 0, *random.sample(range(count), SAMPLE)]
     end = time.monotonic() + 120
     while not all(hosts.ask(host(number)) == 200 for number in sample):
