@@ -97,7 +97,7 @@ impl<K: Resource + Clone + DeserializeOwned + Debug + Send + 'static> Events<K> 
             }
             // It knows no such streams, or has them turned off. A right that misses is missed by a list too.
             Err(kube::Error::Api(status)) if [400, 403, 405, 422].contains(&status.code) => {
-                self.refused = Some(Instant::now());
+                self.refuse();
                 Ok(Some(self.pages()))
             }
             Err(error) => Err(Error::WatchStartFailed(error)),
@@ -128,9 +128,13 @@ impl<K: Resource + Clone + DeserializeOwned + Debug + Send + 'static> Events<K> 
         Ok(told)
     }
 
+    fn refuse(&mut self) {
+        self.refused = Some(Instant::now());
+    }
+
     /// Whatever comes next begins with pages.
     fn failed(&mut self, error: Error) -> Error {
-        self.refused = Some(Instant::now());
+        self.refuse();
         error
     }
 
