@@ -5,11 +5,11 @@
 //! withdrawn because a list failed: only a list that succeeded, or a deletion that was seen, takes an object away.
 //! Never makes a Gateway API decision.
 
-mod aside;
-
 mod bundles;
 
 mod object;
+
+mod others;
 
 mod raw;
 
@@ -27,12 +27,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use torana_crds::{Kind, ObjectRef};
 
-use self::aside::Aside;
+use self::others::Others;
+use self::reflect::Seen;
 use crate::api::{Pauses, causes, retry_after};
 use crate::store::Event;
 
-pub use aside::Parents;
 pub use bundles::bundles;
+pub use others::Parents;
 
 /// Sightings that may wait for the plane; more hold up the watches, not the memory.
 const QUEUE: usize = 4096;
@@ -60,25 +61,27 @@ pub enum Sighting {
     Failing(Kind, String),
 }
 
-/// Follows a cluster until the receiver is dropped. Changes of routes that name none of `parents` may come a second late.
+/// Follows a cluster until the receiver is dropped. Routes that name none of `parents` are not told of.
 pub fn follow(client: &Client, parents: &watch::Receiver<Parents>) -> mpsc::Receiver<Sighting> {
     let (sender, receiver) = mpsc::channel(QUEUE);
     let mut tasks = JoinSet::new();
     for kind in Kind::ALL {
-        tasks.spawn(kind_by_itself(client.clone(), Aside::new(kind, parents.clone()), sender.clone()));
+        tasks.spawn(kind_by_itself(client.clone(), kind, parents.clone(), sender.clone()));
     }
     // They end when nobody listens.
     tasks.detach_all();
     receiver
 }
 
-async fn kind_by_itself(client: Client, aside: Aside, sender: mpsc::Sender<Sighting>) {
-    let kind = aside.kind();
+async fn kind_by_itself(client: Client, kind: Kind, parents: watch::Receiver<Parents>, sender: mpsc::Sender<Sighting>) {
     let (mut told, mut pauses) = (false, Pauses::default());
     loop {
         let mut pause = LOOK.mul_f64(0.75 + 0.5 * fastrand::f64());
         match served::resource(&client, kind).await {
-            Ok(Some(resource)) => return reflect::reflect(client, resource, aside, sender).await,
+            Ok(Some(resource)) => {
+                let seen = Seen::new(kind, resource, Others::new(kind, parents));
+                return reflect::reflect(client, seen, sender).await;
+            }
             // Not installed: there is none of it, and that is no error.
             Ok(None) if !told => {
                 told = true;

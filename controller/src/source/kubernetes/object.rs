@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! An object as a list or a watch gives it, read so that none can spoil it for the others: JSON that is nested deeper than
-//! anything that is decoded is cut off below, for a reader that gives up takes its whole list along. Managed fields, which
-//! are nested as deeply as what they are about, are not looked at. Never decides whether the object is good.
+//! An object as a list or a watch gives it, read so that none can spoil it for the others, for a reader that gives up takes
+//! its whole list along: all but the metadata stays text until somebody asks for it, and JSON that is nested deeper than
+//! anything that is decoded is cut off below. Managed fields, which are nested as deeply as what they are about, are not
+//! looked at. Never decides whether the object is good.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,19 +13,55 @@ use kube::api::ApiResource;
 use kube::core::{DynamicResourceScope, Resource};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
+use torana_crds::Unreadable;
 
 /// More than the door lets in, so that it is the door that says so; less than the 128 at which the reader of JSON gives
 /// up, with a list around it.
 const DEPTH: usize = 105;
+
+const STATUS: &str = "status";
 
 /// One object, as it came.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Raw {
     /// What is read of its metadata.
     pub(super) metadata: ObjectMeta,
-    /// Everything else.
-    pub(super) body: Map<String, Value>,
+    /// Every other field.
+    body: BTreeMap<String, Box<RawValue>>,
+}
+
+impl Raw {
+    /// A field by its name, read as `T`; `None` if it is absent or `null`.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub(super) fn part<'a, T: Deserialize<'a>>(&'a self, field: &str) -> serde_json::Result<Option<T>> {
+        self.body.get(field).map_or(Ok(None), |text| serde_json::from_str(text.get()))
+    }
+
+    /// Its status; `null` if there is none, or none that is JSON.
+    pub(super) fn status(&self) -> Value {
+        self.body.get(STATUS).and_then(|text| value(text).ok()).unwrap_or_default()
+    }
+
+    /// Every field but metadata and status.
+    ///
+    /// # Errors
+    /// One is no JSON that anything could be read from, such as half a surrogate pair.
+    pub(super) fn values(&self) -> Result<Map<String, Value>, Unreadable> {
+        let fields = self.body.iter().filter(|(field, _)| *field != STATUS);
+        let values = fields.map(|(field, text)| match value(text) {
+            Ok(value) => Ok((field.clone(), value)),
+            Err(error) => Err(Unreadable { path: field.clone(), why: error.to_string() }),
+        });
+        values.collect()
+    }
+}
+
+fn value(text: &RawValue) -> serde_json::Result<Value> {
+    Part(1).deserialize(&mut serde_json::Deserializer::from_str(text.get()))
 }
 
 impl Resource for Raw {
@@ -109,7 +146,7 @@ impl<'de> Visitor<'de> for Fields {
             if field == "metadata" {
                 raw.metadata = map.next_value::<Metadata>()?.into();
             } else {
-                raw.body.insert(field, map.next_value_seed(Part(1))?);
+                raw.body.insert(field, map.next_value()?);
             }
         }
         Ok(raw)
@@ -201,8 +238,8 @@ mod tests {
         )
     }
 
-    fn is_readable(raw: Raw) -> bool {
-        let mut value = raw.body;
+    fn is_readable(raw: &Raw) -> bool {
+        let mut value = raw.values().unwrap();
         value.insert("metadata".into(), json!({"name": raw.metadata.name, "namespace": raw.metadata.namespace}));
         matches!(torana_crds::decode(Value::Object(value), "").content, Content::Object(_))
     }
@@ -218,7 +255,7 @@ mod tests {
             };
             for raw in list.items.into_iter().chain([changed]) {
                 assert_eq!(raw.metadata.resource_version.as_deref(), Some("7"));
-                assert_eq!(is_readable(raw), readable, "{levels}");
+                assert_eq!(is_readable(&raw), readable, "{levels}");
             }
         }
     }
@@ -227,6 +264,30 @@ mod tests {
     fn what_is_not_too_deep_is_as_it_came() {
         let spec = json!({"a": [1, -1, 1.5, u64::MAX, "x", true, null, {"b": {}}]});
         let raw: Raw = serde_json::from_str(&json!({"metadata": {}, "spec": spec}).to_string()).unwrap();
-        assert_eq!(raw.body["spec"], spec);
+        assert_eq!(raw.values().unwrap()["spec"], spec);
+    }
+
+    #[test]
+    fn what_is_no_text_or_number_spoils_its_object_only() {
+        for (spec, why) in [(r#""\ud800""#, "hex escape"), ("1e999", "out of range")] {
+            let list = format!(
+                r#"{{"apiVersion":"v1","kind":"List","metadata":{{}},"items":[{{"metadata":{{"name":"a"}},"spec":{spec}}},
+                   {{"metadata":{{"name":"b"}},"spec":{{}}}}]}}"#
+            );
+            let list: ObjectList<Raw> = serde_json::from_str(&list).unwrap();
+            let [bad, good] = list.items.as_slice() else { panic!() };
+            let unreadable = bad.values().unwrap_err();
+            assert!(unreadable.path == "spec" && unreadable.why.contains(why), "{unreadable}");
+            assert!(good.values().is_ok());
+        }
+    }
+
+    #[test]
+    fn a_part_is_read_as_what_it_is_asked_for() {
+        let raw: Raw = serde_json::from_value(json!({"metadata": {}, "spec": {"a": 1}, "status": null})).unwrap();
+        assert_eq!(raw.part::<BTreeMap<String, u8>>("spec").unwrap().unwrap()["a"], 1);
+        assert!(raw.part::<String>("spec").is_err());
+        assert_eq!(raw.part::<String>("status").unwrap(), None);
+        assert_eq!(raw.part::<String>("data").unwrap(), None);
     }
 }

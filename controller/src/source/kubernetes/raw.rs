@@ -16,8 +16,7 @@ const CA: &str = "ca.crt";
 /// The object through the door.
 pub(super) fn sighting(kind: Kind, resource: &ApiResource, object: Raw) -> Sighting {
     let reference = super::reference(kind, &object);
-    let Raw { metadata, body: mut value } = object;
-    let status = value.remove("status");
+    let (body, status, metadata) = (object.values(), object.status(), object.metadata);
     let mut identity = Map::new();
     put(&mut identity, "name", metadata.name.map(Value::String));
     put(&mut identity, "namespace", metadata.namespace.map(Value::String));
@@ -35,19 +34,32 @@ pub(super) fn sighting(kind: Kind, resource: &ApiResource, object: Raw) -> Sight
     put(&mut identity, "deletionTimestamp", metadata.deletion_timestamp.and_then(time));
     put(&mut identity, "labels", metadata.labels.map(|labels| json!(labels)));
     put(&mut identity, "annotations", metadata.annotations.map(annotations));
-    if kind == Kind::ConfigMap {
-        only_ca(&mut value);
-    }
-    value.insert("metadata".to_owned(), Value::Object(identity));
-    value.insert("apiVersion".to_owned(), Value::String(resource.api_version.clone()));
-    value.insert("kind".to_owned(), Value::String(resource.kind.clone()));
-    let decoded = torana_crds::decode(Value::Object(value), "");
-    let event = match decoded.content {
+    let (content, unknown) = match body {
+        Ok(body) => decoded(kind, resource, identity, body),
+        Err(why) => (Content::Unreadable(why), Vec::new()),
+    };
+    let event = match content {
         Content::Object(object) => Event::Applied((*object).into()),
         Content::Unreadable(why) => Event::Unreadable(reference, why),
         Content::Foreign => Event::Removed(reference),
     };
-    Sighting::Object { event, stored, unknown: decoded.unknown_paths }
+    Sighting::Object { event, stored, unknown }
+}
+
+fn decoded(
+    kind: Kind,
+    resource: &ApiResource,
+    metadata: Map<String, Value>,
+    mut value: Map<String, Value>,
+) -> (Content, Vec<String>) {
+    if kind == Kind::ConfigMap {
+        only_ca(&mut value);
+    }
+    value.insert("metadata".to_owned(), Value::Object(metadata));
+    value.insert("apiVersion".to_owned(), Value::String(resource.api_version.clone()));
+    value.insert("kind".to_owned(), Value::String(resource.kind.clone()));
+    let decoded = torana_crds::decode(Value::Object(value), "");
+    (decoded.content, decoded.unknown_paths)
 }
 
 fn put(fields: &mut Map<String, Value>, key: &str, part: Option<Value>) {
