@@ -8,7 +8,7 @@
 //!   could not be reached or refused a watch, for another store may be behind it; not after 429, where a list is worse.
 //! * Pauses end soon enough after an outage, and are as long as the server asks for ([`Pauses`]).
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
@@ -121,8 +121,8 @@ type Name = (String, String);
 /// The versions of all objects of a kind. Versions are numbers that rise (KEP-5504); what has none is always news.
 #[derive(Debug, Default)]
 struct Order {
-    now: BTreeMap<Name, u64>,
-    listing: BTreeMap<Name, u64>,
+    now: HashMap<Name, u64>,
+    listing: HashMap<Name, u64>,
     newest: u64,
 }
 

@@ -28,7 +28,7 @@ const STATUS: &str = "status";
 pub(super) struct Raw {
     /// What is read of its metadata.
     pub(super) metadata: ObjectMeta,
-    /// Every other field.
+    /// Every other field, but for what says which kind it is of.
     body: BTreeMap<String, Box<RawValue>>,
 }
 
@@ -143,10 +143,11 @@ impl<'de> Visitor<'de> for Fields {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Raw, A::Error> {
         let mut raw = Raw::default();
         while let Some(field) = map.next_key::<String>()? {
-            if field == "metadata" {
-                raw.metadata = map.next_value::<Metadata>()?.into();
-            } else {
-                raw.body.insert(field, map.next_value()?);
+            match &*field {
+                "metadata" => raw.metadata = map.next_value::<Metadata>()?.into(),
+                // Whoever asked knows.
+                "apiVersion" | "kind" => drop(map.next_value::<IgnoredAny>()?),
+                _ => drop(raw.body.insert(field, map.next_value()?)),
             }
         }
         Ok(raw)
@@ -240,6 +241,8 @@ mod tests {
 
     fn is_readable(raw: &Raw) -> bool {
         let mut value = raw.values().unwrap();
+        value.insert("apiVersion".into(), json!("torana.dev/v1alpha1"));
+        value.insert("kind".into(), json!("GatewayParameters"));
         value.insert("metadata".into(), json!({"name": raw.metadata.name, "namespace": raw.metadata.namespace}));
         matches!(torana_crds::decode(Value::Object(value), "").content, Content::Object(_))
     }

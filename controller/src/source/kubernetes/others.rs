@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Other controllers' routes come and go by the thousand: nobody is woken for one of them, and none is decoded. A route
-//! that concerns nobody here is kept as the text that came, until it concerns somebody.
+//! that concerns nobody here is kept as the text that came, until it concerns somebody. Where many of them come, several
+//! are read at once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -14,6 +16,13 @@ use super::object::Raw;
 use crate::class::CONTROLLER_NAME;
 use crate::translate::ROUTES;
 
+/// Changes of others' routes that come so soon after one another are many …
+const MANY: Duration = Duration::from_millis(50);
+/// … and then the watch is left alone for so long after one of them …
+const REST: Duration = Duration::from_millis(20);
+/// … and read for so long before it is left alone again: it may be far behind.
+const WORK: Duration = Duration::from_millis(5);
+
 /// The Gateways and ListenerSets that are Torana's; `None`: that is not known yet, so every route may be its business.
 pub type Parents = Option<Arc<BTreeSet<ObjectRef>>>;
 
@@ -22,14 +31,19 @@ pub type Parents = Option<Arc<BTreeSet<ObjectRef>>>;
 pub(super) struct Others {
     is_of_routes: bool,
     parents: watch::Receiver<Parents>,
-    kept: BTreeMap<ObjectRef, Raw>,
-    listing: BTreeMap<ObjectRef, Raw>,
+    kept: HashMap<ObjectRef, Raw>,
+    listing: HashMap<ObjectRef, Raw>,
+    /// When the last change came of what is kept.
+    last: Option<Instant>,
+    /// When the watch was last left alone.
+    rested: Option<Instant>,
 }
 
 impl Others {
     pub(super) fn new(kind: Kind, parents: watch::Receiver<Parents>) -> Self {
         let is_of_routes = ROUTES.contains(&kind);
-        Self { is_of_routes, parents, kept: BTreeMap::new(), listing: BTreeMap::new() }
+        let (kept, listing) = (HashMap::new(), HashMap::new());
+        Self { is_of_routes, parents, kept, listing, last: None, rested: None }
     }
 
     /// Keeps an object if it concerns nobody here, in place of its last form; else gives it back, and forgets that.
@@ -71,6 +85,17 @@ impl Others {
         self.kept.remove(reference).is_some()
     }
 
+    /// For how long the watch is to be left alone, after a change at `now` that nobody is told of.
+    pub(super) fn rest(&mut self, now: Instant) -> Option<Duration> {
+        let is_soon = |then: Option<Instant>, limit| then.is_some_and(|then| now.duration_since(then) < limit);
+        let are_many = is_soon(self.last.replace(now), MANY);
+        if !are_many || is_soon(self.rested, WORK) {
+            return None;
+        }
+        self.rested = Some(now + REST);
+        Some(REST)
+    }
+
     /// Returns when other Gateways or ListenerSets are Torana's than before.
     pub(super) async fn changed(&mut self) {
         if !self.is_of_routes || self.parents.changed().await.is_err() {
@@ -83,8 +108,7 @@ impl Others {
     pub(super) fn release(&mut self) -> (Vec<Raw>, Vec<Raw>) {
         let parents = self.parents.borrow_and_update().clone();
         let is_somebodys = |object: &Raw| !parents.as_ref().is_some_and(|parents| is_nobodys(object, parents));
-        let of =
-            |kept: &mut BTreeMap<_, _>| kept.extract_if(.., |_, object| is_somebodys(object)).map(|it| it.1).collect();
+        let of = |kept: &mut HashMap<_, _>| kept.extract_if(|_, object| is_somebodys(object)).map(|it| it.1).collect();
         (of(&mut self.kept), of(&mut self.listing))
     }
 
@@ -199,6 +223,18 @@ mod tests {
         assert!(others.changed().now_or_never().is_none() && !others.has(&reference()));
         others.end_list();
         assert!(!others.has(&reference()));
+    }
+
+    #[test]
+    fn the_watch_is_left_alone_between_many_changes_only() {
+        let (_sender, mut others) = others(Kind::HttpRoute);
+        let begin = Instant::now();
+        let at = |millis| begin + Duration::from_millis(millis);
+        // The watch goes on at 80, after the rest that began at 60.
+        for (millis, rests) in [(0, false), (50, false), (60, true), (80, false), (84, false), (86, true), (170, false)]
+        {
+            assert_eq!(others.rest(at(millis)).is_some(), rests, "{millis}");
+        }
     }
 
     #[test]

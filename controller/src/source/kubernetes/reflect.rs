@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::pin::pin;
+use std::time::Instant;
 
 use futures_util::{FutureExt, TryStreamExt};
 use kube::Client;
@@ -12,7 +13,7 @@ use kube::runtime::watcher;
 use tokio::sync::mpsc;
 use torana_crds::{Kind, ObjectRef};
 
-use super::deletions::Held;
+use super::deletions::{Change, Held};
 use super::object::Raw;
 use super::others::Others;
 use super::{Sighting, raw, served};
@@ -63,6 +64,7 @@ pub(super) async fn reflect(client: Client, mut seen: Seen, sender: mpsc::Sender
             }
             () = sender.closed() => return,
         };
+        let is_change = told.iter().any(is_change);
         for change in told {
             match change {
                 Ok(Some(change)) => sightings.extend(seen.take(change)),
@@ -70,6 +72,12 @@ pub(super) async fn reflect(client: Client, mut seen: Seen, sender: mpsc::Sender
                 Ok(None) => return,
                 Err(interruption) => sightings.push(Sighting::Failing(kind, interruption.to_string())),
             }
+        }
+        if sightings.is_empty()
+            && is_change
+            && let Some(rest) = seen.others.rest(Instant::now())
+        {
+            tokio::time::sleep(rest).await;
         }
         for sighting in sightings {
             if sender.send(sighting).await.is_err() {
@@ -153,6 +161,10 @@ impl Seen {
     fn gone(&mut self, reference: ObjectRef) -> Vec<Sighting> {
         if self.now.remove(&reference) { vec![removed(reference)] } else { Vec::new() }
     }
+}
+
+fn is_change(told: &Change) -> bool {
+    matches!(told, Ok(Some(watcher::Event::Apply(_) | watcher::Event::Delete(_))))
 }
 
 fn removed(reference: ObjectRef) -> Sighting {
