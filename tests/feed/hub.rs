@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tonic::Code;
-use torana_controller::feed::Standing;
+use torana_controller::feed::{Ca, Standing};
 use torana_ir::wire::{Known, key_text};
 use torana_ir::{ResourceKey, Snapshot};
 
 use super::puppet::Puppet;
-use super::{Controller, fleet, listener, listener_key, many, members, rule, snapshot};
+use super::{Controller, fleet, listener, listener_key, many, members, now, rule, snapshot};
 
 fn listener_text() -> String {
     key_text(&ResourceKey::Listener(listener_key()))
@@ -106,6 +106,16 @@ async fn a_fleet_gets_its_own_program_only_and_one_without_a_program_waits() {
     let snapshots = snapshots.map(|(name, snapshot)| (fleet(name), Arc::new(snapshot)));
     controller.hub.publish(1, 2, &BTreeMap::from(snapshots));
     assert_eq!(other.next().await.upserts.len(), 0);
+}
+
+#[tokio::test]
+async fn a_proxy_that_comes_before_its_leader_knows_the_fleets_waits_for_them() {
+    let controller = Controller::ignorant(([127, 0, 0, 1], 0).into(), &Ca::new(now()).unwrap()).await;
+    let mut early = std::pin::pin!(Puppet::hello(&controller, "p", vec![]));
+    assert!(tokio::time::timeout(Duration::from_millis(200), &mut early).await.is_err());
+    controller.hub.members(members(&["edge"]));
+    controller.publish(1, 1, many(80, 3, "a"));
+    assert_eq!(early.await.next().await.upserts.len(), 4);
 }
 
 #[tokio::test]

@@ -80,8 +80,14 @@ impl Controller {
     }
 
     async fn start_at(address: SocketAddr, ca: &Ca) -> Self {
+        let controller = Self::ignorant(address, ca).await;
+        controller.hub.members(members(&["edge", "other"]));
+        controller
+    }
+
+    /// It does not know yet which fleets there are.
+    async fn ignorant(address: SocketAddr, ca: &Ca) -> Self {
         let hub = Hub::new();
-        hub.members(members(&["edge", "other"]));
         let serving = ca.serving_certificate(&[NAME.to_owned()], now()).unwrap();
         let (_, tls) = watch::channel(tls(&serving).unwrap());
         let listener = TcpListener::bind(address).await.unwrap();

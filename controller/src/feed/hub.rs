@@ -36,7 +36,8 @@ pub struct Hub(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     fleets: Mutex<BTreeMap<FleetId, Newest>>,
-    members: watch::Sender<Arc<Members>>,
+    /// `None`: not known yet.
+    members: watch::Sender<Option<Arc<Members>>>,
     acks: Mutex<Acks>,
     /// Counts what may change an answer of `programmed`.
     news: watch::Sender<u64>,
@@ -84,7 +85,7 @@ impl Hub {
 
     /// Replaces the table of members. Streams of pods that are no longer in it, or elsewhere, are closed.
     pub fn members(&self, members: Members) {
-        put(&self.0.members, Arc::new(members));
+        put(&self.0.members, Some(Arc::new(members)));
     }
 
     /// Whether the newest program of `fleet` is in force, and on what conditions. `ready` holds the uids of pods that
@@ -121,9 +122,12 @@ impl Hub {
         self.0.news.subscribe()
     }
 
-    /// The fleet of a pod.
-    pub(super) fn fleet_of(&self, pod: &PodIdentity) -> Option<FleetId> {
-        self.0.members.borrow().get(&(pod.namespace.clone(), pod.service_account.clone())).cloned()
+    /// The fleet of a pod, as soon as it is known which fleets there are. A proxy may come long before.
+    pub(super) async fn fleet_of(&self, pod: &PodIdentity) -> Option<FleetId> {
+        let mut members = self.0.members.subscribe();
+        // The sender does not go before the hub.
+        let known = members.wait_for(Option::is_some).await.ok()?;
+        known.as_ref()?.get(&(pod.namespace.clone(), pod.service_account.clone())).cloned()
     }
 
     /// A new stream of a pod; an older one is over.
@@ -156,7 +160,7 @@ impl Hub {
         tokio::select! {
             _ = latest.wait_for(|latest| latest.get(&proxy.pod.pod_uid).is_some_and(|stream| *stream > proxy.stream)) =>
                 "another stream of the same pod is open",
-            _ = members.wait_for(|members| members.get(&member) != Some(&proxy.fleet)) =>
+            _ = members.wait_for(|members| members.as_ref().and_then(|it| it.get(&member)) != Some(&proxy.fleet)) =>
                 "the pod does not belong to this fleet any more",
         }
     }
@@ -259,8 +263,8 @@ mod tests {
         let hub = Hub::new();
         let members = BTreeMap::from([(("n".to_owned(), "a".to_owned()), fleet("a"))]);
         hub.members(members.clone());
-        assert_eq!(hub.fleet_of(&pod("x", "a")), Some(fleet("a")));
-        assert_eq!(hub.fleet_of(&pod("x", "other")), None);
+        assert_eq!(hub.fleet_of(&pod("x", "a")).await, Some(fleet("a")));
+        assert_eq!(hub.fleet_of(&pod("x", "other")).await, None);
         let first = hub.open(fleet("a"), pod("x", "a"));
         let second = hub.open(fleet("a"), pod("x", "a"));
         assert!(hub.displaced(&first).await.contains("another stream"));

@@ -34,7 +34,7 @@ use super::hub::Hub;
 use super::identity::{Authenticate, Refusal};
 use super::session::Session;
 
-/// From accept to a token that is good.
+/// From accept to a token that is good, and to whom the pod belongs: a leader that has seen little does not know that.
 const STRANGER: Duration = Duration::from_secs(10);
 /// From the end of the stream to the end of its connection.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -139,7 +139,7 @@ async fn connection<A: Authenticate>(
 /// Returns when a connection has been a stranger, or is over, for too long.
 async fn overdue(mut stage: watch::Receiver<Stage>, stranger: Stranger) -> &'static str {
     if timeout(STRANGER, stage.wait_for(|stage| *stage != Stage::Stranger)).await.is_err() {
-        return "no token";
+        return "not admitted in time";
     }
     drop(stranger);
     // The sender is in the service, and that in the connection.
@@ -186,7 +186,7 @@ impl<A: Authenticate> Call<A> {
             Refusal::Invalid(_) => Status::unauthenticated(why.to_string()),
             Refusal::Unknown(_) => Status::unavailable(why.to_string()),
         })?;
-        let Some(fleet) = self.hub.fleet_of(&pod) else {
+        let Some(fleet) = self.hub.fleet_of(&pod).await else {
             let account = format!("{}/{}", pod.namespace, pod.service_account);
             tracing::info!(%pod, account, "a pod that belongs to no fleet asks for a program");
             return Err(Status::permission_denied(format!("service account {account} belongs to no fleet")));

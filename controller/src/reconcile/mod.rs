@@ -210,6 +210,7 @@ impl Reconciler {
         let last = self.last.take();
         let is_first = last.is_none();
         if is_first {
+            tracing::info!(objects = self.cluster.len(), "every kind was listed");
             self.parts.ready.send_replace(true);
         }
         let concerns_gateways = is_first || dirty.objects.iter().any(gateways::depend_on);
