@@ -34,6 +34,8 @@ const CALL: Duration = Duration::from_secs(5);
 const FAREWELL: Duration = Duration::from_secs(3);
 /// A label that could not be set is tried again after this.
 const MARK_AGAIN: Duration = Duration::from_secs(2);
+/// Whoever does not lead leaves the API server to others for so long.
+const HEAD_START: Duration = Duration::from_secs(3);
 
 /// Who leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -82,6 +84,12 @@ pub struct Candidate {
     pub is_pod: bool,
     /// How long things take.
     pub terms: Terms,
+}
+
+/// Returns when this replica leads, or after three seconds. Of replicas that start at once the one that is going to serve
+/// the proxies lists the cluster first: the others have time.
+pub async fn head_start(mut leadership: watch::Receiver<Leadership>) {
+    drop(tokio::time::timeout(HEAD_START, leadership.wait_for(|leadership| leadership.leads())).await);
 }
 
 /// Stands for election until `stop` is done, then gives up the Lease. Whoever has a receiver of `leadership` knows.
@@ -268,5 +276,29 @@ async fn mark(pods: Api<Pod>, candidate: &Candidate, mut leadership: watch::Rece
             }
             () = again => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_leads_has_the_head_start() {
+        let (sender, leadership) = watch::channel(Leadership::default());
+        let mut start = pin!(head_start(leadership));
+        assert!((&mut start).now_or_never().is_none());
+        sender.send_replace(Leadership::Leading { epoch: 1 });
+        assert!(start.now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn the_others_follow() {
+        let (_sender, leadership) = watch::channel(Leadership::default());
+        let begun = Instant::now();
+        head_start(leadership).await;
+        assert!(begun.elapsed() >= HEAD_START);
     }
 }

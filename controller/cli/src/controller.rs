@@ -115,7 +115,7 @@ async fn run(args: ControllerArgs) -> anyhow::Result<u8> {
     let parts = Parts {
         hub,
         board,
-        leadership: leaderships,
+        leadership: leaderships.clone(),
         pods: proxies::follow(client.clone()),
         install: installs,
         bundles: kubernetes::bundles(client.clone()),
@@ -125,7 +125,11 @@ async fn run(args: ControllerArgs) -> anyhow::Result<u8> {
     };
     let reserved = RESERVED.map(|(port, name)| (SocketAddr::from(([0, 0, 0, 0], port)), name)).to_vec();
     let reconciler = Reconciler::new(client.clone(), parts, Settings::cluster(reserved, sessions, now()));
-    let reconciling = tokio::spawn(reconciler.run(kubernetes::follow(&client, &of_ours)));
+    let (watched, head_start) = (client.clone(), leader::head_start(leaderships));
+    let reconciling = tokio::spawn(async move {
+        head_start.await;
+        reconciler.run(kubernetes::follow(&watched, &of_ours)).await;
+    });
 
     let candidate = Candidate {
         namespace,
