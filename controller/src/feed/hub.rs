@@ -51,6 +51,10 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn member_of(members: Option<&Arc<Members>>, pod: &PodIdentity) -> Option<FleetId> {
+    members?.get(&(pod.namespace.clone(), pod.service_account.clone())).cloned()
+}
+
 impl Hub {
     /// A hub that has nothing to say to anybody.
     pub fn new() -> Self {
@@ -127,7 +131,7 @@ impl Hub {
         let mut members = self.0.members.subscribe();
         // The sender does not go before the hub.
         let known = members.wait_for(Option::is_some).await.ok()?;
-        known.as_ref()?.get(&(pod.namespace.clone(), pod.service_account.clone())).cloned()
+        member_of(known.as_ref(), pod)
     }
 
     /// A new stream of a pod; an older one is over.
@@ -155,12 +159,11 @@ impl Hub {
     /// Returns when another stream has taken the place of this one, or when the pod is no member any more.
     pub(super) async fn displaced(&self, proxy: &Proxy) -> &'static str {
         let (mut latest, mut members) = (self.0.latest.subscribe(), self.0.members.subscribe());
-        let member = (proxy.pod.namespace.clone(), proxy.pod.service_account.clone());
         // Neither sender goes before the hub.
         tokio::select! {
             _ = latest.wait_for(|latest| latest.get(&proxy.pod.pod_uid).is_some_and(|stream| *stream > proxy.stream)) =>
                 "another stream of the same pod is open",
-            _ = members.wait_for(|members| members.as_ref().and_then(|it| it.get(&member)) != Some(&proxy.fleet)) =>
+            _ = members.wait_for(|members| member_of(members.as_ref(), &proxy.pod).as_ref() != Some(&proxy.fleet)) =>
                 "the pod does not belong to this fleet any more",
         }
     }
