@@ -16,13 +16,14 @@ const CA: &str = "ca.crt";
 /// The object through the door.
 pub(super) fn sighting(kind: Kind, resource: &ApiResource, object: Raw) -> Sighting {
     let reference = super::reference(kind, &object);
-    let (body, status, metadata) = (object.values(), object.status(), object.metadata);
+    let status = has_status(kind).then(|| object.status());
+    let (body, metadata) = (object.values(), object.metadata);
     let mut identity = Map::new();
     put(&mut identity, "name", metadata.name.map(Value::String));
     put(&mut identity, "namespace", metadata.namespace.map(Value::String));
     put(&mut identity, "uid", metadata.uid.map(Value::String));
     put(&mut identity, "generation", metadata.generation.map(Value::from));
-    let stored = has_status(kind).then(|| {
+    let stored = status.map(|status| {
         let mut metadata_of = identity.clone();
         put(&mut metadata_of, "resourceVersion", metadata.resource_version.map(Value::String));
         Box::new(json!({
