@@ -15,6 +15,8 @@ mod raw;
 
 mod deletions;
 
+mod seen;
+
 mod reflect;
 
 mod served;
@@ -28,7 +30,7 @@ use tokio::task::JoinSet;
 use torana_crds::{Kind, ObjectRef};
 
 use self::others::Others;
-use self::reflect::Seen;
+use self::seen::Seen;
 use crate::api::{Pauses, causes, retry_after};
 use crate::store::Event;
 
