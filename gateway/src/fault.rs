@@ -28,6 +28,28 @@ impl Source {
     }
 }
 
+/// Which cap of a backend is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Overflow {
+    /// Connections; of flows of UDP the places that Torana itself has.
+    Connections,
+    /// Requests that wait for a connection.
+    Pending,
+    /// Requests in flight.
+    Requests,
+}
+
+impl Overflow {
+    /// As metrics write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Pending => "pending",
+            Self::Requests => "requests",
+        }
+    }
+}
+
 /// Why a request did not get a backend's whole answer. `reason()` is the value of logs and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fault {
@@ -56,8 +78,8 @@ pub enum Fault {
     /// The rule or its backend reference is invalid.
     InvalidConfig,
     // === gateway ===
-    /// Connection cap of the backend.
-    Overload,
+    /// A cap of the backend.
+    Overload(Overflow),
     // === upstream ===
     /// The authorization server gave no clear answer.
     AuthFailed,
@@ -117,7 +139,7 @@ impl Fault {
             Self::NoListener | Self::NoRoute => 404,
             Self::Misdirected => 421,
             Self::InvalidConfig => 500,
-            Self::Overload | Self::NoEndpoints | Self::Connect | Self::UpstreamTls(_) => 503,
+            Self::Overload(_) | Self::NoEndpoints | Self::Connect | Self::UpstreamTls(_) => 503,
             Self::UpstreamReset | Self::UpstreamProtocol | Self::UpstreamCut => 502,
             Self::RequestTimeout | Self::BackendTimeout | Self::StreamIdle => 504,
         }
@@ -135,7 +157,7 @@ impl Fault {
             | Self::ClientGone
             | Self::Misdirected => Source::Client,
             Self::NoListener | Self::NoRoute | Self::InvalidConfig => Source::Config,
-            Self::Overload => Source::Gateway,
+            Self::Overload(_) => Source::Gateway,
             _ => Source::Upstream,
         }
     }
@@ -155,7 +177,9 @@ impl Fault {
             Self::NoRoute => "no_route",
             Self::Misdirected => "misdirected",
             Self::InvalidConfig => "invalid_config",
-            Self::Overload => "overload",
+            Self::Overload(Overflow::Connections) => "overload",
+            Self::Overload(Overflow::Pending) => "overload_pending",
+            Self::Overload(Overflow::Requests) => "overload_requests",
             Self::NoEndpoints => "no_endpoints",
             Self::Connect => "connect_failed",
             Self::UpstreamTls(_) => "upstream_tls_failed",
@@ -183,7 +207,7 @@ impl Fault {
             Self::HeadTimeout | Self::BodyTimeout | Self::ReadTimeout | Self::ClientGone => "DC",
             Self::NoListener | Self::NoRoute | Self::Misdirected | Self::InvalidConfig => "NR",
             Self::BodyTooLarge | Self::AuthDenied | Self::AuthFailed => "UAEX",
-            Self::Overload => "UO",
+            Self::Overload(_) => "UO",
             Self::NoEndpoints => "UH",
             Self::Connect | Self::UpstreamTls(_) => "UF",
             Self::UpstreamReset | Self::UpstreamCut => "UC",
@@ -194,7 +218,7 @@ impl Fault {
 
     /// Nothing reached a backend, so another try cannot deliver twice.
     pub fn unsent(self) -> bool {
-        matches!(self, Self::Connect | Self::UpstreamTls(_) | Self::NoEndpoints | Self::Overload)
+        matches!(self, Self::Connect | Self::UpstreamTls(_) | Self::NoEndpoints | Self::Overload(_))
     }
 }
 
@@ -204,7 +228,8 @@ mod tests {
 
     #[test]
     fn nothing_sent_is_503_and_a_broken_answer_is_502() {
-        for fault in [Fault::Connect, Fault::UpstreamTls("expired"), Fault::NoEndpoints, Fault::Overload] {
+        let overload = Fault::Overload(Overflow::Pending);
+        for fault in [Fault::Connect, Fault::UpstreamTls("expired"), Fault::NoEndpoints, overload] {
             assert_eq!((fault.status(), fault.unsent()), (503, true));
         }
         for fault in [Fault::UpstreamReset, Fault::UpstreamProtocol, Fault::UpstreamCut] {

@@ -66,11 +66,7 @@ fn the_limits_are_those_of_a_running_gateway() {
             "| HTTP/2 streams a connection | {}, streams that were reset but still run included |",
             number("streams")
         ),
-        format!(
-            "| connect to an endpoint | {connect} s; {},{:03} connections a backend and worker |",
-            cap / 1000,
-            cap % 1000
-        ),
+        format!("| connect to an endpoint | {connect} s; {},{:03} connections a backend |", cap / 1000, cap % 1000),
     ];
     let rows = rows("| Limit | Default |\n");
     for row in expected {

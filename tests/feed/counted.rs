@@ -53,7 +53,7 @@ fn route(number: usize, address: SocketAddr) -> [Resource; 3] {
     let target = WeightedBackend { target: Target::Backend(key.clone()), weight: 1, filters: vec![] };
     let mut rule = (*rule).clone();
     (rule.filters, rule.action) = (vec![], Action::Forward(vec![target]));
-    let endpoints = vec![Endpoint { address, ready: true }];
+    let endpoints = vec![Endpoint::new(address, true)];
     [
         Resource::Backend(Backend::new(key.clone()).into()),
         Resource::Endpoints(Endpoints::Static { backend: key, endpoints }.into()),

@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn what_no_message_can_hold_is_rejected_alone_and_proxies_keep_what_they_have_of_it() {
-        let endpoint = Endpoint { address: ([10, 0, 0, 1], 8080).into(), ready: true };
+        let endpoint = Endpoint::new(([10, 0, 0, 1], 8080).into(), true);
         let endpoints = |count| {
             let endpoints = Endpoints::Static { backend: key("a"), endpoints: vec![endpoint.clone(); count] };
             Resource::Endpoints(endpoints.into())

@@ -32,7 +32,7 @@ pub(super) fn endpoints<'s>(port: &ServicePort, slices: impl Iterator<Item = &'s
         let reference = ObjectRef::new(Kind::EndpointSlice, &slice.meta.namespace, &slice.meta.name);
         remarks.extend(notes.into_iter().map(|remark| (reference.clone(), remark)));
     }
-    (found.into_iter().map(|(address, ready)| Endpoint { address, ready }).collect(), remarks)
+    (found.into_iter().map(|(address, ready)| Endpoint::new(address, ready)).collect(), remarks)
 }
 
 fn of_slice(port: &ServicePort, slice: &EndpointSlice) -> Found<Remark> {
@@ -56,7 +56,7 @@ fn of_slice(port: &ServicePort, slice: &EndpointSlice) -> Found<Remark> {
         // All addresses of an endpoint mean the same: consumers use the first (`Endpoint.addresses`).
         let Some(text) = endpoint.addresses.first() else { continue };
         if let Some(ip) = address(&slice.address_type, text) {
-            endpoints.push(Endpoint { address: SocketAddr::new(ip, number), ready });
+            endpoints.push(Endpoint::new(SocketAddr::new(ip, number), ready));
             continue;
         }
         let path = format!("endpoints[{index}].addresses[0]");

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Backends and their endpoints. Endpoints are a resource of their own: they change most often and swap alone.
+//! Backends: what rules forward to. Their endpoints are a resource of their own.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::balance::{LoadBalance, WarmUp};
+use crate::health::{Caps, OutlierDetection};
 use crate::key::BackendKey;
 use crate::origination::BackendTls;
+use crate::percent::Percent;
 
 /// What a rule forwards to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,12 +26,26 @@ pub struct Backend {
     pub connect_deadline: Duration,
     /// Pooled connections close after this long without a request.
     pub idle: Duration,
-    /// Connections a worker may have open or opening to this backend.
+    /// Connections that may be open or opening to this backend.
     pub max_connections: u32,
+    /// What else is bounded.
+    #[serde(default)]
+    pub caps: Caps,
+    /// Whether new endpoints get their share little by little.
+    #[serde(default)]
+    pub warm_up: Option<WarmUp>,
+    /// When endpoints are not chosen for what became of requests to them; `None`: never.
+    #[serde(default = "unreachable_ones")]
+    pub outliers: Option<OutlierDetection>,
+    /// While less than this share of the endpoints is left, ejections are ignored: few must not take the load of all
+    /// (panic threshold; `outlierDetection.minHealthPercent`). 0: they never are.
+    #[serde(default)]
+    pub panic: Percent,
 }
 
 impl Backend {
-    /// A backend with the defaults: HTTP/1.1 in cleartext, least request, connect in 5 s, idle 60 s, 4,096 connections a worker.
+    /// A backend with the defaults: HTTP/1.1 in cleartext, least request, connect in 5 s, idle 60 s, 4,096 connections;
+    /// endpoints that cannot be reached are left out ([`OutlierDetection::of_the_unreachable`]).
     pub fn new(key: BackendKey) -> Self {
         Self {
             key,
@@ -39,8 +55,16 @@ impl Backend {
             connect_deadline: Duration::from_secs(5),
             idle: Duration::from_mins(1),
             max_connections: 4096,
+            caps: Caps::default(),
+            warm_up: None,
+            outliers: unreachable_ones(),
+            panic: Percent::NONE,
         }
     }
+}
+
+fn unreachable_ones() -> Option<OutlierDetection> {
+    Some(OutlierDetection::of_the_unreachable())
 }
 
 /// `appProtocol` of a Service port. It is fixed, under TLS too: what else a backend would agree to by ALPN is not asked,
@@ -53,49 +77,17 @@ pub enum UpstreamProtocol {
     H2c,
 }
 
-/// How an endpoint is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum LoadBalance {
-    /// Power of two choices by requests in flight: Istio's default.
-    LeastRequest,
-    /// Smooth weighted round robin.
-    RoundRobin,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The addresses of a backend.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Endpoints {
-    /// From EndpointSlices, sorted by address.
-    Static {
-        /// Which backend.
-        backend: BackendKey,
-        /// May be empty: requests get 503.
-        endpoints: Vec<Endpoint>,
-    },
-    /// A name that the proxy resolves and re-resolves by TTL (`externalName`); the last good answer is kept.
-    Dns {
-        /// Which backend.
-        backend: BackendKey,
-        /// DNS name, lower case.
-        host: String,
-        /// Port of every address.
-        port: u16,
-    },
-}
-
-impl Endpoints {
-    /// The backend these belong to.
-    pub fn backend(&self) -> &BackendKey {
-        let (Self::Static { backend, .. } | Self::Dns { backend, .. }) = self;
-        backend
+    #[test]
+    fn what_an_older_controller_does_not_say_is_the_default() {
+        let backend = Backend::new(BackendKey::tcp("n", "b", 80));
+        let mut written = serde_json::to_value(&backend).unwrap();
+        for later in ["caps", "warm_up", "outliers", "panic"] {
+            assert!(written.as_object_mut().unwrap().remove(later).is_some(), "{later}");
+        }
+        assert_eq!(serde_json::from_value::<Backend>(written).unwrap(), backend);
     }
-}
-
-/// One address of a backend.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Endpoint {
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// `false`: terminating but serving; used only when no ready endpoint is left (EndpointSlice `serving`).
-    pub ready: bool,
 }

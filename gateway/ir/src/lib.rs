@@ -40,9 +40,17 @@ mod origination;
 
 mod filter;
 
-mod backend;
-
 mod session;
+
+mod percent;
+
+mod balance;
+
+mod health;
+
+mod endpoint;
+
+mod backend;
 
 mod rule;
 
@@ -55,13 +63,16 @@ mod snapshot;
 pub mod wire;
 
 pub use atom::{AtomError, HeaderName, HeaderValue, Method};
-pub use backend::{Backend, Endpoint, Endpoints, LoadBalance, UpstreamProtocol};
+pub use backend::{Backend, UpstreamProtocol};
+pub use balance::{HashOn, LoadBalance, MOST_POINTS, TableSize, TableSizeError, WarmUp};
 pub use certificate::{Certificate, CertificateError, PrivateKey};
 pub use digest::{Sha256, sha256};
+pub use endpoint::{Endpoint, Endpoints};
 pub use filter::{
     AuthProtocol, Cors, ExternalAuth, Filter, HeaderEdit, MOST_AUTH_BODY, Mirror, OriginPattern, PathRewrite, Redirect,
     Rewrite,
 };
+pub use health::{Caps, OutlierDetection, RetryCap, Unanswered};
 pub use host::{HostPattern, Hostname, HostnameError, hostname_of};
 pub use key::{
     BackendKey, CertificateKey, GatewayId, ListenerKey, RouteId, RouteKind, RuleKey, Transport, TrustBundleKey,
@@ -70,6 +81,7 @@ pub use key::{
 pub use listener::{ClientValidation, ClientValidationMode, Limits, Listener, PathMode, Protocol, Tls, TlsVersion};
 pub use origination::{BackendTls, DnsName, DnsNameError, Origination, PeerName, Trust};
 pub use pattern::{REGEX_SIZE_LIMIT, Regex, RegexError};
+pub use percent::{Percent, PercentError};
 pub use rule::{
     Action, Attachment, FieldMatch, PathMatch, Retry, RouteMatch, Rule, TextMatch, Timeouts, WeightedBackend,
 };

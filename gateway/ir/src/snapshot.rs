@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::backend::{Backend, Endpoints};
+use crate::backend::Backend;
 use crate::certificate::Certificate;
+use crate::endpoint::Endpoints;
 use crate::key::{BackendKey, CertificateKey, ListenerKey, RuleKey, TrustBundleKey};
 use crate::listener::Listener;
 use crate::rule::Rule;

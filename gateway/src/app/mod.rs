@@ -153,8 +153,8 @@ impl App {
             let debug = Debug { program: program.clone(), explain, log_level };
             control.spawn(admin::serve(bound(address)?, Arc::new(debug)));
         }
+        control.spawn(sweep(Arc::clone(&self.metrics), Arc::clone(&program.table)));
         control.spawn(resolve::run(program, self.config.resolver));
-        control.spawn(sweep(Arc::clone(&self.metrics)));
         control.spawn(programming.run());
         Ok(())
     }
@@ -169,11 +169,16 @@ impl Drop for App {
     }
 }
 
-async fn sweep(metrics: Arc<Metrics>) {
+async fn sweep(metrics: Arc<Metrics>, table: Arc<ArcSwap<Table>>) {
     let mut tick = tokio::time::interval(SWEEP);
     loop {
         tick.tick().await;
         metrics.sweep(Instant::now());
+        let table = table.load_full();
+        // Where nothing is asked for, nobody else notices that an ejection is over.
+        table.backends().for_each(|backend| backend.refresh(Instant::now));
+        let ejected = table.backends().map(|backend| (backend.key(), backend.ejected()));
+        metrics.ejected(ejected.filter(|(_, count)| *count > 0));
     }
 }
 

@@ -2,53 +2,61 @@
 //! The run-time state of one backend.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use torana_ir::{Backend, BackendKey, BackendTls, Endpoints, Invalid, LoadBalance};
 
-use super::budget::{Budget, Leave};
-use super::endpoint::{Endpoint, EndpointSet};
-use super::pick;
+use super::budget::Leave;
+use super::endpoint::{Endpoint, next_id};
+use super::health::{Outcome, Reason};
+use super::pick::{self, Draw};
+use super::set::EndpointSet;
+use super::usage::{Place, Usage};
+use super::weight::Turns;
+use crate::fault::Overflow;
 use crate::tls::Bundles;
 use crate::tls::backends::Originator;
 
 /// A backend and its endpoints. Kept over table swaps while its configuration is the same.
+///
+/// What goes over to the same backend configured otherwise is what belongs to its addresses and not to how they are
+/// spoken to: endpoints with their health and requests in flight, whose turn it is, and what is in use under caps.
 #[derive(Debug)]
 pub struct BackendState {
+    /// Unique in this process, for ever, among backends and endpoints.
+    pub id: u64,
     /// Protocol, balancing, deadlines, caps.
     pub config: Arc<Backend>,
     endpoints: ArcSwap<EndpointSet>,
     /// Where endpoints come from; held while they are replaced.
     source: Mutex<Arc<Endpoints>>,
-    turn: AtomicUsize,
+    /// Whose turn it is, where turns are taken.
+    turns: Option<Arc<Turns>>,
     /// TLS with its endpoints, if there is TLS.
     tls: Option<Arc<Originator>>,
-    /// Connections that are open or opening, for the cap of the configuration.
-    pub(crate) connections: AtomicU32,
-    /// It goes over to the same backend configured otherwise.
-    budget: Arc<Budget>,
+    usage: Arc<Usage>,
 }
 
 impl BackendState {
-    /// A backend fed by `source`, which trusts nobody yet if it is spoken to in TLS. Of `previous` (the same backend configured otherwise) it takes over resolved addresses.
+    /// A backend fed by `source`, which trusts nobody yet if it is spoken to in TLS. `previous` is the same backend
+    /// configured otherwise.
     pub(crate) fn new(config: Arc<Backend>, source: Arc<Endpoints>, previous: Option<&Self>) -> Self {
+        let turns = || previous.and_then(|previous| previous.turns.clone()).unwrap_or_default();
         let state = Self {
+            id: next_id(),
             tls: originator(&config, &Bundles::new()),
+            turns: (config.balance == LoadBalance::RoundRobin).then(turns),
             config,
             endpoints: ArcSwap::default(),
             source: Mutex::new(Arc::new(nothing(source.backend()))),
-            turn: AtomicUsize::new(0),
-            connections: AtomicU32::new(0),
-            budget: previous.map(|previous| Arc::clone(&previous.budget)).unwrap_or_default(),
+            usage: previous.map(|previous| Arc::clone(&previous.usage)).unwrap_or_default(),
         };
         if let Some(previous) = previous {
             // Through the old source, so that what `set_source` keeps of a name is kept here too.
             *state.lock() = Arc::clone(&previous.lock());
-            let addresses = previous.endpoints.load();
-            let fresh = EndpointSet::default().updated(addresses.iter().map(|(it, ready)| (it.address, ready)));
-            state.endpoints.store(Arc::new(fresh));
+            state.endpoints.store(Arc::new(previous.endpoints.load().under(&state.config)));
         }
         state.set_source(source);
         state
@@ -108,11 +116,11 @@ impl BackendState {
         }
         let before = self.endpoints.load();
         let set = match (&**current, &*source) {
-            (_, Endpoints::Static { endpoints, .. }) => {
-                before.updated(endpoints.iter().map(|it| (it.address, it.ready)))
-            }
+            (_, Endpoints::Static { endpoints, .. }) => before.updated(endpoints.iter().cloned(), &self.config),
             (Endpoints::Dns { host: old, .. }, Endpoints::Dns { host: new, port, .. }) if old == new => {
-                before.updated(before.iter().map(|(it, ready)| (SocketAddr::new(it.address.ip(), *port), ready)))
+                let moved = |address: SocketAddr| SocketAddr::new(address.ip(), *port);
+                let listed = before.iter().map(|(it, ready)| torana_ir::Endpoint::new(moved(it.address), ready));
+                before.updated(listed, &self.config)
             }
             // Another name: what the old one meant is not where users want to go.
             (_, Endpoints::Dns { .. }) => EndpointSet::default(),
@@ -127,32 +135,87 @@ impl BackendState {
         let current = self.lock();
         let asked = matches!(&**current, Endpoints::Dns { host: name, .. } if name == host);
         if asked && !addresses.is_empty() {
-            let set = self.endpoints.load().updated(addresses.iter().map(|address| (*address, true)));
+            let listed = addresses.iter().map(|address| torana_ir::Endpoint::new(*address, true));
+            let set = self.endpoints.load().updated(listed, &self.config);
             self.endpoints.store(Arc::new(set));
         }
     }
 
-    /// The endpoint for the next try. `tried` ones are avoided while others are left; `None` if there is no endpoint.
-    pub fn pick(&self, random: u64, tried: &[u64]) -> Option<Arc<Endpoint>> {
+    // === which endpoint ===
+
+    /// The endpoint for the next try; `None` if there is none. The clock is asked only where something is about to
+    /// change with time.
+    pub fn pick(&self, draw: &Draw<'_>, clock: impl Fn() -> Instant) -> Option<Arc<Endpoint>> {
+        let mut set = self.endpoints.load();
+        if set.due().is_passed(&clock) {
+            drop(set);
+            self.refresh(clock);
+            set = self.endpoints.load();
+        }
+        pick::choose(&set, &self.config.balance, self.turns.as_deref(), draw).cloned()
+    }
+
+    /// The endpoint at an address, ready or not, if it is one of this moment's and not left out.
+    pub fn at(&self, address: SocketAddr) -> Option<Arc<Endpoint>> {
         let set = self.endpoints.load();
-        let usable = set.usable();
-        match self.config.balance {
-            LoadBalance::LeastRequest => pick::least_request(usable, tried, random).cloned(),
-            LoadBalance::RoundRobin => {
-                pick::round_robin(usable, tried, self.turn.fetch_add(1, Ordering::Relaxed)).cloned()
-            }
+        let mut all = set.iter().map(|(endpoint, _)| endpoint);
+        all.find(|endpoint| endpoint.address == address && !set.leaves_out(endpoint)).cloned()
+    }
+
+    /// Lets endpoints back whose ejections are over, and others grow warm.
+    pub fn refresh(&self, clock: impl Fn() -> Instant) {
+        let _source = match self.source.try_lock() {
+            Ok(source) => source,
+            Err(TryLockError::Poisoned(source)) => source.into_inner(),
+            // Somebody is at it, or replaces the endpoints: nobody waits for that.
+            Err(TryLockError::WouldBlock) => return,
+        };
+        let set = self.endpoints.load();
+        if set.due().is_passed(&clock) {
+            self.endpoints.store(Arc::new(set.at(clock(), &self.config)));
         }
     }
 
-    /// The endpoint at an address, ready or not, if it is one of this moment's.
-    pub fn at(&self, address: SocketAddr) -> Option<Arc<Endpoint>> {
+    // === what became of a try ===
+
+    /// Takes note of what became of a try; if its endpoint is ejected for it, says why.
+    pub fn report(&self, endpoint: &Endpoint, outcome: Outcome, clock: impl Fn() -> Instant) -> Option<Reason> {
+        let policy = self.config.outliers.as_ref()?;
+        let reason = endpoint.health.note(outcome, policy)?;
+        // A quick look: where as many are ejected as may be, more failures come.
         let set = self.endpoints.load();
-        set.iter().map(|(endpoint, _)| endpoint).find(|endpoint| endpoint.address == address).cloned()
+        if !set.due().is_passed(&clock) && !set.has_room(policy.most) {
+            return None;
+        }
+        drop(set);
+        let (_source, now) = (self.lock(), clock());
+        let set = self.endpoints.load().at(now, &self.config);
+        let ejected = set.has(endpoint) && set.has_room(policy.most) && endpoint.health.eject(policy, now);
+        self.endpoints.store(Arc::new(if ejected { set.at(now, &self.config) } else { set }));
+        ejected.then_some(reason)
+    }
+
+    /// How many of its endpoints are ejected.
+    pub fn ejected(&self) -> usize {
+        self.endpoints.load().ejected()
+    }
+
+    // === how much at once ===
+
+    /// A place under one of its caps, until it is dropped. Where there is no cap nothing is counted.
+    pub fn place(&self, of: Overflow) -> Result<Option<Place>, Overflow> {
+        let most = match of {
+            Overflow::Connections => Some(self.config.max_connections),
+            Overflow::Pending => self.config.caps.pending,
+            Overflow::Requests => self.config.caps.requests,
+        };
+        most.map(|most| self.usage.take(of, most)).transpose()
     }
 
     /// Leave to try one of its requests again, from now until that request is over; `None` if too many have it.
     pub fn leave(&self) -> Option<Leave> {
-        self.budget.leave(|| self.endpoints().iter().map(|(endpoint, _)| endpoint.in_flight()).sum())
+        let in_flight = || self.endpoints().iter().map(|(endpoint, _)| endpoint.in_flight()).sum();
+        self.usage.retries.leave(self.config.caps.retries, in_flight)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Arc<Endpoints>> {
@@ -174,96 +237,4 @@ pub(crate) fn nothing(backend: &BackendKey) -> Endpoints {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key() -> BackendKey {
-        BackendKey::tcp("n", "b", 80)
-    }
-
-    fn listed(list: &[(u16, bool)]) -> Arc<Endpoints> {
-        let endpoint = |(port, ready): &(u16, bool)| torana_ir::Endpoint { address: address(*port), ready: *ready };
-        Arc::new(Endpoints::Static { backend: key(), endpoints: list.iter().map(endpoint).collect() })
-    }
-
-    fn named(host: &str, port: u16) -> Arc<Endpoints> {
-        Arc::new(Endpoints::Dns { backend: key(), host: host.into(), port })
-    }
-
-    fn address(port: u16) -> SocketAddr {
-        ([127, 0, 0, 1], port).into()
-    }
-
-    fn state(source: Arc<Endpoints>) -> BackendState {
-        BackendState::new(Arc::new(Backend::new(key())), source, None)
-    }
-
-    fn ports(state: &BackendState) -> Vec<u16> {
-        state.endpoints().iter().map(|(endpoint, _)| endpoint.address.port()).collect()
-    }
-
-    #[test]
-    fn an_address_that_stays_keeps_its_endpoint() {
-        let state = state(listed(&[(1, true), (2, true)]));
-        let ids: Vec<u64> = state.endpoints().iter().map(|(endpoint, _)| endpoint.id).collect();
-        let guard = state.endpoints().usable()[1].begin();
-        state.set_source(listed(&[(2, true), (3, true)]));
-        let set = state.endpoints();
-        assert_eq!((set.usable()[0].id, set.usable()[0].in_flight()), (ids[1], 1));
-        assert!(!ids.contains(&set.usable()[1].id));
-        drop(guard);
-        assert_eq!(set.usable()[0].in_flight(), 0);
-        state.set_source(listed(&[(1, true)]));
-        assert!(!ids.contains(&state.endpoints().usable()[0].id), "an address that comes back gets a new id");
-    }
-
-    #[test]
-    fn serving_endpoints_are_used_only_without_ready_ones() {
-        let state = state(listed(&[(1, false), (2, true), (3, false)]));
-        let all = |state: &BackendState| -> Vec<u16> {
-            (0..64).map(|step| state.pick(step << 58 | step << 26, &[]).unwrap().address.port()).collect()
-        };
-        assert!(all(&state).iter().all(|port| *port == 2));
-        state.set_source(listed(&[(1, false), (3, false)]));
-        assert!(all(&state).contains(&1) && all(&state).contains(&3));
-        state.set_source(listed(&[]));
-        assert!(state.pick(0, &[]).is_none());
-    }
-
-    #[test]
-    fn a_duplicate_address_counts_once() {
-        assert_eq!(ports(&state(listed(&[(1, true), (1, false), (2, true)]))), [1, 2]);
-    }
-
-    #[test]
-    fn a_name_keeps_its_last_good_answer() {
-        let state = state(named("a.com", 80));
-        assert_eq!((state.dns(), ports(&state)), (Some(("a.com".to_owned(), 80)), vec![]));
-        state.set_addresses("a.com", &[address(80)]);
-        state.set_addresses("a.com", &[]);
-        assert_eq!(ports(&state), [80]);
-        state.set_source(named("a.com", 81));
-        assert_eq!(ports(&state), [81]);
-        state.set_source(named("b.com", 81));
-        assert_eq!(ports(&state), [0u16; 0]);
-        state.set_addresses("a.com", &[address(81)]);
-        assert_eq!(ports(&state), [0u16; 0], "a late answer for the old name");
-    }
-
-    #[test]
-    fn a_new_configuration_takes_resolved_addresses_over() {
-        let old = state(named("a.com", 80));
-        old.set_addresses("a.com", &[address(80)]);
-        let new = BackendState::new(Arc::new(Backend::new(key())), named("a.com", 80), Some(&old));
-        assert_eq!(ports(&new), [80]);
-        assert_ne!(new.endpoints().usable()[0].id, old.endpoints().usable()[0].id, "its connections are its own");
-    }
-
-    #[test]
-    fn round_robin_takes_turns() {
-        let config = Backend { balance: LoadBalance::RoundRobin, ..Backend::new(key()) };
-        let state = BackendState::new(Arc::new(config), listed(&[(1, true), (2, true)]), None);
-        let ports: Vec<u16> = (0..4).map(|_| state.pick(0, &[]).unwrap().address.port()).collect();
-        assert_eq!(ports, [1, 2, 1, 2]);
-    }
-}
+mod tests;

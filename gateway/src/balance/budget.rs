@@ -5,11 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// So many may always be: where little is going on, what a route asks for is done.
-const LEAST: u32 = 32;
-
-/// Beyond that, one in so many of the requests in flight.
-const SHARE: u32 = 5;
+use torana_ir::RetryCap;
 
 /// Requests of one backend that are on a try after their first.
 #[derive(Debug, Default)]
@@ -21,11 +17,16 @@ pub struct Leave(Arc<Budget>);
 
 impl Budget {
     /// Leave for one more; `None` if too many have it for so many requests `in_flight`.
-    pub(super) fn leave(self: &Arc<Self>, in_flight: impl FnOnce() -> u32) -> Option<Leave> {
+    pub(super) fn leave(self: &Arc<Self>, cap: RetryCap, in_flight: impl FnOnce() -> u32) -> Option<Leave> {
         let taken = self.0.fetch_add(1, Ordering::Relaxed);
         // Refused, the leave is dropped and takes its count with it.
         let leave = Leave(Arc::clone(self));
-        (taken < LEAST || taken < in_flight() / SHARE).then_some(leave)
+        let granted = match cap {
+            RetryCap::Most(most) => taken < most,
+            // Where little is going on, what a route asks for is done.
+            RetryCap::Share { percent, least } => taken < least || (taken as usize) < percent.of(in_flight() as usize),
+        };
+        granted.then_some(leave)
     }
 }
 
@@ -40,11 +41,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fifth_of_the_requests_in_flight_may_be_on_another_try_and_some_always() {
+    fn a_share_of_the_requests_in_flight_may_be_on_another_try_and_some_always() {
         let budget = Arc::new(Budget::default());
-        let all = |in_flight| std::iter::from_fn(|| budget.leave(|| in_flight)).collect::<Vec<_>>();
-        for (in_flight, expected) in [(1000, 200), (0, 32), (160, 32), (165, 33), (1000, 200)] {
-            assert_eq!(all(in_flight).len(), expected, "{in_flight} in flight");
+        let half = RetryCap::Share { percent: torana_ir::Percent::HALF, least: 1 };
+        let usual = torana_ir::Caps::default().retries;
+        let all = |cap, in_flight| std::iter::from_fn(|| budget.leave(cap, || in_flight)).collect::<Vec<_>>();
+        for (cap, in_flight, expected) in [
+            (usual, 1000, 200),
+            (usual, 0, 32),
+            (usual, 160, 32),
+            (usual, 165, 33),
+            (half, 9, 4),
+            (half, 0, 1),
+            (RetryCap::Most(7), 1000, 7),
+            (RetryCap::Most(0), 1000, 0),
+            (usual, 1000, 200),
+        ] {
+            assert_eq!(all(cap, in_flight).len(), expected, "{cap:?} with {in_flight} in flight");
         }
     }
 }

@@ -1,20 +1,51 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Backends at run time: their endpoints, which of them takes the next request, and how many they have in flight.
+//! Backends at run time: their endpoints, which of them takes the next request, how many they have in flight, and which
+//! are left out for what became of requests to them.
+//!
+//! ```text
+//! addresses ─▶ set (who is eligible, with which share, until when) ─▶ pick ─▶ a try
+//!               ▲                                                               │
+//!               └── backend: ejects ◀── health: failures in a row ◀── outcome ──┘
+//! ```
 //!
 //! One [`BackendState`] is shared by all routes to it and outlives tables. Nothing here connects or resolves;
-//! randomness is an argument.
+//! randomness and time are arguments.
 
-mod endpoint;
-
-mod pick;
-
-mod budget;
-
-mod backend;
+mod scramble;
 
 mod weight;
 
+mod warm;
+
+mod health;
+
+mod endpoint;
+
+mod ring;
+
+mod maglev;
+
+mod set;
+
+mod pick;
+
+mod key;
+
+mod budget;
+
+mod usage;
+
+mod backend;
+
 pub use backend::BackendState;
 pub use budget::Leave;
-pub use endpoint::{Endpoint, EndpointSet, InFlight};
+pub use endpoint::{Endpoint, InFlight};
+pub use health::{Outcome, Reason};
+pub use key::Key;
+pub use pick::Draw;
+pub use set::EndpointSet;
+pub use usage::Place;
 pub use weight::{Turns, Weights};
+
+#[cfg(test)]
+mod tests;

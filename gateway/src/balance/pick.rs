@@ -1,116 +1,138 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How one endpoint of several is chosen. Nothing here allocates.
+//! How one endpoint of several is chosen. Nothing here allocates, waits or looks at a clock.
 
 use std::sync::Arc;
 
+use torana_ir::LoadBalance;
+
 use super::endpoint::Endpoint;
+use super::scramble::{below, scrambled};
+use super::set::EndpointSet;
+use super::weight::Turns;
 
-/// Power of two choices: of two drawn at random the one with fewer requests in flight. `tried` are avoided while
-/// others are left.
-pub(crate) fn least_request<'e>(
-    endpoints: &'e [Arc<Endpoint>],
-    tried: &[u64],
-    random: u64,
-) -> Option<&'e Arc<Endpoint>> {
-    let fresh = Fresh::of(endpoints, tried);
-    let first = below(random >> 32, fresh.count)?;
-    let left = fresh.nth(first)?;
-    let Some(step) = below(random & 0xffff_ffff, fresh.count - 1) else { return Some(left) };
-    // Drawn from the others, so the two always differ.
-    let right = fresh.nth((first + 1 + step) % fresh.count)?;
-    Some(if right.in_flight() < left.in_flight() { right } else { left })
+/// So often another endpoint is looked for by the rules of an algorithm in place of one that was tried; then any will do.
+const TRIES: u64 = 8;
+
+/// So often a key is led on from endpoints that are left out. With half of them out, one key of 65,536 gets further: to
+/// any that is left, and always to the same.
+const PROBES: u64 = 16;
+
+/// What a choice depends on beside the endpoints.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Draw<'t> {
+    /// Random bits.
+    pub random: u64,
+    /// What the request's property hashes to, if the backend asks for one and the request has it.
+    pub key: Option<u64>,
+    /// Endpoints that are avoided while there are others.
+    pub tried: &'t [u64],
 }
 
-/// The endpoint at `turn` of a cycle. Endpoints weigh the same, so the smoothest order is the plain cycle.
-pub(crate) fn round_robin<'e>(endpoints: &'e [Arc<Endpoint>], tried: &[u64], turn: usize) -> Option<&'e Arc<Endpoint>> {
-    let fresh = Fresh::of(endpoints, tried);
-    (fresh.count > 0).then(|| fresh.nth(turn % fresh.count)).flatten()
-}
-
-/// Endpoints that were not tried, or all if every one was.
-struct Fresh<'e, 't> {
-    endpoints: &'e [Arc<Endpoint>],
-    tried: &'t [u64],
-    count: usize,
-}
-
-impl<'e, 't> Fresh<'e, 't> {
-    fn of(endpoints: &'e [Arc<Endpoint>], tried: &'t [u64]) -> Self {
-        let left = match tried {
-            [] => endpoints.len(),
-            tried => endpoints.iter().filter(|endpoint| !tried.contains(&endpoint.id)).count(),
-        };
-        match left {
-            0 => Self { endpoints, tried: &[], count: endpoints.len() },
-            count => Self { endpoints, tried, count },
+/// The endpoint for the next try; `None` if none is eligible.
+pub(super) fn choose<'s>(
+    set: &'s EndpointSet,
+    balance: &LoadBalance,
+    turns: Option<&Turns>,
+    draw: &Draw<'_>,
+) -> Option<&'s Arc<Endpoint>> {
+    match balance {
+        LoadBalance::LeastRequest => least_of(set, 2, draw),
+        LoadBalance::LeastOf(choices) => least_of(set, choices.get(), draw),
+        LoadBalance::RoundRobin => {
+            untried(set, draw, |random| set.shares().at(turns.map_or(random, |turns| turns.next(draw.random))))
         }
-    }
-
-    fn nth(&self, at: usize) -> Option<&'e Arc<Endpoint>> {
-        match self.tried {
-            [] => self.endpoints.get(at),
-            tried => self.endpoints.iter().filter(|endpoint| !tried.contains(&endpoint.id)).nth(at),
-        }
+        LoadBalance::Random => at_random(set, draw),
+        LoadBalance::RingHash { .. } | LoadBalance::Maglev { .. } => match draw.key {
+            Some(key) => by_key(set, key, draw.tried),
+            None => at_random(set, draw),
+        },
     }
 }
 
-/// A number below `count` from 32 random bits; `None` if there is none.
-fn below(random: u64, count: usize) -> Option<usize> {
-    (count > 0).then(|| ((random * count as u64) >> 32) as usize)
+fn at_random<'s>(set: &'s EndpointSet, draw: &Draw<'_>) -> Option<&'s Arc<Endpoint>> {
+    untried(set, draw, |random| set.shares().draw(random))
+}
+
+/// Of some drawn at random the one that is busy least.
+///
+/// Those drawn come up in proportion to their weights, so that idle endpoints have their shares; the busy ones are
+/// compared by requests in flight for their weight.
+fn least_of<'s>(set: &'s EndpointSet, choices: u8, draw: &Draw<'_>) -> Option<&'s Arc<Endpoint>> {
+    let shares = set.shares();
+    let candidate = |at: usize| Some(Candidate::of(set.usable().get(at)?, shares.weight(at), draw.tried));
+    untried(set, draw, |random| {
+        let first = shares.draw(random)?;
+        let mut best = (first, candidate(first)?);
+        // The halves of one number are as good as two numbers.
+        let mut random = random.rotate_left(32);
+        for _ in 1..choices {
+            let Some(other) = shares.draw_another(random, first) else { break };
+            let busy = candidate(other)?;
+            if busy.is_less_than(best.1) {
+                best = (other, busy);
+            }
+            random = scrambled(random);
+        }
+        Some(best.0)
+    })
+}
+
+/// How busy an endpoint is.
+#[derive(Clone, Copy)]
+struct Candidate {
+    busy: u64,
+    weight: u64,
+}
+
+impl Candidate {
+    fn of(endpoint: &Endpoint, weight: u64, tried: &[u64]) -> Self {
+        let in_flight = endpoint.in_flight();
+        // One that gave its last try no answer is asked again by one request at a time.
+        let avoided = tried.contains(&endpoint.id) || (in_flight > 0 && endpoint.health.is_silent());
+        Self { busy: if avoided { u64::MAX } else { in_flight.into() }, weight }
+    }
+
+    fn is_less_than(self, other: Self) -> bool {
+        u128::from(self.busy) * u128::from(other.weight) < u128::from(other.busy) * u128::from(self.weight)
+    }
+}
+
+/// Where the key leads, and if nobody may be chosen there, where it leads from there.
+fn by_key<'s>(set: &'s EndpointSet, key: u64, tried: &[u64]) -> Option<&'s Arc<Endpoint>> {
+    let mut probe = key;
+    for _ in 0..PROBES {
+        if let Some(found) = set.led_to(probe).filter(|found| !tried.contains(&found.id)) {
+            return Some(found);
+        }
+        probe = scrambled(probe);
+    }
+    any(set, tried, key)
+}
+
+/// The first that was not tried of those that `find` proposes; else any that was not, else any.
+fn untried<'s>(
+    set: &'s EndpointSet,
+    draw: &Draw<'_>,
+    mut find: impl FnMut(u64) -> Option<usize>,
+) -> Option<&'s Arc<Endpoint>> {
+    let mut random = draw.random;
+    for _ in 0..TRIES {
+        let found = set.usable().get(find(random)?)?;
+        if !draw.tried.contains(&found.id) {
+            return Some(found);
+        }
+        random = scrambled(random);
+    }
+    any(set, draw.tried, random)
+}
+
+fn any<'s>(set: &'s EndpointSet, tried: &[u64], random: u64) -> Option<&'s Arc<Endpoint>> {
+    let fresh = || set.usable().iter().filter(|endpoint| !tried.contains(&endpoint.id));
+    match below(random, fresh().count() as u64) {
+        Some(at) => fresh().nth(at as usize),
+        None => below(random, set.usable().len() as u64).and_then(|at| set.usable().get(at as usize)),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeMap;
-
-    fn endpoints(count: u16) -> Vec<Arc<Endpoint>> {
-        (0..count).map(|port| Arc::new(Endpoint::new(([127, 0, 0, 1], port).into()))).collect()
-    }
-
-    #[test]
-    fn the_less_loaded_of_two_is_taken() {
-        let pair = endpoints(2);
-        let _busy = pair[0].begin();
-        for random in [0, u64::MAX, 0x8000_0000_0000_0000, 0x7fff_ffff_0000_0000] {
-            assert_eq!(least_request(&pair, &[], random).unwrap().id, pair[1].id);
-        }
-    }
-
-    #[test]
-    fn idle_endpoints_share_evenly() {
-        let five = endpoints(5);
-        let mut rng = fastrand::Rng::with_seed(1);
-        let mut counts = BTreeMap::new();
-        for _ in 0..50_000 {
-            *counts.entry(least_request(&five, &[], rng.u64(..)).unwrap().id).or_insert(0) += 1;
-        }
-        assert!(counts.len() == 5 && counts.values().all(|count| (9_500..10_500).contains(count)), "{counts:?}");
-    }
-
-    #[test]
-    fn tried_endpoints_are_avoided_while_others_are_left() {
-        let three = endpoints(3);
-        let mut rng = fastrand::Rng::with_seed(1);
-        for _ in 0..100 {
-            let random = rng.u64(..);
-            let tried = [three[0].id, three[2].id];
-            assert_eq!(least_request(&three, &tried, random).unwrap().id, three[1].id);
-            assert_eq!(round_robin(&three, &tried, rng.usize(..)).unwrap().id, three[1].id);
-            let all: Vec<u64> = three.iter().map(|endpoint| endpoint.id).collect();
-            assert!(least_request(&three, &all, random).is_some());
-        }
-    }
-
-    #[test]
-    fn none_of_nothing() {
-        assert!(least_request(&[], &[], 7).is_none() && round_robin(&[], &[1], 7).is_none());
-    }
-
-    #[test]
-    fn a_cycle_visits_each_once() {
-        let three = endpoints(3);
-        let order: Vec<u64> = (7..10).map(|turn| round_robin(&three, &[], turn).unwrap().id).collect();
-        assert_eq!(order, [three[1].id, three[2].id, three[0].id]);
-    }
-}
+mod tests;

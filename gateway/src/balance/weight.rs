@@ -5,9 +5,13 @@
 //! the alternatives are halved, a turn is dealt to one half as Bresenham's line steps, and the half that got it deals on.
 //! So every round of as many turns as the sum of the weights gives each alternative its weight exactly, and in any run of
 //! turns none is ahead or behind by more than a turn for each halving, also at 1 : 999999.
+//!
+//! The same weights can be drawn from by chance.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::scramble::below;
 
 /// Running sums of weights.
 #[derive(Debug, Clone, Default)]
@@ -35,7 +39,7 @@ pub struct Turns {
 impl Turns {
     /// The next turn. The very first one is wherever `random` says: gateways that start together must not all send
     /// their first requests to the same alternative.
-    fn next(&self, random: u64) -> u64 {
+    pub(super) fn next(&self, random: u64) -> u64 {
         // The half leaves room to count up without a wrap for ever.
         let start = self.start.get_or_init(|| random / 2);
         start.wrapping_add(self.taken.fetch_add(1, Ordering::Relaxed))
@@ -44,10 +48,11 @@ impl Turns {
 
 impl Weights {
     /// Weights of the alternatives in their order.
-    pub fn new(weights: impl IntoIterator<Item = u32>) -> Self {
-        let mut sum = 0;
-        let sums = weights.into_iter().zip(0..).filter(|(weight, _)| *weight > 0).map(|(weight, at)| {
-            sum += u64::from(weight);
+    pub fn new<W: Into<u64>>(weights: impl IntoIterator<Item = W>) -> Self {
+        let mut sum = 0_u64;
+        let weights = weights.into_iter().map(Into::into).zip(0..);
+        let sums = weights.filter(|(weight, _)| *weight > 0).map(|(weight, at)| {
+            sum = sum.saturating_add(weight);
             Sum { position: at, until: sum }
         });
         Self { sums: sums.collect() }
@@ -62,8 +67,36 @@ impl Weights {
         }
     }
 
+    /// Position of one of them by chance, in proportion.
+    pub(super) fn draw(&self, random: u64) -> Option<usize> {
+        self.covering(below(random, self.sums.last()?.until)?)
+    }
+
+    /// Position of another one than `first`, where no weight is 0; `None` if there is no other.
+    pub(super) fn draw_another(&self, random: u64, first: usize) -> Option<usize> {
+        let (before, after) = self.span(first)?;
+        let all = self.sums.last()?.until;
+        let point = below(random, all - (after - before))?;
+        self.covering(if point < before { point } else { point + (after - before) })
+    }
+
+    /// What one weighs, where no weight is 0.
+    pub(super) fn weight(&self, at: usize) -> u64 {
+        self.span(at).map_or(0, |(before, after)| after - before)
+    }
+
+    fn span(&self, at: usize) -> Option<(u64, u64)> {
+        let before = at.checked_sub(1).and_then(|before| self.sums.get(before)).map_or(0, |sum| sum.until);
+        Some((before, self.sums.get(at)?.until))
+    }
+
+    fn covering(&self, point: u64) -> Option<usize> {
+        let at = self.sums.partition_point(|sum| sum.until <= point);
+        self.sums.get(at).map(|sum| sum.position as usize)
+    }
+
     /// Position of the alternative that has this turn.
-    fn at(&self, turn: u64) -> Option<usize> {
+    pub(super) fn at(&self, turn: u64) -> Option<usize> {
         let (mut part, mut before) = (&*self.sums, 0);
         let mut turn = turn % self.sums.last()?.until;
         while let [_, .., last] = part {
@@ -110,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_light_one_gets_exactly_its_turn() {
-        let weights = Weights::new([1, 999_999]);
+        let weights = Weights::new([1u32, 999_999]);
         for start in [0, 1, 499_999, 123_456_789_012] {
             let light = (start..start + 1_000_000).filter(|turn| weights.at(*turn) == Some(0)).count();
             assert_eq!(light, 1, "from {start}");
@@ -120,15 +153,30 @@ mod tests {
     #[test]
     fn all_zero_chooses_none() {
         let turns = Turns::default();
-        assert_eq!(Weights::new([0, 0]).choose(&turns, 5), None);
-        assert_eq!(Weights::new([]).choose(&turns, 5), None);
+        assert_eq!(Weights::new([0u32, 0]).choose(&turns, 5), None);
+        assert_eq!(Weights::new([0u32; 0]).choose(&turns, 5), None);
     }
 
     #[test]
     fn where_there_is_no_choice_nothing_is_counted() {
         let turns = Turns::default();
-        assert_eq!(Weights::new([0, 9, 0]).choose(&turns, 5), Some(1));
+        assert_eq!(Weights::new([0u32, 9, 0]).choose(&turns, 5), Some(1));
         assert_eq!(turns.taken.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn chance_is_in_proportion_and_the_second_is_another() {
+        let weights = Weights::new([1u32, 5, 2]);
+        let ends = |part: u64| (u64::MAX / 8 * part, u64::MAX / 8 * (part + 1));
+        for (eighth, at) in [(0, 0), (1, 1), (5, 1), (6, 2), (7, 2)] {
+            let (start, end) = ends(eighth);
+            assert_eq!((weights.draw(start + 99), weights.draw(end - 99)), (Some(at), Some(at)), "eighth {eighth}");
+        }
+        let third = u64::MAX / 3;
+        let others: Vec<_> = [0, third - 9, third + 9, u64::MAX].map(|random| weights.draw_another(random, 1)).into();
+        assert_eq!(others, [Some(0), Some(0), Some(2), Some(2)]);
+        assert_eq!(Weights::new([7u32]).draw_another(1, 0), None);
+        assert_eq!([0, 1, 2, 3].map(|at| weights.weight(at)), [1, 5, 2, 0]);
     }
 
     #[test]
@@ -143,7 +191,7 @@ mod tests {
 
     #[test]
     fn gateways_that_start_together_start_apart() {
-        let weights = Weights::new([1, 99]);
+        let weights = Weights::new([1u32, 99]);
         let mut rng = fastrand::Rng::with_seed(1);
         let first = |random| weights.choose(&Turns::default(), random).unwrap();
         let light = (0..10_000).filter(|_| first(rng.u64(..)) == 0).count();
@@ -152,7 +200,7 @@ mod tests {
 
     #[test]
     fn workers_that_choose_at_once_share_one_order() {
-        let (weights, turns) = (Weights::new([3, 1]), Turns::default());
+        let (weights, turns) = (Weights::new([3u32, 1]), Turns::default());
         let light = std::thread::scope(|scope| {
             let count = || (0..1000).filter(|_| weights.choose(&turns, 0) == Some(1)).count();
             let workers: Vec<_> = (0..4).map(|_| scope.spawn(count)).collect();

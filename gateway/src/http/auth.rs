@@ -23,6 +23,7 @@ use crate::http::replay::Replay;
 use crate::http::scratch;
 use crate::http::side::Down;
 use crate::http::tee::Copies;
+use crate::http::visit;
 use crate::table::ListenerPlan;
 
 /// An answer is waited for so long, whatever the request's own deadline.
@@ -56,6 +57,7 @@ pub(crate) async fn ask(
         attempt_deadline: None,
         retry: None,
         preferred: None,
+        key: visit::key(backend, &question.head, conn.peer.remote.ip()).number,
         http2: question.grpc,
         idle: DEADLINE,
         pace: None,

@@ -39,8 +39,8 @@ pub(crate) struct Deadlines {
 pub(crate) enum Stop {
     /// One side broke.
     Broken(Broken),
-    /// The backend answered, and the rule would rather try again; the try is granted.
-    Declined,
+    /// The backend answered with this status, and the rule would rather try again; the try is granted.
+    Declined(u16),
     /// [`Deadlines::request`] passed.
     RequestTimeout,
     /// [`Deadlines::attempt`] passed.
@@ -74,7 +74,7 @@ pub(crate) struct Moved {
 enum Response {
     Head,
     /// Not passed on: there will be another try.
-    Declined,
+    Declined(u16),
     Body,
     Ended,
 }
@@ -175,8 +175,10 @@ impl<'a, 'r, F: FnMut(&mut ResponseHead)> Exchange<'a, 'r, F> {
             }
             self.poll_response(cx, scratch)
         });
+        if let (Response::Declined(status), Poll::Ready(Ok(()))) = (self.response, &outcome) {
+            return Poll::Ready(Err(Stop::Declined(status)));
+        }
         match outcome {
-            Poll::Ready(Ok(())) if self.response == Response::Declined => return Poll::Ready(Err(Stop::Declined)),
             Poll::Ready(Ok(())) if self.tunnel && !self.request_ended => {}
             // However a tunnel ends, it is over: what its ends have said to each other is theirs to know.
             Poll::Ready(Err(Broken::Client | Broken::Upstream { .. })) if self.tunnel => return Poll::Ready(Ok(())),
@@ -269,7 +271,7 @@ impl<'a, 'r, F: FnMut(&mut ResponseHead)> Exchange<'a, 'r, F> {
         while self.response == Response::Head {
             ready!(self.poll_head(cx, scratch))?;
         }
-        if self.response == Response::Declined {
+        if matches!(self.response, Response::Declined(_)) {
             return Poll::Ready(Ok(()));
         }
         loop {
@@ -313,7 +315,7 @@ impl<'a, 'r, F: FnMut(&mut ResponseHead)> Exchange<'a, 'r, F> {
             return Poll::Ready(if relay { self.down.interim(&head) } else { Ok(()) });
         }
         if self.lasting.retries.lists(head.status) && self.lasting.retries.grant(self.asked()) {
-            self.response = Response::Declined;
+            self.response = Response::Declined(head.status);
             return Poll::Ready(Ok(()));
         }
         self.lasting.replay.release();

@@ -2,7 +2,7 @@
 //! Bringing a request to one endpoint of a backend, and to another one where nothing can have been processed yet or the
 //! rule asks for it.
 //!
-//! It judges what became of a try, `tries` what follows from that; it builds no response.
+//! What became of a try is judged in `judge`, what follows from that in `tries`; it builds no response.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -12,19 +12,19 @@ use std::time::Duration;
 use tokio::time::Instant;
 use torana_ir::{Limits, Retry};
 
-use crate::balance::{BackendState, Endpoint};
-use crate::fault::Fault;
+use crate::balance::{BackendState, Endpoint, Outcome};
+use crate::fault::{Fault, Overflow};
 use crate::head::{BodyLength, Head, ResponseHead, Version};
 use crate::http::exchange::{Deadlines, Exchange, Lasting, Moved, Stop};
 use crate::http::pace::Pace;
-use crate::http::piece::{Broken, Piece};
+use crate::http::piece::Piece;
 use crate::http::replay::Replay;
 use crate::http::retry::Denied;
 use crate::http::side::{Down, Up};
 use crate::http::tee::{Copies, Tee};
 use crate::http::tries::{Again, Failed, Tries};
 use crate::http::worker::Worker;
-use crate::http::{h1, h2, scratch};
+use crate::http::{h1, h2, judge, scratch};
 use crate::tls::backends::Identity;
 use crate::upstream::{Lent, Target};
 
@@ -46,6 +46,8 @@ pub(crate) struct Order<'a> {
     pub(crate) http2: bool,
     /// The endpoint that is tried first, if the client has a session.
     pub(crate) preferred: Option<Arc<Endpoint>>,
+    /// What the request is balanced by.
+    pub(crate) key: Option<u64>,
     pub(crate) idle: Duration,
     /// How slow the client may be; `None` for one that is ourselves.
     pub(crate) pace: Option<&'a Limits>,
@@ -104,7 +106,7 @@ pub(crate) async fn forward(
     }
     let mut tries = Tries::new(order.backend, order.retry, order.patience());
     tries.keep(order.head.body, copies.kept.take());
-    tries.prefer(order.preferred.clone());
+    tries.prefer(order.preferred.clone(), order.key);
     let mut result = Err(Fault::NoEndpoints);
     while let Some((endpoint, fresh)) = tries.endpoint() {
         trace.attempts += 1;
@@ -118,12 +120,16 @@ pub(crate) async fn forward(
             break;
         };
         result = Err(failed.fault);
+        order.worker.overflowed(order.backend, failed.fault);
         if !tries.follow(&failed, &endpoint) {
             break;
         }
         tries.pause(down).await?;
     }
     trace.denied = tries.retries.denied();
+    if trace.denied == Some(Denied::Budget) {
+        order.worker.metrics.upstream_overflowed(order.backend.key(), "retries");
+    }
     result
 }
 
@@ -132,8 +138,11 @@ async fn attempt(
     tries: &mut Tries<'_>,
     (endpoint, fresh): (&Arc<Endpoint>, bool),
     (down, tee, trace): (&mut Down, &mut Tee, &mut Trace),
-    edit: impl FnMut(&mut ResponseHead) + Send,
+    mut edit: impl FnMut(&mut ResponseHead) + Send,
 ) -> Result<(), Failed> {
+    let report = |outcome| order.worker.report(order.backend, endpoint, outcome);
+    let place = order.backend.place(Overflow::Requests);
+    let _place = place.map_err(|of| Failed { fault: Fault::Overload(of), again: Again::No })?;
     let attempt_deadline = order.attempt_deadline.map(|limit| Instant::now() + limit);
     let nearest = [order.request_deadline, attempt_deadline].into_iter().flatten().min();
     let _in_flight = endpoint.begin();
@@ -146,7 +155,10 @@ async fn attempt(
         fresh,
         http2: order.http2,
     };
-    let lent = order.worker.pools.obtain(&target).await.map_err(|fault| unreachable_endpoint(fault, nearest, order))?;
+    let lent = order.worker.pools.obtain(&target).await.map_err(|fault| {
+        judge::unobtained(fault).map(report);
+        judge::unreachable_endpoint(fault, nearest, order)
+    })?;
     let mut reused = false;
     let mut up = match lent {
         Lent::H1(carrier) => {
@@ -156,26 +168,36 @@ async fn attempt(
         Lent::H2(session) => {
             let mut up = h2::up::Up::new(*session);
             let begun = up.begin(order.head, order.trailers);
-            begun.map_err(|broken| judge(broken.into(), order, false, untouched(down, &tries.replay)))?;
+            begun.map_err(|broken| {
+                judge::ended(broken.into(), false, false).map(report);
+                judge::judge(broken.into(), order, false, untouched(down, &tries.replay))
+            })?;
             Up::H2(Box::new(up))
         }
     };
     let deadlines = order.deadlines(attempt_deadline);
     let head_only = order.head.method() == "HEAD";
     let lasting = Lasting { tee, replay: &mut tries.replay, retries: &mut tries.retries, moved: &mut trace.moved };
+    let edit = |head: &mut ResponseHead| {
+        report(Outcome::Answered(head.status));
+        edit(head);
+    };
     let ended = Exchange::new((down, &mut up), lasting, deadlines, head_only, edit).run().await;
-    if ended == Err(Stop::Declined) {
+    if matches!(ended, Err(Stop::Declined(_))) {
         discard(&mut up).await;
     }
-    if matches!(ended, Ok(()) | Err(Stop::Declined))
+    if matches!(ended, Ok(()) | Err(Stop::Declined(_)))
         && let Up::H1(up) = up
         && let Some(carrier) = up.into_reusable()
     {
-        order.worker.pools.give_back(order.backend.config.idle, carrier);
+        order.worker.pools.give_back(&order.backend.config, carrier);
     }
-    ended.map_err(|stop| match stop {
-        Stop::Idle if down.received() => Failed { fault: Fault::StreamIdle, again: Again::No },
-        stop => judge(stop, order, reused, untouched(down, &tries.replay)),
+    ended.map_err(|stop| {
+        judge::ended(stop, reused, down.received()).map(report);
+        match stop {
+            Stop::Idle if down.received() => Failed { fault: Fault::StreamIdle, again: Again::No },
+            stop => judge::judge(stop, order, reused, untouched(down, &tries.replay)),
+        }
     })
 }
 
@@ -199,54 +221,4 @@ async fn discard(up: &mut Up) {
         Poll::Ready(())
     })
     .await;
-}
-
-/// Nothing was sent: another endpoint may be asked unless the request's deadline is what failed.
-fn unreachable_endpoint(fault: Fault, nearest: Option<Instant>, order: &Order<'_>) -> Failed {
-    let now = Instant::now();
-    let passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
-    if passed(order.request_deadline) {
-        return Failed { fault: Fault::RequestTimeout, again: Again::No };
-    }
-    if passed(nearest) {
-        // Without a rule the try's deadline is the end, as it is for a request that was sent.
-        let again = if order.retry.is_some() { Again::Elsewhere } else { Again::No };
-        return Failed { fault: Fault::BackendTimeout, again };
-    }
-    let again = if fault == Fault::Overload { Again::No } else { Again::Elsewhere };
-    Failed { fault, again }
-}
-
-/// `untouched`: another try would be the same request, and the client would not see this one.
-fn judge(stop: Stop, order: &Order<'_>, reused: bool, untouched: bool) -> Failed {
-    let repeatable = untouched && idempotent(order.head.method());
-    let (fault, again) = match stop {
-        Stop::Broken(broken) => {
-            let again = match broken {
-                // RFC 9113 §8.7: the backend says that it has not processed the stream.
-                Broken::Refused if untouched => Again::Fresh,
-                // RFC 9112 §9.3.1: an idle connection may be closed at any time. The request may have been processed,
-                // so only what is idempotent is sent again (RFC 9110 §9.2.2).
-                Broken::Upstream { before_response: true } if reused && repeatable => Again::Fresh,
-                // GEP-1731: what may have been processed is not tried again by default. Here a rule that lists 502 asks
-                // for it, for what is idempotent.
-                Broken::Upstream { .. } | Broken::UpstreamProtocol if repeatable => Again::IfListed,
-                _ => Again::No,
-            };
-            (broken.fault(), again)
-        }
-        Stop::Declined => (Fault::NoEndpoints, Again::Granted),
-        Stop::RequestTimeout => (Fault::RequestTimeout, Again::No),
-        // `HTTPRouteRetry.backoff`: a try that takes too long is followed by the next. Here that, too, is listed: as 504.
-        Stop::AttemptTimeout if untouched => (Fault::BackendTimeout, Again::IfListed),
-        Stop::AttemptTimeout => (Fault::BackendTimeout, Again::No),
-        Stop::Idle | Stop::SlowBody => (Fault::BodyTimeout, Again::No),
-        Stop::SlowReader => (Fault::ReadTimeout, Again::No),
-    };
-    Failed { fault, again }
-}
-
-/// RFC 9110 §9.2.2.
-fn idempotent(method: &str) -> bool {
-    matches!(method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE")
 }

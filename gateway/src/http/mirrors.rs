@@ -15,6 +15,7 @@ use crate::http::forward::{Order, Trace, forward};
 use crate::http::mirror;
 use crate::http::side::Down;
 use crate::http::tee::{Copies, LAG, Tee};
+use crate::http::visit;
 use crate::http::worker::Worker;
 use crate::tls::backends::Identity;
 
@@ -45,16 +46,17 @@ pub(crate) fn launch(
         // The original's tunnel or 100 Continue is not the mirror's.
         copy.upgrade = false;
         copy.expects_continue = false;
-        let to = (Arc::clone(backend), identity.map(Arc::clone));
+        let key = visit::key(backend, &copy, conn.peer.remote.ip()).number;
+        let to = (Arc::clone(backend), identity.map(Arc::clone), key);
         tokio::spawn(run(ticket, copy, to, mirror::Down::new(body)));
     }
     tee
 }
 
-/// A backend, and what it is shown.
-type To = (Arc<BackendState>, Option<Arc<Identity>>);
+/// A backend, what it is shown, and what the copy is balanced by.
+type To = (Arc<BackendState>, Option<Arc<Identity>>, Option<u64>);
 
-async fn run(ticket: Ticket, head: Head, (backend, identity): To, down: mirror::Down) {
+async fn run(ticket: Ticket, head: Head, (backend, identity, key): To, down: mirror::Down) {
     let order = Order {
         worker: &ticket.0,
         head: &head,
@@ -64,6 +66,7 @@ async fn run(ticket: Ticket, head: Head, (backend, identity): To, down: mirror::
         attempt_deadline: None,
         retry: None,
         preferred: None,
+        key,
         http2: false,
         idle: DEADLINE,
         pace: None,

@@ -39,6 +39,8 @@ mod exchange;
 
 mod tries;
 
+mod judge;
+
 mod forward;
 
 mod auth;

@@ -20,7 +20,7 @@ use crate::http::record::Record;
 use crate::http::replay::Replay;
 use crate::http::side::Down;
 use crate::http::tee::Copies;
-use crate::http::visit::Visit;
+use crate::http::visit::Ties;
 use crate::http::{auth, forwarding, mirrors, respond};
 use crate::table::{Choice, Notes, Plan, Routed, Verdict, WeightedPlan};
 
@@ -96,7 +96,7 @@ async fn planned(
     if weighted.backend.config.protocol != UpstreamProtocol::Http1 {
         head.upgrade = false;
     }
-    let mut visit = plan.session.as_ref().map(|session| Visit::of(session, head, &weighted.backend));
+    let mut ties = Ties::of(plan.session.as_ref(), head, &weighted.backend, conn.peer.remote.ip());
     let Passage { notes, kept, .. } = passage;
     let identity = plan.listener.identity.as_ref();
     let mut copies = Copies::new(mirrors::launch(conn, head, &notes.mirrors, identity), kept);
@@ -109,7 +109,8 @@ async fn planned(
         attempt_deadline: plan.timeouts.backend_request,
         retry: plan.retry(),
         http2: false,
-        preferred: visit.as_ref().and_then(|visit| visit.before.clone()),
+        preferred: ties.preferred(),
+        key: ties.key(),
         idle: plan.listener.limits.stream_idle,
         pace: Some(&plan.listener.limits),
         trailers: head.trailers || record.grpc(),
@@ -127,9 +128,7 @@ async fn planned(
         for (_, name, value) in notes.fields.iter() {
             response.fields.push(name, value);
         }
-        if let Some(visit) = visit.take() {
-            visit.note(response, endpoint, head.scheme);
-        }
+        ties.note(response, endpoint, head.scheme);
     };
     let result = forward(&order, down, &mut copies, &mut trace, edit).await;
     drop(upgraded);

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 use torana_ir::Retry;
 
-use crate::balance::{BackendState, Endpoint};
+use crate::balance::{BackendState, Draw, Endpoint};
 use crate::fault::Fault;
 use crate::head::BodyLength;
 use crate::http::replay::{MOST, Replay};
@@ -51,6 +51,8 @@ pub(crate) struct Tries<'a> {
     preferred: Option<Arc<Endpoint>>,
     /// The endpoint whose pooled connection was stale.
     stale: Option<Arc<Endpoint>>,
+    /// What the request is balanced by.
+    key: Option<u64>,
     /// Tries that no rule was asked for.
     own: usize,
     pub(crate) retries: Retries<'a>,
@@ -61,7 +63,7 @@ impl<'a> Tries<'a> {
     /// Of a request whose rule says this about tries. None that the rule asks for begins after `until`.
     pub(crate) fn new(backend: &'a BackendState, rule: Option<&'a Retry>, until: Option<Instant>) -> Self {
         let (retries, replay) = (Retries::new(rule, backend, until), Replay::off());
-        Self { backend, failed: SmallVec::new(), preferred: None, stale: None, own: 0, retries, replay }
+        Self { backend, failed: SmallVec::new(), preferred: None, stale: None, key: None, own: 0, retries, replay }
     }
 
     /// What of the request's body is kept for another try, or has been `read` before the first.
@@ -74,9 +76,9 @@ impl<'a> Tries<'a> {
         self.replay.rewind();
     }
 
-    /// The first try goes to this endpoint.
-    pub(crate) fn prefer(&mut self, endpoint: Option<Arc<Endpoint>>) {
-        self.preferred = endpoint;
+    /// The first try goes to this endpoint; where there is none, and later, the key decides if there is one.
+    pub(crate) fn prefer(&mut self, endpoint: Option<Arc<Endpoint>>, key: Option<u64>) {
+        (self.preferred, self.key) = (endpoint, key);
     }
 
     /// Where the next try goes, and whether it needs a fresh connection. Endpoints that failed come last; without a rule
@@ -88,7 +90,8 @@ impl<'a> Tries<'a> {
         if let Some(preferred) = self.preferred.take() {
             return Some((preferred, false));
         }
-        let chosen = self.backend.pick(fastrand::u64(..), &self.failed)?;
+        let draw = Draw { random: fastrand::u64(..), key: self.key, tried: &self.failed };
+        let chosen = self.backend.pick(&draw, || Instant::now().into_std())?;
         if self.failed.contains(&chosen.id) {
             if !self.retries.governed() {
                 return None;

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
+use crate::balance::{BackendState, Endpoint, Outcome};
+use crate::fault::Fault;
 use crate::http::drained;
 use crate::observe::{AccessLog, Metrics};
 use crate::table::Table;
@@ -51,6 +54,21 @@ impl Worker {
             drained::begins(drain).await;
             // Made when it is needed: every connection carries this wait, and a timer is large.
             Box::pin(tokio::time::sleep(FAREWELL)).await;
+        }
+    }
+
+    /// Tells an endpoint what became of a try, and counts if it is ejected for it.
+    pub(crate) fn report(&self, backend: &BackendState, endpoint: &Endpoint, outcome: Outcome) {
+        let Some(reason) = backend.report(endpoint, outcome, || Instant::now().into_std()) else { return };
+        let (key, reason) = (backend.key(), reason.as_str());
+        tracing::debug!(backend = %key, endpoint = %endpoint.address, reason, "endpoint ejected");
+        self.metrics.upstream_ejected(key, reason, backend.ejected());
+    }
+
+    /// Counts a fault that is a cap's.
+    pub(crate) fn overflowed(&self, backend: &BackendState, fault: Fault) {
+        if let Fault::Overload(of) = fault {
+            self.metrics.upstream_overflowed(backend.key(), of.as_str());
         }
     }
 

@@ -57,6 +57,7 @@ const LISTENER: [&str; 3] = ["gateway", "listener", "protocol"];
 const LISTENER_ERROR: [&str; 3] = ["gateway", "listener", "reason"];
 const HOST: [&str; 3] = ["gateway", "host", "listener"];
 const BACKEND: [&str; 1] = ["backend"];
+const BACKEND_REASON: [&str; 2] = ["backend", "reason"];
 
 const PASSED_ON: &str = "connections and flows passed on that are over";
 
@@ -104,6 +105,9 @@ pub(super) struct Families {
     pub(super) tls_errors: Arc<Shelf<Counter>>,
     pub(super) upstream_connect: Arc<Shelf<Short>>,
     pub(super) upstream_retries: Arc<Shelf<Counter>>,
+    pub(super) upstream_ejections: Arc<Shelf<Counter>>,
+    pub(super) upstream_ejected: Arc<Shelf<Gauge>>,
+    pub(super) upstream_overflow: Arc<Shelf<Counter>>,
     pub(super) generation: IntGauge,
     pub(super) stale: IntGauge,
     pub(super) apply: prometheus::Histogram,
@@ -157,6 +161,24 @@ impl Families {
                 "upstream_retries_total",
                 "tries of a request after its first",
                 &BACKEND,
+                counters,
+            ),
+            upstream_ejections: it.counters(
+                "upstream_ejections_total",
+                "endpoints that were left out for what became of requests to them",
+                &BACKEND_REASON,
+                counters,
+            ),
+            upstream_ejected: it.gauges(
+                "upstream_ejected_endpoints",
+                "endpoints that are left out now",
+                &BACKEND,
+                counters,
+            ),
+            upstream_overflow: it.counters(
+                "upstream_overflow_total",
+                "tries that a cap of their backend did not allow",
+                &BACKEND_REASON,
                 counters,
             ),
             generation: it.gauge("config_generation", "generation in force"),

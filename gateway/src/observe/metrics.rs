@@ -156,6 +156,33 @@ impl Metrics {
         self.families.upstream_retries.child([&*backend.to_string()]).inc();
     }
 
+    /// An endpoint was ejected for this `reason`; so many of the backend's are `now`.
+    pub fn upstream_ejected(&self, backend: &BackendKey, reason: &'static str, now: usize) {
+        let backend = &*backend.to_string();
+        self.families.upstream_ejections.child([backend, reason]).inc();
+        self.families.upstream_ejected.child([backend]).set(count(now));
+    }
+
+    /// A try was not made: a cap of its backend (`connections`, `pending`, `requests` or `retries`) is reached.
+    pub fn upstream_overflowed(&self, backend: &BackendKey, reason: &'static str) {
+        self.families.upstream_overflow.child([&*backend.to_string(), reason]).inc();
+    }
+
+    /// These backends have so many endpoints ejected, all others none. Ejections end without a word: called every few
+    /// seconds.
+    pub fn ejected<'b>(&self, backends: impl Iterator<Item = (&'b BackendKey, usize)>) {
+        let mut backends: BTreeMap<String, usize> = backends.map(|(key, count)| (key.to_string(), count)).collect();
+        let children = self.families.upstream_ejected.after(None, usize::MAX);
+        let (folded, named): (Vec<_>, Vec<_>) = children.into_iter().partition(|child| child.is_folded());
+        for child in named {
+            child.set(count(backends.remove(child.labels()).unwrap_or_default()));
+        }
+        // What has no child of its own is counted together.
+        for child in folded {
+            child.set(count(backends.values().sum()));
+        }
+    }
+
     // === configuration ===
 
     /// Whether nobody says that what is in force is still so.
@@ -233,6 +260,9 @@ impl Metrics {
         families.tls_errors.sweep(now, |child| live.has_listener(child.labels()));
         families.upstream_connect.sweep(now, |child| child.is_folded() || live.backends.contains(child.labels()));
         families.upstream_retries.sweep(now, |child| child.is_folded() || live.backends.contains(child.labels()));
+        families.upstream_ejected.sweep(now, |child| child.is_folded() || live.backends.contains(child.labels()));
+        families.upstream_ejections.sweep(now, |child| child.is_folded() || live.has_backend(child.labels()));
+        families.upstream_overflow.sweep(now, |child| child.is_folded() || live.has_backend(child.labels()));
     }
 
     fn live(&self) -> MutexGuard<'_, Live> {
@@ -241,12 +271,21 @@ impl Metrics {
 }
 
 impl Live {
+    /// Whether the backend is there that these labels begin with.
+    fn has_backend(&self, labels: &str) -> bool {
+        values(labels).next().is_some_and(|backend| self.backends.contains(backend))
+    }
+
     /// Whether the listener is there that these labels begin with. That of all connections that have none is.
     fn has_listener(&self, labels: &str) -> bool {
         let mut labels = values(labels).map(str::to_owned);
         let pair = (labels.next().unwrap_or_default(), labels.next().unwrap_or_default());
         pair.0.is_empty() || self.listeners.contains(&pair)
     }
+}
+
+fn count(number: usize) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
 }
 
 /// Children of routes are needed by who holds them.

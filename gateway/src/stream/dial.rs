@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Connecting to one endpoint of a backend, and to another one if that fails: nothing was sent to any of them.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
+use tokio::time::Instant;
 use torana_ir::Protocol;
 
 use super::account::Account;
-use crate::balance::{BackendState, InFlight};
+use crate::balance::{BackendState, Draw, InFlight, Key, Outcome};
 use crate::fault::Fault;
 use crate::http::Worker;
 use crate::io::Io;
@@ -28,24 +30,33 @@ pub(super) struct Dialled {
 pub(super) async fn dial(
     worker: &Worker,
     (backend, listener): (&Arc<BackendState>, &ListenerPlan),
+    client: IpAddr,
     account: &mut Account,
 ) -> Result<Dialled, Fault> {
     let unwrapped = matches!(listener.protocol(), Protocol::TlsTerminate(_));
     let identity = listener.identity.as_ref();
+    let key = Key::of_stream(&backend.config.balance, client);
     let mut tried: SmallVec<[u64; 4]> = SmallVec::new();
     let mut last = Fault::NoEndpoints;
     while tried.len() < MAX_CONNECTS {
-        let picked = backend.pick(fastrand::u64(..), &tried);
+        let draw = Draw { random: fastrand::u64(..), key, tried: &tried };
+        let picked = backend.pick(&draw, || Instant::now().into_std());
         let Some(endpoint) = picked.filter(|endpoint| !tried.contains(&endpoint.id)) else { break };
         account.tried(endpoint.address);
         let in_flight = endpoint.begin();
         let target = Target { backend, endpoint: &endpoint, deadline: None, identity, fresh: true, http2: false };
         match worker.pools.dial(&target, unwrapped).await {
-            Ok((io, slot)) => return Ok(Dialled { io, _slot: slot, _in_flight: in_flight }),
+            Ok((io, slot)) => {
+                worker.report(backend, &endpoint, Outcome::Connected);
+                return Ok(Dialled { io, _slot: slot, _in_flight: in_flight });
+            }
             Err(fault) => last = fault,
         }
-        if last == Fault::Overload {
-            break;
+        worker.overflowed(backend, last);
+        match last {
+            Fault::Overload(_) => break,
+            Fault::Connect | Fault::UpstreamTls(_) => worker.report(backend, &endpoint, Outcome::Unanswered),
+            _ => {}
         }
         tried.push(endpoint.id);
     }

@@ -17,8 +17,8 @@ use tokio::time::Instant;
 use super::Course;
 use super::account::{Account, Moved};
 use super::flow::{Flow, LONGEST};
-use crate::balance::InFlight;
-use crate::fault::Fault;
+use crate::balance::{Draw, InFlight, Key};
+use crate::fault::{Fault, Overflow};
 use crate::http::Worker;
 use crate::table::{Bind, StreamPlan};
 
@@ -102,7 +102,9 @@ impl<P> Flows<P> {
 
     fn open(&self, client: SocketAddr, now: Instant, course: &Course, account: &mut Account) -> Result<Open, Fault> {
         let backend = course.onward.as_ref().map_err(|fault| *fault)?;
-        let endpoint = backend.pick(fastrand::u64(..), &[]).ok_or(Fault::NoEndpoints)?;
+        let key = Key::of_stream(&backend.config.balance, client.ip());
+        let draw = Draw { random: fastrand::u64(..), key, tried: &[] };
+        let endpoint = backend.pick(&draw, || now.into_std()).ok_or(Fault::NoEndpoints)?;
         account.tried(endpoint.address);
         let flow = Flow::open(client, endpoint.address, now).map_err(|error| {
             tracing::debug!(endpoint = %endpoint.address, %error, "no socket for a flow");
@@ -142,7 +144,7 @@ impl<P> Flows<P> {
                 self.order.push_back((client, seen));
                 continue;
             }
-            return self.close(client, Some(Fault::Overload));
+            return self.close(client, Some(Fault::Overload(Overflow::Connections)));
         }
     }
 

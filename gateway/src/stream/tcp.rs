@@ -27,7 +27,7 @@ pub(crate) async fn serve(mut client: Client, course: Course, worker: Arc<Worker
     let mut account = Account::begin(&worker, client.remote, &course);
     account.handshake(client.sni.as_deref(), client.tls_version);
     let mut moved = Moved::default();
-    let result = pass(&mut client.io, &course, &worker, &mut account, &mut moved).await;
+    let result = pass((&mut client.io, client.remote), &course, &worker, &mut account, &mut moved).await;
     if result.is_err() {
         client.io.reset();
     }
@@ -36,14 +36,14 @@ pub(crate) async fn serve(mut client: Client, course: Course, worker: Arc<Worker
 }
 
 async fn pass(
-    client: &mut Io,
+    (client, remote): (&mut Io, SocketAddr),
     course: &Course,
     worker: &Worker,
     account: &mut Account,
     moved: &mut Moved,
 ) -> Result<(), Fault> {
     let backend = course.onward.as_ref().map_err(|fault| *fault)?;
-    let mut dialled = dial(worker, (backend, &course.routed.listener), account).await?;
+    let mut dialled = dial(worker, (backend, &course.routed.listener), remote.ip(), account).await?;
     let idle = course.routed.listener.limits.tcp_idle;
     let result = Relay::new(client, &mut dialled.io, moved, idle).run().await;
     if result.is_err() {

@@ -100,7 +100,7 @@ fn add(snapshot: &mut Snapshot, rule: Rule) {
 }
 
 fn endpoints(key: &BackendKey, ports: &[u16]) -> Arc<Endpoints> {
-    let endpoint = |port: &u16| Endpoint { address: SocketAddr::from(([127, 0, 0, 1], *port)), ready: true };
+    let endpoint = |port: &u16| Endpoint::new(SocketAddr::from(([127, 0, 0, 1], *port)), true);
     Arc::new(Endpoints::Static { backend: key.clone(), endpoints: ports.iter().map(endpoint).collect() })
 }
 

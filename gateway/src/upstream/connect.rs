@@ -2,36 +2,20 @@
 //! Opening a connection to an endpoint, with TLS where its backend asks for it, under its deadline and its backend's cap.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use super::Target;
-use crate::balance::BackendState;
-use crate::fault::Fault;
+use crate::balance::Place;
+use crate::fault::{Fault, Overflow};
 use crate::io::Io;
 use crate::observe::Metrics;
 use crate::tls::backends::{Alpn, Originator, failure};
 
 /// One of the connections that a backend may have; given back when dropped.
-pub(crate) struct Slot(Arc<BackendState>);
-
-impl Slot {
-    fn take(backend: &Arc<BackendState>) -> Result<Self, Fault> {
-        let before = backend.connections.fetch_add(1, Ordering::Relaxed);
-        let slot = Self(Arc::clone(backend));
-        if before < backend.config.max_connections { Ok(slot) } else { Err(Fault::Overload) }
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
-    }
-}
+pub(crate) type Slot = Option<Place>;
 
 /// Connects, and shakes hands if the backend is spoken to in TLS; `alpn` is what the connection will carry. Without it the
 /// connection carries bytes that are not ours, which have whatever TLS their sender gave them. Every failure is [`Fault::Connect`], [`Fault::UpstreamTls`], [`Fault::Overload`] or [`Fault::InvalidConfig`]: nothing was sent.
@@ -39,7 +23,7 @@ pub(super) async fn open(target: &Target<'_>, alpn: Option<Alpn>, metrics: &Metr
     if alpn.is_some() && target.backend.refusal().is_some() {
         return Err(Fault::InvalidConfig);
     }
-    let slot = Slot::take(target.backend)?;
+    let slot = target.backend.place(Overflow::Connections).map_err(Fault::Overload)?;
     let started = Instant::now();
     let deadline = target.connect_deadline();
     let connecting = TcpStream::connect(target.endpoint.address);

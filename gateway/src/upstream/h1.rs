@@ -2,11 +2,11 @@
 //! Idle HTTP/1.1 connections of one worker.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use tokio::time::Instant;
+use torana_ir::Backend;
 
 use super::{Key, Slot};
 use crate::io::Io;
@@ -24,6 +24,8 @@ pub(crate) struct Carrier {
     pub(crate) output: Vec<u8>,
     /// It has carried a request before: its peer may have closed it meanwhile.
     pub(crate) reused: bool,
+    /// Requests that it has carried.
+    served: u32,
     expires: Instant,
     key: Key,
     _slot: Slot,
@@ -31,7 +33,16 @@ pub(crate) struct Carrier {
 
 impl Carrier {
     pub(super) fn new(key: Key, io: Box<Io>, slot: Slot) -> Self {
-        Self { io, input: Vec::new(), output: Vec::new(), reused: false, expires: Instant::now(), key, _slot: slot }
+        Self {
+            io,
+            input: Vec::new(),
+            output: Vec::new(),
+            reused: false,
+            served: 0,
+            expires: Instant::now(),
+            key,
+            _slot: slot,
+        }
     }
 }
 
@@ -53,9 +64,14 @@ impl Pool {
         None
     }
 
-    pub(super) fn put(&self, idle_for: Duration, mut carrier: Box<Carrier>) {
+    /// Keeps a connection, unless it has carried as many requests as it may.
+    pub(super) fn put(&self, config: &Backend, mut carrier: Box<Carrier>) {
+        carrier.served = carrier.served.saturating_add(1);
+        if config.caps.requests_per_connection.is_some_and(|most| carrier.served >= most.get()) {
+            return;
+        }
         carrier.reused = true;
-        carrier.expires = Instant::now() + idle_for;
+        carrier.expires = Instant::now() + config.idle;
         carrier.input.clear();
         carrier.output.clear();
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Shared HTTP/2 connections of one worker: Pingora's `ConnectionRef`s.
 
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use pingora_core::protocols::http::v2::client::Http2Session;
 use tokio::time::Instant;
 
 use super::{Key, Slot, Target, connect};
-use crate::fault::Fault;
+use crate::fault::{Fault, Overflow};
 use crate::observe::Metrics;
 use crate::tls::backends::Alpn;
 
@@ -31,6 +32,8 @@ struct Shared {
     used: Instant,
     /// How long it may be idle.
     idle: Duration,
+    /// Requests that it was lent out for.
+    served: u32,
     _slot: Arc<Slot>,
 }
 
@@ -59,7 +62,7 @@ impl Pool {
     /// A stream on a connection with room, or on a new connection.
     pub(super) async fn stream(&self, target: &Target<'_>, metrics: &Metrics) -> Result<Http2Session, Fault> {
         for _ in 0..ATTEMPTS {
-            let connection = match self.with_room(target.key()) {
+            let connection = match self.with_room(target) {
                 Some(connection) => connection,
                 None => self.open(target, metrics).await?,
             };
@@ -82,16 +85,20 @@ impl Pool {
         });
     }
 
-    fn with_room(&self, key: Key) -> Option<ConnectionRef> {
+    fn with_room(&self, target: &Target<'_>) -> Option<ConnectionRef> {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = lines.get_mut(&key)?;
-        line.shared.retain(|shared| usable(&shared.connection));
+        let line = lines.get_mut(&target.key())?;
+        // One that may carry no more requests closes when its last borrower is gone.
+        let most = target.backend.config.caps.requests_per_connection.map_or(u32::MAX, NonZeroU32::get);
+        line.shared.retain(|shared| usable(&shared.connection) && shared.served < most);
         let found = line.shared.iter_mut().find(|shared| shared.connection.free_stream_slots() > 0)?;
         found.used = Instant::now();
+        found.served = found.served.saturating_add(1);
         Some(found.connection.clone())
     }
 
     async fn open(&self, target: &Target<'_>, metrics: &Metrics) -> Result<ConnectionRef, Fault> {
+        let _pending = target.backend.place(Overflow::Pending).map_err(Fault::Overload)?;
         let opening = {
             let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(&lines.entry(target.key()).or_default().opening)
@@ -99,7 +106,7 @@ impl Pool {
         let deadline = target.connect_deadline();
         let turn = tokio::time::timeout_at(deadline, opening.lock()).await;
         let _turn = turn.map_err(|_| Fault::Connect)?;
-        if let Some(connection) = self.with_room(target.key()) {
+        if let Some(connection) = self.with_room(target) {
             return Ok(connection);
         }
         let (io, slot) = connect::open(target, Some(Alpn::Http2), metrics).await?;
@@ -112,7 +119,7 @@ impl Pool {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let line = lines.entry(target.key()).or_default();
         let (used, idle) = (Instant::now(), target.backend.config.idle);
-        line.shared.push(Shared { connection: connection.clone(), used, idle, _slot: Arc::new(slot) });
+        line.shared.push(Shared { connection: connection.clone(), used, idle, served: 1, _slot: Arc::new(slot) });
         Ok(connection)
     }
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Connections to endpoints: opening them, keeping them, lending them out. Knows nothing of requests.
 //!
-//! Pools belong to one worker. Their keys are ids that are never used twice: of the endpoint, which is new whenever its
-//! backend's configuration or authorities are, and of the identity that was shown to it. So a connection opened under
-//! another policy, or as somebody else, can never be lent out.
+//! Pools belong to one worker. Their keys are ids that are never used twice: of the backend, which is new whenever its
+//! configuration or authorities are, of the endpoint, and of the identity that was shown to it. So a connection opened
+//! under another policy, or as somebody else, can never be lent out.
 
 mod connect;
 
@@ -12,13 +12,13 @@ mod h1;
 mod h2;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use pingora_core::protocols::http::v2::client::Http2Session;
 use tokio::time::Instant;
+use torana_ir::{Backend, UpstreamProtocol};
 
 use crate::balance::{BackendState, Endpoint};
-use crate::fault::Fault;
+use crate::fault::{Fault, Overflow};
 use crate::io::Io;
 use crate::observe::Metrics;
 use crate::tls::backends::{Alpn, Identity};
@@ -51,6 +51,7 @@ pub(crate) struct Target<'a> {
 /// What connections are told apart by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Key {
+    backend: u64,
     endpoint: u64,
     /// 0: none, and in cleartext, where none is shown.
     identity: u64,
@@ -59,7 +60,7 @@ struct Key {
 impl Target<'_> {
     fn key(&self) -> Key {
         let identity = self.identity.filter(|_| self.backend.tls().is_some()).map_or(0, |identity| identity.id);
-        Key { endpoint: self.endpoint.id, identity }
+        Key { backend: self.backend.id, endpoint: self.endpoint.id, identity }
     }
 
     fn connect_deadline(&self) -> Instant {
@@ -83,16 +84,17 @@ impl Pools {
     /// An idle connection if there is one, else a new one. Nothing was sent when this fails.
     pub(crate) async fn obtain(&self, target: &Target<'_>) -> Result<Lent, Fault> {
         match target.backend.config.protocol {
-            torana_ir::UpstreamProtocol::Http1 if !target.http2 => {
+            UpstreamProtocol::Http1 if !target.http2 => {
                 if !target.fresh
                     && let Some(carrier) = self.h1.take(target.key())
                 {
                     return Ok(Lent::H1(carrier));
                 }
+                let _pending = target.backend.place(Overflow::Pending).map_err(Fault::Overload)?;
                 let (io, slot) = connect::open(target, Some(Alpn::Http1), &self.metrics).await?;
                 Ok(Lent::H1(Box::new(Carrier::new(target.key(), io, slot))))
             }
-            torana_ir::UpstreamProtocol::Http1 | torana_ir::UpstreamProtocol::H2c => {
+            UpstreamProtocol::Http1 | UpstreamProtocol::H2c => {
                 let session = self.h2.stream(target, &self.metrics).await?;
                 Ok(Lent::H2(Box::new(session)))
             }
@@ -102,12 +104,13 @@ impl Pools {
     /// A connection of one's own, never pooled: for streams. Their bytes go through as they are, or if `unwrapped`, for
     /// their TLS has ended here, in TLS where the backend asks for it. Nothing was sent when this fails.
     pub(crate) async fn dial(&self, target: &Target<'_>, unwrapped: bool) -> Result<(Box<Io>, Slot), Fault> {
+        let _pending = target.backend.place(Overflow::Pending).map_err(Fault::Overload)?;
         connect::open(target, unwrapped.then_some(Alpn::None), &self.metrics).await
     }
 
     /// Takes a connection back whose request **and** response are wholly done.
-    pub(crate) fn give_back(&self, idle: Duration, carrier: Box<Carrier>) {
-        self.h1.put(idle, carrier);
+    pub(crate) fn give_back(&self, config: &Backend, carrier: Box<Carrier>) {
+        self.h1.put(config, carrier);
     }
 
     /// Closes what has been idle too long or was closed by its peer; called once a second.

@@ -3,6 +3,7 @@
 //! two snapshots share some, and values from a handful too, so that a shared key is now the same, now changed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::{NonZeroU8, NonZeroU32};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -15,12 +16,12 @@ use proptest::test_runner::TestRunner;
 
 use super::*;
 use crate::{
-    Action, Attachment, AuthProtocol, BackendTls, ClientValidation, ClientValidationMode, CookieName, CookiePath, Cors,
-    DnsName, Endpoint, ExternalAuth, FieldMatch, Filter, GatewayId, HeaderEdit, HeaderName, HeaderValue, HostPattern,
-    Invalid, Limits, LoadBalance, Method, Mirror, OriginPattern, Origination, PathMatch, PathMode, PathRewrite,
-    PeerName, Protocol, Redirect, Regex, Retry, Rewrite, RouteId, RouteKind, RouteMatch, Session, SessionCarrier,
-    SessionKey, StreamBackend, Target, TextMatch, Timeouts, Tls, TlsVersion, Transport, Trust, TrustSource,
-    UpstreamProtocol, WeightedBackend,
+    Action, Attachment, AuthProtocol, BackendTls, Caps, ClientValidation, ClientValidationMode, CookieName, CookiePath,
+    Cors, DnsName, Endpoint, ExternalAuth, FieldMatch, Filter, GatewayId, HashOn, HeaderEdit, HeaderName, HeaderValue,
+    HostPattern, Invalid, Limits, LoadBalance, Method, Mirror, OriginPattern, Origination, OutlierDetection, PathMatch,
+    PathMode, PathRewrite, PeerName, Percent, Protocol, Redirect, Regex, Retry, RetryCap, Rewrite, RouteId, RouteKind,
+    RouteMatch, Session, SessionCarrier, SessionKey, StreamBackend, TableSize, Target, TextMatch, Timeouts, Tls,
+    TlsVersion, Transport, Trust, TrustSource, Unanswered, UpstreamProtocol, WarmUp, WeightedBackend,
 };
 
 /// Most resources of one kind in a snapshot.
@@ -261,18 +262,69 @@ fn backend_tls() -> impl Strategy<Value = BackendTls> {
 
 fn backend(key: BackendKey) -> impl Strategy<Value = Backend> {
     let protocol = select(vec![UpstreamProtocol::Http1, UpstreamProtocol::H2c]);
-    let balance = select(vec![LoadBalance::LeastRequest, LoadBalance::RoundRobin]);
-    (protocol, backend_tls(), balance).prop_map(move |(protocol, tls, balance)| Backend {
-        protocol,
-        tls,
-        balance,
-        ..Backend::new(key.clone())
+    let policy = (balance(), option::of(outliers()), caps());
+    let warm_up = option::of((1u64..9).prop_map(|seconds| WarmUp::over(Duration::from_secs(seconds))));
+    (protocol, backend_tls(), policy, warm_up).prop_map(move |(protocol, tls, (balance, outliers, caps), warm_up)| {
+        let panic = outliers.as_ref().map_or(Percent::NONE, |outliers| outliers.most);
+        Backend { protocol, tls, balance, outliers, caps, warm_up, panic, ..Backend::new(key.clone()) }
     })
 }
 
+fn balance() -> impl Strategy<Value = LoadBalance> {
+    let cookie = |ttl: Option<u64>| HashOn::Cookie {
+        name: CookieName::new("c").unwrap(),
+        path: ttl.map(|_| CookiePath::new("/").unwrap()),
+        ttl: ttl.map(Duration::from_secs),
+    };
+    let on = prop_oneof![
+        name().prop_map(|name| HashOn::Header(HeaderName::new(&name).unwrap())),
+        option::of(0u64..3).prop_map(cookie),
+        Just(HashOn::SourceIp),
+        name().prop_map(HashOn::Query),
+    ];
+    let ring = (on.clone(), any::<u32>()).prop_map(|(on, least)| LoadBalance::RingHash { on, least });
+    prop_oneof![
+        select(vec![LoadBalance::LeastRequest, LoadBalance::RoundRobin, LoadBalance::Random]),
+        any::<NonZeroU8>().prop_map(LoadBalance::LeastOf),
+        ring,
+        on.prop_map(|on| LoadBalance::Maglev { on, table: TableSize::DEFAULT }),
+    ]
+}
+
+fn outliers() -> impl Strategy<Value = OutlierDetection> {
+    let count = || option::of(any::<NonZeroU32>());
+    let unanswered = prop_oneof![Just(Unanswered::AsAnswer), count().prop_map(Unanswered::Apart)];
+    let most = (0u8..=100).prop_map(|percent| Percent::new(percent).unwrap());
+    (count(), count(), unanswered, any::<bool>(), most).prop_map(
+        |(consecutive_5xx, consecutive_gateway, unanswered, timeouts, most)| OutlierDetection {
+            consecutive_5xx,
+            consecutive_gateway,
+            unanswered,
+            timeouts,
+            most,
+            ..OutlierDetection::of_istio()
+        },
+    )
+}
+
+fn caps() -> impl Strategy<Value = Caps> {
+    let share = (0u8..=100, any::<u32>())
+        .prop_map(|(percent, least)| RetryCap::Share { percent: Percent::new(percent).unwrap(), least });
+    let retries = prop_oneof![share, any::<u32>().prop_map(RetryCap::Most)];
+    let cap = || option::of(any::<u32>());
+    (cap(), cap(), option::of(any::<NonZeroU32>()), retries).prop_map(
+        |(pending, requests, requests_per_connection, retries)| Caps {
+            pending,
+            requests,
+            requests_per_connection,
+            retries,
+        },
+    )
+}
+
 fn endpoints(backend: BackendKey) -> impl Strategy<Value = Endpoints> {
-    let endpoint =
-        (1u8..4, any::<bool>()).prop_map(|(host, ready)| Endpoint { address: ([10, 0, 0, host], 8080).into(), ready });
+    let endpoint = (1u8..4, any::<bool>(), any::<NonZeroU32>())
+        .prop_map(|(host, ready, weight)| Endpoint { weight, ..Endpoint::new(([10, 0, 0, host], 8080).into(), ready) });
     let named = backend.clone();
     prop_oneof![
         vec(endpoint, 0..3).prop_map(move |endpoints| Endpoints::Static { backend: backend.clone(), endpoints }),

@@ -91,6 +91,32 @@ fn connects_to_backends_without_room_are_counted_together_and_stay() {
 }
 
 #[test]
+fn ejections_are_counted_by_reason_and_end_without_a_word() {
+    let (metrics, key) = (Metrics::capped(2, 2), |name: &str| BackendKey::tcp("n", name, 80));
+    let gauges = |metrics: &Metrics| -> Vec<String> {
+        let text = metrics.render();
+        let lines = text.lines().filter_map(|line| line.strip_prefix("torana_upstream_ejected_endpoints"));
+        lines.map(str::to_owned).collect()
+    };
+    for (name, now) in [("a", 1), ("b", 1), ("c", 1), ("d", 1)] {
+        metrics.upstream_ejected(&key(name), "unanswered", now);
+    }
+    metrics.ejected([(&key("b"), 3), (&key("c"), 2), (&key("d"), 2)].into_iter());
+    assert_eq!(gauges(&metrics), [r#"{backend="n/a:80"} 0"#, r#"{backend="n/b:80"} 3"#, r#"{backend="other"} 4"#]);
+    metrics.ejected(std::iter::empty());
+    assert!(gauges(&metrics).iter().all(|line| line.ends_with(" 0")));
+    metrics.upstream_overflowed(&key("a"), "pending");
+    let text = metrics.render();
+    for line in [
+        "torana_upstream_ejections_total{backend=\"n/a:80\",reason=\"unanswered\"} 1\n",
+        "torana_upstream_ejections_total{backend=\"other\",reason=\"unanswered\"} 2\n",
+        "torana_upstream_overflow_total{backend=\"n/a:80\",reason=\"pending\"} 1\n",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+}
+
+#[test]
 fn a_rejected_resource_is_forgotten_when_it_is_removed() {
     let metrics = Metrics::new();
     metrics.config_rejected(&ResourceKey::Listener(listener_key("web")));

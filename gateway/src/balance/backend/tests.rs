@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+use torana_ir::LoadBalance;
+
+use super::*;
+
+fn key() -> BackendKey {
+    BackendKey::tcp("n", "b", 80)
+}
+
+fn listed(list: &[(u16, bool)]) -> Arc<Endpoints> {
+    let endpoint = |(port, ready): &(u16, bool)| torana_ir::Endpoint::new(address(*port), *ready);
+    Arc::new(Endpoints::Static { backend: key(), endpoints: list.iter().map(endpoint).collect() })
+}
+
+fn named(host: &str, port: u16) -> Arc<Endpoints> {
+    Arc::new(Endpoints::Dns { backend: key(), host: host.into(), port })
+}
+
+fn address(port: u16) -> SocketAddr {
+    ([127, 0, 0, 1], port).into()
+}
+
+fn state(source: Arc<Endpoints>) -> BackendState {
+    BackendState::new(Arc::new(Backend::new(key())), source, None)
+}
+
+fn port(state: &BackendState, random: u64) -> Option<u16> {
+    state.pick(&Draw { random, ..Draw::default() }, Instant::now).map(|endpoint| endpoint.address.port())
+}
+
+fn ports(state: &BackendState) -> Vec<u16> {
+    state.endpoints().iter().map(|(endpoint, _)| endpoint.address.port()).collect()
+}
+
+#[test]
+fn an_address_that_stays_keeps_its_endpoint() {
+    let state = state(listed(&[(1, true), (2, true)]));
+    let ids: Vec<u64> = state.endpoints().iter().map(|(endpoint, _)| endpoint.id).collect();
+    let guard = state.endpoints().usable()[1].begin();
+    state.set_source(listed(&[(2, true), (3, true)]));
+    let set = state.endpoints();
+    assert_eq!((set.usable()[0].id, set.usable()[0].in_flight()), (ids[1], 1));
+    assert!(!ids.contains(&set.usable()[1].id));
+    drop(guard);
+    assert_eq!(set.usable()[0].in_flight(), 0);
+    state.set_source(listed(&[(1, true)]));
+    assert!(!ids.contains(&state.endpoints().usable()[0].id), "an address that comes back gets a new id");
+}
+
+#[test]
+fn serving_endpoints_are_used_only_without_ready_ones() {
+    let state = state(listed(&[(1, false), (2, true), (3, false)]));
+    let all = |state: &BackendState| -> Vec<u16> {
+        (0..64).map(|step| port(state, step << 58 | step << 26).unwrap()).collect()
+    };
+    assert!(all(&state).iter().all(|port| *port == 2));
+    state.set_source(listed(&[(1, false), (3, false)]));
+    assert!(all(&state).contains(&1) && all(&state).contains(&3));
+    state.set_source(listed(&[]));
+    assert_eq!(port(&state, 0), None);
+}
+
+#[test]
+fn a_duplicate_address_counts_once() {
+    assert_eq!(ports(&state(listed(&[(1, true), (1, false), (2, true)]))), [1, 2]);
+}
+
+#[test]
+fn a_name_keeps_its_last_good_answer() {
+    let state = state(named("a.com", 80));
+    assert_eq!((state.dns(), ports(&state)), (Some(("a.com".to_owned(), 80)), vec![]));
+    state.set_addresses("a.com", &[address(80)]);
+    state.set_addresses("a.com", &[]);
+    assert_eq!(ports(&state), [80]);
+    state.set_source(named("a.com", 81));
+    assert_eq!(ports(&state), [81]);
+    state.set_source(named("b.com", 81));
+    assert_eq!(ports(&state), [0u16; 0]);
+    state.set_addresses("a.com", &[address(81)]);
+    assert_eq!(ports(&state), [0u16; 0], "a late answer for the old name");
+}
+
+#[test]
+fn a_new_configuration_takes_resolved_addresses_over() {
+    let old = state(named("a.com", 80));
+    old.set_addresses("a.com", &[address(80)]);
+    let new = BackendState::new(Arc::new(Backend::new(key())), named("a.com", 80), Some(&old));
+    assert_eq!(ports(&new), [80]);
+    assert_eq!(new.endpoints().usable()[0].id, old.endpoints().usable()[0].id, "what is known of it stays");
+    assert_ne!(new.id, old.id, "its connections are its own");
+}
+
+#[test]
+fn round_robin_takes_turns() {
+    let config = Backend { balance: LoadBalance::RoundRobin, ..Backend::new(key()) };
+    let state = BackendState::new(Arc::new(config), listed(&[(1, true), (2, true)]), None);
+    let ports: Vec<u16> = (0..4).map(|_| port(&state, 0).unwrap()).collect();
+    assert_eq!(ports, [1, 2, 1, 2]);
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What became of a try: what the client would be told, whether another try may follow, and what it tells about the
+//! endpoint. It does nothing about any of them.
+
+use tokio::time::Instant;
+
+use crate::balance::Outcome;
+use crate::fault::Fault;
+use crate::http::exchange::Stop;
+use crate::http::forward::Order;
+use crate::http::piece::Broken;
+use crate::http::tries::{Again, Failed};
+
+/// What it tells about an endpoint that there is no connection to it. Torana's own limits tell nothing.
+pub(crate) fn unobtained(fault: Fault) -> Option<Outcome> {
+    matches!(fault, Fault::Connect | Fault::UpstreamTls(_)).then_some(Outcome::Unanswered)
+}
+
+/// What it tells about an endpoint that an exchange with it stopped so, on a connection that was `reused`, after the
+/// whole request had been `received`. That it answered was told when it did.
+pub(crate) fn ended(stop: Stop, reused: bool, received: bool) -> Option<Outcome> {
+    match stop {
+        Stop::Declined(status) => Some(Outcome::Answered(status)),
+        // It may have closed an idle connection at any time.
+        Stop::Broken(Broken::Upstream { before_response: true }) if reused => None,
+        Stop::Broken(Broken::Upstream { .. } | Broken::UpstreamProtocol) => Some(Outcome::Unanswered),
+        // One whose client is slow has nothing to answer yet.
+        Stop::RequestTimeout | Stop::AttemptTimeout | Stop::Idle if received => Some(Outcome::TimedOut),
+        _ => None,
+    }
+}
+
+/// Nothing was sent: another endpoint may be asked unless the request's deadline is what failed.
+pub(crate) fn unreachable_endpoint(fault: Fault, nearest: Option<Instant>, order: &Order<'_>) -> Failed {
+    let now = Instant::now();
+    let passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
+    if passed(order.request_deadline) {
+        return Failed { fault: Fault::RequestTimeout, again: Again::No };
+    }
+    if passed(nearest) {
+        // Without a rule the try's deadline is the end, as it is for a request that was sent.
+        let again = if order.retry.is_some() { Again::Elsewhere } else { Again::No };
+        return Failed { fault: Fault::BackendTimeout, again };
+    }
+    let again = if matches!(fault, Fault::Overload(_)) { Again::No } else { Again::Elsewhere };
+    Failed { fault, again }
+}
+
+/// `untouched`: another try would be the same request, and the client would not see this one.
+pub(crate) fn judge(stop: Stop, order: &Order<'_>, reused: bool, untouched: bool) -> Failed {
+    let repeatable = untouched && idempotent(order.head.method());
+    let (fault, again) = match stop {
+        Stop::Broken(broken) => {
+            let again = match broken {
+                // RFC 9113 §8.7: the backend says that it has not processed the stream.
+                Broken::Refused if untouched => Again::Fresh,
+                // RFC 9112 §9.3.1: an idle connection may be closed at any time. The request may have been processed,
+                // so only what is idempotent is sent again (RFC 9110 §9.2.2).
+                Broken::Upstream { before_response: true } if reused && repeatable => Again::Fresh,
+                // GEP-1731: what may have been processed is not tried again by default. Here a rule that lists 502 asks
+                // for it, for what is idempotent.
+                Broken::Upstream { .. } | Broken::UpstreamProtocol if repeatable => Again::IfListed,
+                _ => Again::No,
+            };
+            (broken.fault(), again)
+        }
+        Stop::Declined(_) => (Fault::NoEndpoints, Again::Granted),
+        Stop::RequestTimeout => (Fault::RequestTimeout, Again::No),
+        // `HTTPRouteRetry.backoff`: a try that takes too long is followed by the next. Here that, too, is listed: as 504.
+        Stop::AttemptTimeout if untouched => (Fault::BackendTimeout, Again::IfListed),
+        Stop::AttemptTimeout => (Fault::BackendTimeout, Again::No),
+        Stop::Idle | Stop::SlowBody => (Fault::BodyTimeout, Again::No),
+        Stop::SlowReader => (Fault::ReadTimeout, Again::No),
+    };
+    Failed { fault, again }
+}
+
+/// RFC 9110 §9.2.2.
+fn idempotent(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::Overflow;
+
+    #[test]
+    fn an_endpoint_is_told_what_it_did_and_not_what_others_did() {
+        let silent = Some(Outcome::Unanswered);
+        let lost = |before_response| Stop::Broken(Broken::Upstream { before_response });
+        for (stop, reused, received, expected) in [
+            (Stop::Declined(503), false, true, Some(Outcome::Answered(503))),
+            (lost(true), false, true, silent),
+            (lost(true), true, true, None),
+            (lost(false), true, true, silent),
+            (Stop::Broken(Broken::UpstreamProtocol), true, true, silent),
+            (Stop::Broken(Broken::Refused), false, true, None),
+            (Stop::Broken(Broken::Client), false, true, None),
+            (Stop::AttemptTimeout, false, true, Some(Outcome::TimedOut)),
+            (Stop::RequestTimeout, false, true, Some(Outcome::TimedOut)),
+            (Stop::RequestTimeout, false, false, None),
+            (Stop::Idle, false, false, None),
+            (Stop::SlowBody, false, false, None),
+            (Stop::SlowReader, false, true, None),
+        ] {
+            assert_eq!(ended(stop, reused, received), expected, "{stop:?} {reused} {received}");
+        }
+    }
+
+    #[test]
+    fn that_there_is_no_connection_is_told_unless_we_open_none() {
+        assert_eq!(unobtained(Fault::Connect), Some(Outcome::Unanswered));
+        assert_eq!(unobtained(Fault::UpstreamTls("expired")), Some(Outcome::Unanswered));
+        assert_eq!(unobtained(Fault::Overload(Overflow::Connections)), None);
+        assert_eq!(unobtained(Fault::InvalidConfig), None);
+    }
+}
