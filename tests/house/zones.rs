@@ -4,7 +4,7 @@
 use super::source::{Source, product};
 
 /// Folders and files that decide, and do nothing else.
-const PURE: [&str; 28] = [
+const PURE: [&str; 29] = [
     "gateway/ir/src/",
     "gateway/src/head/",
     "gateway/src/gate/",
@@ -12,6 +12,7 @@ const PURE: [&str; 28] = [
     "gateway/src/session.rs",
     "gateway/src/filter/",
     "gateway/src/tls",
+    "gateway/src/balance/",
     "gateway/src/table/",
     "gateway/src/fault.rs",
     "controller/src/certificate.rs",

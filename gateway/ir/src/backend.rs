@@ -63,6 +63,7 @@ impl Backend {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it is the field's default")]
 fn unreachable_ones() -> Option<OutlierDetection> {
     Some(OutlierDetection::of_the_unreachable())
 }

@@ -30,7 +30,7 @@ pub enum LoadBalance {
         least: u32,
     },
     /// By a property of the request, by a table (Maglev, Eisenbud et al. 2016): more even than a ring, and when an
-    /// endpoint goes a few requests of others move too.
+    /// endpoint goes some requests of others move too.
     Maglev {
         /// Which property.
         on: HashOn,
@@ -74,6 +74,9 @@ pub enum HashOn {
     Query(String),
 }
 
+/// Envoy's bound.
+const LARGEST: u32 = 5_000_011;
+
 /// Slots of a Maglev table: a prime of at most 5,000,011.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
@@ -85,12 +88,13 @@ pub struct TableSize(u32);
 pub struct TableSizeError(pub u32);
 
 impl TableSize {
-    /// What Envoy uses unless it is told otherwise.
+    /// What Envoy uses unless it is told otherwise: 256 KiB. When one of n endpoints goes, 1 ÷ n of the keys move of a
+    /// handful of endpoints; of fifty a quarter more than that, with twice the slots a sixth more.
     pub const DEFAULT: Self = Self(65_537);
 
     /// Checks `size`.
     pub fn new(size: u32) -> Result<Self, TableSizeError> {
-        if size <= 5_000_011 && is_prime(size) { Ok(Self(size)) } else { Err(TableSizeError(size)) }
+        if size <= LARGEST && is_prime(size) { Ok(Self(size)) } else { Err(TableSizeError(size)) }
     }
 
     /// How many.
@@ -99,9 +103,10 @@ impl TableSize {
     }
 }
 
+/// Of a number up to the largest size.
 fn is_prime(number: u32) -> bool {
-    let divides = |divisor: &u32| number.is_multiple_of(*divisor);
-    number > 1 && !(2..).take_while(|divisor| divisor * divisor <= number).any(|divisor| divides(&divisor))
+    let mut divisors = (2..=LARGEST.isqrt()).take_while(|divisor| divisor * divisor <= number);
+    number > 1 && !divisors.any(|divisor| number.is_multiple_of(divisor))
 }
 
 impl TryFrom<u32> for TableSize {

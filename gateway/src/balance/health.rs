@@ -3,6 +3,7 @@
 //!
 //! It judges one endpoint. How many of a backend may be ejected at once is decided in `backend`.
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -112,7 +113,7 @@ impl Health {
     }
 
     fn judge(&self, status: u16, policy: &OutlierDetection, unanswered: bool) -> Option<Reason> {
-        let row = |counter: &AtomicU32, limit: Option<std::num::NonZeroU32>, bad: bool| match limit {
+        let row = |counter: &AtomicU32, limit: Option<NonZeroU32>, bad: bool| match limit {
             Some(limit) if bad => counted(counter, limit.get(), unanswered),
             Some(_) if counter.load(Ordering::Relaxed) > 0 => {
                 counter.store(0, Ordering::Relaxed);
@@ -173,8 +174,6 @@ fn counted(counter: &AtomicU32, limit: u32, unanswered: bool) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroU32;
-
     use super::*;
 
     const GOOD: Outcome = Outcome::Answered(200);
@@ -254,7 +253,7 @@ mod tests {
             assert!(health.eject(&policy, now) && !health.eject(&policy, now));
             let until = health.ejected(Some(now)).unwrap();
             assert_eq!((until - now).as_secs(), lasts, "after {calm} s of calm");
-            assert_eq!(health.ejected(Some(until - Duration::from_millis(1))), Some(until));
+            assert_eq!(health.ejected(Some(now + Duration::from_millis(lasts * 1000 - 1))), Some(until));
             assert_eq!(health.ejected(None), Some(until), "nobody has looked at a clock");
             assert_eq!(health.ejected(Some(until)), None);
             now = until;

@@ -66,7 +66,8 @@ fn brought<'h>(head: &'h Head, name: &CookieName) -> Option<&'h [u8]> {
 fn cookie(name: &CookieName, value: &str, path: Option<&CookiePath>, ttl: Duration) -> String {
     let mut text = format!("{}={value}", name.as_str());
     if !ttl.is_zero() {
-        text.push_str(&format!("; Max-Age={}", ttl.as_secs().max(1)));
+        text.push_str("; Max-Age=");
+        text.push_str(&ttl.as_secs().max(1).to_string());
     }
     if let Some(path) = path {
         text.push_str("; Path=");

@@ -140,7 +140,11 @@ async fn attempt(
     (down, tee, trace): (&mut Down, &mut Tee, &mut Trace),
     mut edit: impl FnMut(&mut ResponseHead) + Send,
 ) -> Result<(), Failed> {
-    let report = |outcome| order.worker.report(order.backend, endpoint, outcome);
+    let report = |outcome: Option<Outcome>| {
+        if let Some(outcome) = outcome {
+            order.worker.report(order.backend, endpoint, outcome);
+        }
+    };
     let place = order.backend.place(Overflow::Requests);
     let _place = place.map_err(|of| Failed { fault: Fault::Overload(of), again: Again::No })?;
     let attempt_deadline = order.attempt_deadline.map(|limit| Instant::now() + limit);
@@ -156,7 +160,7 @@ async fn attempt(
         http2: order.http2,
     };
     let lent = order.worker.pools.obtain(&target).await.map_err(|fault| {
-        judge::unobtained(fault).map(report);
+        report(judge::unobtained(fault));
         judge::unreachable_endpoint(fault, nearest, order)
     })?;
     let mut reused = false;
@@ -169,7 +173,7 @@ async fn attempt(
             let mut up = h2::up::Up::new(*session);
             let begun = up.begin(order.head, order.trailers);
             begun.map_err(|broken| {
-                judge::ended(broken.into(), false, false).map(report);
+                report(judge::ended(broken.into(), false, false));
                 judge::judge(broken.into(), order, false, untouched(down, &tries.replay))
             })?;
             Up::H2(Box::new(up))
@@ -179,7 +183,7 @@ async fn attempt(
     let head_only = order.head.method() == "HEAD";
     let lasting = Lasting { tee, replay: &mut tries.replay, retries: &mut tries.retries, moved: &mut trace.moved };
     let edit = |head: &mut ResponseHead| {
-        report(Outcome::Answered(head.status));
+        report(Some(Outcome::Answered(head.status)));
         edit(head);
     };
     let ended = Exchange::new((down, &mut up), lasting, deadlines, head_only, edit).run().await;
@@ -193,7 +197,7 @@ async fn attempt(
         order.worker.pools.give_back(&order.backend.config, carrier);
     }
     ended.map_err(|stop| {
-        judge::ended(stop, reused, down.received()).map(report);
+        report(judge::ended(stop, reused, down.received()));
         match stop {
             Stop::Idle if down.received() => Failed { fault: Fault::StreamIdle, again: Again::No },
             stop => judge::judge(stop, order, reused, untouched(down, &tries.replay)),

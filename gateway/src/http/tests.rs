@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The request path over real sockets: a table, a backend, bytes in and bytes out.
 
+mod balancing;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -45,8 +47,7 @@ fn snapshot(backend: SocketAddr) -> Snapshot {
         retry: None,
         session: None,
     };
-    let endpoints =
-        Endpoints::Static { backend: key.clone(), endpoints: vec![Endpoint { address: backend, ready: true }] };
+    let endpoints = Endpoints::Static { backend: key.clone(), endpoints: vec![Endpoint::new(backend, true)] };
     let listener = Listener {
         key: listener,
         addresses: vec![],
@@ -70,11 +71,16 @@ fn snapshot(backend: SocketAddr) -> Snapshot {
 
 /// A gateway in front of `backend`; the port that it listens on.
 async fn gateway(backend: SocketAddr) -> SocketAddr {
-    let table = Table::compile(&snapshot(backend), &Table::empty());
+    programmed(&snapshot(backend)).await.0
+}
+
+/// A gateway with a program of its own, and its numbers.
+async fn programmed(snapshot: &Snapshot) -> (SocketAddr, Arc<Metrics>) {
+    let table = Table::compile(snapshot, &Table::empty());
     let metrics = Arc::new(Metrics::new());
     let log = AccessLog::start(LogFormat::Off, std::io::sink(), &metrics).unwrap();
     let (keep, drain) = watch::channel(false);
-    let worker = Worker::new(Arc::new(ArcSwap::from_pointee(table)), metrics, log, drain);
+    let worker = Worker::new(Arc::new(ArcSwap::from_pointee(table)), Arc::clone(&metrics), log, drain);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let local = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -85,7 +91,7 @@ async fn gateway(backend: SocketAddr) -> SocketAddr {
         }
         drop(keep);
     });
-    local
+    (local, metrics)
 }
 
 /// A backend that sends `answer` for every read.

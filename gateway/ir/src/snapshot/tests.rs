@@ -266,7 +266,7 @@ fn backend(key: BackendKey) -> impl Strategy<Value = Backend> {
     let warm_up = option::of((1u64..9).prop_map(|seconds| WarmUp::over(Duration::from_secs(seconds))));
     (protocol, backend_tls(), policy, warm_up).prop_map(move |(protocol, tls, (balance, outliers, caps), warm_up)| {
         let panic = outliers.as_ref().map_or(Percent::NONE, |outliers| outliers.most);
-        Backend { protocol, tls, balance, outliers, caps, warm_up, panic, ..Backend::new(key.clone()) }
+        Backend { protocol, tls, balance, caps, warm_up, outliers, panic, ..Backend::new(key.clone()) }
     })
 }
 

@@ -42,7 +42,7 @@ fn of_more_choices_the_least_loaded_of_all_is_found_more_often() {
     let found = |choices: u8| {
         let state = state(&LoadBalance::LeastOf(choices.try_into().unwrap()), &[1; 10]);
         let set = state.endpoints();
-        let _busy: Vec<_> = set.usable()[1..].iter().map(|it| it.begin()).collect();
+        let _busy: Vec<_> = set.usable()[1..].iter().map(Endpoint::begin).collect();
         let mut rng = fastrand::Rng::with_seed(1);
         let idle = |random| state.pick(&Draw { random, ..Draw::default() }, Instant::now).unwrap().address.port() == 1;
         (0..10_000).filter(|_| idle(rng.u64(..))).count()

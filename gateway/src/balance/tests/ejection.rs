@@ -29,7 +29,7 @@ struct Case {
     policy: OutlierDetection,
     count: usize,
     panic: u8,
-    course: &'static [(Event, &'static [u16])],
+    course: Course,
 }
 
 fn ours() -> OutlierDetection {
@@ -41,7 +41,17 @@ fn most(percent: u8) -> OutlierDetection {
 }
 
 fn cases() -> Vec<Case> {
-    let case = |name, policy, count, panic, course| Case { name, policy, count, panic, course };
+    [unreachable(), answering(), left()].into_iter().flatten().collect()
+}
+
+type Course = &'static [(Event, &'static [u16])];
+
+fn case(name: &'static str, policy: OutlierDetection, count: usize, panic: u8, course: Course) -> Case {
+    Case { name, policy, count, panic, course }
+}
+
+/// Where nothing is said.
+fn unreachable() -> Vec<Case> {
     vec![
         case(
             "five in a row, out for a second, back to the moment",
@@ -108,6 +118,12 @@ fn cases() -> Vec<Case> {
             0,
             &[(Tries(1, SILENT, 5), &[2]), (Listed(1), &[1])],
         ),
+    ]
+}
+
+/// Where answers are judged.
+fn answering() -> Vec<Case> {
+    vec![
         case(
             "a tenth of four is one",
             most(10),
@@ -137,6 +153,12 @@ fn cases() -> Vec<Case> {
             0,
             &[(Tries(1, BAD, 5), &[2]), (Tries(2, BAD, 5), &[]), (Wait(30_000), &[1, 2])],
         ),
+    ]
+}
+
+/// How many are left, and who is who.
+fn left() -> Vec<Case> {
+    vec![
         case(
             "below the threshold ejections are ignored, and hold again above it",
             most(100),
@@ -174,6 +196,13 @@ fn cases() -> Vec<Case> {
     ]
 }
 
+/// Five tries in a row without an answer.
+fn fail(state: &BackendState, endpoint: &crate::balance::Endpoint, now: Instant) {
+    for _ in 0..5 {
+        state.report(endpoint, SILENT, || now);
+    }
+}
+
 fn picked(state: &BackendState, now: Instant) -> BTreeSet<u16> {
     let draw = |at| Draw { random: spread(at), key: Some(scrambled(at)), tried: &[] };
     (0..400).filter_map(|at| state.pick(&draw(at), || now)).map(|endpoint| endpoint.address.port()).collect()
@@ -196,7 +225,9 @@ fn who_is_picked_follows_from_what_happened() {
                     Listed(count) => state.set_source(listed(&vec![1; count])),
                     Tries(port, outcome, times) => {
                         let endpoint = state.endpoints().iter().nth(usize::from(port) - 1).unwrap().0.clone();
-                        (0..times).for_each(|_| drop(state.report(&endpoint, outcome, || now)));
+                        for _ in 0..times {
+                            state.report(&endpoint, outcome, || now);
+                        }
                     }
                 }
                 let expected: BTreeSet<u16> = expected.iter().copied().collect();
@@ -220,7 +251,7 @@ fn an_ejection_is_told_once_with_its_reason() {
 fn one_that_is_back_has_its_share_at_once() {
     let (state, now) = (state(&LoadBalance::LeastRequest, &[1, 1, 1, 1]), Instant::now());
     let first = Arc::clone(&state.endpoints().usable()[0]);
-    (0..5).for_each(|_| drop(state.report(&first, SILENT, || now)));
+    fail(&state, &first, now);
     let later = now + Duration::from_secs(1);
     assert_shares(&counts(&state, later, 10_000, false), &[1, 1, 1, 1], "after a second");
 }
@@ -235,7 +266,7 @@ fn keys_of_an_ejected_endpoint_move_and_no_others_and_all_come_back() {
         };
         let before = all(now);
         let third = Arc::clone(&state.endpoints().usable()[2]);
-        (0..5).for_each(|_| drop(state.report(&third, SILENT, || now)));
+        fail(&state, &third, now);
         let mut took: BTreeMap<u16, u32> = BTreeMap::new();
         for (before, during) in before.iter().zip(all(now)) {
             assert!(during != 3 && (*before == 3 || during == *before), "{balance:?}");
@@ -253,7 +284,7 @@ fn what_is_known_of_an_endpoint_outlives_a_change_of_the_configuration() {
     let (old, now) = (state(&LoadBalance::LeastRequest, &[1, 1, 1]), Instant::now());
     let first = Arc::clone(&old.endpoints().usable()[0]);
     let busy = first.begin();
-    (0..5).for_each(|_| drop(old.report(&first, SILENT, || now)));
+    fail(&old, &first, now);
     let config = Backend { max_connections: 7, ..Backend::clone(&old.config) };
     let new = BackendState::new(Arc::new(config.clone()), listed(&[1, 1, 1]), Some(&old));
     assert_eq!((picked(&new, now), new.ejected()), (BTreeSet::from([2, 3]), 1));
@@ -261,7 +292,7 @@ fn what_is_known_of_an_endpoint_outlives_a_change_of_the_configuration() {
     drop(busy);
     assert_eq!(picked(&new, now + Duration::from_secs(1)), BTreeSet::from([1, 2, 3]));
     let unjudged = Backend { outliers: None, ..config };
-    (0..5).for_each(|_| drop(new.report(&first, SILENT, || now + Duration::from_secs(1))));
+    fail(&new, &first, now + Duration::from_secs(1));
     let unjudged = BackendState::new(Arc::new(unjudged), listed(&[1, 1, 1]), Some(&new));
     assert_eq!(picked(&unjudged, now + Duration::from_secs(1)), BTreeSet::from([1, 2, 3]), "nobody judges any more");
 }
@@ -271,7 +302,7 @@ fn a_session_does_not_lead_to_an_endpoint_that_is_left_out() {
     let (state, now) = (state(&LoadBalance::LeastRequest, &[1, 1]), Instant::now());
     let first = Arc::clone(&state.endpoints().usable()[0]);
     assert!(state.at(first.address).is_some());
-    (0..5).for_each(|_| drop(state.report(&first, SILENT, || now)));
+    fail(&state, &first, now);
     assert!(state.at(first.address).is_none());
 }
 

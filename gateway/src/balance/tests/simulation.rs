@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Requests that come at random to endpoints that take random time, in a time of their own: nothing sleeps.
 
+#![expect(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "times are far below 2^53, and positive")]
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
