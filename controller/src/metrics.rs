@@ -65,7 +65,7 @@ impl Metrics {
             report: Arc::default(),
         };
         // From the start: of a counter that appears with its first event Prometheus sees no increase.
-        for kind in Kind::ALL {
+        for kind in Kind::served() {
             metrics.watch_failures.with_label_values(&[kind.as_str()]);
         }
         metrics.registry.register(Box::new(metrics.leader.clone()))?;
@@ -127,7 +127,7 @@ fn broken(report: &Report) -> BTreeMap<(&str, &str), i64> {
     let once: BTreeSet<_> = errors.map(|(object, remark)| (object, remark.reason)).collect();
     let mut counts = BTreeMap::new();
     for (object, reason) in once {
-        *counts.entry((&*object.kind, reason)).or_default() += 1;
+        *counts.entry((object.shown_kind(), reason)).or_default() += 1;
     }
     counts
 }

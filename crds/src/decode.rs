@@ -6,8 +6,10 @@ use serde::de::DeserializeOwned;
 use serde_ignored::Path;
 use serde_json::Value;
 
-use crate::kind::{Kind, ObjectRef};
+use crate::istio::ignored;
+use crate::kind::{ISTIO_GROUP, Kind, ObjectRef};
 use crate::object::Object;
+use crate::shape::Shaped;
 
 /// Unknown paths kept of one object.
 const UNKNOWN_LIMIT: usize = 100;
@@ -24,6 +26,17 @@ pub struct Decoded {
     pub content: Content,
     /// Fields that Torana does not know, such as `spec.rules[0].matchs`. They have no effect.
     pub unknown_paths: Vec<String>,
+    /// Fields that are known and not obeyed, in the order of their paths.
+    pub ignored: Vec<Ignored>,
+}
+
+/// A field that the API has and Torana does not obey: deprecated, or never implemented by the API's own controller.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ignored {
+    /// Such as `spec.http[0].corsPolicy.allowOrigin`.
+    pub path: String,
+    /// Why, and what to write instead.
+    pub why: &'static str,
 }
 
 /// The content of a [`Decoded`].
@@ -66,17 +79,17 @@ impl Unreadable {
 /// Reads one object. A namespaced object without a namespace gets `default_namespace`. `status` is not read.
 pub fn decode(mut value: Value, default_namespace: &str) -> Decoded {
     let reference = reference(&value, default_namespace);
-    let mut unknown_paths = Vec::new();
+    let mut remains = Remains::default();
     let Some(kind) = reference.known_kind() else {
         let content = if reference.kind.is_empty() {
             Content::Unreadable(Unreadable::new("kind", "apiVersion and kind are required"))
         } else {
             Content::Foreign
         };
-        return Decoded { reference, content, unknown_paths };
+        return Decoded { reference, content, unknown_paths: Vec::new(), ignored: Vec::new() };
     };
     let content = match readable(&mut value, kind, &reference) {
-        Ok(()) => object(value, kind, &mut unknown_paths),
+        Ok(()) => object(value, kind, &mut remains),
         Err(unreadable) => Err(unreadable),
     };
     let content = match content {
@@ -86,7 +99,8 @@ pub fn decode(mut value: Value, default_namespace: &str) -> Decoded {
         }
         Err(unreadable) => Content::Unreadable(unreadable),
     };
-    Decoded { reference, content, unknown_paths }
+    remains.ignored.sort();
+    Decoded { reference, content, unknown_paths: remains.unknown, ignored: remains.ignored }
 }
 
 /// The name of a raw object. Parts that are missing or no text are `""`, the namespace is `default_namespace`.
@@ -116,11 +130,29 @@ fn readable(value: &mut Value, kind: Kind, reference: &ObjectRef) -> Result<(), 
             fields.remove(field);
         }
     }
-    if drop_nulls(value, 0) { Ok(()) } else { Err(Unreadable::new("", "nested too deeply")) }
+    if settle_nulls(kind, value) { Ok(()) } else { Err(Unreadable::new("", "nested too deeply")) }
+}
+
+/// Makes absent what is `null`. `false` if the nesting is too deep.
+pub(crate) fn settle_nulls(kind: Kind, value: &mut Value) -> bool {
+    if kind.group() != ISTIO_GROUP {
+        return drop_nulls(value, 0);
+    }
+    // There `null` is told from absent where it is read: see `Shaped`.
+    value.get_mut("metadata").is_none_or(|metadata| drop_nulls(metadata, 1)) && is_shallow(value, 0)
+}
+
+fn is_shallow(value: &Value, depth: usize) -> bool {
+    depth <= DEPTH_LIMIT
+        && match value {
+            Value::Object(fields) => fields.values().all(|field| is_shallow(field, depth + 1)),
+            Value::Array(items) => items.iter().all(|item| is_shallow(item, depth + 1)),
+            _ => true,
+        }
 }
 
 /// `null` is the same as absent (Kubernetes prunes it before defaulting). `false` if the nesting is too deep.
-pub(crate) fn drop_nulls(value: &mut Value, depth: usize) -> bool {
+fn drop_nulls(value: &mut Value, depth: usize) -> bool {
     if depth > DEPTH_LIMIT {
         return false;
     }
@@ -134,8 +166,8 @@ pub(crate) fn drop_nulls(value: &mut Value, depth: usize) -> bool {
     }
 }
 
-fn object(value: Value, kind: Kind, unknown: &mut Vec<String>) -> Result<Object, Unreadable> {
-    let mut door = Door { kind, unknown };
+fn object(value: Value, kind: Kind, remains: &mut Remains) -> Result<Object, Unreadable> {
+    let mut door = Door { kind, remains };
     match kind {
         Kind::GatewayClass => door.read(value, Object::GatewayClass),
         Kind::Gateway => door.read(value, Object::Gateway),
@@ -148,6 +180,11 @@ fn object(value: Value, kind: Kind, unknown: &mut Vec<String>) -> Result<Object,
         Kind::BackendTlsPolicy => door.read(value, Object::BackendTlsPolicy),
         Kind::ReferenceGrant => door.read(value, Object::ReferenceGrant),
         Kind::GatewayParameters => door.read(value, Object::GatewayParameters),
+        Kind::IstioGateway => door.read_shaped(&value, Object::IstioGateway),
+        Kind::VirtualService => door.read_shaped(&value, Object::VirtualService),
+        Kind::DestinationRule => door.read_shaped(&value, Object::DestinationRule),
+        Kind::ServiceEntry => door.read_shaped(&value, Object::ServiceEntry),
+        Kind::WorkloadEntry => door.read_shaped(&value, Object::WorkloadEntry),
         Kind::Service => door.read(value, Object::Service),
         Kind::EndpointSlice => door.read(value, Object::EndpointSlice),
         Kind::Secret => door.read(value, Object::Secret),
@@ -156,23 +193,50 @@ fn object(value: Value, kind: Kind, unknown: &mut Vec<String>) -> Result<Object,
     }
 }
 
+/// What nothing was made of.
+#[derive(Default)]
+struct Remains {
+    unknown: Vec<String>,
+    ignored: Vec<Ignored>,
+}
+
 struct Door<'a> {
     kind: Kind,
-    unknown: &'a mut Vec<String>,
+    remains: &'a mut Remains,
 }
 
 impl Door<'_> {
     fn read<T: DeserializeOwned>(&mut self, value: Value, wrap: fn(T) -> Object) -> Result<Object, Unreadable> {
-        let mut note = |path: Path<'_>| {
-            let path = shown(&path);
-            if self.unknown.len() < UNKNOWN_LIMIT && !is_known_elsewhere(self.kind, &path) {
-                self.unknown.push(path);
-            }
-        };
-        match serde_ignored::deserialize::<_, _, T>(&value, &mut note) {
+        match serde_ignored::deserialize::<_, _, T>(&value, |path| self.note(&path)) {
             Ok(read) => Ok(wrap(read)),
             // To know all the way where one is costs as much as reading: only what cannot be read is read so.
-            Err(error) => Err(Unreadable { path: place::<T>(value), why: self.why(&error) }),
+            Err(error) => {
+                let path = place(serde_path_to_error::deserialize::<_, T>(value));
+                Err(Unreadable { path, why: self.why(&error) })
+            }
+        }
+    }
+
+    /// For kinds that no schema checks, of many types: maps are asked for in one place.
+    fn read_shaped<T: DeserializeOwned>(&mut self, value: &Value, wrap: fn(T) -> Object) -> Result<Object, Unreadable> {
+        match serde_ignored::deserialize::<_, _, T>(Shaped(value), |path| self.note(&path)) {
+            Ok(read) => Ok(wrap(read)),
+            Err(error) => {
+                let path = place(serde_path_to_error::deserialize::<_, T>(Shaped(value)));
+                Err(Unreadable { path, why: self.why(&error) })
+            }
+        }
+    }
+
+    fn note(&mut self, path: &Path<'_>) {
+        let path = shown(path);
+        let remains = &mut *self.remains;
+        if let Some(why) = ignored::why(self.kind, &path) {
+            if remains.ignored.len() < UNKNOWN_LIMIT {
+                remains.ignored.push(Ignored { path, why });
+            }
+        } else if remains.unknown.len() < UNKNOWN_LIMIT && !is_known_elsewhere(self.kind, &path) {
+            remains.unknown.push(path);
         }
     }
 
@@ -186,8 +250,8 @@ impl Door<'_> {
 }
 
 /// Where it cannot be read.
-fn place<T: DeserializeOwned>(value: Value) -> String {
-    match serde_path_to_error::deserialize::<_, T>(value) {
+fn place<T>(read: Result<T, serde_path_to_error::Error<serde_json::Error>>) -> String {
+    match read {
         Err(error) if error.path().to_string() != "." => error.path().to_string(),
         _ => String::new(),
     }

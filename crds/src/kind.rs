@@ -12,7 +12,10 @@ pub const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
 /// The API group of Torana's own kinds.
 pub const TORANA_GROUP: &str = "torana.dev";
 
-/// A kind that Torana speaks.
+/// The API group of Istio's networking kinds.
+pub const ISTIO_GROUP: &str = "networking.istio.io";
+
+/// A kind that Torana reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Kind {
     /// Gateway API GatewayClass.
@@ -37,6 +40,16 @@ pub enum Kind {
     ReferenceGrant,
     /// Torana's GatewayParameters.
     GatewayParameters,
+    /// Istio's Gateway: another thing than Gateway API's, and shown as `Gateway.networking.istio.io`.
+    IstioGateway,
+    /// Istio's VirtualService.
+    VirtualService,
+    /// Istio's DestinationRule.
+    DestinationRule,
+    /// Istio's ServiceEntry.
+    ServiceEntry,
+    /// Istio's WorkloadEntry.
+    WorkloadEntry,
     /// Core Service.
     Service,
     /// `discovery.k8s.io` EndpointSlice.
@@ -51,7 +64,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of declaration.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 21] = [
         Self::GatewayClass,
         Self::Gateway,
         Self::ListenerSet,
@@ -63,6 +76,11 @@ impl Kind {
         Self::BackendTlsPolicy,
         Self::ReferenceGrant,
         Self::GatewayParameters,
+        Self::IstioGateway,
+        Self::VirtualService,
+        Self::DestinationRule,
+        Self::ServiceEntry,
+        Self::WorkloadEntry,
         Self::Service,
         Self::EndpointSlice,
         Self::Secret,
@@ -70,7 +88,17 @@ impl Kind {
         Self::Namespace,
     ];
 
-    /// The spoken kind of that group and name.
+    /// Every kind that is served today: watched in a cluster, taken from files, translated. Others are only read.
+    pub fn served() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|kind| kind.is_served())
+    }
+
+    /// Whether objects of the kind have an effect today. Of those of Istio people are told that they have none.
+    pub fn is_served(self) -> bool {
+        self.group() != ISTIO_GROUP
+    }
+
+    /// The kind of that group and name, if it is read.
     pub fn parse(group: &str, kind: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|known| known.as_str() == kind && known.group() == group)
     }
@@ -81,6 +109,11 @@ impl Kind {
             Self::Service | Self::Secret | Self::ConfigMap | Self::Namespace => "",
             Self::EndpointSlice => "discovery.k8s.io",
             Self::GatewayParameters => TORANA_GROUP,
+            Self::IstioGateway
+            | Self::VirtualService
+            | Self::DestinationRule
+            | Self::ServiceEntry
+            | Self::WorkloadEntry => ISTIO_GROUP,
             _ => GATEWAY_GROUP,
         }
     }
@@ -90,6 +123,7 @@ impl Kind {
         match self {
             Self::GatewayClass | Self::Gateway | Self::HttpRoute | Self::ReferenceGrant => &["v1", "v1beta1"],
             Self::GatewayParameters => &["v1alpha1"],
+            _ if self.group() == ISTIO_GROUP => &["v1", "v1beta1", "v1alpha3"],
             _ => &["v1"],
         }
     }
@@ -98,7 +132,7 @@ impl Kind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::GatewayClass => "GatewayClass",
-            Self::Gateway => "Gateway",
+            Self::Gateway | Self::IstioGateway => "Gateway",
             Self::ListenerSet => "ListenerSet",
             Self::HttpRoute => "HTTPRoute",
             Self::GrpcRoute => "GRPCRoute",
@@ -108,6 +142,10 @@ impl Kind {
             Self::BackendTlsPolicy => "BackendTLSPolicy",
             Self::ReferenceGrant => "ReferenceGrant",
             Self::GatewayParameters => "GatewayParameters",
+            Self::VirtualService => "VirtualService",
+            Self::DestinationRule => "DestinationRule",
+            Self::ServiceEntry => "ServiceEntry",
+            Self::WorkloadEntry => "WorkloadEntry",
             Self::Service => "Service",
             Self::EndpointSlice => "EndpointSlice",
             Self::Secret => "Secret",
@@ -124,8 +162,13 @@ impl Kind {
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.write_str(shown(self.group(), self.as_str()))
     }
+}
+
+/// The kind as people are told of it: two Gateways must not be mistaken for each other.
+fn shown<'a>(group: &str, kind: &'a str) -> &'a str {
+    if kind == "Gateway" && group == ISTIO_GROUP { "Gateway.networking.istio.io" } else { kind }
 }
 
 /// The name of an object, of a spoken kind or not. Ordered by group, kind, namespace, name.
@@ -166,7 +209,12 @@ impl ObjectRef {
         }
     }
 
-    /// The kind, if it is spoken.
+    /// The kind as people are told of it: that of Istio's Gateway with its group.
+    pub fn shown_kind(&self) -> &str {
+        shown(&self.group, &self.kind)
+    }
+
+    /// The kind, if it is read.
     pub fn known_kind(&self) -> Option<Kind> {
         Kind::parse(&self.group, &self.kind)
     }
@@ -174,9 +222,10 @@ impl ObjectRef {
 
 impl fmt::Display for ObjectRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = self.shown_kind();
         match self.namespace.as_str() {
-            "" => write!(f, "{} {}", self.kind, self.name),
-            namespace => write!(f, "{} {namespace}/{}", self.kind, self.name),
+            "" => write!(f, "{kind} {}", self.name),
+            namespace => write!(f, "{kind} {namespace}/{}", self.name),
         }
     }
 }
@@ -189,6 +238,28 @@ mod tests {
     fn objects_are_shown_as_people_name_them() {
         assert_eq!(ObjectRef::new(Kind::HttpRoute, "default", "web").to_string(), "HTTPRoute default/web");
         assert_eq!(ObjectRef::new(Kind::GatewayClass, "default", "torana").to_string(), "GatewayClass torana");
+    }
+
+    #[test]
+    fn the_gateway_of_istio_is_not_taken_for_that_of_gateway_api() {
+        let istio = ObjectRef::of_any_kind("networking.istio.io", "Gateway", "a", "b");
+        assert_eq!(
+            (istio.known_kind(), istio.to_string()),
+            (Some(Kind::IstioGateway), "Gateway.networking.istio.io a/b".into())
+        );
+        assert_eq!(Kind::IstioGateway.to_string(), "Gateway.networking.istio.io");
+        let gateway = ObjectRef::new(Kind::Gateway, "a", "b");
+        assert_ne!(istio, gateway);
+        assert_eq!(gateway.to_string(), "Gateway a/b");
+    }
+
+    #[test]
+    fn kinds_of_istio_are_read_and_not_served() {
+        let unserved: Vec<_> = Kind::ALL.into_iter().filter(|kind| !kind.is_served()).collect();
+        let istio =
+            [Kind::IstioGateway, Kind::VirtualService, Kind::DestinationRule, Kind::ServiceEntry, Kind::WorkloadEntry];
+        assert_eq!(unserved, istio);
+        assert_eq!(Kind::served().count() + istio.len(), Kind::ALL.len());
     }
 
     #[test]

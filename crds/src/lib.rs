@@ -16,12 +16,16 @@
 //! * [`route`]: HttpRoute, GrpcRoute, TlsRoute, TcpRoute, UdpRoute; [`filter`]: one [`Filter`] for all of them.
 //! * [`policy`]: ReferenceGrant (`permits`), BackendTlsPolicy. [`mod@core`]: Service, EndpointSlice, Secret, ConfigMap,
 //!   Namespace. [`parameters`]: GatewayParameters, our own; [`definitions`] are the CRDs that follow from such types.
-//! * An enum value, filter type or union that this version does not know is data (`Other`, `Unknown`, `Malformed`): the
-//!   rest of the object stays usable. A value of a wrong type makes the object unreadable.
+//! * [`istio`]: Gateway, VirtualService, DestinationRule, ServiceEntry, WorkloadEntry. There an unknown enum value, or two
+//!   of one choice, make the object unreadable, as Istio's own decoder has it; `.problems()` are its webhook's rules.
+//! * In all others an enum value, filter type or union that this version does not know is data (`Other`, `Unknown`,
+//!   `Malformed`): the rest of the object stays usable. A value of a wrong type makes the object unreadable.
 
 mod duration;
 
 mod shape;
+
+mod violation;
 
 mod kind;
 
@@ -41,6 +45,8 @@ pub mod policy;
 
 pub mod parameters;
 
+pub mod istio;
+
 mod object;
 
 mod decode;
@@ -49,11 +55,12 @@ mod definition;
 
 pub mod schema;
 
-pub use decode::{Content, Decoded, Unreadable, decode, reference};
+pub use decode::{Content, Decoded, Ignored, Unreadable, decode, reference};
 pub use definition::definitions;
 pub use duration::parse as parse_duration;
 pub use filter::{BackendRef, Filter};
-pub use kind::{GATEWAY_GROUP, Kind, ObjectRef, TORANA_GROUP};
+pub use kind::{GATEWAY_GROUP, ISTIO_GROUP, Kind, ObjectRef, TORANA_GROUP};
 pub use meta::{LabelOperator, LabelRequirement, LabelSelector, ObjectMeta, StringMap};
 pub use object::{Object, Spoken};
 pub use refs::{LocalRef, NamespacedRef, ParentRef, SecretRef};
+pub use violation::{Severity, Violation};

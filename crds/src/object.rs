@@ -3,6 +3,7 @@
 
 use crate::core::{ConfigMap, EndpointSlice, Namespace, Secret, Service};
 use crate::gateway::{Gateway, GatewayClass, ListenerSet};
+use crate::istio::{DestinationRule, IstioGateway, ServiceEntry, VirtualService, WorkloadEntry};
 use crate::kind::{Kind, ObjectRef};
 use crate::meta::ObjectMeta;
 use crate::parameters::GatewayParameters;
@@ -66,6 +67,11 @@ objects!(
     BackendTlsPolicy,
     ReferenceGrant,
     GatewayParameters,
+    IstioGateway,
+    VirtualService,
+    DestinationRule,
+    ServiceEntry,
+    WorkloadEntry,
     Service,
     EndpointSlice,
     Secret,

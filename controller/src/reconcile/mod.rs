@@ -116,7 +116,7 @@ impl Reconciler {
             cluster: Cluster::new(settings),
             last: None,
             dirty: Dirty::default(),
-            unlisted: Kind::ALL.into_iter().collect(),
+            unlisted: Kind::served().collect(),
             generation: 0,
             gateways: Vec::new(),
             provisioner: None,

@@ -46,7 +46,7 @@ pub(super) fn admit(mut value: Value) -> Admitted {
     }
     let reference = torana_crds::reference(&value, NAMESPACE);
     let named = (!reference.kind.is_empty() && !reference.name.is_empty()).then(|| reference.clone());
-    if reference.known_kind().is_none() && !reference.kind.is_empty() {
+    if !reference.known_kind().is_some_and(Kind::is_served) && !reference.kind.is_empty() {
         return Admitted { reference: named, object: None, remarks: foreign(&reference).into_iter().collect() };
     }
     let mut remarks = check(&mut value);
@@ -96,7 +96,7 @@ fn unknown(path: &str) -> Remark {
 /// Objects of other software pass in silence; those that look like a slip, or like something for a gateway, do not.
 fn foreign(reference: &ObjectRef) -> Option<Remark> {
     let (group, kind) = (&*reference.group, &*reference.kind);
-    let alike = Kind::ALL.into_iter().find(|known| known.as_str().eq_ignore_ascii_case(kind));
+    let alike = Kind::served().find(|known| known.as_str().eq_ignore_ascii_case(kind));
     let ours = [torana_crds::GATEWAY_GROUP, "gateway.networking.x-k8s.io", "torana.dev"].contains(&group);
     let istio = group.ends_with(".istio.io") && !group.starts_with("install.");
     match alike {

@@ -215,6 +215,13 @@ fn what_no_gateway_needs_passes_in_silence_and_slips_do_not() {
         ),
         (other("v1", "HTTPRoute"), Some("there is no kind HTTPRoute in API group \"\"")),
         (other("networking.istio.io/v1", "Gateway"), Some("Gateway of networking.istio.io is not served")),
+        (
+            other("networking.istio.io/v1", "VirtualService"),
+            Some("VirtualService of networking.istio.io is not served"),
+        ),
+        (other("networking.istio.io/v9", "DestinationRule") + "spec: 5\n", Some("the object has no effect")),
+        (other("networking.istio.io/v1", "virtualservice"), Some("is not served")),
+        (other("security.istio.io/v1", "AuthorizationPolicy"), Some("is not served")),
         (other("networking.k8s.io/v1", "Ingress"), Some("use Gateway API kinds")),
         ("- a\n".to_owned(), Some("not an object")),
         ("metadata: {name: x}\n".to_owned(), Some("apiVersion and kind are required")),

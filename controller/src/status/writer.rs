@@ -100,7 +100,7 @@ impl Turn {
     async fn write(&self, patch: &Patch) -> Option<Outcome> {
         self.board.spend();
         let written = call::write(&self.client, patch).await;
-        self.metrics.wrote_status(&patch.object.kind, result(&written));
+        self.metrics.wrote_status(patch.object.shown_kind(), result(&written));
         match written {
             Ok(raw) => {
                 tracing::debug!(object = %patch.object, "status written");

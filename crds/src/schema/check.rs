@@ -8,10 +8,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use serde_json::{Map, Value};
 
 use crate::schema::node::{Format, ListType, Node, ValueType};
-use crate::schema::report::{At, Findings};
 use crate::schema::rule::Verdict;
 use crate::schema::subject::context;
 use crate::schema::suggest::nearest;
+use crate::violation::{At, Findings};
 
 /// Says everything that is wrong with `value`.
 pub(crate) fn check(node: &Node, value: &Value, at: &At<'_>, findings: &mut Findings) {

@@ -4,8 +4,8 @@
 use serde_json::{Map, Value};
 
 use crate::schema::node::Node;
-use crate::schema::report::{At, Findings};
 use crate::schema::suggest::nearest;
+use crate::violation::{At, Findings};
 
 /// Fields of the experimental channel of Gateway API v1.7.0 that Torana reads though the shipped (standard) CRDs lack
 /// them, each with the field or list that it stands in.

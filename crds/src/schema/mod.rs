@@ -2,12 +2,11 @@
 //! What an API server with the shipped CRDs does to an object, for standalone mode: drops unknown fields, fills in
 //! defaults, checks the structural schema and its CEL rules. Never decides what becomes of the object.
 //!
-//! A part that a schema leaves open (`x-kubernetes-preserve-unknown-fields`) is left as it is. Core kinds (Service, EndpointSlice, Secret, ConfigMap, Namespace) have no CRD: their names are checked here, their
-//! types and unknown fields by [`decode`](crate::decode).
+//! A part that a schema leaves open (`x-kubernetes-preserve-unknown-fields`) is left as it is. Core kinds (Service,
+//! EndpointSlice, Secret, ConfigMap, Namespace) have no CRD, and those of Istio are not shipped: their names are checked
+//! here, their types and unknown fields by [`decode`](crate::decode).
 
 mod suggest;
-
-mod report;
 
 mod rule;
 
@@ -23,10 +22,10 @@ mod check;
 
 use serde_json::Value;
 
-use self::report::{At, Findings};
-pub use self::report::{Severity, Violation};
-use crate::decode::{drop_nulls, reference};
+use crate::decode::{reference, settle_nulls};
 use crate::kind::Kind;
+use crate::violation::{At, Findings};
+pub use crate::violation::{Severity, Violation};
 
 /// Checks and completes one raw object as an API server would. An object of a foreign kind is left alone.
 ///
@@ -38,7 +37,7 @@ pub fn admit(value: &mut Value) -> Vec<Violation> {
     let Some(kind) = reference.known_kind() else {
         return findings.list;
     };
-    if !drop_nulls(value, 0) {
+    if !settle_nulls(kind, value) {
         findings.error(&At::Root, "is nested too deeply", "");
         return findings.list;
     }

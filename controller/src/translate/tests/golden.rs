@@ -51,7 +51,7 @@ fn cluster(case: &Path, input: &str) -> Cluster {
                 *text = fs::read_to_string(testdata().join("certificates").join(file)).unwrap().into();
             }
         }
-        let Decoded { reference, content, unknown_paths } = torana_crds::decode(value, "");
+        let Decoded { reference, content, unknown_paths, .. } = torana_crds::decode(value, "");
         assert!(unknown_paths.is_empty(), "{case:?}: {reference}: {unknown_paths:?}");
         let event = match content {
             Content::Object(object) => Event::Applied((*object).into()),

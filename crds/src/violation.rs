@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a schema has to say about an object, and where. Paths are built only for what is said.
+//! What there is to say about one object by itself, and where in it. Paths are built only for what is said. Never
+//! decides what follows.
 
 use std::fmt;
 
 /// Most violations told of one object.
 const LIMIT: usize = 100;
 
-/// One thing that a schema says about an object.
+/// Most characters of what is said of one field: the value of a user may be of any length.
+const LENGTH: usize = 1_000;
+
+/// One thing that a schema, or a rule of an API, says about an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
     /// Such as `spec.rules[0].matches[1].path`; `""` is the whole object.
@@ -24,9 +28,9 @@ pub struct Violation {
 pub enum Severity {
     /// A rule that could not be checked here; an API server would.
     Note,
-    /// An API server would accept the object, and drop the field.
+    /// An API server would accept the object; something in it has no effect, or is hardly meant.
     Warning,
-    /// An API server would refuse the object.
+    /// An API server, or the webhook of the API, would refuse the object.
     Error,
 }
 
@@ -59,8 +63,12 @@ impl Findings {
         }
     }
 
-    fn push(&mut self, at: &At<'_>, why: String, remedy: String, severity: Severity) {
+    fn push(&mut self, at: &At<'_>, mut why: String, remedy: String, severity: Severity) {
         if self.list.len() < LIMIT {
+            if let Some((end, _)) = why.char_indices().nth(LENGTH) {
+                why.truncate(end);
+                why.push('…');
+            }
             self.list.push(Violation { path: at.to_string(), why, remedy, severity });
         }
     }
