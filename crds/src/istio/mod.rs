@@ -40,6 +40,8 @@ pub mod service_entry;
 
 pub(crate) mod ignored;
 
+mod rules;
+
 pub use destination_rule::DestinationRule;
 pub use duration::parse as parse_duration;
 pub use gateway::IstioGateway;
@@ -48,3 +50,6 @@ pub use virtual_service::VirtualService;
 
 /// A duration that need not be given.
 type MaybeDuration = Option<std::time::Duration>;
+
+#[cfg(test)]
+mod tests;

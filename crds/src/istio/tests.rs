@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is made of Istio's objects, and what is said of them. A row of a table is a snippet of YAML.
+
+use serde_json::{Value, json};
+
+use crate::decode::{Content, Decoded, decode};
+use crate::kind::Kind;
+use crate::object::{Object, Spoken};
+use crate::violation::{Severity, Violation};
+
+mod decoding;
+mod destination_rules;
+mod gateways;
+mod http_rules;
+mod properties;
+mod service_entries;
+mod virtual_services;
+
+/// A snippet of YAML.
+#[track_caller]
+fn yaml(text: &str) -> Value {
+    serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+/// An object with that spec.
+fn object(kind: Kind, spec: Value) -> Value {
+    json!({"apiVersion": "networking.istio.io/v1", "kind": kind.as_str(), "metadata": {"name": "it"}, "spec": spec})
+}
+
+/// The object of a spec that is readable, with nothing left over.
+#[track_caller]
+fn read<T: Spoken + Clone>(spec: &str) -> T {
+    let Decoded { content, unknown_paths, ignored, .. } = decode(object(T::KIND, yaml(spec)), "web");
+    assert_eq!((unknown_paths, ignored), (Vec::new(), Vec::new()), "{spec}");
+    match content {
+        Content::Object(object) => T::of(&object).cloned().unwrap_or_else(|| panic!("{object:?}")),
+        other => panic!("{spec}: {other:?}"),
+    }
+}
+
+/// Where an object with that spec cannot be read, and why.
+#[track_caller]
+fn unreadable(kind: Kind, spec: &str) -> (String, String) {
+    match decode(object(kind, yaml(spec)), "web").content {
+        Content::Unreadable(unreadable) => (unreadable.path, unreadable.why),
+        other => panic!("{spec}: {other:?}"),
+    }
+}
+
+/// What is said of an object with that spec.
+#[track_caller]
+fn problems(kind: Kind, spec: &str) -> Vec<Violation> {
+    match decode(object(kind, yaml(spec)), "web").content.object() {
+        Some(Object::IstioGateway(it)) => it.problems(),
+        Some(Object::VirtualService(it)) => it.problems(),
+        Some(Object::DestinationRule(it)) => it.problems(),
+        Some(Object::ServiceEntry(it)) => it.problems(),
+        Some(Object::WorkloadEntry(it)) => it.problems(),
+        other => panic!("{spec}: {other:?}"),
+    }
+}
+
+/// Every row: what is said of `spec`, as `! path: why` of an error and `? path: why` of a warning, and nothing else.
+/// Each says what to change.
+#[track_caller]
+fn judged(kind: Kind, rows: &[(&str, &[&str])]) {
+    for (spec, expected) in rows {
+        let told = problems(kind, spec);
+        let shown = told.iter().map(|it| {
+            let mark = if it.severity == Severity::Error { '!' } else { '?' };
+            format!("{mark} {}: {}", it.path, it.why)
+        });
+        assert_eq!(shown.collect::<Vec<_>>(), *expected, "{spec}");
+        assert!(told.iter().all(|it| !it.remedy.is_empty() && !it.path.is_empty()), "{told:?}");
+    }
+}
