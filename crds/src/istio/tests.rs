@@ -23,6 +23,7 @@ fn yaml(text: &str) -> Value {
 }
 
 /// An object with that spec.
+#[expect(clippy::needless_pass_by_value, reason = "tables of literals read better without borrows")]
 fn object(kind: Kind, spec: Value) -> Value {
     json!({"apiVersion": "networking.istio.io/v1", "kind": kind.as_str(), "metadata": {"name": "it"}, "spec": spec})
 }

@@ -8,8 +8,11 @@ fn server(port: &str, hosts: &str, rest: &str) -> String {
     format!("servers: [{{port: {{number: 1, name: p, protocol: {port}}}, hosts: [{hosts}]{rest}}}]")
 }
 
+/// Port, hosts and the rest of a server, and what is said of it.
+type Row<'a> = ((&'a str, &'a str, &'a str), &'a [&'a str]);
+
 #[track_caller]
-fn servers(rows: &[((&str, &str, &str), &[&str])]) {
+fn servers(rows: &[Row<'_>]) {
     for ((port, hosts, rest), expected) in rows {
         judged(Kind::IstioGateway, &[(&server(port, hosts, rest), expected)]);
     }

@@ -98,7 +98,8 @@ fn spec(all: &[&Property], property: &Property, value: Option<&Value>) -> Value 
     let steps = steps(property.path);
     let (last, way) = steps.split_last().unwrap();
     for step in way {
-        path.push_str(&if step.starts_with(['[', '{']) { (*step).to_owned() } else { format!(".{step}") });
+        path.push_str(if step.starts_with(['[', '{']) { "" } else { "." });
+        path.push_str(step);
         let inside = least(all, &path);
         at = match (*step, at) {
             ("[]", Value::Array(items)) => {
