@@ -161,12 +161,13 @@ fn rule(name: &str, host: &str) -> Resource {
         name: None,
         created: 0,
         attachments: vec![Attachment { listener: listener_key(), hostnames: vec![HostPattern::Any] }],
-        matches: vec![RouteMatch { path, method: None, headers: vec![], query: vec![] }],
+        matches: vec![RouteMatch::of(path)],
         filters: vec![Filter::Redirect(redirect)],
         action: Action::Forward(vec![]),
         timeouts: Timeouts::default(),
         retry: None,
         session: None,
+        order: torana_ir::Order::Specific,
     };
     Resource::Rule(rule.into())
 }

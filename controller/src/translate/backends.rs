@@ -88,7 +88,7 @@ fn resolve(
     };
     let asks_for_tls = declared(service, (&to, port, cargo), path)?;
     let (transport, _) = cargo.transport();
-    let key = BackendKey { namespace: to.namespace.clone(), name: to.name.clone(), port, transport };
+    let key = BackendKey { namespace: to.namespace.clone(), name: to.name.clone(), port, transport, subset: None };
     let declared = service.port_of(port, &TransportProtocol::Tcp);
     if let Some(spoken) = asks_for_tls {
         ledger.need_all(Kind::BackendTlsPolicy, &to.namespace);

@@ -31,7 +31,8 @@ pub(super) fn cors(policy: &CorsPolicy, at: &str, faults: &mut Vec<Remark>) -> C
         any_header,
         expose_headers,
         expose_any,
-        max_age: policy.max_age(),
+        max_age: Some(policy.max_age()),
+        forward_unmatched: false,
     }
 }
 

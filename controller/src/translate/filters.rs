@@ -11,7 +11,7 @@ use torana_crds::filter::{
 };
 use torana_ir::{
     AuthProtocol, ExternalAuth, Filter as Step, HeaderName, Hostname, MOST_AUTH_BODY, Mirror, PathRewrite, Redirect,
-    Rewrite,
+    RedirectPort, Rewrite,
 };
 
 use crate::report::Remark;
@@ -197,7 +197,7 @@ fn mirrored(
         return None;
     }
     let target = backends::target(cluster, &mirror.backend, &format!("{at}.backendRef"), ledger);
-    Some(Mirror { target, numerator, denominator })
+    Some(Mirror { target, numerator, denominator, shadow: false })
 }
 
 fn redirected(redirect: &RequestRedirect, at: &str, place: Place<'_>, faults: &mut Vec<Remark>) -> Redirect {
@@ -217,12 +217,13 @@ fn redirected(redirect: &RequestRedirect, at: &str, place: Place<'_>, faults: &m
     }
     let hostname = hostname(redirect.hostname.as_deref(), at, faults);
     let path = path(redirect.path.as_ref(), at, place, faults);
-    Redirect { scheme, hostname, path, port: redirect.port, status }
+    let port = redirect.port.map(RedirectPort::Number).unwrap_or_default();
+    Redirect { scheme, host: hostname.map(Into::into), path, port, status }
 }
 
 fn rewritten(rewrite: &UrlRewrite, at: &str, place: Place<'_>, faults: &mut Vec<Remark>) -> Rewrite {
-    let hostname = hostname(rewrite.hostname.as_deref(), at, faults);
-    Rewrite { hostname, path: path(rewrite.path.as_ref(), at, place, faults) }
+    let host = hostname(rewrite.hostname.as_deref(), at, faults).map(Into::into);
+    Rewrite { host, path: path(rewrite.path.as_ref(), at, place, faults) }
 }
 
 /// `PreciseHostname`: no wildcard, no address.

@@ -30,7 +30,7 @@ fn one(entry: &GrpcMatch, at: &str, faults: &mut Vec<Remark>) -> Option<RouteMat
         }
     };
     let headers = headers(&entry.headers, at, faults);
-    (faults.len() == before).then_some(RouteMatch { path: path?, method: None, headers, query: Vec::new() })
+    (faults.len() == before).then_some(RouteMatch { headers, ..RouteMatch::of(path?) })
 }
 
 fn path(entry: &GrpcMethodMatch) -> Result<PathMatch, String> {

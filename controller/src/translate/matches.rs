@@ -20,7 +20,7 @@ pub(super) fn http(matches: &[HttpMatch], rule: &str, faults: &mut Vec<Remark>) 
 
 /// Every request: the prefix `/`.
 pub(super) fn everything() -> RouteMatch {
-    RouteMatch { path: Path::Prefix(String::new()), method: None, headers: Vec::new(), query: Vec::new() }
+    RouteMatch::of(Path::Prefix(String::new()))
 }
 
 fn one(entry: &HttpMatch, at: &str, faults: &mut Vec<Remark>) -> Option<RouteMatch> {
@@ -32,7 +32,7 @@ fn one(entry: &HttpMatch, at: &str, faults: &mut Vec<Remark>) -> Option<RouteMat
     });
     let headers = headers(&entry.headers, at, faults);
     let query = query(&entry.query, at, faults);
-    (faults.len() == before).then_some(RouteMatch { path: path?, method, headers, query })
+    (faults.len() == before).then_some(RouteMatch { method, headers, query, ..RouteMatch::of(path?) })
 }
 
 fn path(path: &PathMatch, at: &str, faults: &mut Vec<Remark>) -> Option<Path> {

@@ -12,8 +12,8 @@ use torana_crds::gateway::DefaultScope;
 use torana_crds::route::{GrpcRoute, HttpRoute, StreamRouteSpec, TcpRoute, TlsRoute, UdpRoute};
 use torana_crds::{Kind, Object, ObjectMeta, ObjectRef, ParentRef};
 use torana_ir::{
-    Action, Attachment, BackendKey, Filter, ListenerKey, RouteId, RouteKind, Rule, RuleKey, StreamRule, Target,
-    Timeouts,
+    Action, Attachment, BackendKey, Filter, ListenerKey, Order, RouteId, RouteKind, Rule, RuleKey, StreamRule,
+    Target, Timeouts,
 };
 
 use crate::report::conditions::{Condition, route as conditions};
@@ -267,6 +267,7 @@ impl Place {
                     timeouts: if is_invalid { Timeouts::default() } else { draft.timeouts },
                     retry: draft.retry.filter(|_| !is_invalid),
                     session: draft.session.filter(|_| !is_invalid),
+                    order: Order::Specific,
                 })
             })
             .collect()

@@ -142,8 +142,8 @@ fn retry(written: &route::Retry, at: &str, faults: &mut Vec<Remark>) -> Retry {
     }
     Retry {
         codes: written.codes.iter().copied().collect(),
-        attempts: written.attempts,
         backoff: written.backoff.filter(|backoff| !backoff.is_zero()),
+        ..Retry::new(written.attempts)
     }
 }
 

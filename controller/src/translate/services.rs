@@ -62,7 +62,7 @@ pub(super) fn service(
     let Some(service) = cluster.find::<Service>(&reference.namespace, &reference.name) else { return output };
     for ((number, transport), users) in used {
         let (namespace, name) = (reference.namespace.clone(), reference.name.clone());
-        let key = BackendKey { namespace, name, port: *number, transport: *transport };
+        let key = BackendKey { namespace, name, port: *number, transport: *transport, subset: None };
         let protocol = match transport {
             Transport::Tcp => TransportProtocol::Tcp,
             Transport::Udp => TransportProtocol::Udp,

@@ -7,7 +7,9 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::atom::{HeaderName, HeaderValue, Method};
-use crate::host::Hostname;
+use crate::authority::Authority;
+use crate::pattern::{Regex, RegexRewrite};
+use crate::percent::Share;
 use crate::target::Target;
 
 /// One filter, in the order the user wrote it.
@@ -27,6 +29,12 @@ pub enum Filter {
     Cors(Cors),
     /// `ExternalAuth`: somebody else is asked whether the request may go on.
     ExternalAuth(ExternalAuth),
+    /// `HTTPDirectResponse`: answers, nothing is forwarded. Filters of the response apply to it.
+    Respond(DirectResponse),
+    /// `HTTPFaultInjection.Delay`: some requests wait.
+    Delay(Delay),
+    /// `HTTPFaultInjection.Abort`: some requests are answered, nothing is forwarded.
+    Abort(Abort),
 }
 
 /// `HTTPHeaderFilter`: applied as set, then add, then remove; names compare case-insensitively.
@@ -49,27 +57,40 @@ pub struct Redirect {
     /// Scheme of the `Location`; the request's own if absent.
     #[serde(deserialize_with = "scheme")]
     pub scheme: Option<Known>,
-    /// Host of the `Location`; the request's own if absent.
-    pub hostname: Option<Hostname>,
+    /// Host of the `Location`, perhaps with a port; the request's own if absent.
+    pub host: Option<Authority>,
     /// Path of the `Location`; the request's own if absent.
     pub path: Option<PathRewrite>,
-    /// Port; if absent, the scheme's well-known port when a scheme is set, else the listener's port.
-    pub port: Option<u16>,
+    /// Its port.
+    pub port: RedirectPort,
     /// 301, 302, 303, 307 or 308.
     #[serde(deserialize_with = "redirection")]
     pub status: u16,
 }
 
-/// `HTTPURLRewriteFilter`.
+/// Port of a redirect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum RedirectPort {
+    /// The scheme's well-known port where a scheme is set, else the listener's (Gateway API).
+    #[default]
+    Known,
+    /// This one.
+    Number(u16),
+    /// That of the new host if one is set, else that of the request as it came; none where that is the well-known port of
+    /// the request's scheme and the scheme changes (Istio).
+    Kept,
+}
+
+/// `HTTPURLRewriteFilter`, `HTTPRewrite`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rewrite {
     /// New `Host`.
-    pub hostname: Option<Hostname>,
+    pub host: Option<Authority>,
     /// New path.
     pub path: Option<PathRewrite>,
 }
 
-/// `HTTPPathModifier`. Texts are canonical paths (checked in translation by [`PathRewrite::checked`]).
+/// `HTTPPathModifier`, `HTTPRewrite`. Texts are canonical paths (checked in translation by [`PathRewrite::checked`]).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked")]
 pub enum PathRewrite {
@@ -77,18 +98,27 @@ pub enum PathRewrite {
     Full(String),
     /// The matched prefix, by path element; only on rules whose match is a prefix.
     Prefix(String),
+    /// The matched prefix as text: `/` instead of `/foo` makes `/foo/bar` `//bar` (Istio).
+    Text(String),
+    /// Every place that an expression finds.
+    Regex(RegexRewrite),
 }
 
 impl PathRewrite {
     /// Refuses what cannot stand in a path: control characters, blanks, `?`, `#`, bad escapes, non-ASCII.
     pub fn checked(self) -> Option<Self> {
-        let (Self::Full(text) | Self::Prefix(text)) = &self;
+        let (text, is_whole) = match &self {
+            Self::Full(text) | Self::Prefix(text) => (text.as_str(), true),
+            Self::Text(text) => (text.as_str(), false),
+            // What comes of it is made canonical where it is used.
+            Self::Regex(_) => return Some(self),
+        };
         let bytes = text.as_bytes();
         let plain = bytes.iter().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#'));
         let escapes = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'%').all(|(at, _)| {
             bytes.get(at + 1).is_some_and(u8::is_ascii_hexdigit) && bytes.get(at + 2).is_some_and(u8::is_ascii_hexdigit)
         });
-        (plain && escapes && (text.is_empty() || text.starts_with('/'))).then_some(self)
+        (plain && escapes && (!is_whole || text.is_empty() || text.starts_with('/'))).then_some(self)
     }
 }
 
@@ -97,6 +127,8 @@ impl PathRewrite {
 enum Unchecked {
     Full(String),
     Prefix(String),
+    Text(String),
+    Regex(RegexRewrite),
 }
 
 impl TryFrom<Unchecked> for PathRewrite {
@@ -106,6 +138,8 @@ impl TryFrom<Unchecked> for PathRewrite {
         let rewrite = match unchecked {
             Unchecked::Full(text) => Self::Full(text),
             Unchecked::Prefix(text) => Self::Prefix(text),
+            Unchecked::Text(text) => Self::Text(text),
+            Unchecked::Regex(rewrite) => Self::Regex(rewrite),
         };
         rewrite.checked().ok_or("not a canonical path")
     }
@@ -121,9 +155,52 @@ pub struct Mirror {
     /// See `numerator`.
     #[serde(deserialize_with = "divisor")]
     pub denominator: u32,
+    /// The copy's host ends in `-shadow` (Istio): before its port, if it has one.
+    pub shadow: bool,
 }
 
-/// `HTTPCORSFilter`.
+/// `HTTPDirectResponse`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirectResponse {
+    /// 200 to 599.
+    #[serde(deserialize_with = "final_status")]
+    pub status: u16,
+    /// At most [`MOST_DIRECT_BODY`] bytes.
+    #[serde(deserialize_with = "direct_body")]
+    pub body: Vec<u8>,
+}
+
+/// Most bytes of a [`DirectResponse`]: Istio's bound.
+pub const MOST_DIRECT_BODY: usize = 1 << 20;
+
+/// `HTTPFaultInjection.Delay`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delay {
+    /// For so long.
+    pub time: Duration,
+    /// That many.
+    pub share: Share,
+}
+
+/// `HTTPFaultInjection.Abort`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Abort {
+    /// With what.
+    pub with: AbortWith,
+    /// That many.
+    pub share: Share,
+}
+
+/// What an aborted request gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AbortWith {
+    /// A status of HTTP, 200 to 599.
+    Http(#[serde(deserialize_with = "final_status")] u16),
+    /// A status of gRPC, in an answer of 200.
+    Grpc(u8),
+}
+
+/// `HTTPCORSFilter`, `CorsPolicy`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Cors {
     /// Origins that may read responses.
@@ -142,8 +219,10 @@ pub struct Cors {
     pub expose_headers: Vec<HeaderName>,
     /// `true` if `exposeHeaders` is `*`.
     pub expose_any: bool,
-    /// How long a preflight may be cached.
-    pub max_age: Duration,
+    /// How long a preflight may be cached; `None`: nothing is said of it.
+    pub max_age: Option<Duration>,
+    /// Preflights of origins that are not let in are forwarded (Istio, `unmatchedPreflights: FORWARD`).
+    pub forward_unmatched: bool,
 }
 
 /// One entry of `allowOrigins`.
@@ -160,6 +239,10 @@ pub enum OriginPattern {
         /// `.example.com` with the port, if any.
         suffix: String,
     },
+    /// How the origin begins, byte for byte (Istio).
+    Prefix(String),
+    /// The whole origin, as it came (Istio).
+    Regex(Regex),
 }
 
 /// Most bytes of a body that may be kept to be sent along.
@@ -210,6 +293,18 @@ fn redirection<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Err
     let status = u16::deserialize(deserializer)?;
     let known = [301, 302, 303, 307, 308].contains(&status);
     known.then_some(status).ok_or_else(|| D::Error::custom(format_args!("{status} is no status of a redirect")))
+}
+
+fn final_status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    let status = u16::deserialize(deserializer)?;
+    let fits = (200..600).contains(&status);
+    fits.then_some(status).ok_or_else(|| D::Error::custom(format_args!("{status} is no status of an answer")))
+}
+
+fn direct_body<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    let body = Vec::<u8>::deserialize(deserializer)?;
+    let fits = body.len() <= MOST_DIRECT_BODY;
+    fits.then_some(body).ok_or_else(|| D::Error::custom("an answer is at most 1 MiB"))
 }
 
 fn divisor<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {

@@ -53,6 +53,10 @@ pub enum RouteKind {
     TcpRoute,
     /// `gateway.networking.k8s.io` UDPRoute.
     UdpRoute,
+    /// `networking.istio.io` Gateway, whose servers may redirect to https: names rules of its own.
+    IstioGateway,
+    /// `networking.istio.io` VirtualService: what leads nowhere gets 503, not 500.
+    VirtualService,
 }
 
 impl RouteKind {
@@ -64,6 +68,8 @@ impl RouteKind {
             Self::TlsRoute => "TLSRoute",
             Self::TcpRoute => "TCPRoute",
             Self::UdpRoute => "UDPRoute",
+            Self::IstioGateway => "Gateway.networking.istio.io",
+            Self::VirtualService => "VirtualService",
         }
     }
 }
@@ -137,34 +143,37 @@ impl fmt::Display for Transport {
     }
 }
 
-/// A backend: one port of a Service.
+/// A backend: one port of a Service or of a host of a ServiceEntry, or the part of it that a subset names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct BackendKey {
-    /// Namespace of the Service.
+    /// Namespace of the Service or ServiceEntry.
     pub namespace: String,
-    /// Name of the Service.
+    /// Name of the Service; of a ServiceEntry its host with a dot at the end, which no Service's name has.
     pub name: String,
     /// The Service's port, not the target port.
     pub port: u16,
     /// What the port carries.
     #[serde(default, skip_serializing_if = "Transport::is_tcp")]
     pub transport: Transport,
+    /// Which of its endpoints: a subset of a DestinationRule. `None`: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subset: Option<String>,
 }
 
 impl BackendKey {
     /// A port that carries TCP.
     pub fn tcp(namespace: impl Into<String>, name: impl Into<String>, port: u16) -> Self {
-        Self { namespace: namespace.into(), name: name.into(), port, transport: Transport::Tcp }
+        Self { namespace: namespace.into(), name: name.into(), port, transport: Transport::Tcp, subset: None }
     }
 }
 
 impl fmt::Display for BackendKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}:{}", self.namespace, self.name, self.port)?;
-        match self.transport {
-            Transport::Tcp => Ok(()),
-            Transport::Udp => f.write_str("/udp"),
+        if self.transport == Transport::Udp {
+            f.write_str("/udp")?;
         }
+        self.subset.iter().try_for_each(|subset| write!(f, " subset {subset}"))
     }
 }
 

@@ -28,6 +28,8 @@ mod pattern;
 
 mod host;
 
+mod authority;
+
 mod certificate;
 
 mod trust;
@@ -38,11 +40,11 @@ mod target;
 
 mod origination;
 
+mod percent;
+
 mod filter;
 
 mod session;
-
-mod percent;
 
 mod balance;
 
@@ -63,14 +65,15 @@ mod snapshot;
 pub mod wire;
 
 pub use atom::{AtomError, HeaderName, HeaderValue, Method};
+pub use authority::{Authority, AuthorityError};
 pub use backend::{Backend, UpstreamProtocol};
 pub use balance::{HashOn, LoadBalance, MOST_POINTS, TableSize, TableSizeError, WarmUp};
 pub use certificate::{Certificate, CertificateError, PrivateKey};
 pub use digest::{Sha256, sha256};
 pub use endpoint::{Endpoint, Endpoints};
 pub use filter::{
-    AuthProtocol, Cors, ExternalAuth, Filter, HeaderEdit, MOST_AUTH_BODY, Mirror, OriginPattern, PathRewrite, Redirect,
-    Rewrite,
+    Abort, AbortWith, AuthProtocol, Cors, Delay, DirectResponse, ExternalAuth, Filter, HeaderEdit, MOST_AUTH_BODY,
+    MOST_DIRECT_BODY, Mirror, OriginPattern, PathRewrite, Redirect, RedirectPort, Rewrite,
 };
 pub use health::{Caps, OutlierDetection, RetryCap, Unanswered};
 pub use host::{HostPattern, Hostname, HostnameError, hostname_of};
@@ -80,10 +83,11 @@ pub use key::{
 };
 pub use listener::{ClientValidation, ClientValidationMode, Limits, Listener, PathMode, Protocol, Tls, TlsVersion};
 pub use origination::{BackendTls, DnsName, DnsNameError, Origination, PeerName, Trust};
-pub use pattern::{REGEX_SIZE_LIMIT, Regex, RegexError};
-pub use percent::{Percent, PercentError};
+pub use pattern::{LONGEST_REWRITE, REGEX_SIZE_LIMIT, Regex, RegexError, RegexRewrite};
+pub use percent::{Percent, PercentError, Share, ShareError};
 pub use rule::{
-    Action, Attachment, FieldMatch, PathMatch, Retry, RouteMatch, Rule, TextMatch, Timeouts, WeightedBackend,
+    Action, Attachment, FieldMatch, LineMatch, LinePart, Order, PathMatch, Retry, RouteMatch, Rule, TextMatch,
+    Timeouts, WeightedBackend,
 };
 pub use session::{CookieName, CookiePath, Session, SessionCarrier, SessionKey};
 pub use shared::{Change, SharedMap};

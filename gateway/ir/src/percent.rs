@@ -55,6 +55,50 @@ impl From<Percent> for u8 {
     }
 }
 
+/// Not a share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0} millionths are more than everything")]
+pub struct ShareError(pub u32);
+
+/// A share of many, in millionths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub struct Share(u32);
+
+impl Share {
+    /// Everything.
+    pub const ALL: Self = Self(1_000_000);
+
+    /// Checks `millionths`.
+    pub fn new(millionths: u32) -> Result<Self, ShareError> {
+        if millionths > Self::ALL.0 { Err(ShareError(millionths)) } else { Ok(Self(millionths)) }
+    }
+
+    /// Whether one of many is in it; `random` is uniform.
+    pub fn takes(self, random: u64) -> bool {
+        (u128::from(random) * u128::from(Self::ALL.0)) >> 64 < u128::from(self.0)
+    }
+
+    /// In millionths.
+    pub fn millionths(self) -> u32 {
+        self.0
+    }
+}
+
+impl TryFrom<u32> for Share {
+    type Error = ShareError;
+
+    fn try_from(millionths: u32) -> Result<Self, ShareError> {
+        Self::new(millionths)
+    }
+}
+
+impl From<Share> for u32 {
+    fn from(share: Share) -> Self {
+        share.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +108,16 @@ mod tests {
         assert_eq!(Percent::new(100), Ok(Percent::ALL));
         assert_eq!(Percent::new(101), Err(PercentError(101)));
         assert!(serde_json::from_str::<Percent>("200").is_err());
+    }
+
+    #[test]
+    fn a_share_takes_as_many_as_it_says() {
+        for (millionths, expected) in [(0, 0), (1_000, 1), (250_000, 250), (1_000_000, 1000)] {
+            let share = Share::new(millionths).unwrap();
+            let taken = (0..1000).filter(|step| share.takes(u64::MAX / 1000 * step + u64::MAX / 2000)).count();
+            assert_eq!(taken, expected, "{millionths}");
+        }
+        assert_eq!(Share::new(1_000_001), Err(ShareError(1_000_001)));
     }
 
     #[test]

@@ -37,6 +37,28 @@ pub struct Rule {
     pub retry: Option<Retry>,
     /// Whether a client comes back to the endpoint that it came to before.
     pub session: Option<Session>,
+    /// How it ranks among the others of a host.
+    pub order: Order,
+}
+
+/// How a rule ranks among the others that serve a host on a listener.
+///
+/// A request is first looked for among the rules [by what they ask for](Order::Specific), over all hostnames that cover its
+/// host; if none of them matches, among the rules [in their order](Order::Written) of the **one** most specific hostname
+/// that any of these has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub enum Order {
+    /// By what its matches ask for (Gateway API, `HTTPRouteRule.matches`).
+    #[default]
+    Specific,
+    /// As it was written (Istio, VirtualService): the first that matches. Of several objects the one of lower `rank` goes
+    /// before, then the oldest, then by name, then by namespace; within one the rules in order. Matches that take every
+    /// request go behind all others ([`RouteMatch::takes_all`]).
+    Written {
+        /// 0: a Gateway that redirects to https. Of VirtualServices 1: seen in the proxy's namespace alone; 2: exported to
+        /// it; 3: seen everywhere.
+        rank: u8,
+    },
 }
 
 /// Where a rule is served.
@@ -81,6 +103,57 @@ pub struct RouteMatch {
     pub headers: Vec<FieldMatch<HeaderName>>,
     /// Query parameters, names case-sensitive, first occurrence counts.
     pub query: Vec<FieldMatch<String>>,
+    /// Parts of the request's line.
+    pub line: Vec<LineMatch>,
+}
+
+impl RouteMatch {
+    /// Asks for a path and nothing else.
+    pub fn of(path: PathMatch) -> Self {
+        Self { path, method: None, headers: Vec::new(), query: Vec::new(), line: Vec::new() }
+    }
+
+    /// Whether no request is asked for anything, as Istio judges it: of rules that keep their order, one with such a match
+    /// goes behind the others of its host. A method, a scheme or an authority that is asked for is a header there.
+    pub fn takes_all(&self) -> bool {
+        let every_path = match &self.path {
+            PathMatch::Prefix(prefix) => prefix.is_empty(),
+            PathMatch::Text { text, .. } => text.as_str() == "/",
+            PathMatch::Regex(regex) => regex.as_str() == "*" || regex.as_str() == ".*",
+            PathMatch::Exact(_) | PathMatch::ExactAnyCase(_) => false,
+        };
+        let asks = self.method.is_some() || !self.headers.is_empty() || !self.query.is_empty() || !self.line.is_empty();
+        every_path && !asks
+    }
+}
+
+/// A part of the request's line and what it must be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineMatch {
+    /// Which part.
+    pub part: LinePart,
+    /// What it must be.
+    pub value: TextMatch,
+    /// It must not be that.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub inverted: bool,
+}
+
+/// A part of the request's line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LinePart {
+    /// The method, case-sensitive.
+    Method,
+    /// `http` or `https`: how the client reached the listener.
+    Scheme,
+    /// The host with its port as received.
+    Authority,
+    /// The canonical path with the query.
+    Path,
+}
+
+fn is_false(it: &bool) -> bool {
+    !it
 }
 
 /// How a path is matched. Precedence: exact, then regular expression (longer source first), then longer prefix.
@@ -92,6 +165,16 @@ pub enum PathMatch {
     Prefix(String),
     /// The whole path.
     Regex(Regex),
+    /// How the path begins, not by element: `/foo` matches `/foobar` (Istio, `HTTPMatchRequest.uri.prefix`). Only for rules
+    /// that keep their order.
+    Text {
+        /// In lower case if case does not count.
+        text: String,
+        /// ASCII letters of either case are the same.
+        any_case: bool,
+    },
+    /// The whole path, in lower case; ASCII letters of either case are the same. Only for rules that keep their order.
+    ExactAnyCase(String),
 }
 
 /// A named field and what its value must be.
@@ -99,8 +182,19 @@ pub enum PathMatch {
 pub struct FieldMatch<N> {
     /// Name of the header or parameter.
     pub name: N,
-    /// Its value.
+    /// Its value. Where there is no such field it does not match.
     pub value: TextMatch,
+    /// It must not match (`withoutHeaders`). A field that is absent is as an empty one here, but for
+    /// [`TextMatch::Present`].
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub inverted: bool,
+}
+
+impl<N> FieldMatch<N> {
+    /// `name` must have that `value`.
+    pub fn new(name: N, value: TextMatch) -> Self {
+        Self { name, value, inverted: false }
+    }
 }
 
 /// How a value is matched.
@@ -108,8 +202,12 @@ pub struct FieldMatch<N> {
 pub enum TextMatch {
     /// Byte for byte.
     Exact(String),
+    /// How it begins, byte for byte.
+    Prefix(String),
     /// The whole value.
     Regex(Regex),
+    /// Any, if only there is one.
+    Present,
 }
 
 impl TextMatch {
@@ -117,7 +215,9 @@ impl TextMatch {
     pub fn is_match(&self, text: &str) -> bool {
         match self {
             Self::Exact(exact) => exact == text,
+            Self::Prefix(prefix) => text.starts_with(prefix.as_str()),
             Self::Regex(regex) => regex.is_match(text),
+            Self::Present => true,
         }
     }
 }
@@ -131,15 +231,40 @@ pub struct Timeouts {
     pub backend_request: Option<Duration>,
 }
 
-/// `HTTPRouteRetry`: when a request is tried again.
+/// When a request is tried again (`HTTPRouteRetry`, `HTTPRetry`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retry {
-    /// Statuses (400 to 599) of answers that are not passed on while another try is left. Empty: only what was never
-    /// processed is tried again.
+    /// Statuses (400 to 599) of answers that are not passed on while another try is left.
     pub codes: BTreeSet<u16>,
+    /// gRPC statuses of answers without a body, and so in their head, that are not passed on either.
+    pub grpc: BTreeSet<u8>,
+    /// A header of answers that are not passed on either (`envoy-ratelimited`).
+    pub header: Option<HeaderName>,
+    /// What got no answer is tried again, too: the connection broke, or the try took too long. It may have been processed.
+    pub unanswered: bool,
+    /// What was never processed is tried again: no connection came about, or the endpoint refused the stream.
+    pub unsent: bool,
     /// Tries after the first, whatever each of them is for. 0 allows none, not even on another endpoint than one that
     /// cannot be reached.
     pub attempts: u32,
     /// Least wait before such a try; `None`: the data plane's own.
     pub backoff: Option<Duration>,
+    /// A further try may go to an endpoint that has failed this request (`retryIgnorePreviousHosts: false`).
+    pub anywhere: bool,
+}
+
+impl Retry {
+    /// So many further tries, only for what was never processed.
+    pub fn new(attempts: u32) -> Self {
+        Self {
+            codes: BTreeSet::new(),
+            grpc: BTreeSet::new(),
+            header: None,
+            unanswered: false,
+            unsent: true,
+            attempts,
+            backoff: None,
+            anywhere: false,
+        }
+    }
 }

@@ -16,12 +16,14 @@ use proptest::test_runner::TestRunner;
 
 use super::*;
 use crate::{
-    Action, Attachment, AuthProtocol, BackendTls, Caps, ClientValidation, ClientValidationMode, CookieName, CookiePath,
-    Cors, DnsName, Endpoint, ExternalAuth, FieldMatch, Filter, GatewayId, HashOn, HeaderEdit, HeaderName, HeaderValue,
-    HostPattern, Invalid, Limits, LoadBalance, Method, Mirror, OriginPattern, Origination, OutlierDetection, PathMatch,
-    PathMode, PathRewrite, PeerName, Percent, Protocol, Redirect, Regex, Retry, RetryCap, Rewrite, RouteId, RouteKind,
-    RouteMatch, Session, SessionCarrier, SessionKey, StreamBackend, TableSize, Target, TextMatch, Timeouts, Tls,
-    TlsVersion, Transport, Trust, TrustSource, Unanswered, UpstreamProtocol, WarmUp, WeightedBackend,
+    Abort, AbortWith, Action, Attachment, AuthProtocol, Authority, BackendTls, Caps, ClientValidation,
+    ClientValidationMode, CookieName, CookiePath, Cors, Delay, DirectResponse, DnsName, Endpoint, ExternalAuth,
+    FieldMatch, Filter, GatewayId, HashOn, HeaderEdit, HeaderName, HeaderValue, HostPattern, Invalid, Limits,
+    LineMatch, LinePart, LoadBalance, Method, Mirror, Order, OriginPattern, Origination, OutlierDetection, PathMatch,
+    PathMode, PathRewrite, PeerName, Percent, Protocol, Redirect, RedirectPort, Regex, RegexRewrite, Retry, RetryCap,
+    Rewrite, RouteId, RouteKind, RouteMatch, Session, SessionCarrier, SessionKey, Share, StreamBackend, TableSize,
+    Target, TextMatch, Timeouts, Tls, TlsVersion, Transport, Trust, TrustSource, Unanswered, UpstreamProtocol, WarmUp,
+    WeightedBackend,
 };
 
 /// Most resources of one kind in a snapshot.
@@ -69,8 +71,9 @@ fn stream_key() -> impl Strategy<Value = RuleKey> {
 }
 
 fn backend_key() -> impl Strategy<Value = BackendKey> {
-    (name(), select(vec![(80, Transport::Tcp), (53, Transport::Udp), (53, Transport::Tcp)]))
-        .prop_map(|(name, (port, transport))| BackendKey { namespace: "default".to_owned(), name, port, transport })
+    (name(), select(vec![(80, Transport::Tcp), (53, Transport::Udp), (53, Transport::Tcp)])).prop_map(
+        |(name, (port, transport))| BackendKey { namespace: "default".to_owned(), name, port, transport, subset: None },
+    )
 }
 
 // === values ===
@@ -124,6 +127,8 @@ fn bundle(key: TrustBundleKey) -> impl Strategy<Value = TrustBundle> {
 fn text() -> impl Strategy<Value = TextMatch> {
     prop_oneof![
         Just(TextMatch::Exact("x".to_owned())),
+        Just(TextMatch::Prefix("x".to_owned())),
+        Just(TextMatch::Present),
         select(vec!["x+", "y"]).prop_map(|source| TextMatch::Regex(Regex::new(source).unwrap())),
     ]
 }
@@ -132,16 +137,23 @@ fn route_match() -> impl Strategy<Value = RouteMatch> {
     let path = prop_oneof![
         Just(PathMatch::Exact("/a".to_owned())),
         Just(PathMatch::Prefix(String::new())),
+        any::<bool>().prop_map(|any_case| PathMatch::Text { text: "/t".to_owned(), any_case }),
+        Just(PathMatch::ExactAnyCase("/a".to_owned())),
         select(vec!["/a+", "/b"]).prop_map(|source| PathMatch::Regex(Regex::new(source).unwrap())),
     ];
     let method = option::of(Just(Method::new("GET").unwrap()));
-    let headers = vec(text().prop_map(|value| FieldMatch { name: HeaderName::new("x-a").unwrap(), value }), 0..2);
-    let query = vec(text().prop_map(|value| FieldMatch { name: "q".to_owned(), value }), 0..2);
-    (path, method, headers, query).prop_map(|(path, method, headers, query)| RouteMatch {
+    let field = || (text(), any::<bool>());
+    let header = |(value, inverted)| FieldMatch { name: HeaderName::new("x-a").unwrap(), value, inverted };
+    let parameter = |(value, inverted)| FieldMatch { name: "q".to_owned(), value, inverted };
+    let part = select(vec![LinePart::Method, LinePart::Scheme, LinePart::Authority, LinePart::Path]);
+    let line = (part, field()).prop_map(|(part, (value, inverted))| LineMatch { part, value, inverted });
+    let fields = (vec(field().prop_map(header), 0..2), vec(field().prop_map(parameter), 0..2), vec(line, 0..2));
+    (path, method, fields).prop_map(|(path, method, (headers, query, line))| RouteMatch {
         path,
         method,
         headers,
         query,
+        line,
     })
 }
 
@@ -156,9 +168,10 @@ fn filter() -> impl Strategy<Value = Filter> {
         Just(HeaderEdit { set: vec![pair()], ..HeaderEdit::default() }),
         Just(HeaderEdit { add: vec![pair()], remove: vec![pair().0], ..HeaderEdit::default() }),
     ];
-    let path = || option::of(select(vec![PathRewrite::Full("/x".to_owned()), PathRewrite::Prefix("/y".to_owned())]));
+    let path = || option::of(select(rewrites()));
     let redirect = (path(), select(vec![301, 302])).prop_map(|(path, status)| {
-        Filter::Redirect(Redirect { scheme: Some("https"), hostname: None, path, port: None, status })
+        let (host, port) = (Authority::new("a.example:8080").ok(), RedirectPort::Kept);
+        Filter::Redirect(Redirect { scheme: Some("https"), host, path, port, status })
     });
     let names = || vec(Just(pair().0), 0..2);
     let protocol = prop_oneof![
@@ -178,13 +191,35 @@ fn filter() -> impl Strategy<Value = Filter> {
         })),
         edit.prop_map(Filter::ResponseHeaders),
         redirect,
-        path().prop_map(|path| Filter::Rewrite(Rewrite { hostname: None, path })),
+        path().prop_map(|path| Filter::Rewrite(Rewrite { host: None, path })),
         (target(), 0u32..3)
-            .prop_map(|(target, numerator)| { Filter::Mirror(Mirror { target, numerator, denominator: 100 }) }),
+            .prop_map(|(target, numerator)| Mirror { target, numerator, denominator: 100, shadow: numerator == 1 })
+            .prop_map(Filter::Mirror),
+        select(vec![200, 404]).prop_map(|status| Filter::Respond(DirectResponse { status, body: b"no".to_vec() })),
+        share().prop_map(|share| Filter::Delay(Delay { time: Duration::from_secs(1), share })),
+        (share(), select(vec![AbortWith::Http(503), AbortWith::Grpc(14)]))
+            .prop_map(|(share, with)| Filter::Abort(Abort { with, share })),
         any::<bool>().prop_map(|allow_credentials| {
-            let allow_origins = vec![OriginPattern::Exact("https://a.example".to_owned())];
+            let allow_origins = vec![
+                OriginPattern::Exact("https://a.example".to_owned()),
+                OriginPattern::Prefix("https://".to_owned()),
+                OriginPattern::Regex(Regex::new("https?://a").unwrap()),
+            ];
             Filter::Cors(Cors { allow_origins, allow_credentials, ..Cors::default() })
         }),
+    ]
+}
+
+fn share() -> impl Strategy<Value = Share> {
+    (0..=1_000_000u32).prop_map(|millionths| Share::new(millionths).unwrap())
+}
+
+fn rewrites() -> Vec<PathRewrite> {
+    vec![
+        PathRewrite::Full("/x".to_owned()),
+        PathRewrite::Prefix("/y".to_owned()),
+        PathRewrite::Text("z".to_owned()),
+        PathRewrite::Regex(RegexRewrite::new("/(a)", r"/\1\1").unwrap()),
     ]
 }
 
@@ -206,9 +241,13 @@ fn rule(key: RuleKey) -> impl Strategy<Value = Rule> {
     let parts = (vec(attachment, 0..2), vec(route_match(), 1..3), vec(filter(), 0..2), action(), timeouts);
     let retry = (0..2u32, option::of(Just(Duration::from_millis(50)))).prop_map(|(attempts, backoff)| Retry {
         codes: [503].into(),
-        attempts,
+        grpc: [14].into(),
+        header: HeaderName::new("x-envoy-ratelimited").ok(),
+        unanswered: attempts == 1,
         backoff,
+        ..Retry::new(attempts)
     });
+    let order = select(vec![Order::Specific, Order::Written { rank: 0 }, Order::Written { rank: 3 }]);
     let carrier = prop_oneof![
         name().prop_map(|name| SessionCarrier::Header(HeaderName::new(&name).unwrap())),
         (name(), any::<bool>()).prop_map(|(name, permanent)| SessionCarrier::Cookie {
@@ -219,8 +258,8 @@ fn rule(key: RuleKey) -> impl Strategy<Value = Rule> {
     ];
     let session = (carrier, option::of(Just(Duration::from_mins(5))), any::<[u8; 32]>())
         .prop_map(|(carrier, lifetime, key)| Session { carrier, lifetime, key: SessionKey::new(key) });
-    (option::of(name()), 0i64..2, parts, option::of(retry), option::of(session)).prop_map(
-        move |(name, created, (attachments, matches, filters, action, timeouts), retry, session)| Rule {
+    (option::of(name()), 0i64..2, parts, option::of(retry), option::of(session), order).prop_map(
+        move |(name, created, (attachments, matches, filters, action, timeouts), retry, session, order)| Rule {
             key: key.clone(),
             name,
             created,
@@ -231,6 +270,7 @@ fn rule(key: RuleKey) -> impl Strategy<Value = Rule> {
             timeouts,
             retry,
             session,
+            order,
         },
     )
 }
