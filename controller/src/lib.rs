@@ -11,6 +11,8 @@ pub mod report;
 
 mod cell;
 
+mod hosts;
+
 mod certificate;
 
 pub mod store;

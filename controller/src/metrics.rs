@@ -65,7 +65,7 @@ impl Metrics {
             report: Arc::default(),
         };
         // From the start: of a counter that appears with its first event Prometheus sees no increase.
-        for kind in Kind::served() {
+        for kind in Kind::ALL {
             metrics.watch_failures.with_label_values(&[kind.as_str()]);
         }
         metrics.registry.register(Box::new(metrics.leader.clone()))?;

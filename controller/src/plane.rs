@@ -184,6 +184,8 @@ pub fn object_of(key: &ResourceKey) -> ObjectRef {
                 RouteKind::TlsRoute => Kind::TlsRoute,
                 RouteKind::TcpRoute => Kind::TcpRoute,
                 RouteKind::UdpRoute => Kind::UdpRoute,
+                RouteKind::IstioGateway => Kind::IstioGateway,
+                RouteKind::VirtualService => Kind::VirtualService,
             };
             ObjectRef::new(kind, &key.route.namespace, &key.route.name)
         }

@@ -13,10 +13,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use torana_crds::core::EndpointSlice;
-use torana_crds::{Kind, Object, ObjectRef, Spoken, Unreadable};
-use torana_ir::SessionKey;
+use torana_crds::{Kind, Object, ObjectRef, Spoken, StringMap, Unreadable};
+use torana_ir::{GatewayId, SessionKey};
 
 use crate::certificate::certificate;
+use crate::hosts;
 
 /// One change of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +57,28 @@ pub enum Fleets {
     Each,
 }
 
+/// Proxies that serve Istio's Gateways without any Gateway of Gateway API (`ingress`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ingress {
+    /// Their Service; their namespace is where they take credentials from.
+    pub id: GatewayId,
+    /// Labels of their pods, by which Gateways of Istio select them.
+    pub labels: StringMap,
+}
+
+impl Ingress {
+    /// As those who come from Istio expect it: `istio-system/istio-ingressgateway`, labelled `istio: ingressgateway`.
+    pub fn of_istio() -> Self {
+        let (namespace, name) = (ROOT_NAMESPACE.to_owned(), "istio-ingressgateway".to_owned());
+        let labels = [("app", "istio-ingressgateway"), ("istio", "ingressgateway")];
+        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        Self { id: GatewayId { namespace, name }, labels }
+    }
+}
+
+/// Where Istio's rules for the whole mesh are (`rootNamespace`).
+pub const ROOT_NAMESPACE: &str = "istio-system";
+
 /// What translation must know besides the objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -65,6 +88,8 @@ pub struct Settings {
     pub reserved: Vec<(SocketAddr, &'static str)>,
     /// What sessions of clients are sealed with: the same for all proxies of the fleet, and after a restart.
     pub session_key: SessionKey,
+    /// Proxies for Gateways of Istio, if there are such.
+    pub ingress: Option<Ingress>,
     /// Now, in seconds since 1970: only decides whether to warn of an expired certificate.
     pub now: i64,
 }
@@ -74,12 +99,13 @@ impl Settings {
     /// sets another.
     pub fn standalone(now: i64) -> Self {
         let session_key = SessionKey::new([0; 32]);
-        Self { fleets: Fleets::One, reserved: Vec::new(), session_key, now }
+        let ingress = Some(Ingress::of_istio());
+        Self { fleets: Fleets::One, reserved: Vec::new(), session_key, ingress, now }
     }
 
     /// A cluster, in which the proxies of every Gateway have servers at `reserved`.
     pub fn cluster(reserved: Vec<(SocketAddr, &'static str)>, session_key: SessionKey, now: i64) -> Self {
-        Self { fleets: Fleets::Each, reserved, session_key, now }
+        Self { fleets: Fleets::Each, reserved, session_key, ingress: None, now }
     }
 
     /// Whether each Gateway has proxies of its own.
@@ -95,18 +121,21 @@ pub struct Dirty {
     pub objects: BTreeSet<ObjectRef>,
     /// Services whose EndpointSlices did.
     pub endpoints: BTreeSet<ObjectRef>,
+    /// Whole names and patterns of hosts whose ServiceEntries or DestinationRules did.
+    pub hosts: BTreeSet<String>,
 }
 
 impl Dirty {
     /// Nothing changed.
     pub fn is_empty(&self) -> bool {
-        self.objects.is_empty() && self.endpoints.is_empty()
+        self.objects.is_empty() && self.endpoints.is_empty() && self.hosts.is_empty()
     }
 
     /// Adds what `other` touched.
     pub fn merge(&mut self, other: Self) {
         self.objects.extend(other.objects);
         self.endpoints.extend(other.endpoints);
+        self.hosts.extend(other.hosts);
     }
 }
 
@@ -118,6 +147,8 @@ pub struct Cluster {
     settings: Settings,
     kinds: BTreeMap<Kind, Named>,
     slices: BTreeMap<ObjectRef, BTreeSet<String>>,
+    /// ServiceEntries and DestinationRules by the hosts that they are of.
+    hosts: BTreeMap<String, BTreeSet<ObjectRef>>,
     unreadable: BTreeMap<ObjectRef, Unreadable>,
     /// The last good form of Secrets whose certificate cannot be used as they are now.
     good: BTreeMap<ObjectRef, Arc<Object>>,
@@ -130,6 +161,7 @@ impl Cluster {
             settings,
             kinds: BTreeMap::new(),
             slices: BTreeMap::new(),
+            hosts: BTreeMap::new(),
             unreadable: BTreeMap::new(),
             good: BTreeMap::new(),
         }
@@ -157,6 +189,7 @@ impl Cluster {
                 if !same {
                     self.renewed(&reference, old.as_ref(), &object);
                     self.slice_changed(old.as_deref(), Some(&*object), &mut dirty);
+                    self.hosts_changed(&reference, (old.as_deref(), Some(&*object)), &mut dirty);
                 }
                 if !same || healed {
                     dirty.objects.insert(reference);
@@ -167,6 +200,7 @@ impl Cluster {
                 self.good.remove(&reference);
                 let old = self.remove(&reference);
                 self.slice_changed(old.as_deref(), None, &mut dirty);
+                self.hosts_changed(&reference, (old.as_deref(), None), &mut dirty);
                 if old.is_some() || was_unreadable {
                     dirty.objects.insert(reference);
                 }
@@ -223,6 +257,23 @@ impl Cluster {
         names.filter_map(|name| self.find(&service.namespace, name))
     }
 
+    /// Objects of a kind (ServiceEntry or DestinationRule) that are of this very host: a whole name or a pattern.
+    pub fn of_host<'c, T: Spoken + 'c>(&'c self, host: &str) -> impl Iterator<Item = &'c T> + use<'c, T> {
+        let objects = self.hosts.get(host).into_iter().flatten();
+        let of_kind = objects.filter(|object| object.known_kind() == Some(T::KIND));
+        of_kind.filter_map(|object| self.find(&object.namespace, &object.name))
+    }
+
+    /// Patterns of hosts that some object of `T`'s kind is of, the longest first.
+    pub fn patterns<'c, T: Spoken + 'c>(&'c self) -> Vec<&'c str> {
+        let is_of = |objects: &BTreeSet<ObjectRef>| objects.iter().any(|it| it.known_kind() == Some(T::KIND));
+        // `*` sorts before every letter and digit.
+        let wild = self.hosts.range("*".to_owned().."+".to_owned()).filter(|(_, objects)| is_of(objects));
+        let mut patterns: Vec<_> = wild.map(|(host, _)| host.as_str()).collect();
+        patterns.sort_by(|one, two| two.len().cmp(&one.len()).then(one.cmp(two)));
+        patterns
+    }
+
     /// The last form of a Secret that held a usable certificate, if it holds none now. A Secret that is deleted takes it
     /// along, and so does the end of this process: what was good before is not looked for elsewhere.
     pub fn last_good(&self, secret: &ObjectRef) -> Option<&Arc<Object>> {
@@ -238,7 +289,8 @@ impl Cluster {
     pub fn everything(&self) -> Dirty {
         let named = self.kinds.values().flat_map(BTreeMap::values).flat_map(BTreeMap::values);
         let objects = named.map(|object| object.reference()).chain(self.unreadable.keys().cloned()).collect();
-        Dirty { objects, endpoints: self.slices.keys().cloned().collect() }
+        let hosts = self.hosts.keys().cloned().collect();
+        Dirty { objects, endpoints: self.slices.keys().cloned().collect(), hosts }
     }
 
     /// How many objects there are.
@@ -276,6 +328,17 @@ impl Cluster {
         }
     }
 
+    fn hosts_changed(&mut self, reference: &ObjectRef, change: (Option<&Object>, Option<&Object>), dirty: &mut Dirty) {
+        for host in change.0.map(hosts_of).unwrap_or_default() {
+            unlink(&mut self.hosts, &host, reference);
+            dirty.hosts.insert(host);
+        }
+        for host in change.1.map(hosts_of).unwrap_or_default() {
+            self.hosts.entry(host.clone()).or_default().insert(reference.clone());
+            dirty.hosts.insert(host);
+        }
+    }
+
     fn slice_changed(&mut self, old: Option<&Object>, new: Option<&Object>, dirty: &mut Dirty) {
         if let Some((service, name)) = old.and_then(service_of) {
             unlink(&mut self.slices, &service, name);
@@ -299,6 +362,17 @@ pub(crate) fn unlink<K: Ord, V: Ord + Borrow<Q>, Q: Ord + ?Sized>(
         if values.is_empty() {
             index.remove(key);
         }
+    }
+}
+
+/// Hosts that an object of Istio describes.
+fn hosts_of(object: &Object) -> Vec<String> {
+    match object {
+        Object::ServiceEntry(entry) => {
+            entry.spec.hosts.iter().map(|host| hosts::whole(host, &entry.meta.namespace)).collect()
+        }
+        Object::DestinationRule(rule) => vec![hosts::whole(&rule.spec.host, &rule.meta.namespace)],
+        _ => Vec::new(),
     }
 }
 

@@ -199,6 +199,19 @@ pub struct SliceEndpoint {
     pub node_name: Option<String>,
     /// Zone of the node.
     pub zone: Option<String>,
+    /// Whose address it is.
+    #[serde(default)]
+    pub target_ref: Option<EndpointTarget>,
+}
+
+/// `ObjectReference` of an endpoint; its namespace is that of the slice.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct EndpointTarget {
+    /// `Pod`, mostly.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
 }
 
 /// `EndpointConditions`, as written. Absent values have a meaning: use the methods.
@@ -339,6 +352,14 @@ impl From<RawConfigMap> for ConfigMap {
         let binary_data = raw.binary_data.into_iter().map(|(key, Base64(bytes))| (key, bytes)).collect();
         Self { meta: raw.metadata, data: raw.data, binary_data }
     }
+}
+
+/// `v1` Pod: its labels decide to which subset of a DestinationRule an endpoint belongs. Nothing else is read.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Pod {
+    /// Metadata.
+    #[serde(rename = "metadata")]
+    pub meta: ObjectMeta,
 }
 
 /// `v1` Namespace: its labels decide `allowedRoutes` selectors.

@@ -190,6 +190,7 @@ fn object(value: Value, kind: Kind, remains: &mut Remains) -> Result<Object, Unr
         Kind::Secret => door.read(value, Object::Secret),
         Kind::ConfigMap => door.read(value, Object::ConfigMap),
         Kind::Namespace => door.read(value, Object::Namespace),
+        Kind::Pod => door.read(value, Object::Pod),
     }
 }
 
@@ -299,10 +300,13 @@ fn is_known_elsewhere(kind: Kind, path: &str) -> bool {
         ],
         (Kind::Service, parent) if parent.starts_with("spec.ports[") => &["nodePort"],
         (Kind::EndpointSlice, parent) if parent.starts_with("endpoints[") => {
-            &["hostname", "targetRef", "hints", "deprecatedTopology"]
+            &["hostname", "hints", "deprecatedTopology"]
         }
         (Kind::Secret | Kind::ConfigMap, "") => &["immutable"],
-        (Kind::Namespace, "") => &["spec"],
+        (Kind::EndpointSlice, parent) if parent.ends_with(".targetRef") => {
+            &["apiVersion", "namespace", "uid", "resourceVersion", "fieldPath"]
+        }
+        (Kind::Namespace | Kind::Pod, "") => &["spec"],
         _ => &[],
     };
     fields.contains(&path.rsplit('.').next().unwrap_or_default())

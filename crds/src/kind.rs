@@ -60,11 +60,13 @@ pub enum Kind {
     ConfigMap,
     /// Core Namespace.
     Namespace,
+    /// Core Pod: only its labels.
+    Pod,
 }
 
 impl Kind {
     /// Every kind, in the order of declaration.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::GatewayClass,
         Self::Gateway,
         Self::ListenerSet,
@@ -86,17 +88,8 @@ impl Kind {
         Self::Secret,
         Self::ConfigMap,
         Self::Namespace,
+        Self::Pod,
     ];
-
-    /// Every kind that is served today: watched in a cluster, taken from files, translated. Others are only read.
-    pub fn served() -> impl Iterator<Item = Self> {
-        Self::ALL.into_iter().filter(|kind| kind.is_served())
-    }
-
-    /// Whether objects of the kind have an effect today. Of those of Istio people are told that they have none.
-    pub fn is_served(self) -> bool {
-        self.group() != ISTIO_GROUP
-    }
 
     /// The kind of that group and name, if it is read.
     pub fn parse(group: &str, kind: &str) -> Option<Self> {
@@ -106,7 +99,7 @@ impl Kind {
     /// The API group; core is `""`.
     pub fn group(self) -> &'static str {
         match self {
-            Self::Service | Self::Secret | Self::ConfigMap | Self::Namespace => "",
+            Self::Service | Self::Secret | Self::ConfigMap | Self::Namespace | Self::Pod => "",
             Self::EndpointSlice => "discovery.k8s.io",
             Self::GatewayParameters => TORANA_GROUP,
             Self::IstioGateway
@@ -151,6 +144,7 @@ impl Kind {
             Self::Secret => "Secret",
             Self::ConfigMap => "ConfigMap",
             Self::Namespace => "Namespace",
+            Self::Pod => "Pod",
         }
     }
 
@@ -251,15 +245,6 @@ mod tests {
         let gateway = ObjectRef::new(Kind::Gateway, "a", "b");
         assert_ne!(istio, gateway);
         assert_eq!(gateway.to_string(), "Gateway a/b");
-    }
-
-    #[test]
-    fn kinds_of_istio_are_read_and_not_served() {
-        let unserved: Vec<_> = Kind::ALL.into_iter().filter(|kind| !kind.is_served()).collect();
-        let istio =
-            [Kind::IstioGateway, Kind::VirtualService, Kind::DestinationRule, Kind::ServiceEntry, Kind::WorkloadEntry];
-        assert_eq!(unserved, istio);
-        assert_eq!(Kind::served().count() + istio.len(), Kind::ALL.len());
     }
 
     #[test]

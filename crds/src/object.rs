@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One object of any spoken kind, and the types that it may be of. The one list of them outside [`Kind`].
 
-use crate::core::{ConfigMap, EndpointSlice, Namespace, Secret, Service};
+use crate::core::{ConfigMap, EndpointSlice, Namespace, Pod, Secret, Service};
 use crate::gateway::{Gateway, GatewayClass, ListenerSet};
 use crate::istio::{DestinationRule, IstioGateway, ServiceEntry, VirtualService, WorkloadEntry};
 use crate::kind::{Kind, ObjectRef};
@@ -77,6 +77,7 @@ objects!(
     Secret,
     ConfigMap,
     Namespace,
+    Pod,
 );
 
 impl Object {

@@ -116,7 +116,7 @@ impl Reconciler {
             cluster: Cluster::new(settings),
             last: None,
             dirty: Dirty::default(),
-            unlisted: Kind::served().collect(),
+            unlisted: Kind::ALL.into(),
             generation: 0,
             gateways: Vec::new(),
             provisioner: None,

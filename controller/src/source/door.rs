@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 use torana_crds::schema::{self, Violation};
-use torana_crds::{Content, Kind, Object, ObjectRef};
+use torana_crds::{Content, Ignored, Kind, Object, ObjectRef};
 
 use crate::report::Severity;
 
@@ -46,13 +46,14 @@ pub(super) fn admit(mut value: Value) -> Admitted {
     }
     let reference = torana_crds::reference(&value, NAMESPACE);
     let named = (!reference.kind.is_empty() && !reference.name.is_empty()).then(|| reference.clone());
-    if !reference.known_kind().is_some_and(Kind::is_served) && !reference.kind.is_empty() {
+    if reference.known_kind().is_none() && !reference.kind.is_empty() {
         return Admitted { reference: named, object: None, remarks: foreign(&reference).into_iter().collect() };
     }
     let mut remarks = check(&mut value);
     let refused = remarks.iter().any(|remark| remark.severity == Severity::Error);
     let decoded = torana_crds::decode(value, NAMESPACE);
     remarks.extend(decoded.unknown_paths.iter().map(|path| unknown(path)));
+    remarks.extend(decoded.ignored.iter().map(ignored));
     let object = match decoded.content {
         Content::Object(object) if !refused => Some(*object),
         Content::Unreadable(unreadable) if !refused => {
@@ -93,10 +94,23 @@ fn unknown(path: &str) -> Remark {
     }
 }
 
+/// A field that is known and not obeyed.
+fn ignored(ignored: &Ignored) -> Remark {
+    let (what, remedy) = ignored.why.split_once(": ").unwrap_or((ignored.why, ""));
+    Remark {
+        path: ignored.path.clone(),
+        severity: Severity::Warning,
+        reason: "UnsupportedField",
+        what: what.to_owned(),
+        why: "the field has no effect".to_owned(),
+        remedy: remedy.to_owned(),
+    }
+}
+
 /// Objects of other software pass in silence; those that look like a slip, or like something for a gateway, do not.
 fn foreign(reference: &ObjectRef) -> Option<Remark> {
     let (group, kind) = (&*reference.group, &*reference.kind);
-    let alike = Kind::served().find(|known| known.as_str().eq_ignore_ascii_case(kind));
+    let alike = Kind::ALL.into_iter().find(|known| known.as_str().eq_ignore_ascii_case(kind));
     let ours = [torana_crds::GATEWAY_GROUP, "gateway.networking.x-k8s.io", "torana.dev"].contains(&group);
     let istio = group.ends_with(".istio.io") && !group.starts_with("install.");
     match alike {

@@ -52,7 +52,8 @@ pub(super) fn attach(parents: &[ParentRef], hostnames: &[String], frame: &Parent
         let target = parent.target(&ledger.route.namespace);
         ledger.need(&target);
         match frame.get(&target) {
-            Some(Parent::Foreign) => {}
+            // No route of Gateway API names a Gateway of Istio: its group is another.
+            Some(Parent::Foreign | Parent::Servers(_)) => {}
             None => attached.strays.push(absent(&target, &path)),
             Some(Parent::Ours(slots)) => {
                 let verdict = select(slots, (parent, &target), &hosts, (&ledger.route, &path));

@@ -20,12 +20,16 @@ type Found<R> = (Vec<Endpoint>, Vec<R>);
 /// A remark about a slice.
 type Said = (ObjectRef, Remark);
 
-/// Endpoints of `port`, sorted, each once, with what there is to say about the slices.
-pub(super) fn endpoints<'s>(port: &ServicePort, slices: impl Iterator<Item = &'s EndpointSlice>) -> Found<Said> {
+/// Endpoints of `port` that are to `keep`, sorted, each once, with what there is to say about the slices.
+pub(super) fn endpoints<'s>(
+    port: &ServicePort,
+    slices: impl Iterator<Item = &'s EndpointSlice>,
+    keep: &dyn Fn(&SliceEndpoint) -> bool,
+) -> Found<Said> {
     let mut found: BTreeMap<SocketAddr, bool> = BTreeMap::new();
     let mut remarks = Vec::new();
     for slice in slices {
-        let (endpoints, notes) = of_slice(port, slice);
+        let (endpoints, notes) = of_slice(port, slice, keep);
         for endpoint in endpoints {
             *found.entry(endpoint.address).or_default() |= endpoint.ready;
         }
@@ -35,7 +39,7 @@ pub(super) fn endpoints<'s>(port: &ServicePort, slices: impl Iterator<Item = &'s
     (found.into_iter().map(|(address, ready)| Endpoint::new(address, ready)).collect(), remarks)
 }
 
-fn of_slice(port: &ServicePort, slice: &EndpointSlice) -> Found<Remark> {
+fn of_slice(port: &ServicePort, slice: &EndpointSlice, keep: &dyn Fn(&SliceEndpoint) -> bool) -> Found<Remark> {
     let mut remarks = Vec::new();
     if let AddressType::Fqdn | AddressType::Other(_) = slice.address_type {
         let message = "only addresses of type IPv4 and IPv6 are used";
@@ -52,7 +56,7 @@ fn of_slice(port: &ServicePort, slice: &EndpointSlice) -> Found<Remark> {
     };
     let mut endpoints = Vec::with_capacity(slice.endpoints.len());
     for (index, endpoint) in slice.endpoints.iter().enumerate() {
-        let Some(ready) = readiness(endpoint) else { continue };
+        let Some(ready) = readiness(endpoint).filter(|_| keep(endpoint)) else { continue };
         // All addresses of an endpoint mean the same: consumers use the first (`Endpoint.addresses`).
         let Some(text) = endpoint.addresses.first() else { continue };
         if let Some(ip) = address(&slice.address_type, text) {
@@ -110,7 +114,7 @@ mod tests {
     }
 
     fn shown(port: &ServicePort, slices: &[EndpointSlice]) -> Vec<(String, bool)> {
-        let (endpoints, _) = endpoints(port, slices.iter());
+        let (endpoints, _) = endpoints(port, slices.iter(), &|_| true);
         endpoints.iter().map(|endpoint| (endpoint.address.to_string(), endpoint.ready)).collect()
     }
 
@@ -146,7 +150,7 @@ mod tests {
         let slice = slice(&json!({"endpoints": [{"addresses": ["127.0.0.1"]}],
             "ports": [{"name": "metrics", "port": 9}, {"name": "web", "port": 8080}]}));
         assert_eq!(shown(&port("web"), std::slice::from_ref(&slice)), [("127.0.0.1:8080".to_owned(), true)]);
-        let (none, remarks) = endpoints(&port("other"), [&slice].into_iter());
+        let (none, remarks) = endpoints(&port("other"), [&slice].into_iter(), &|_| true);
         assert!(none.is_empty());
         assert_eq!(remarks[0].1.path, "ports");
     }
@@ -155,7 +159,7 @@ mod tests {
     fn what_is_no_address_is_named_and_not_used() {
         let slice = slice(&json!({"endpoints": [{"addresses": ["localhost"]}, {"addresses": ["0.0.0.0"]},
             {"addresses": ["::1"]}, {"addresses": []}, {"addresses": ["10.0.0.1", "x"]}]}));
-        let (found, remarks) = endpoints(&port(""), [&slice].into_iter());
+        let (found, remarks) = endpoints(&port(""), [&slice].into_iter(), &|_| true);
         assert_eq!(found.len(), 1);
         let paths: Vec<_> = remarks.iter().map(|(_, remark)| remark.path.as_str()).collect();
         let expected = ["endpoints[0].addresses[0]", "endpoints[1].addresses[0]", "endpoints[2].addresses[0]"];

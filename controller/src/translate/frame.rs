@@ -5,13 +5,16 @@
 //! Never looks at routes: numbers of attached routes are filled in by whoever counts them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use torana_crds::gateway::{Gateway, GatewayClass, ListenerSet, ProtocolType, RouteGroupKind};
+use torana_crds::istio::IstioGateway;
+use torana_crds::istio::gateway::Server;
 use torana_crds::parameters::GatewayParameters;
 use torana_crds::{Kind, ObjectRef};
 use torana_ir::{
-    Certificate, CertificateKey, HostPattern, Listener, ListenerKey, Protocol, Tls, TlsVersion, TrustBundle,
+    Certificate, CertificateKey, HostPattern, Listener, ListenerKey, Protocol, Tls, TlsVersion, Transport, TrustBundle,
     TrustBundleKey,
 };
 
@@ -23,8 +26,11 @@ use crate::translate::allowed::Namespaces;
 use crate::translate::certificates::{self, Certificates};
 use crate::translate::client_validation::{self, Reading};
 use crate::translate::conflicts::{self, Ports};
+use crate::translate::credentials::{Credentials, Reading as CredentialReading};
 use crate::translate::gateways::{GatewayDraft, is_ours};
 use crate::translate::listeners::ListenerDraft;
+use crate::translate::proxies::Proxies;
+use crate::translate::servers::{ServerSlot, Servers};
 use crate::translate::trust::TrustStore;
 use crate::translate::{entries, listener_sets, parameters};
 
@@ -42,6 +48,7 @@ pub(super) struct Frame {
     /// What there is to say, before routes are counted.
     pub(super) drafts: BTreeMap<ObjectRef, Draft>,
     secrets: Certificates,
+    credentials: Credentials,
     trust: TrustStore,
     /// ConfigMaps and Secrets of authorities, there or not.
     authorities: BTreeSet<ObjectRef>,
@@ -55,6 +62,8 @@ pub(super) type Parents = BTreeMap<ObjectRef, Parent>;
 pub(super) enum Parent {
     /// Ours, with these listeners.
     Ours(Vec<Slot>),
+    /// A Gateway of Istio's that ours serve, with its servers.
+    Servers(Vec<ServerSlot>),
     /// Somebody else's: nothing is said about it.
     Foreign,
 }
@@ -74,7 +83,22 @@ pub(super) struct Slot {
     pub(super) namespaces: Namespaces,
     /// Whether it is served.
     pub(super) served: bool,
+    /// Clients come over TLS.
+    pub(super) over_tls: bool,
+    /// TLS is passed on.
+    pub(super) passes_on: bool,
+    /// Who serves it.
+    pub(super) proxies: Arc<Proxies>,
 }
+
+/// Gateways whose listeners serve the VirtualServices that are bound to `mesh`, as one parent. No Gateway has no
+/// namespace.
+pub(super) fn mesh() -> ObjectRef {
+    ObjectRef::new(Kind::IstioGateway, "", "mesh")
+}
+
+/// Annotation of such a Gateway.
+const MESH: &str = "torana.dev/mesh-virtual-services";
 
 /// An entry of the report that waits for the numbers of attached routes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -98,6 +122,7 @@ impl Frame {
                     | Kind::Namespace
                     | Kind::ReferenceGrant
                     | Kind::GatewayParameters
+                    | Kind::IstioGateway
             )
         );
         always || self.authorities.contains(object)
@@ -125,7 +150,9 @@ impl Frame {
         }
         gateways.sort_by(|one, two| age(one).cmp(&age(two)));
         frame.settle(cluster, before, &mut gateways);
+        frame.servers(cluster, before, &gateways);
         frame.orphans(cluster);
+        frame.keep_certificates();
         frame
     }
 
@@ -175,13 +202,17 @@ impl Frame {
                 self.resolve(cluster, before, listener);
             }
             gateway.client_certificate(cluster, &mut self.secrets, &before.secrets);
-            self.serve(gateway);
+            self.serve(cluster, gateway);
             self.drafts.extend(entries::of(gateway));
         }
+    }
+
+    /// Certificates that are served or shown, and no others.
+    fn keep_certificates(&mut self) {
         let used = self.listeners.values().filter_map(|listener| Some(&listener.protocol.tls()?.certificates));
         let shown = self.listeners.values().filter_map(|listener| listener.identity.as_ref());
         let used: BTreeSet<_> = used.flatten().chain(shown).collect();
-        let usable = self.secrets.usable().filter(|(key, _)| used.contains(key));
+        let usable = self.secrets.usable().chain(self.credentials.usable()).filter(|(key, _)| used.contains(key));
         self.certificates = usable.map(|(key, certificate)| (key.clone(), Arc::clone(certificate))).collect();
     }
 
@@ -217,7 +248,9 @@ impl Frame {
     }
 
     /// Puts the listeners of a Gateway into the program and before the routes.
-    fn serve(&mut self, gateway: &GatewayDraft<'_>) {
+    fn serve(&mut self, cluster: &Cluster, gateway: &GatewayDraft<'_>) {
+        let proxies = Arc::new(Proxies::of_gateway(cluster, gateway.gateway));
+        let takes_mesh = gateway.gateway.meta.annotations.get(MESH).is_some_and(|value| value == "true");
         self.parents.insert(gateway.reference.clone(), Parent::Ours(Vec::new()));
         let sets = gateway.sets.iter().map(|set| (set.reference.clone(), Parent::Ours(Vec::new())));
         self.parents.extend(sets);
@@ -230,7 +263,13 @@ impl Frame {
                 kinds: draft.kinds.clone(),
                 namespaces: draft.namespaces.clone(),
                 served,
+                over_tls: draft.terminates(),
+                passes_on: draft.spec.protocol == ProtocolType::Tls && !draft.terminates(),
+                proxies: Arc::clone(&proxies),
             };
+            if takes_mesh && let Parent::Ours(slots) = self.parents.entry(mesh()).or_insert(Parent::Ours(Vec::new())) {
+                slots.push(slot.clone());
+            }
             if let Some(Parent::Ours(slots)) = self.parents.get_mut(&draft.owner) {
                 slots.push(slot);
             }
@@ -241,6 +280,44 @@ impl Frame {
                 self.listeners.insert(draft.key.clone(), listener(gateway, draft));
             }
         }
+    }
+
+    /// Gateways of Istio, on the ports that no listener of Gateway API has.
+    fn servers(&mut self, cluster: &Cluster, before: &Self, gateways: &[GatewayDraft<'_>]) {
+        let settings = cluster.settings();
+        let mut fleets: Vec<_> = settings.ingress.iter().map(|it| Arc::new(Proxies::of_ingress(it))).collect();
+        if settings.is_cluster() {
+            let usable = gateways.iter().filter(|gateway| gateway.is_usable());
+            fleets.extend(usable.map(|gateway| Arc::new(Proxies::of_gateway(cluster, gateway.gateway))));
+        }
+        let listeners = &self.listeners;
+        let taken = |proxies: &Proxies, port: u16, address: Option<IpAddr>| {
+            let reserved = settings.reserved.iter().find(|(socket, _)| {
+                socket.port() == port && (socket.ip().is_unspecified() || address.is_none_or(|it| it == socket.ip()))
+            });
+            let theirs = listeners.values().find(|listener| {
+                let is_here = !settings.is_cluster() || listener.key.gateway == proxies.fleet;
+                is_here && listener.port == port && listener.protocol.transport() == Transport::Tcp
+            });
+            let reserved = reserved.map(|(socket, purpose)| format!("{purpose} ({socket})"));
+            reserved.or_else(|| theirs.map(|listener| format!("listener {} of Gateway API", listener.key)))
+        };
+        let mut reading = CredentialReading {
+            cluster,
+            credentials: &mut self.credentials,
+            before: &before.credentials,
+            trust: (&mut self.trust, &before.trust),
+            asked: &mut self.authorities,
+            bundles: &mut self.bundles,
+        };
+        let mut terms = |proxies: &Proxies, server: &Server, at: &str, remarks: &mut Vec<Remark>| {
+            reading.terms(proxies, server, at, remarks)
+        };
+        let servers = Servers::new(cluster.all::<IstioGateway>(), &fleets, &taken, &mut terms);
+        self.listeners.extend(servers.listeners);
+        self.parents.extend(servers.slots.into_iter().map(|(gateway, slots)| (gateway, Parent::Servers(slots))));
+        let drafts = servers.entries.into_iter().map(|(gateway, entry)| (gateway, Draft { entry, keys: Vec::new() }));
+        self.drafts.extend(drafts);
     }
 
     fn orphans(&mut self, cluster: &Cluster) {

@@ -57,7 +57,7 @@ pub(super) fn headers(entries: &[FieldMatch], at: &str, faults: &mut Vec<Remark>
         let at = format!("{at}.headers[{index}]");
         match HeaderName::new(&entry.name) {
             Ok(name) if fields.iter().any(|field| field.name == name) => {}
-            Ok(name) => fields.extend(text(entry, &at, faults).map(|value| Field { name, value })),
+            Ok(name) => fields.extend(text(entry, &at, faults).map(|value| Field::new(name, value))),
             Err(error) => faults.push(fault(&format!("{at}.name"), error.to_string(), "correct the name")),
         }
     }
@@ -69,7 +69,7 @@ fn query(entries: &[FieldMatch], at: &str, faults: &mut Vec<Remark>) -> Vec<Fiel
     for (index, entry) in entries.iter().enumerate() {
         let at = format!("{at}.queryParams[{index}]");
         if !fields.iter().any(|field| field.name == entry.name) {
-            fields.extend(text(entry, &at, faults).map(|value| Field { name: entry.name.clone(), value }));
+            fields.extend(text(entry, &at, faults).map(|value| Field::new(entry.name.clone(), value)));
         }
     }
     fields

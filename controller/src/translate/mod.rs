@@ -33,6 +33,12 @@ mod client_validation;
 
 mod conflicts;
 
+mod proxies;
+
+mod servers;
+
+mod credentials;
+
 mod listener_sets;
 
 mod gateways;
@@ -65,7 +71,15 @@ mod rules;
 
 mod streams;
 
+mod destination_rules;
+
+mod traffic;
+
+mod service_entries;
+
 mod routes;
+
+mod istio;
 
 mod endpoints;
 

@@ -12,8 +12,8 @@ use torana_crds::gateway::DefaultScope;
 use torana_crds::route::{GrpcRoute, HttpRoute, StreamRouteSpec, TcpRoute, TlsRoute, UdpRoute};
 use torana_crds::{Kind, Object, ObjectMeta, ObjectRef, ParentRef};
 use torana_ir::{
-    Action, Attachment, BackendKey, Filter, ListenerKey, Order, RouteId, RouteKind, Rule, RuleKey, StreamRule,
-    Target, Timeouts,
+    Action, Attachment, BackendKey, Filter, ListenerKey, Order, RouteId, RouteKind, Rule, RuleKey, StreamRule, Target,
+    Timeouts,
 };
 
 use crate::report::conditions::{Condition, route as conditions};

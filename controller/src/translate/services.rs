@@ -4,15 +4,22 @@
 
 use std::collections::BTreeMap;
 
-use torana_crds::core::{EndpointSlice, Service, ServicePort, TransportProtocol};
-use torana_crds::{Kind, ObjectRef};
+use torana_crds::core::{EndpointSlice, Pod, Service, ServicePort, SliceEndpoint, TransportProtocol};
+use torana_crds::istio::destination_rule::Subset;
+use torana_crds::istio::names::Protocol as Spoken;
+use torana_crds::{Kind, ObjectRef, StringMap};
 use torana_ir::{Backend, BackendKey, BackendTls, Endpoints, Hostname, Transport, UpstreamProtocol};
 
+use crate::hosts;
 use crate::report::{Entry, Remark};
 use crate::store::Cluster;
 use crate::translate::backends::{is_alias, speaks_tls};
+use crate::translate::destination_rules::{InForce, in_force};
 use crate::translate::endpoints::endpoints;
 use crate::translate::policies::Policies;
+use crate::translate::proxies::Proxies;
+use crate::translate::service_entries::{host_of, within};
+use crate::translate::traffic;
 
 /// Who uses a port: numbers of routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,6 +30,8 @@ pub(super) struct Users {
     pub(super) grpc: u32,
     /// TLSRoutes, TCPRoutes, UDPRoutes.
     pub(super) streams: u32,
+    /// VirtualServices: there the name of a port says what is spoken.
+    pub(super) mesh: u32,
 }
 
 impl Users {
@@ -31,13 +40,17 @@ impl Users {
         match kind {
             Some(Kind::GrpcRoute) => &mut self.grpc,
             Some(Kind::TlsRoute | Kind::TcpRoute | Kind::UdpRoute) => &mut self.streams,
+            Some(Kind::VirtualService) => &mut self.mesh,
             _ => &mut self.http,
         }
     }
 }
 
+/// A port of a Service, of all its endpoints or of a subset of them.
+pub(super) type UsedPort = (u16, Transport, Option<String>);
+
 /// Who uses which ports of a Service.
-pub(super) type UsedPorts = BTreeMap<(u16, Transport), Users>;
+pub(super) type UsedPorts = BTreeMap<UsedPort, Users>;
 
 /// A backend with its endpoints.
 pub(super) type Addressed = (Backend, Endpoints);
@@ -51,18 +64,22 @@ pub(super) struct ServiceOutput {
     pub(super) entries: BTreeMap<ObjectRef, Entry>,
 }
 
-/// Translates the ports of a Service that are used.
+/// Translates the ports of a Service that are used. `reference` is a Service, or stands for a host of ServiceEntries.
 pub(super) fn service(
     cluster: &Cluster,
     reference: &ObjectRef,
     used: &UsedPorts,
     policies: &Policies,
 ) -> ServiceOutput {
+    if let Some(host) = host_of(&reference.name) {
+        return of_entries(cluster, reference, host, used);
+    }
     let mut output = ServiceOutput::default();
     let Some(service) = cluster.find::<Service>(&reference.namespace, &reference.name) else { return output };
-    for ((number, transport), users) in used {
-        let (namespace, name) = (reference.namespace.clone(), reference.name.clone());
-        let key = BackendKey { namespace, name, port: *number, transport: *transport, subset: None };
+    let host = hosts::of_service(&reference.namespace, &reference.name);
+    let rule = rule(cluster, (&host, &reference.namespace));
+    for ((number, transport, subset), users) in used {
+        let key = key(reference, (*number, *transport, subset.as_ref()));
         let protocol = match transport {
             Transport::Tcp => TransportProtocol::Tcp,
             Transport::Udp => TransportProtocol::Udp,
@@ -72,10 +89,14 @@ pub(super) fn service(
         backend.tls = policies.tls(cluster, reference, port);
         let (cleartext, declared) = (backend.tls == BackendTls::Plain, (service, port));
         backend.protocol = output.protocol(reference, declared, cleartext, *users);
+        let part = subset.as_ref().and_then(|name| rule.as_ref()?.subset(name));
+        if let Some(rule) = &rule {
+            traffic::apply(rule.blocks(part, *number), &host, &mut backend);
+        }
         let addresses = if is_alias(service) {
             output.alias(reference, service, &key)
         } else {
-            output.slices(cluster, reference, port, &key)
+            output.slices(cluster, reference, (port, part), &key)
         };
         output.backends.insert(key, (backend, addresses));
     }
@@ -83,6 +104,42 @@ pub(super) fn service(
         let slice = || Some(cluster.find::<EndpointSlice>(&object.namespace, &object.name)?.meta.generation);
         let is_slice = object.known_kind() == Some(Kind::EndpointSlice);
         entry.generation = if is_slice { slice().unwrap_or_default() } else { service.meta.generation };
+    }
+    output
+}
+
+/// The DestinationRule in force for a service.
+fn rule<'c>(cluster: &'c Cluster, service: (&str, &str)) -> Option<InForce<'c>> {
+    let ingress = cluster.settings().ingress.as_ref();
+    // Where each Gateway has proxies of its own a backend is the same for all: rules of their namespaces are not asked.
+    let proxies = ingress.map_or_else(Proxies::of_the_root, Proxies::of_ingress);
+    in_force(cluster, service, &proxies)
+}
+
+fn key(reference: &ObjectRef, (port, transport, subset): (u16, Transport, Option<&String>)) -> BackendKey {
+    let (namespace, name) = (reference.namespace.clone(), reference.name.clone());
+    BackendKey { namespace, name, port, transport, subset: subset.cloned() }
+}
+
+/// A backend for each port of a host of ServiceEntries that is used.
+fn of_entries(cluster: &Cluster, reference: &ObjectRef, host: &str, used: &UsedPorts) -> ServiceOutput {
+    let mut output = ServiceOutput::default();
+    let Some(external) = within(cluster, host, &reference.namespace) else { return output };
+    let rule = rule(cluster, (host, &reference.namespace));
+    for (number, transport, subset) in used.keys() {
+        let key = key(reference, (*number, *transport, subset.as_ref()));
+        let mut backend = Backend::new(key.clone());
+        let spoken = external.port(*number).map(|port| &port.protocol);
+        if matches!(spoken, Some(Spoken::Http2 | Spoken::Grpc)) {
+            backend.protocol = UpstreamProtocol::H2c;
+        }
+        let part = subset.as_ref().and_then(|name| rule.as_ref()?.subset(name));
+        if let Some(rule) = &rule {
+            traffic::apply(rule.blocks(part, *number), host, &mut backend);
+        }
+        let labels = part.map(|part| part.labels.clone()).unwrap_or_default();
+        let addresses = external.endpoints(cluster, host, &key, &labels);
+        output.backends.insert(key, (backend, addresses));
     }
     output
 }
@@ -105,11 +162,13 @@ impl ServiceOutput {
         cleartext: bool,
         users: Users,
     ) -> UpstreamProtocol {
-        if users.http == 0 && users.grpc == 0 {
+        if users.http == 0 && users.grpc == 0 && users.mesh == 0 {
             // Streams do not ask.
             return UpstreamProtocol::Http1;
         }
+        let by_name = port.filter(|port| users.mesh > 0 && port.app_protocol.is_none() && names_http2(&port.name));
         let named = match port.and_then(|port| port.app_protocol.as_deref()) {
+            None if by_name.is_some() => UpstreamProtocol::H2c,
             Some("kubernetes.io/h2c" | "grpc" | "http2") => UpstreamProtocol::H2c,
             None | Some("http" | "kubernetes.io/ws") => UpstreamProtocol::Http1,
             Some(tls) if !cleartext && speaks_tls(tls) => UpstreamProtocol::Http1,
@@ -154,10 +213,13 @@ impl ServiceOutput {
         &mut self,
         cluster: &Cluster,
         reference: &ObjectRef,
-        port: Option<&ServicePort>,
+        (port, part): (Option<&ServicePort>, Option<&Subset>),
         key: &BackendKey,
     ) -> Endpoints {
-        let (endpoints, remarks) = port.map(|port| endpoints(port, cluster.slices(reference))).unwrap_or_default();
+        let labels = part.map(|part| &part.labels).filter(|labels| !labels.is_empty());
+        let keep = |endpoint: &SliceEndpoint| labels.is_none_or(|labels| is_part(cluster, reference, endpoint, labels));
+        let (endpoints, remarks) =
+            port.map(|port| endpoints(port, cluster.slices(reference), &keep)).unwrap_or_default();
         for (slice, remark) in remarks {
             self.say(&slice, remark);
         }
@@ -170,4 +232,17 @@ impl ServiceOutput {
         }
         Endpoints::Static { backend: key.clone(), endpoints }
     }
+}
+
+/// Whether the pod of an endpoint has these labels.
+fn is_part(cluster: &Cluster, service: &ObjectRef, endpoint: &SliceEndpoint, labels: &StringMap) -> bool {
+    let pod = endpoint.target_ref.as_ref().filter(|target| target.kind == "Pod");
+    let pod = pod.and_then(|target| cluster.find::<Pod>(&service.namespace, &target.name));
+    pod.is_some_and(|pod| labels.iter().all(|(name, value)| pod.meta.labels.get(name) == Some(value)))
+}
+
+/// Istio reads what a port speaks off its name (`grpc`, `grpc-web` is HTTP/1, `http2-api`).
+fn names_http2(name: &str) -> bool {
+    let word = name.split('-').next().unwrap_or_default();
+    matches!(word, "http2" | "grpc") && !name.starts_with("grpc-web")
 }

@@ -9,16 +9,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use torana_crds::istio::{DestinationRule, ServiceEntry};
 use torana_crds::{Kind, ObjectRef};
 use torana_ir::{BackendKey, Delta, GatewayId, ListenerKey, Resource, ResourceKey, Snapshot, TrustBundleKey};
 
+use crate::hosts;
 use crate::report::{Entry, Remark, Report};
 use crate::store::{Cluster, Dirty, unlink};
+use crate::translate::destination_rules::of_host;
 use crate::translate::frame::{Frame, Parent};
 use crate::translate::ledger::every;
 use crate::translate::policies::{Policies, Reach};
 use crate::translate::routes::{self, RouteOutput};
+use crate::translate::service_entries::host_of;
 use crate::translate::services::{self, UsedPorts, Users};
+use crate::translate::{destination_rules, istio, service_entries, traffic};
 
 /// What a translation remembers for the next one.
 #[derive(Debug, Clone, Default)]
@@ -93,6 +98,7 @@ impl Work<'_> {
         }
         services.extend(self.dirty.endpoints.iter().cloned());
         services.extend(self.dirty.objects.iter().filter(|it| it.known_kind() == Some(Kind::Service)).cloned());
+        services.extend(self.of_hosts());
         // A slice may move from one Service to another: what one has no more to say of it, the other may say now.
         let mut said = BTreeMap::new();
         for service in &services {
@@ -102,6 +108,7 @@ impl Work<'_> {
             self.is_news |= remove(self.report, object);
         }
         self.policies(&services);
+        self.described();
         self.bundles();
         self.unreadable();
         (self.delta, self.is_news)
@@ -140,7 +147,7 @@ impl Work<'_> {
         let mut affected = BTreeSet::new();
         for cause in causes {
             let kind = cause.known_kind();
-            if kind.is_some_and(|kind| routes::KINDS.contains(&kind)) {
+            if kind.is_some_and(is_route) {
                 affected.insert(cause.clone());
             }
             let mut because =
@@ -150,6 +157,12 @@ impl Work<'_> {
                 because(&every(kind, &cause.namespace));
             }
         }
+        // Who asked for a host, by its name or by a pattern.
+        for host in &self.dirty.hosts {
+            let asked = self.memo.needs.range(of_host("")..).take_while(|(need, _)| is_host(need));
+            let because = asked.filter(|(need, _)| hosts::takes_in(host, &need.name)).flat_map(|(_, routes)| routes);
+            affected.extend(because.cloned());
+        }
         affected
     }
 
@@ -157,14 +170,19 @@ impl Work<'_> {
         let kind = reference.known_kind();
         let object = kind.and_then(|kind| self.cluster.object(kind, &reference.namespace, &reference.name));
         let parents = &self.memo.frame.parents;
-        let output = object.and_then(|object| routes::route(self.cluster, parents, object));
+        let output = object.and_then(|object| {
+            let of_istio = || istio::route(self.cluster, parents, object);
+            routes::route(self.cluster, parents, object).or_else(of_istio)
+        });
         if let Some(old) = self.memo.routes.remove(reference) {
             self.forget(reference, &old, services);
             let stays = output.as_ref().map(rules_of).unwrap_or_default();
             self.delta.removals.extend(old.rules.iter().filter(|key| !stays.contains(key)).cloned());
         }
         let Some(output) = output else {
-            self.is_news |= remove(self.report, reference);
+            if reference.known_kind() != Some(Kind::IstioGateway) {
+                self.is_news |= remove(self.report, reference);
+            }
             return;
         };
         self.remember(reference, output, services);
@@ -188,7 +206,7 @@ impl Work<'_> {
         for backend in &old.backends {
             let service = service_of(backend);
             if let Some(ports) = self.memo.uses.get_mut(&service) {
-                let port = (backend.port, backend.transport);
+                let port = (backend.port, backend.transport, backend.subset.clone());
                 if let Some(users) = ports.get_mut(&port) {
                     let count = users.of(reference.known_kind());
                     *count = count.saturating_sub(1);
@@ -219,10 +237,16 @@ impl Work<'_> {
         for backend in &backends {
             let service = service_of(backend);
             let ports = self.memo.uses.entry(service.clone()).or_default();
-            *ports.entry((backend.port, backend.transport)).or_default().of(reference.known_kind()) += 1;
+            *ports
+                .entry((backend.port, backend.transport, backend.subset.clone()))
+                .or_default()
+                .of(reference.known_kind()) += 1;
             services.insert(service);
         }
-        self.is_news |= put(self.report, reference, entry);
+        // What there is to say of a Gateway the frame says.
+        if reference.known_kind() != Some(Kind::IstioGateway) {
+            self.is_news |= put(self.report, reference, entry);
+        }
         for rule in rules {
             if self.snapshot.rules.get(&rule.key).is_none_or(|old| **old != rule) {
                 self.delta.upserts.push(Resource::Rule(Arc::new(rule)));
@@ -287,6 +311,54 @@ impl Work<'_> {
         }
         if !memo.backends.is_empty() {
             self.memo.services.insert(reference.clone(), memo);
+        }
+    }
+
+    /// Services that are used and of which hosts of ServiceEntries or DestinationRules say something else now, or whose
+    /// workloads changed.
+    fn of_hosts(&self) -> BTreeSet<ObjectRef> {
+        let mut services = BTreeSet::new();
+        for host in &self.dirty.hosts {
+            if host.starts_with('*') {
+                let meant = |service: &&ObjectRef| hosts::takes_in(host, &name_of(service));
+                services.extend(self.memo.uses.keys().filter(meant).cloned());
+                continue;
+            }
+            services.extend(hosts::service(host));
+            let entries = self.memo.uses.keys().filter(|it| host_of(&it.name) == Some(host));
+            services.extend(entries.cloned());
+        }
+        for pod in self.dirty.objects.iter().filter(|it| it.known_kind() == Some(Kind::Pod)) {
+            let has_part = |ports: &UsedPorts| ports.keys().any(|(_, _, subset)| subset.is_some());
+            let here = self.memo.uses.iter().filter(|(it, ports)| it.namespace == pod.namespace && has_part(ports));
+            services.extend(here.map(|(service, _)| service.clone()));
+        }
+        let is_workload = |it: &&ObjectRef| it.known_kind() == Some(Kind::WorkloadEntry);
+        for workload in self.dirty.objects.iter().filter(is_workload) {
+            let here = |it: &&ObjectRef| it.namespace == workload.namespace && host_of(&it.name).is_some();
+            services.extend(self.memo.uses.keys().filter(here).cloned());
+        }
+        services
+    }
+
+    /// Tells the authors of DestinationRules and of ServiceEntries what is wrong with them.
+    fn described(&mut self) {
+        for object in &self.dirty.objects {
+            let (namespace, name) = (&object.namespace, &object.name);
+            let entry = match object.known_kind() {
+                Some(Kind::DestinationRule) => {
+                    let rule = self.cluster.find::<DestinationRule>(namespace, name);
+                    rule.map(|rule| destination_rules::entry(rule, traffic::unsupported(rule)))
+                }
+                Some(Kind::ServiceEntry) => {
+                    self.cluster.find::<ServiceEntry>(namespace, name).map(service_entries::entry)
+                }
+                _ => continue,
+            };
+            self.is_news |= match entry {
+                Some(entry) => put(self.report, object, entry),
+                None => remove(self.report, object),
+            };
         }
     }
 
@@ -373,6 +445,23 @@ fn reached(backends: &BTreeSet<BackendKey>, listeners: &BTreeSet<ListenerKey>) -
     backends.iter().flat_map(pair).collect()
 }
 
+/// The Service of a backend, or what stands for its host of ServiceEntries.
 fn service_of(backend: &BackendKey) -> ObjectRef {
-    ObjectRef::new(Kind::Service, &backend.namespace, &backend.name)
+    let kind = if host_of(&backend.name).is_some() { Kind::ServiceEntry } else { Kind::Service };
+    ObjectRef::new(kind, &backend.namespace, &backend.name)
+}
+
+/// The name of a service that is used.
+fn name_of(service: &ObjectRef) -> String {
+    host_of(&service.name).map_or_else(|| hosts::of_service(&service.namespace, &service.name), str::to_owned)
+}
+
+/// Whether a need is one of a host ([`of_host`]).
+fn is_host(need: &ObjectRef) -> bool {
+    need.known_kind() == Some(Kind::ServiceEntry) && need.namespace.is_empty()
+}
+
+/// Whether objects of the kind have rules.
+fn is_route(kind: Kind) -> bool {
+    routes::KINDS.contains(&kind) || matches!(kind, Kind::VirtualService | Kind::IstioGateway)
 }

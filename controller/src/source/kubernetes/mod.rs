@@ -67,7 +67,7 @@ pub enum Sighting {
 pub fn follow(client: &Client, parents: &watch::Receiver<Parents>) -> mpsc::Receiver<Sighting> {
     let (sender, receiver) = mpsc::channel(QUEUE);
     let mut tasks = JoinSet::new();
-    for kind in Kind::served() {
+    for kind in Kind::ALL {
         tasks.spawn(kind_by_itself(client.clone(), kind, parents.clone(), sender.clone()));
     }
     // They end when nobody listens.

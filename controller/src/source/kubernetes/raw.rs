@@ -17,7 +17,13 @@ const CA: &str = "ca.crt";
 pub(super) fn sighting(kind: Kind, resource: &ApiResource, object: Raw) -> Sighting {
     let reference = super::reference(kind, &object);
     let status = has_status(kind).then(|| object.status());
-    let (body, metadata) = (object.values(), object.metadata);
+    // Of pods, which are many and large, only labels are read.
+    let (is_pod, mut object) = (kind == Kind::Pod, object);
+    if is_pod {
+        object.metadata.annotations = None;
+    }
+    let body = if is_pod { Ok(Map::new()) } else { object.values() };
+    let metadata = object.metadata;
     let mut identity = Map::new();
     put(&mut identity, "name", metadata.name.map(Value::String));
     put(&mut identity, "namespace", metadata.namespace.map(Value::String));
@@ -60,7 +66,8 @@ fn decoded(
     value.insert("apiVersion".to_owned(), Value::String(resource.api_version.clone()));
     value.insert("kind".to_owned(), Value::String(resource.kind.clone()));
     let decoded = torana_crds::decode(Value::Object(value), "");
-    (decoded.content, decoded.unknown_paths)
+    let ignored = decoded.ignored.into_iter().map(|ignored| ignored.path);
+    (decoded.content, decoded.unknown_paths.into_iter().chain(ignored).collect())
 }
 
 fn put(fields: &mut Map<String, Value>, key: &str, part: Option<Value>) {

@@ -6,15 +6,23 @@ use std::time::Duration;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{ApiResource, GroupVersionKind};
 use kube::{Api, Client};
-use torana_crds::{GATEWAY_GROUP, Kind, TORANA_GROUP};
+use torana_crds::{GATEWAY_GROUP, ISTIO_GROUP, Kind, TORANA_GROUP};
 
 use crate::api::within;
 
 /// Of one call.
 const CALL: Duration = Duration::from_secs(5);
 
-/// The resource of the best version that is served, if any is.
+/// The resource of the best version that is served, if any is. Of pods nothing is asked before DestinationRules are there:
+/// their subsets alone look at pods.
 pub(super) async fn resource(client: &Client, kind: Kind) -> Result<Option<ApiResource>, kube::Error> {
+    if kind == Kind::Pod && best(client, Kind::DestinationRule).await?.is_none() {
+        return Ok(None);
+    }
+    best(client, kind).await
+}
+
+async fn best(client: &Client, kind: Kind) -> Result<Option<ApiResource>, kube::Error> {
     for version in kind.versions() {
         let found = if kind.group().is_empty() {
             client.list_core_api_resources(version).await
@@ -39,7 +47,7 @@ pub(super) async fn resource(client: &Client, kind: Kind) -> Result<Option<ApiRe
 /// Whether the definition of a kind is gone or on its way out: Kubernetes deletes its objects then. Whoever cannot tell
 /// says no.
 pub(super) async fn is_going(client: &Client, kind: Kind, resource: &ApiResource) -> bool {
-    if ![GATEWAY_GROUP, TORANA_GROUP].contains(&kind.group()) {
+    if ![GATEWAY_GROUP, TORANA_GROUP, ISTIO_GROUP].contains(&kind.group()) {
         return false;
     }
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());

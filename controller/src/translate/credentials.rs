@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+//! How TLS ends at a server of Istio's Gateway: its credentials are Secrets in the namespace of the proxies, of any type,
+//! with `tls.crt` and `tls.key` or `cert` and `key`. Without a usable one the listener stays and refuses handshakes, and
+//! so does one whose clients cannot be verified; other listeners are not touched.
+//!
+//! Never looks at hosts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use torana_crds::core::{Secret, SecretBytes};
+use torana_crds::istio::gateway::Server;
+use torana_crds::istio::server_tls::{ServerCertificates, ServerTls, ServerTlsMode, TlsVersion as Version};
+use torana_crds::{Kind, Object, ObjectRef, Spoken};
+use torana_ir::{
+    Certificate, CertificateKey, ClientValidation, ClientValidationMode, Tls, TlsVersion, TrustBundle, TrustBundleKey,
+    TrustSource,
+};
+
+use crate::report::Remark;
+use crate::store::Cluster;
+use crate::translate::certificates::validity;
+use crate::translate::proxies::Proxies;
+use crate::translate::servers::{Terms, UNSUPPORTED};
+use crate::translate::trust::{self, TrustStore};
+
+/// A Secret that is absent or cannot be used (Istio's IST0161).
+const INVALID_CREDENTIAL: &str = "InvalidCredential";
+
+/// Secrets that were read, with what came of them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Credentials(BTreeMap<CertificateKey, Read>);
+
+type Read = (Arc<Object>, Result<Arc<Certificate>, String>);
+
+impl Credentials {
+    /// Every certificate that can be used.
+    pub(super) fn usable(&self) -> impl Iterator<Item = (&CertificateKey, &Arc<Certificate>)> {
+        self.0.iter().filter_map(|(key, (_, result))| Some((key, result.as_ref().ok()?)))
+    }
+
+    fn read(&mut self, cluster: &Cluster, before: &Self, key: CertificateKey) -> Result<Arc<Certificate>, String> {
+        let Some(object) = cluster.object(Kind::Secret, &key.namespace, &key.name) else {
+            return Err(format!("there is no Secret {key}"));
+        };
+        let known = self.0.get(&key).or_else(|| before.0.get(&key)).filter(|(known, _)| Arc::ptr_eq(known, object));
+        let read = known.cloned().unwrap_or_else(|| (Arc::clone(object), certificate(&key, object).map(Arc::new)));
+        self.0.insert(key.clone(), read.clone());
+        read.1.map_err(|why| format!("Secret {key} is not usable: {why}"))
+    }
+}
+
+fn certificate(key: &CertificateKey, object: &Object) -> Result<Certificate, String> {
+    let Some(secret) = Secret::of(object) else { return Err("not a Secret".to_owned()) };
+    let value = |names: [&str; 2]| -> Result<&SecretBytes, String> {
+        let found = names.iter().find_map(|name| secret.data.get(*name));
+        found.ok_or_else(|| format!("it has neither {} nor {}", names[0], names[1]))
+    };
+    let (chain, private) = (value(["tls.crt", "cert"])?, value(["tls.key", "key"])?);
+    Certificate::from_pem(key.clone(), chain.expose(), private.expose()).map_err(|error| error.to_string())
+}
+
+/// What reading needs, and what it leaves.
+pub(super) struct Reading<'r> {
+    pub(super) cluster: &'r Cluster,
+    pub(super) credentials: &'r mut Credentials,
+    pub(super) before: &'r Credentials,
+    pub(super) trust: (&'r mut TrustStore, &'r TrustStore),
+    /// Objects of authorities, there or not, that were asked for.
+    pub(super) asked: &'r mut BTreeSet<ObjectRef>,
+    /// Authorities that are served.
+    pub(super) bundles: &'r mut BTreeMap<TrustBundleKey, Arc<TrustBundle>>,
+}
+
+impl Reading<'_> {
+    /// How TLS ends at `server`, whose `tls` is at `at`.
+    pub(super) fn terms(&mut self, proxies: &Proxies, server: &Server, at: &str, remarks: &mut Vec<Remark>) -> Terms {
+        let Some(tls) = &server.tls else {
+            return Err(Remark::error(UNSUPPORTED, at, "TLS needs tls, so the server is left out", "write tls"));
+        };
+        if let Some(field) = obstacle(tls) {
+            let message = "is not supported, so the server is left out: without it it would let in more than it should";
+            return Err(Remark::error(UNSUPPORTED, &format!("{at}.{field}"), message, "remove it"));
+        }
+        let certificates = self.certificates(proxies, tls, at, remarks);
+        let client = match tls.mode {
+            ServerTlsMode::Mutual => Some(self.clients(proxies, tls, at, remarks)),
+            _ => None,
+        };
+        for (field, is_there) in
+            [("maxProtocolVersion", tls.max_version != Version::Auto), ("cipherSuites", !tls.cipher_suites.is_empty())]
+        {
+            if is_there {
+                let message = "is not supported: TLS 1.2 and 1.3 are spoken with the usual suites";
+                remarks.push(Remark::warning(UNSUPPORTED, &format!("{at}.{field}"), message, ""));
+            }
+        }
+        let min_version = if tls.min_version == Version::V1_3 { TlsVersion::V1_3 } else { TlsVersion::V1_2 };
+        Ok(Tls { certificates, min_version, client })
+    }
+
+    fn certificates(
+        &mut self,
+        proxies: &Proxies,
+        tls: &ServerTls,
+        at: &str,
+        remarks: &mut Vec<Remark>,
+    ) -> Vec<CertificateKey> {
+        let ServerCertificates::Credentials(names) = &tls.certificates else {
+            let message = "certificates in files are not read, so handshakes are refused";
+            remarks.push(Remark::error(INVALID_CREDENTIAL, at, message, "name a Secret by credentialName"));
+            return Vec::new();
+        };
+        let mut certificates = Vec::with_capacity(names.len());
+        for name in names {
+            let name = name.strip_prefix("kubernetes://").unwrap_or(name).to_owned();
+            let key = CertificateKey { namespace: proxies.namespace.clone(), name };
+            let path = format!("{at}.credentialName");
+            match self.credentials.read(self.cluster, self.before, key) {
+                Ok(certificate) => {
+                    remarks.extend(validity(&certificate, self.cluster.settings().now, &path));
+                    certificates.push(certificate.key.clone());
+                }
+                Err(why) => {
+                    let remedy = "put a certificate chain into tls.crt and its key into tls.key, both PEM";
+                    remarks.push(Remark::error(INVALID_CREDENTIAL, &path, why, remedy));
+                }
+            }
+        }
+        if certificates.is_empty() {
+            let message = "it has no certificate that can be used, so handshakes are refused";
+            remarks.push(Remark::error(INVALID_CREDENTIAL, at, message, "correct the Secret"));
+        }
+        certificates
+    }
+
+    /// Who must have signed the certificates of clients: authorities that are named, or those beside the certificate.
+    fn clients(&mut self, proxies: &Proxies, tls: &ServerTls, at: &str, remarks: &mut Vec<Remark>) -> ClientValidation {
+        let mut names: Vec<String> = tls.ca_credential.iter().cloned().collect();
+        if let (true, ServerCertificates::Credentials(credentials)) = (names.is_empty(), &tls.certificates) {
+            names.extend(credentials.iter().flat_map(|name| [name.clone(), format!("{name}-cacert")]));
+        }
+        let mut why = "it names none".to_owned();
+        let mut bundles = Vec::new();
+        for name in names {
+            let name = name.strip_prefix("kubernetes://").unwrap_or(&name);
+            let to = ObjectRef::new(Kind::Secret, &proxies.namespace, name);
+            self.asked.insert(to.clone());
+            match self.trust.0.read(self.cluster, self.trust.1, (TrustSource::Secret, &to)) {
+                Ok(bundle) => {
+                    bundles.push(bundle.key.clone());
+                    self.bundles.insert(bundle.key.clone(), bundle);
+                    break;
+                }
+                Err(fault) => why = fault,
+            }
+        }
+        if bundles.is_empty() {
+            let message = format!("no authority of clients can be used, so every handshake is refused: {why}");
+            remarks.push(Remark::error(INVALID_CREDENTIAL, at, message, trust::REMEDY));
+        }
+        ClientValidation { mode: ClientValidationMode::AllowValidOnly, bundles }
+    }
+}
+
+/// What is asked of clients, or done for them, that is not done here.
+fn obstacle(tls: &ServerTls) -> Option<&'static str> {
+    let mode =
+        matches!(tls.mode, ServerTlsMode::AutoPassthrough | ServerTlsMode::IstioMutual | ServerTlsMode::OptionalMutual);
+    [
+        ("mode", mode),
+        ("subjectAltNames", !tls.subject_alt_names.is_empty()),
+        ("verifyCertificateSpki", !tls.verify_certificate_spki.is_empty()),
+        ("verifyCertificateHash", !tls.verify_certificate_hash.is_empty()),
+        ("caCrl", tls.ca_crl.is_some()),
+        ("caCertificates", tls.ca_certificates.is_some()),
+    ]
+    .into_iter()
+    .find_map(|(field, is_there)| is_there.then_some(field))
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Which DestinationRule is in force for a host, and what it says to a port of it or of one of its subsets.
+//!
+//! Asked are the namespace of the proxies, then that of the service, then the root namespace; the first that has a rule for
+//! the host wins outright, its most specific host before others. Rules of one namespace and host are one, if the same
+//! namespaces see them. A subset's blocks replace those of the whole, one by one; those of a port replace all.
+//!
+//! Never says what a block means.
+
+use std::collections::BTreeSet;
+
+use torana_crds::istio::DestinationRule;
+use torana_crds::istio::connection_pool::{ConnectionPool, OutlierDetection};
+use torana_crds::istio::destination_rule::{ClientTls, ProxyProtocol, Subset, TrafficPolicy, Tunnel};
+use torana_crds::istio::load_balancer::LoadBalancer;
+use torana_crds::istio::names::Export;
+use torana_crds::{Kind, ObjectRef};
+
+use crate::hosts;
+use crate::report::{Entry, Severity};
+use crate::store::{Cluster, ROOT_NAMESPACE};
+use crate::translate::proxies::{Proxies, exported};
+use crate::translate::servers::verdict;
+
+/// The rules in force for a host, oldest first: one rule.
+#[derive(Debug)]
+pub(super) struct InForce<'c>(Vec<&'c DestinationRule>);
+
+/// What is said to one port; a block that nobody wrote is `None`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Blocks<'c> {
+    /// Which endpoint.
+    pub(super) balance: Option<&'c LoadBalancer>,
+    /// How many connections and requests.
+    pub(super) pool: Option<&'c ConnectionPool>,
+    /// Which endpoints are left out for a while.
+    pub(super) outliers: Option<&'c OutlierDetection>,
+    /// TLS with the endpoints.
+    pub(super) tls: Option<&'c ClientTls>,
+    /// Through a proxy.
+    pub(super) tunnel: Option<&'c Tunnel>,
+    /// A header of the PROXY protocol.
+    pub(super) proxy_protocol: Option<&'c ProxyProtocol>,
+}
+
+/// The rule in force for the service `host` of `namespace`, as `proxies` see it.
+pub(super) fn in_force<'c>(
+    cluster: &'c Cluster,
+    (host, namespace): (&str, &str),
+    proxies: &Proxies,
+) -> Option<InForce<'c>> {
+    let own = proxies.namespace.as_str();
+    let visible = |rule: &DestinationRule| exported(&rule.spec.export_to, &rule.meta.namespace, own);
+    let private = |rule: &DestinationRule| {
+        let is_own = |to: &Export| *to == Export::Own || *to == Export::Namespace(own.to_owned());
+        !rule.spec.export_to.is_empty() && rule.spec.export_to.iter().all(is_own)
+    };
+    let level =
+        |namespace: &str, sees: &dyn Fn(&DestinationRule) -> bool| of_level(cluster, host, namespace, proxies, sees);
+    let first = if own == ROOT_NAMESPACE { level(own, &private) } else { level(own, &visible) };
+    first.or_else(|| level(namespace, &visible)).or_else(|| level(ROOT_NAMESPACE, &visible))
+}
+
+fn of_level<'c>(
+    cluster: &'c Cluster,
+    host: &str,
+    namespace: &str,
+    proxies: &Proxies,
+    sees: &dyn Fn(&DestinationRule) -> bool,
+) -> Option<InForce<'c>> {
+    let here = |host: &str| -> Vec<&'c DestinationRule> {
+        let rules = cluster.of_host::<DestinationRule>(host);
+        rules.filter(|rule| rule.meta.namespace == namespace && is_valid(rule)).collect()
+    };
+    let patterns = cluster.patterns::<DestinationRule>();
+    let wild = patterns.into_iter().filter(|pattern| hosts::takes_in(pattern, host));
+    let mut rules = std::iter::once(host).chain(wild).map(here).find(|rules| !rules.is_empty())?;
+    rules.sort_by_key(|rule| (rule.meta.created.unwrap_or_default(), &rule.meta.name, &rule.meta.namespace));
+    let mut merged: Vec<Vec<&DestinationRule>> = Vec::new();
+    for rule in rules {
+        match merged.iter_mut().find(|one| one.iter().all(|other| are_one(other, rule))) {
+            Some(one) => one.push(rule),
+            None => merged.push(vec![rule]),
+        }
+    }
+    let mut seen = merged.into_iter().filter(|one| one.iter().any(|rule| sees(rule)));
+    let mut last = None;
+    for one in &mut seen {
+        match one.first().and_then(|rule| rule.spec.workload_selector.as_ref()) {
+            None => last = Some(one),
+            Some(selector) if namespace == proxies.namespace && proxies.have(&selector.match_labels) => {
+                return Some(InForce(one));
+            }
+            Some(_) => {}
+        }
+    }
+    last.map(InForce)
+}
+
+/// Whether the same namespaces see both, or the later is seen by more.
+fn are_one(earlier: &DestinationRule, later: &DestinationRule) -> bool {
+    let of = |rule: &DestinationRule| rule.spec.export_to.iter().cloned().collect::<BTreeSet<_>>();
+    let (one, two) = (of(earlier), of(later));
+    let same_pods = earlier.spec.workload_selector == later.spec.workload_selector;
+    same_pods && (one == two || (!one.is_empty() && two.is_superset(&one)))
+}
+
+/// Istio refuses others.
+fn is_valid(rule: &DestinationRule) -> bool {
+    !rule.problems().iter().any(|problem| problem.severity == torana_crds::Severity::Error)
+}
+
+impl<'c> InForce<'c> {
+    /// The subset of that name: the first, if there are several.
+    pub(super) fn subset(&self, name: &str) -> Option<&'c Subset> {
+        self.0.iter().flat_map(|rule| &rule.spec.subsets).find(|subset| subset.name == name)
+    }
+
+    /// What is said to `port` of a subset, or of the whole.
+    pub(super) fn blocks(&self, subset: Option<&'c Subset>, port: u16) -> Blocks<'c> {
+        let whole = self.0.iter().find_map(|rule| rule.spec.traffic_policy.as_deref());
+        let mut blocks = Blocks::default();
+        for policy in [whole, subset.and_then(|subset| subset.traffic_policy.as_deref())].into_iter().flatten() {
+            blocks.lay(policy, port);
+        }
+        blocks
+    }
+}
+
+impl<'c> Blocks<'c> {
+    /// Puts the blocks of a policy in place of those that are there.
+    fn lay(&mut self, policy: &'c TrafficPolicy, port: u16) {
+        fn put<'c, T>(there: &mut Option<&'c T>, new: Option<&'c T>) {
+            *there = new.or(*there);
+        }
+        put(&mut self.balance, policy.load_balancer.as_ref());
+        put(&mut self.pool, policy.connection_pool.as_ref());
+        put(&mut self.outliers, policy.outlier_detection.as_ref());
+        put(&mut self.tls, policy.tls.as_ref());
+        put(&mut self.tunnel, policy.tunnel.as_ref());
+        put(&mut self.proxy_protocol, policy.proxy_protocol.as_ref());
+        // What a port's own settings leave out is as if nobody had written it.
+        if let Some(own) = policy.port_level.iter().find(|own| own.port == port) {
+            self.balance = own.load_balancer.as_ref();
+            self.pool = own.connection_pool.as_ref();
+            self.outliers = own.outlier_detection.as_ref();
+            self.tls = own.tls.as_ref();
+        }
+    }
+}
+
+/// What there is to say about a rule by itself.
+pub(super) fn entry(rule: &DestinationRule, unsupported: Vec<crate::report::Remark>) -> Entry {
+    let (mut remarks, is_valid) = verdict(rule.problems());
+    if is_valid {
+        remarks.extend(unsupported);
+    }
+    remarks.sort_by(|one, two| (Severity::cmp(&two.severity, &one.severity)).then_with(|| one.path.cmp(&two.path)));
+    Entry { generation: rule.meta.generation, remarks, ..Entry::default() }
+}
+
+/// Stands for everything that is said of a host: its ServiceEntries and DestinationRules. No object has no namespace.
+pub(super) fn of_host(host: &str) -> ObjectRef {
+    ObjectRef::new(Kind::ServiceEntry, "", host)
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Where a VirtualService is served: servers of the Gateways that it names, of Istio's API or of Gateway API, that see it
+//! and share a host with it.
+//!
+//! Of Gateway API's listeners `allowedRoutes.namespaces` holds for VirtualServices too. Never looks at rules.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use torana_crds::istio::VirtualService;
+use torana_crds::istio::names::{Export, GatewayName};
+use torana_crds::{GATEWAY_GROUP, Kind, ObjectRef};
+use torana_ir::{HostPattern, ListenerKey};
+
+use crate::hosts;
+use crate::report::Remark;
+use crate::report::conditions::route::{NO_MATCHING_LISTENER_HOSTNAME, NO_MATCHING_PARENT, NOT_ALLOWED_BY_LISTENERS};
+use crate::translate::frame::{Parent, Parents, Slot, mesh};
+use crate::translate::ledger::Ledger;
+use crate::translate::proxies::Proxies;
+use crate::translate::servers::{Incoming, ScopedHost, ServerSlot, UNSUPPORTED};
+
+/// One server that serves a VirtualService.
+#[derive(Debug)]
+pub(super) struct Binding<'p> {
+    /// The Gateway as `namespace/name`, or `mesh`.
+    pub(super) gateway: String,
+    /// Who serves it.
+    pub(super) proxies: Arc<Proxies>,
+    /// The server's port.
+    pub(super) port: u16,
+    /// What comes in.
+    pub(super) cargo: Incoming,
+    /// Requests are sent to https.
+    pub(super) redirects: bool,
+    /// Clients come over TLS.
+    pub(super) over_tls: bool,
+    /// Listeners with the hosts that both have, and their patterns.
+    pub(super) listeners: Vec<(ListenerKey, Vec<HostPattern>)>,
+    /// The listeners' own hosts.
+    pub(super) own: Vec<(&'p ListenerKey, &'p HostPattern)>,
+    /// How early its rules are asked: see [`torana_ir::Order`].
+    pub(super) rank: u8,
+}
+
+/// Every server that serves it; why others do not goes to the ledger.
+pub(super) fn of<'p>(parents: &'p Parents, service: &VirtualService, ledger: &mut Ledger) -> Vec<Binding<'p>> {
+    let spec = &service.spec;
+    if spec.is_delegate() {
+        return Vec::new();
+    }
+    let mesh_only = [GatewayName(GatewayName::MESH.to_owned())];
+    let names = if spec.gateways.is_empty() { &mesh_only } else { spec.gateways.as_slice() };
+    let mut bindings = Vec::new();
+    let mut hosts = None;
+    for (index, name) in names.iter().enumerate() {
+        let path = format!("spec.gateways[{index}]");
+        if name.is_mesh() {
+            ledger.need(&mesh());
+            if let Some(Parent::Ours(slots)) = parents.get(&mesh()) {
+                let hosts = hosts.get_or_insert_with(|| hosts_of(service, ledger)).clone();
+                bindings.extend(slots.iter().filter_map(|slot| of_listener(slot, "mesh", service, &hosts)));
+            }
+            continue;
+        }
+        let (namespace, gateway) = name.target(&service.meta.namespace);
+        let (theirs, ours) =
+            (ObjectRef::new(Kind::IstioGateway, namespace, gateway), ObjectRef::new(Kind::Gateway, namespace, gateway));
+        ledger.need(&theirs);
+        ledger.need(&ours);
+        let shown = format!("{namespace}/{gateway}");
+        let hosts = hosts.get_or_insert_with(|| hosts_of(service, ledger)).clone();
+        match (parents.get(&theirs), parents.get(&ours)) {
+            // Who has both means Istio's, as it always did.
+            (Some(Parent::Servers(slots)), _) => {
+                let found: Vec<_> = slots.iter().filter_map(|slot| of_server(slot, &shown, service, &hosts)).collect();
+                if found.is_empty() && !slots.is_empty() {
+                    ledger.remarks.push(unmet(&path, &shown));
+                }
+                bindings.extend(found);
+            }
+            (_, Some(Parent::Ours(slots))) => {
+                let admitting = || slots.iter().filter(|slot| slot.namespaces.admit(&service.meta.namespace));
+                let found: Vec<_> = admitting().filter_map(|slot| of_listener(slot, &shown, service, &hosts)).collect();
+                if found.is_empty() {
+                    let is_let_in = slots.is_empty() || admitting().next().is_some();
+                    ledger.remarks.push(if is_let_in {
+                        unmet(&path, &shown)
+                    } else {
+                        shut_out(&path, &shown, service)
+                    });
+                }
+                bindings.extend(found);
+            }
+            (_, Some(Parent::Foreign)) | (Some(_), _) => {}
+            (None, _) => ledger.remarks.push(absent(&path, &shown)),
+        }
+    }
+    bindings
+}
+
+fn unmet(path: &str, gateway: &str) -> Remark {
+    let message = format!("no server of Gateway {gateway} shares a host with it and sees it");
+    let remedy = "align hosts, and look at exportTo and at the namespaces of the server's hosts";
+    Remark::warning(NO_MATCHING_LISTENER_HOSTNAME, path, message, remedy)
+}
+
+fn shut_out(path: &str, gateway: &str, service: &VirtualService) -> Remark {
+    let namespace = &service.meta.namespace;
+    let message = format!("no listener of Gateway {gateway} takes routes from namespace {namespace}");
+    Remark::error(NOT_ALLOWED_BY_LISTENERS, path, message, "allow it in allowedRoutes.namespaces of the listener")
+}
+
+fn absent(path: &str, gateway: &str) -> Remark {
+    let message = format!("there is no Gateway {gateway}, of Istio or of Gateway API");
+    Remark::error(NO_MATCHING_PARENT, path, message, "create it or correct the name")
+}
+
+/// Its hosts; what is none is said.
+fn hosts_of(service: &VirtualService, ledger: &mut Ledger) -> Vec<HostPattern> {
+    let mut patterns = Vec::with_capacity(service.spec.hosts.len());
+    for (index, host) in service.spec.hosts.iter().enumerate() {
+        match HostPattern::parse(&hosts::whole(host, &service.meta.namespace)) {
+            Some(pattern) => patterns.push(pattern),
+            None => {
+                let message = format!("hosts like {host:?} are not supported, so it is not served");
+                let path = format!("spec.hosts[{index}]");
+                ledger.remarks.push(Remark::error(UNSUPPORTED, &path, message, "write a DNS name, *.name or *"));
+            }
+        }
+    }
+    patterns
+}
+
+fn of_server<'p>(
+    slot: &'p ServerSlot,
+    gateway: &str,
+    service: &VirtualService,
+    hosts: &[HostPattern],
+) -> Option<Binding<'p>> {
+    let own: Vec<_> = slot.listeners.iter().map(|(key, host)| (key, host)).collect();
+    let place = Place { slot_hosts: &slot.hosts, own, proxies: &slot.proxies };
+    let binding = place.bind(gateway, service, hosts)?;
+    let ServerSlot { port, cargo, redirects, over_tls, .. } = *slot;
+    Some(Binding { port, cargo, redirects, over_tls, ..binding })
+}
+
+/// A listener of Gateway API.
+fn of_listener<'p>(
+    slot: &'p Slot,
+    gateway: &str,
+    service: &VirtualService,
+    hosts: &[HostPattern],
+) -> Option<Binding<'p>> {
+    let takes = |kind: &str| slot.kinds.iter().any(|it| it.group == GATEWAY_GROUP && it.kind == kind);
+    let cargo = if takes("HTTPRoute") {
+        Incoming::Requests
+    } else if takes("TLSRoute") && slot.passes_on {
+        Incoming::Handshakes
+    } else if takes("TLSRoute") || takes("TCPRoute") {
+        Incoming::Streams
+    } else {
+        return None;
+    };
+    let hostname = slot.hostname.as_ref().filter(|_| slot.served)?;
+    let hosts_there = [ScopedHost { namespace: None, pattern: hostname.clone() }];
+    let place = Place { slot_hosts: &hosts_there, own: vec![(&slot.key, hostname)], proxies: &slot.proxies };
+    let binding = place.bind(gateway, service, hosts)?;
+    Some(Binding { port: slot.port, cargo, redirects: false, over_tls: slot.over_tls, ..binding })
+}
+
+struct Place<'p, 's> {
+    slot_hosts: &'s [ScopedHost],
+    own: Vec<(&'p ListenerKey, &'p HostPattern)>,
+    proxies: &'s Arc<Proxies>,
+}
+
+impl<'p> Place<'p, '_> {
+    /// `None` if they do not see it, or share no host with it.
+    fn bind(self, gateway: &str, service: &VirtualService, hosts: &[HostPattern]) -> Option<Binding<'p>> {
+        if !self.proxies.see(&service.spec.export_to, &service.meta) {
+            return None;
+        }
+        let shared: Vec<HostPattern> = self
+            .slot_hosts
+            .iter()
+            .flat_map(|scoped| hosts.iter().filter_map(|host| scoped.meets(&service.meta.namespace, host)))
+            .collect();
+        let mut listeners: BTreeMap<&ListenerKey, Vec<HostPattern>> = BTreeMap::new();
+        for (key, pattern) in &self.own {
+            for host in &shared {
+                let Some(host) = pattern.intersection(host) else { continue };
+                let there = listeners.entry(key).or_default();
+                if !there.contains(&host) {
+                    there.push(host);
+                }
+            }
+        }
+        let listeners: Vec<_> = listeners.into_iter().map(|(key, hosts)| (key.clone(), hosts)).collect();
+        let rank = rank(service, self.proxies);
+        let proxies = Arc::clone(self.proxies);
+        (!listeners.is_empty()).then(|| Binding {
+            gateway: gateway.to_owned(),
+            proxies,
+            port: 0,
+            cargo: Incoming::Requests,
+            redirects: false,
+            over_tls: false,
+            listeners,
+            own: self.own,
+            rank,
+        })
+    }
+}
+
+/// What only the proxies' own namespace sees goes before what was exported to it, and that before what all see.
+fn rank(service: &VirtualService, proxies: &Proxies) -> u8 {
+    let export = &service.spec.export_to;
+    let is_theirs = service.meta.namespace == proxies.namespace;
+    let names = |to: &Export| match to {
+        Export::Own => is_theirs,
+        Export::Namespace(namespace) => *namespace == proxies.namespace,
+        Export::All | Export::Nobody => false,
+    };
+    match export.iter().any(names) {
+        true if is_theirs => 1,
+        true => 2,
+        false => 3,
+    }
+}

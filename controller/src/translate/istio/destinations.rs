@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `Destination`: from a host to a backend, or to the reason why requests that would go there get 503.
+//!
+//! A host is a Service of Kubernetes, or one of a ServiceEntry that the proxies see. Its port is the one that is written,
+//! else the only one of the service, else that of the server. Never looks at endpoints.
+
+use torana_crds::core::{Service, ServiceType, TransportProtocol};
+use torana_crds::istio::names::{Destination, Export, Protocol};
+use torana_ir::{BackendKey, Invalid, Target, Transport};
+
+use crate::hosts;
+use crate::report::Remark;
+use crate::report::conditions::route::BACKEND_NOT_FOUND;
+use crate::store::Cluster;
+use crate::translate::destination_rules::{in_force, of_host};
+use crate::translate::istio::bindings::Binding;
+use crate::translate::ledger::Ledger;
+use crate::translate::proxies::{Proxies, exported};
+use crate::translate::service_entries::{external, name_of};
+
+/// Namespaces that see a Service, separated by commas.
+const EXPORT_TO: &str = "networking.istio.io/exportTo";
+
+/// Resolves a destination of a rule of namespace `home`, written at `at`; what is wrong with it goes to the ledger too.
+pub(super) fn target(
+    cluster: &Cluster,
+    (destination, home): (&Destination, &str),
+    place: &Binding<'_>,
+    at: &str,
+    ledger: &mut Ledger,
+) -> Target {
+    match resolve(cluster, (destination, home), place, at, ledger) {
+        Ok(key) => Target::Backend(key),
+        Err(remark) => {
+            let invalid = Invalid { reason: remark.reason.into(), message: remark.to_string() };
+            ledger.unresolved.push(remark);
+            Target::Invalid(invalid)
+        }
+    }
+}
+
+fn resolve(
+    cluster: &Cluster,
+    (destination, home): (&Destination, &str),
+    place: &Binding<'_>,
+    at: &str,
+    ledger: &mut Ledger,
+) -> Result<BackendKey, Remark> {
+    let host = hosts::whole(&destination.host, home);
+    ledger.need(&of_host(&host));
+    let found = known(cluster, &host, &place.proxies, ledger);
+    let Some(Known { namespace, name, ports }) = found else {
+        let message = format!("there is no service {host}, so requests get 503");
+        let remedy = "create it, correct the name, or export it to the gateway's namespace";
+        return Err(Remark::error(BACKEND_NOT_FOUND, &format!("{at}.host"), message, remedy));
+    };
+    let port = destination.port.unwrap_or(match ports.as_slice() {
+        [(only, _)] => *only,
+        _ => place.port,
+    });
+    if !ports.iter().any(|(number, is_tcp)| *number == port && *is_tcp) {
+        let numbers: Vec<_> = ports.iter().map(|(number, _)| number.to_string()).collect();
+        let message = format!("{host} has no port {port}, so requests get 503");
+        let remedy = format!("write port.number: one of {}", numbers.join(", "));
+        return Err(Remark::error(BACKEND_NOT_FOUND, &format!("{at}.port"), message, remedy));
+    }
+    if let Some(subset) = &destination.subset {
+        let rule = in_force(cluster, (&host, &namespace), &place.proxies);
+        if rule.and_then(|rule| rule.subset(subset)).is_none() {
+            let message = format!("no DestinationRule in force for {host} has subset {subset}, so requests get 503");
+            let remedy = "write one with that subset, and look at its exportTo";
+            return Err(Remark::error(BACKEND_NOT_FOUND, &format!("{at}.subset"), message, remedy));
+        }
+    }
+    Ok(BackendKey { namespace, name, port, transport: Transport::Tcp, subset: destination.subset.clone() })
+}
+
+/// A service, wherever it comes from.
+struct Known {
+    namespace: String,
+    name: String,
+    /// Numbers, and whether connections go there.
+    ports: Vec<(u16, bool)>,
+}
+
+/// Kubernetes' own goes before a ServiceEntry of the same name.
+fn known(cluster: &Cluster, host: &str, proxies: &Proxies, ledger: &mut Ledger) -> Option<Known> {
+    if let Some(reference) = hosts::service(host) {
+        ledger.need(&reference);
+        let service = cluster.find::<Service>(&reference.namespace, &reference.name);
+        if let Some(service) = service.filter(|service| is_seen(service, proxies)) {
+            let is_alias = service.spec.service_type == ServiceType::ExternalName;
+            let ports = service.spec.ports.iter().map(|port| (port.port, port.protocol == TransportProtocol::Tcp));
+            let mut ports: Vec<_> = ports.collect();
+            if is_alias && ports.is_empty() {
+                ports.push((80, true));
+            }
+            return Some(Known { namespace: reference.namespace, name: reference.name, ports });
+        }
+    }
+    let external = external(cluster, host, proxies)?;
+    let ports = external.ports().map(|port| (port.number, port.protocol != Protocol::Udp)).collect();
+    Some(Known { namespace: external.namespace().to_owned(), name: name_of(host), ports })
+}
+
+fn is_seen(service: &Service, proxies: &Proxies) -> bool {
+    let written = service.meta.annotations.get(EXPORT_TO);
+    let export: Vec<_> =
+        written.iter().flat_map(|text| text.split(',')).map(|text| Export::from(text.trim().to_owned())).collect();
+    exported(&export, &service.meta.namespace, &proxies.namespace)
+}

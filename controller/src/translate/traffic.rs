@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the blocks of a DestinationRule's traffic policy mean for a backend. What cannot be done is said, and where going
+//! on without it would send requests in another way than its author asked for, nothing is sent.
+//!
+//! Never looks for a rule.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use torana_crds::istio::DestinationRule;
+use torana_crds::istio::connection_pool::{ConnectionPool, H2UpgradePolicy, OutlierDetection as Outliers};
+use torana_crds::istio::destination_rule::{ClientTls, ClientTlsMode, TrafficPolicy};
+use torana_crds::istio::load_balancer::{Balancing, ConsistentHash, HashKey, HashTable, LoadBalancer, SimpleLb};
+use torana_ir::{
+    Backend, BackendTls, CookieName, CookiePath, DnsName, HashOn, HeaderName, Invalid, LoadBalance, MOST_POINTS,
+    Origination, OutlierDetection, PeerName, Percent, RetryCap, TableSize, Trust, Unanswered, UpstreamProtocol, WarmUp,
+};
+
+use crate::report::Remark;
+use crate::translate::destination_rules::Blocks;
+use crate::translate::servers::UNSUPPORTED;
+
+/// As long as anything is kept.
+const FOR_EVER: Duration = Duration::from_hours(24 * 365);
+
+/// Istio's mesh default (`connectTimeout`).
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Puts the blocks into force for `backend`, the service `host`. A policy of Gateway API that was there gives way to a
+/// `tls` block only.
+pub(super) fn apply(blocks: Blocks<'_>, host: &str, backend: &mut Backend) {
+    if let Some(balance) = blocks.balance {
+        backend.balance = balancing(balance);
+        backend.warm_up = warm_up(balance);
+    }
+    if let Some(pool) = blocks.pool {
+        pooling(pool, backend);
+    }
+    if let Some(outliers) = blocks.outliers {
+        backend.outliers = Some(ejection(outliers));
+        backend.panic =
+            Percent::new(u8::try_from(outliers.min_health_percent.min(100)).unwrap_or(100)).unwrap_or_default();
+    }
+    if let Some(tls) = blocks.tls {
+        backend.tls = originate(tls, host);
+    }
+    if blocks.tunnel.is_some() || blocks.proxy_protocol.is_some() {
+        let message =
+            "the DestinationRule asks for a tunnel or for the PROXY protocol, which Torana does not speak to backends";
+        backend.tls = refused(message);
+    }
+}
+
+fn balancing(balance: &LoadBalancer) -> LoadBalance {
+    match &balance.balancing {
+        // Nobody's original destination is known at an edge.
+        Balancing::Simple(SimpleLb::LeastRequest | SimpleLb::Passthrough) => LoadBalance::LeastRequest,
+        Balancing::Simple(SimpleLb::RoundRobin) => LoadBalance::RoundRobin,
+        Balancing::Simple(SimpleLb::Random) => LoadBalance::Random,
+        Balancing::ConsistentHash(hash) => hashing(hash).unwrap_or(LoadBalance::LeastRequest),
+    }
+}
+
+/// `None` without a property to hash by, or with one that cannot be.
+fn hashing(hash: &ConsistentHash) -> Option<LoadBalance> {
+    let on = match hash.key.as_ref()? {
+        HashKey::Header(name) => HashOn::Header(HeaderName::new(name).ok()?),
+        HashKey::SourceIp => HashOn::SourceIp,
+        HashKey::QueryParameter(name) => HashOn::Query(name.clone()),
+        HashKey::Cookie(cookie) => HashOn::Cookie {
+            name: CookieName::new(&cookie.name).ok()?,
+            path: cookie.path.as_deref().and_then(|path| CookiePath::new(path).ok()),
+            ttl: cookie.ttl,
+        },
+    };
+    Some(match hash.table {
+        HashTable::RingHash(least) => {
+            let least = u32::try_from(least).unwrap_or(MOST_POINTS).min(MOST_POINTS);
+            LoadBalance::RingHash { on, least }
+        }
+        HashTable::Maglev(size) => {
+            let table = u32::try_from(size).ok().and_then(|size| TableSize::new(size).ok());
+            LoadBalance::Maglev { on, table: table.unwrap_or(TableSize::DEFAULT) }
+        }
+    })
+}
+
+fn warm_up(balance: &LoadBalancer) -> Option<WarmUp> {
+    let written = balance.warmup.as_ref()?;
+    let minimum = u8::try_from(written.minimum_percent.millionths() / 1_000_000).ok()?;
+    let aggression = u32::try_from(written.aggression.millionths() / 1000).ok().and_then(NonZeroU32::new);
+    Some(WarmUp {
+        minimum: Percent::new(minimum).unwrap_or(Percent::ALL),
+        aggression: aggression.unwrap_or(NonZeroU32::MIN),
+        ..WarmUp::over(written.duration)
+    })
+}
+
+fn pooling(pool: &ConnectionPool, backend: &mut Backend) {
+    let tcp = pool.tcp.as_ref();
+    backend.connect_deadline = tcp.and_then(|tcp| tcp.connect_timeout).unwrap_or(CONNECT);
+    if let Some(most) = tcp.and_then(|tcp| tcp.max_connections) {
+        backend.max_connections = most;
+    }
+    let Some(http) = &pool.http else { return };
+    backend.caps.pending = http.http1_max_pending_requests;
+    backend.caps.requests = http.http2_max_requests;
+    backend.caps.requests_per_connection = http.max_requests_per_connection.and_then(NonZeroU32::new);
+    if let Some(most) = http.max_retries {
+        backend.caps.retries = RetryCap::Most(most);
+    }
+    match http.idle_timeout {
+        Some(Duration::ZERO) => backend.idle = FOR_EVER,
+        Some(idle) => backend.idle = idle,
+        None => {}
+    }
+    match http.h2_upgrade_policy {
+        H2UpgradePolicy::Upgrade => backend.protocol = UpstreamProtocol::H2c,
+        H2UpgradePolicy::Default | H2UpgradePolicy::DoNotUpgrade => {}
+    }
+}
+
+fn ejection(outliers: &Outliers) -> OutlierDetection {
+    let unanswered = if outliers.split_external_local_origin_errors {
+        Unanswered::Apart(NonZeroU32::new(outliers.consecutive_local_origin_failures.unwrap_or(5)))
+    } else {
+        Unanswered::AsAnswer
+    };
+    let most = outliers.max_ejection_percent.and_then(|most| u8::try_from(most).ok());
+    OutlierDetection {
+        consecutive_5xx: NonZeroU32::new(outliers.consecutive_5xx_errors),
+        consecutive_gateway: NonZeroU32::new(outliers.consecutive_gateway_errors),
+        unanswered,
+        interval: outliers.interval,
+        ejection: outliers.base_ejection_time,
+        most: most.and_then(|most| Percent::new(most).ok()).unwrap_or(Percent::TENTH),
+        ..OutlierDetection::of_istio()
+    }
+}
+
+fn refused(message: &str) -> BackendTls {
+    BackendTls::Refused(Invalid { reason: UNSUPPORTED.into(), message: message.to_owned() })
+}
+
+/// Never cleartext where TLS is asked for.
+fn originate(tls: &ClientTls, host: &str) -> BackendTls {
+    match tls.mode {
+        ClientTlsMode::Disable => return BackendTls::Plain,
+        ClientTlsMode::Simple => {}
+        ClientTlsMode::Mutual => return refused("tls.mode MUTUAL of the DestinationRule is not supported yet"),
+        ClientTlsMode::IstioMutual => {
+            return refused("tls.mode ISTIO_MUTUAL of the DestinationRule is not supported yet");
+        }
+    }
+    let is_system = |file: &str| file == "system";
+    if let Some(obstacle) = obstacle(tls).filter(|_| !tls.ca_certificates.as_deref().is_some_and(is_system)) {
+        return refused(&format!("{obstacle} of the DestinationRule is not supported"));
+    }
+    let Ok(server_name) = DnsName::new(tls.sni.as_deref().unwrap_or(host)) else {
+        return refused("tls.sni of the DestinationRule is not a DNS name");
+    };
+    let names: Vec<_> = tls.subject_alt_names.iter().map(|name| peer(name)).collect();
+    let names = if names.is_empty() { vec![PeerName::Dns(server_name.clone())] } else { names };
+    BackendTls::Originate(Origination { server_name, trust: Trust::System, names })
+}
+
+fn peer(name: &str) -> PeerName {
+    match DnsName::new(name) {
+        Ok(name) => PeerName::Dns(name),
+        Err(_) => PeerName::Uri(name.to_owned()),
+    }
+}
+
+/// What of a `tls` block cannot be done.
+fn obstacle(tls: &ClientTls) -> Option<&'static str> {
+    [
+        ("tls.credentialName", tls.credential_name.is_some()),
+        ("tls.caCertificates", tls.ca_certificates.as_deref().is_some_and(|file| file != "system")),
+        ("tls.insecureSkipVerify", tls.insecure_skip_verify),
+        ("tls.caCrl", tls.ca_crl.is_some()),
+        ("tls.clientCertificate", tls.client_certificate.is_some()),
+    ]
+    .into_iter()
+    .find_map(|(field, is_there)| is_there.then_some(field))
+}
+
+/// What of a rule is not done, each with its place.
+pub(super) fn unsupported(rule: &DestinationRule) -> Vec<Remark> {
+    let mut remarks = Vec::new();
+    if let Some(policy) = rule.spec.traffic_policy.as_deref() {
+        of_policy(policy, "spec.trafficPolicy", &mut remarks);
+    }
+    for (index, subset) in rule.spec.subsets.iter().enumerate() {
+        if let Some(policy) = subset.traffic_policy.as_deref() {
+            of_policy(policy, &format!("spec.subsets[{index}].trafficPolicy"), &mut remarks);
+        }
+    }
+    remarks
+}
+
+fn of_policy(policy: &TrafficPolicy, at: &str, remarks: &mut Vec<Remark>) {
+    let blocks = (&policy.load_balancer, &policy.connection_pool, &policy.outlier_detection, &policy.tls);
+    of_blocks((blocks.0.as_ref(), blocks.1.as_ref(), blocks.2.as_ref(), blocks.3.as_ref()), at, remarks);
+    for (index, port) in policy.port_level.iter().enumerate() {
+        let blocks = (
+            port.load_balancer.as_ref(),
+            port.connection_pool.as_ref(),
+            port.outlier_detection.as_ref(),
+            port.tls.as_ref(),
+        );
+        of_blocks(blocks, &format!("{at}.portLevelSettings[{index}]"), remarks);
+    }
+    let mut say = |field: &str, is_there: bool, follows: &str| {
+        if is_there {
+            remarks.push(not_done(&format!("{at}.{field}"), follows));
+        }
+    };
+    say("tunnel", policy.tunnel.is_some(), "requests get 503");
+    say("proxyProtocol", policy.proxy_protocol.is_some(), "requests get 503");
+    say("retryBudget", policy.retry_budget.is_some(), "the usual budget holds");
+}
+
+type Parts<'p> = (Option<&'p LoadBalancer>, Option<&'p ConnectionPool>, Option<&'p Outliers>, Option<&'p ClientTls>);
+
+fn of_blocks((balance, pool, outliers, tls): Parts<'_>, at: &str, remarks: &mut Vec<Remark>) {
+    let mut say = |field: &str, is_there: bool, follows: &str| {
+        if is_there {
+            remarks.push(not_done(&format!("{at}.{field}"), follows));
+        }
+    };
+    if let Some(balance) = balance {
+        let locality = balance.locality.as_ref();
+        let is_asked = locality.is_some_and(|it| !it.distribute.is_empty() || !it.failover.is_empty());
+        say("loadBalancer.localityLbSetting", is_asked, "all endpoints are alike");
+        let priorities = locality.is_some_and(|it| !it.failover_priority.is_empty());
+        say("loadBalancer.localityLbSetting.failoverPriority", priorities, "all endpoints are alike");
+        say("loadBalancer.zoneAwareLbSetting", balance.zone_aware.is_some(), "all endpoints are alike");
+        let is_original = balance.balancing == Balancing::Simple(SimpleLb::Passthrough);
+        say("loadBalancer.simple", is_original, "the least busy endpoint is chosen");
+    }
+    if let Some(tcp) = pool.and_then(|pool| pool.tcp.as_ref()) {
+        say("connectionPool.tcp.tcpKeepalive", tcp.tcp_keepalive.is_some(), "connections are kept as the system does");
+        let longest = tcp.max_connection_duration.is_some();
+        say("connectionPool.tcp.maxConnectionDuration", longest, "connections last as long as they are used");
+        say("connectionPool.tcp.idleTimeout", tcp.idle_timeout.is_some(), "the listener's own holds");
+    }
+    if let Some(http) = pool.and_then(|pool| pool.http.as_ref()) {
+        say("connectionPool.http.useClientProtocol", http.use_client_protocol, "the port decides what is spoken");
+        let streams = http.max_concurrent_streams.is_some();
+        say("connectionPool.http.maxConcurrentStreams", streams, "the backend says how many it takes");
+        say("connectionPool.http.http2KeepAlive", http.http2_keep_alive.is_some(), "no pings are sent");
+    }
+    if let Some(outliers) = outliers {
+        let codes = !outliers.http_error_codes.is_empty();
+        say("outlierDetection.outlierDetectionHttpErrorCodes", codes, "5xx count");
+    }
+    let Some(tls) = tls else { return };
+    match tls.mode {
+        ClientTlsMode::Disable => {}
+        ClientTlsMode::Mutual | ClientTlsMode::IstioMutual => say("tls.mode", true, "requests get 503"),
+        ClientTlsMode::Simple => {
+            if let Some(field) = obstacle(tls) {
+                say(field, true, "requests get 503");
+            }
+        }
+    }
+}
+
+fn not_done(at: &str, follows: &str) -> Remark {
+    Remark::warning(UNSUPPORTED, at, format!("is not supported, so {follows}"), "")
+}
