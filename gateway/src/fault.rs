@@ -77,6 +77,8 @@ pub enum Fault {
     Misdirected,
     /// The rule or its backend reference is invalid.
     InvalidConfig,
+    /// The same of a VirtualService: it leads to no service, or to none that there is.
+    NoDestination,
     // === gateway ===
     /// A cap of the backend.
     Overload(Overflow),
@@ -139,6 +141,7 @@ impl Fault {
             Self::NoListener | Self::NoRoute => 404,
             Self::Misdirected => 421,
             Self::InvalidConfig => 500,
+            Self::NoDestination => 503,
             Self::Overload(_) | Self::NoEndpoints | Self::Connect | Self::UpstreamTls(_) => 503,
             Self::UpstreamReset | Self::UpstreamProtocol | Self::UpstreamCut => 502,
             Self::RequestTimeout | Self::BackendTimeout | Self::StreamIdle => 504,
@@ -156,7 +159,7 @@ impl Fault {
             | Self::AuthDenied
             | Self::ClientGone
             | Self::Misdirected => Source::Client,
-            Self::NoListener | Self::NoRoute | Self::InvalidConfig => Source::Config,
+            Self::NoListener | Self::NoRoute | Self::InvalidConfig | Self::NoDestination => Source::Config,
             Self::Overload(_) => Source::Gateway,
             _ => Source::Upstream,
         }
@@ -177,6 +180,7 @@ impl Fault {
             Self::NoRoute => "no_route",
             Self::Misdirected => "misdirected",
             Self::InvalidConfig => "invalid_config",
+            Self::NoDestination => "no_destination",
             Self::Overload(Overflow::Connections) => "overload",
             Self::Overload(Overflow::Pending) => "overload_pending",
             Self::Overload(Overflow::Requests) => "overload_requests",
@@ -206,6 +210,7 @@ impl Fault {
             Self::Rejected(_) => "DPE",
             Self::HeadTimeout | Self::BodyTimeout | Self::ReadTimeout | Self::ClientGone => "DC",
             Self::NoListener | Self::NoRoute | Self::Misdirected | Self::InvalidConfig => "NR",
+            Self::NoDestination => "NC",
             Self::BodyTooLarge | Self::AuthDenied | Self::AuthFailed => "UAEX",
             Self::Overload(_) => "UO",
             Self::NoEndpoints => "UH",

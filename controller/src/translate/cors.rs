@@ -2,7 +2,7 @@
 //! The CORS filter. Never answers a preflight: it only reads what is allowed.
 
 use torana_crds::filter::CorsPolicy;
-use torana_ir::{Cors, HeaderName, Hostname, Method, OriginPattern};
+use torana_ir::{Cors, HeaderName, Hostname, Method, OriginPattern, Unmatched};
 
 use crate::report::Remark;
 use crate::translate::matches::fault;
@@ -32,7 +32,7 @@ pub(super) fn cors(policy: &CorsPolicy, at: &str, faults: &mut Vec<Remark>) -> C
         expose_headers,
         expose_any,
         max_age: Some(policy.max_age()),
-        forward_unmatched: false,
+        unmatched: Unmatched::Refused,
     }
 }
 

@@ -221,8 +221,20 @@ pub struct Cors {
     pub expose_any: bool,
     /// How long a preflight may be cached; `None`: nothing is said of it.
     pub max_age: Option<Duration>,
-    /// Preflights of origins that are not let in are forwarded (Istio, `unmatchedPreflights: FORWARD`).
-    pub forward_unmatched: bool,
+    /// What becomes of preflights of origins that are not let in.
+    pub unmatched: Unmatched,
+}
+
+/// What becomes of a preflight of an origin that is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Unmatched {
+    /// 403.
+    #[default]
+    Refused,
+    /// It goes on, and what the backend says of origins stays (Istio, `FORWARD`).
+    Forwarded,
+    /// 200 without a word of CORS (Istio, `IGNORE`).
+    Ignored,
 }
 
 /// One entry of `allowOrigins`.

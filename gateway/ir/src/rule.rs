@@ -119,7 +119,7 @@ impl RouteMatch {
         let every_path = match &self.path {
             PathMatch::Prefix(prefix) => prefix.is_empty(),
             PathMatch::Text { text, .. } => text.as_str() == "/",
-            PathMatch::Regex(regex) => regex.as_str() == "*" || regex.as_str() == ".*",
+            PathMatch::Regex(regex) => regex.as_str() == ".*",
             PathMatch::Exact(_) | PathMatch::ExactAnyCase(_) => false,
         };
         let asks = self.method.is_some() || !self.headers.is_empty() || !self.query.is_empty() || !self.line.is_empty();

@@ -4,7 +4,7 @@
 //! Spec: "HTTPCORSFilter defines a filter that responds to CORS preflight requests and adds CORS headers to responses."
 //! An origin that is not allowed gets 403 for its preflight and no `Access-Control-Allow-Origin` for anything else.
 
-use torana_ir::OriginPattern;
+use torana_ir::{OriginPattern, Unmatched};
 
 use crate::answer::Answer;
 use crate::head::{Fields, Head, ResponseHead};
@@ -20,7 +20,8 @@ pub struct Cors {
     methods: Listed,
     headers: Listed,
     exposed: Listed,
-    max_age: String,
+    max_age: Option<String>,
+    unmatched: Unmatched,
 }
 
 /// A list, prepared as a field value.
@@ -41,7 +42,8 @@ impl Cors {
             methods: Listed::new(cors.any_method, methods.iter().map(torana_ir::Method::as_str)),
             headers: Listed::new(cors.any_header, cors.allow_headers.iter().map(torana_ir::HeaderName::as_str)),
             exposed: Listed::new(cors.expose_any, cors.expose_headers.iter().map(torana_ir::HeaderName::as_str)),
-            max_age: cors.max_age.as_secs().to_string(),
+            max_age: cors.max_age.map(|age| age.as_secs().to_string()),
+            unmatched: cors.unmatched,
         }
     }
 
@@ -53,7 +55,11 @@ impl Cors {
             return None;
         }
         if !self.allows(origin) {
-            return Some(Answer::new(403).with("vary", b"Origin"));
+            return match self.unmatched {
+                Unmatched::Refused => Some(Answer::new(403).with("vary", b"Origin")),
+                Unmatched::Forwarded => None,
+                Unmatched::Ignored => Some(Answer::new(200)),
+            };
         }
         let mut answer = Answer::new(200);
         let fields = &mut answer.fields;
@@ -71,7 +77,9 @@ impl Cors {
         if let Some(headers) = self.headers.value(asked) {
             fields.push(b"access-control-allow-headers", headers);
         }
-        fields.push(b"access-control-max-age", self.max_age.as_bytes());
+        if let Some(age) = &self.max_age {
+            fields.push(b"access-control-max-age", age.as_bytes());
+        }
         if matches!(self.headers, Listed::Any) {
             fields.push(b"vary", b"Access-Control-Request-Headers");
         }
@@ -81,6 +89,9 @@ impl Cors {
     /// Marks the response to a request that came with `origin`. What the backend said of origins is replaced.
     pub fn apply(&self, origin: Option<&[u8]>, head: &mut ResponseHead) {
         let allowed = origin.filter(|origin| self.allows(origin));
+        if allowed.is_none() && self.unmatched == Unmatched::Forwarded {
+            return;
+        }
         if origin.is_some() {
             head.fields.remove(ALLOW_ORIGIN);
             head.fields.remove("access-control-allow-credentials");
@@ -164,6 +175,8 @@ fn covers(pattern: &OriginPattern, origin: &[u8]) -> bool {
         OriginPattern::Any => true,
         OriginPattern::Exact(exact) => exact.as_bytes().eq_ignore_ascii_case(origin),
         OriginPattern::Wildcard { scheme, suffix } => starred(scheme.as_bytes(), suffix.as_bytes(), origin),
+        OriginPattern::Prefix(prefix) => origin.starts_with(prefix.as_bytes()),
+        OriginPattern::Regex(regex) => str::from_utf8(origin).is_ok_and(|origin| regex.is_match(origin)),
     }
 }
 
@@ -187,7 +200,7 @@ fn without_default_port(pattern: &OriginPattern) -> OriginPattern {
         text.strip_suffix(port).unwrap_or(text).to_owned()
     };
     match pattern {
-        OriginPattern::Any => OriginPattern::Any,
+        OriginPattern::Any | OriginPattern::Prefix(_) | OriginPattern::Regex(_) => pattern.clone(),
         OriginPattern::Exact(exact) => OriginPattern::Exact(cut(exact, exact.starts_with("http:"))),
         OriginPattern::Wildcard { scheme, suffix } => OriginPattern::Wildcard {
             scheme: scheme.clone(),
@@ -211,7 +224,7 @@ mod tests {
         };
         torana_ir::Cors {
             allow_origins: origins.iter().map(origin).collect(),
-            max_age: Duration::from_secs(5),
+            max_age: Some(Duration::from_secs(5)),
             ..torana_ir::Cors::default()
         }
     }
@@ -341,5 +354,37 @@ mod tests {
         let mut plain = ResponseHead::new(200);
         cors.apply(None, &mut plain);
         assert_eq!((plain.fields.len(), text(&plain.fields, "vary").as_deref()), (1, Some("Origin")));
+    }
+
+    #[test]
+    fn what_becomes_of_preflights_of_strangers_is_said_by_the_policy() {
+        let preflight = |origin: &str| {
+            let mut head = Head::new(Version::Http11, Scheme::Http, "OPTIONS", "a.com", "/");
+            head.fields.push(b"origin", origin.as_bytes());
+            head.fields.push(b"access-control-request-method", b"GET");
+            head
+        };
+        let allow_origins = vec![
+            OriginPattern::Prefix("https://a.".to_owned()),
+            OriginPattern::Regex(torana_ir::Regex::new("http://[bc]").unwrap()),
+        ];
+        for (unmatched, expected) in
+            [(Unmatched::Refused, Some(403)), (Unmatched::Forwarded, None), (Unmatched::Ignored, Some(200))]
+        {
+            let cors =
+                torana_ir::Cors { allow_origins: allow_origins.clone(), unmatched, ..torana_ir::Cors::default() };
+            let cors = Cors::compile(&cors);
+            let status = |origin| cors.preflight(&preflight(origin)).map(|answer| answer.status);
+            assert_eq!(status("https://b.a."), expected, "{unmatched:?}");
+            let allowed = cors.preflight(&preflight("https://a.com")).unwrap();
+            assert_eq!(allowed.fields.first(ALLOW_ORIGIN), Some(&b"https://a.com"[..]));
+            assert!(allowed.fields.first("access-control-max-age").is_none());
+            assert_eq!((status("http://b"), status("http://bb")), (Some(200), expected));
+            let mut response = ResponseHead::new(200);
+            response.fields.push(ALLOW_ORIGIN.as_bytes(), b"*");
+            cors.apply(Some(b"https://b.com"), &mut response);
+            // Where strangers' preflights go on, the backend says what they may.
+            assert_eq!(response.fields.first(ALLOW_ORIGIN).is_some(), unmatched == Unmatched::Forwarded);
+        }
     }
 }

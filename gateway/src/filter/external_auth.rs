@@ -92,7 +92,8 @@ impl<B> ExternalAuth<B> {
     pub fn question(&self, head: &Head, about: Circumstances<'_>) -> Question {
         match &self.spec.protocol {
             AuthProtocol::Http { prefix, headers, .. } => {
-                let path = replaced(prefix, head.path(), 0);
+                // No expression is among what may be put before a path.
+                let path = replaced(prefix, head.path(), 0).unwrap_or_default();
                 let target = head.query().map_or_else(|| path.clone(), |query| format!("{path}?{query}"));
                 let mut asked = Head::new(Version::Http11, head.scheme, head.method(), head.authority(), &target);
                 for (known, name, value) in head.fields.iter() {

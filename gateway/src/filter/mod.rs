@@ -17,9 +17,14 @@ mod cors;
 
 mod external_auth;
 
+mod respond;
+
+mod faults;
+
 mod check;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use smallvec::SmallVec;
 use torana_ir::{BackendKey, Filter, Target};
@@ -29,9 +34,11 @@ use crate::head::{Fields, Head, ResponseHead};
 
 pub use cors::Cors;
 pub use external_auth::{Circumstances, Edit, ExternalAuth, Question, Reply, Ruling};
+pub use faults::{Abort, Delay};
 pub use headers::{RequestHeaders, ResponseHeaders};
-pub use mirror::Mirror;
+pub use mirror::{Copied, Mirror, shadow};
 pub use redirect::Redirect;
+pub use respond::Respond;
 pub use rewrite::Rewrite;
 
 /// What is to be done after a filter. `B` is a backend.
@@ -43,6 +50,8 @@ pub enum Verdict<B> {
     Respond(Answer),
     /// Somebody else is to be asked. With a yes the chain goes on from this step.
     Ask(Arc<ExternalAuth<B>>, usize),
+    /// The request waits so long; then the chain goes on from this step.
+    Wait(Duration, usize),
 }
 
 /// What filters need to know about a request besides its head.
@@ -58,7 +67,7 @@ pub struct RequestContext {
 #[derive(Debug, Clone)]
 pub struct Notes<B> {
     /// Backends that get a copy of the request.
-    pub mirrors: SmallVec<[B; 2]>,
+    pub mirrors: SmallVec<[Copied<B>; 2]>,
     /// Fields that an authorization server wants in the response.
     pub fields: Fields,
     /// The request's `Origin`, kept for the response; only if a CORS filter is there.
@@ -86,6 +95,9 @@ enum Step<B> {
     Mirror(Mirror<B>),
     Cors(Cors),
     ExternalAuth(Arc<ExternalAuth<B>>),
+    Respond(Respond),
+    Delay(Delay),
+    Abort(Abort),
 }
 
 impl<B: Clone> Chain<B> {
@@ -101,6 +113,9 @@ impl<B: Clone> Chain<B> {
                 Filter::Redirect(redirect) => Step::Redirect(Redirect::compile(redirect, port)),
                 Filter::Rewrite(rewrite) => Step::Rewrite(Rewrite::compile(rewrite)),
                 Filter::Cors(cors) => Step::Cors(Cors::compile(cors)),
+                Filter::Respond(response) => Step::Respond(Respond::compile(response)),
+                Filter::Delay(delay) => Step::Delay(Delay::compile(delay)),
+                Filter::Abort(abort) => Step::Abort(Abort::compile(abort)),
                 Filter::ExternalAuth(auth) => Step::ExternalAuth(Arc::new(ExternalAuth::compile(
                     auth,
                     if let Target::Backend(key) = &auth.target { resolve(key) } else { None },
@@ -127,7 +142,22 @@ impl<B: Clone> Chain<B> {
                 Step::RequestHeaders(filter) => filter.apply(head),
                 Step::ResponseHeaders(_) => {}
                 Step::Redirect(filter) => return Verdict::Respond(filter.apply(head, context.prefix_len)),
-                Step::Rewrite(filter) => filter.apply(head, context),
+                Step::Rewrite(filter) => {
+                    if let Some(answer) = filter.apply(head, context) {
+                        return Verdict::Respond(answer);
+                    }
+                }
+                Step::Respond(filter) => return Verdict::Respond(filter.apply()),
+                Step::Delay(filter) => {
+                    if let Some(time) = filter.apply(mixed(context.random, at as u64)) {
+                        return Verdict::Wait(time, at + 1);
+                    }
+                }
+                Step::Abort(filter) => {
+                    if let Some(answer) = filter.apply(mixed(context.random, at as u64)) {
+                        return Verdict::Respond(answer);
+                    }
+                }
                 Step::Mirror(filter) => notes.mirrors.extend(filter.apply(mixed(context.random, at as u64)).cloned()),
                 Step::ExternalAuth(filter) => return Verdict::Ask(Arc::clone(filter), at + 1),
                 Step::Cors(filter) => {
@@ -151,7 +181,10 @@ impl<B: Clone> Chain<B> {
                 | Step::Redirect(_)
                 | Step::Rewrite(_)
                 | Step::Mirror(_)
-                | Step::ExternalAuth(_) => {}
+                | Step::ExternalAuth(_)
+                | Step::Respond(_)
+                | Step::Delay(_)
+                | Step::Abort(_) => {}
             }
         }
     }

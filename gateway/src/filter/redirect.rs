@@ -4,20 +4,20 @@
 //! Spec: "HTTPRequestRedirectFilter defines a filter that redirects a request. This filter MUST NOT be used on the same
 //! Route rule as a HTTPURLRewrite filter." The `Location` is absolute, so a path of `//evil` names no host.
 
-use torana_ir::PathRewrite;
+use torana_ir::{Authority, PathRewrite, RedirectPort, hostname_of};
 
-use super::path::replaced;
+use super::path::{digit, replaced};
 use crate::answer::Answer;
-use crate::head::{Head, Scheme};
+use crate::head::Head;
 
 /// Answers with a `Location`.
 #[derive(Debug)]
 pub struct Redirect {
     scheme: Option<&'static str>,
-    hostname: Option<String>,
+    host: Option<Authority>,
     path: Option<PathRewrite>,
-    /// Given, or else the well-known port of a given scheme, or else the listener's.
-    port: u16,
+    /// `None`: the port is kept.
+    port: Option<u16>,
     status: u16,
 }
 
@@ -27,38 +27,37 @@ impl Redirect {
         let of_scheme = redirect.scheme.and_then(well_known);
         Self {
             scheme: redirect.scheme,
-            hostname: redirect.hostname.as_ref().map(|name| name.as_str().to_owned()),
+            host: redirect.host.clone(),
             path: redirect.path.clone(),
-            port: redirect.port.or(of_scheme).unwrap_or(listener_port),
+            port: match redirect.port {
+                RedirectPort::Known => Some(of_scheme.unwrap_or(listener_port)),
+                RedirectPort::Number(port) => Some(port),
+                RedirectPort::Kept => None,
+            },
             status: redirect.status,
         }
     }
 
     /// The answer to `head`, of whose path `prefix_len` bytes were matched.
     pub fn apply(&self, head: &Head, prefix_len: usize) -> Answer {
-        let scheme = self.scheme.unwrap_or(match head.scheme {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-        });
-        let host = self.hostname.as_deref().unwrap_or(head.host());
+        let scheme = self.scheme.unwrap_or(head.scheme.as_str());
         let path = match &self.path {
-            Some(rewrite) => replaced(rewrite, head.path(), prefix_len),
+            Some(rewrite) => match replaced(rewrite, head.path(), prefix_len) {
+                Some(path) => path,
+                None => return Answer::new(414),
+            },
             None if head.path().starts_with('/') => head.path().to_owned(),
             // `OPTIONS *` has no path.
             None => "/".to_owned(),
         };
         let mut location = String::with_capacity(64 + path.len());
-        if host.is_empty() {
+        if self.host.is_none() && head.host().is_empty() {
             // HTTP/1.0 without Host: all that can be named is a path, which must not be read as `//host`.
             push_safe(&mut location, &format!("/{}", path.trim_start_matches('/')));
         } else {
             location.push_str(scheme);
             location.push_str("://");
-            push_safe(&mut location, host);
-            if well_known(scheme) != Some(self.port) {
-                location.push(':');
-                location.push_str(itoa::Buffer::new().format(self.port));
-            }
+            self.place(head, scheme, &mut location);
             push_safe(&mut location, &path);
         }
         if let Some(query) = head.query() {
@@ -66,6 +65,35 @@ impl Redirect {
             push_safe(&mut location, query);
         }
         Answer::new(self.status).with("location", location.as_bytes())
+    }
+
+    /// Host and port.
+    fn place(&self, head: &Head, scheme: &str, location: &mut String) {
+        let authority = self.host.as_ref().map_or(head.authority(), Authority::as_str);
+        let host = if self.host.is_some() { hostname_of(authority) } else { head.host() };
+        let Some(port) = self.port else {
+            // The request's own port goes without saying where it was its scheme's, and would mislead under another.
+            let of_old =
+                well_known(head.scheme.as_str()).filter(|_| self.host.is_none() && scheme != head.scheme.as_str());
+            let kept = port_of(authority).filter(|port| Some(*port) != of_old);
+            push_safe(location, host);
+            push_port(kept, location);
+            return;
+        };
+        push_safe(location, host);
+        push_port(Some(port).filter(|port| well_known(scheme) != Some(*port)), location);
+    }
+}
+
+/// The port of an authority as it came.
+fn port_of(authority: &str) -> Option<u16> {
+    authority.get(hostname_of(authority).len()..)?.trim_start_matches('.').strip_prefix(':')?.parse().ok()
+}
+
+fn push_port(port: Option<u16>, location: &mut String) {
+    if let Some(port) = port {
+        location.push(':');
+        location.push_str(itoa::Buffer::new().format(port));
     }
 }
 
@@ -88,18 +116,13 @@ fn push_safe(location: &mut String, text: &str) {
     }
 }
 
-fn digit(nibble: u8) -> char {
-    char::from(b"0123456789ABCDEF"[usize::from(nibble & 15)])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::head::Version;
-    use torana_ir::Hostname;
+    use crate::head::{Scheme, Version};
 
     const PLAIN: torana_ir::Redirect =
-        torana_ir::Redirect { scheme: None, hostname: None, path: None, port: None, status: 302 };
+        torana_ir::Redirect { scheme: None, host: None, path: None, port: RedirectPort::Known, status: 302 };
 
     fn location(redirect: &torana_ir::Redirect, listener: (Scheme, u16), authority: &str, target: &str) -> String {
         let head = Head::new(Version::Http11, listener.0, "GET", authority, target);
@@ -123,14 +146,36 @@ mod tests {
             (None, Some(80), (Scheme::Http, 8080), "http://a.com/a?q"),
         ];
         for (scheme, port, listener, expected) in rows {
+            let port = port.map(RedirectPort::Number).unwrap_or_default();
             let redirect = torana_ir::Redirect { scheme, port, ..PLAIN };
             assert_eq!(location(&redirect, listener, "a.com:9999", "/a?q"), expected);
         }
     }
 
     #[test]
+    fn a_port_that_is_kept_is_the_client_s_or_the_new_host_s() {
+        let kept = torana_ir::Redirect { port: RedirectPort::Kept, ..PLAIN };
+        let rows = [
+            (None, None, Scheme::Http, "a.com", "http://a.com/a"),
+            (None, None, Scheme::Http, "a.com:80", "http://a.com:80/a"),
+            (None, None, Scheme::Http, "a.com:8080", "http://a.com:8080/a"),
+            (Some("https"), None, Scheme::Http, "a.com:80", "https://a.com/a"),
+            (Some("https"), None, Scheme::Http, "a.com:8080", "https://a.com:8080/a"),
+            (Some("https"), None, Scheme::Https, "a.com:443", "https://a.com:443/a"),
+            (Some("http"), None, Scheme::Https, "[::1]:443", "http://[::1]/a"),
+            (None, Some("b.com"), Scheme::Http, "a.com:8080", "http://b.com/a"),
+            (None, Some("b.com:81"), Scheme::Http, "a.com:8080", "http://b.com:81/a"),
+        ];
+        for (scheme, host, came, authority, expected) in rows {
+            let host = host.map(|host| Authority::new(host).unwrap());
+            let redirect = torana_ir::Redirect { scheme, host, ..kept.clone() };
+            assert_eq!(location(&redirect, (came, 9), authority, "/a"), expected);
+        }
+    }
+
+    #[test]
     fn host_and_path_are_replaced() {
-        let host = torana_ir::Redirect { hostname: Hostname::new("b.com"), status: 301, ..PLAIN };
+        let host = torana_ir::Redirect { host: Authority::new("b.com").ok(), status: 301, ..PLAIN };
         assert_eq!(location(&host, (Scheme::Http, 80), "a.com", "/a/b?x=1"), "http://b.com/a/b?x=1");
         let full = torana_ir::Redirect { path: Some(PathRewrite::Full("/new".into())), status: 308, ..PLAIN };
         assert_eq!(location(&full, (Scheme::Http, 80), "a.com", "/a/b?x=1"), "http://a.com/new?x=1");

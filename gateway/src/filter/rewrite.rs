@@ -8,6 +8,7 @@ use torana_ir::PathRewrite;
 
 use super::RequestContext;
 use super::path::replaced;
+use crate::answer::Answer;
 use crate::head::Head;
 
 /// Replaces host, path or both.
@@ -20,22 +21,25 @@ pub struct Rewrite {
 impl Rewrite {
     /// Prepares `rewrite`.
     pub fn compile(rewrite: &torana_ir::Rewrite) -> Self {
-        let authority = rewrite.hostname.as_ref().map(|name| name.as_str().to_owned());
+        let authority = rewrite.host.as_ref().map(|name| name.as_str().to_owned());
         Self { authority, path: rewrite.path.clone() }
     }
 
-    /// Edits `head`. The context's prefix follows, so that a backend's own rewrite goes on from here.
-    pub fn apply(&self, head: &mut Head, context: &mut RequestContext) {
+    /// Edits `head`. The context's prefix follows, so that a backend's own rewrite goes on from here. A path that would
+    /// grow beyond bounds is answered.
+    pub fn apply(&self, head: &mut Head, context: &mut RequestContext) -> Option<Answer> {
         if let Some(authority) = &self.authority {
             head.set_authority(authority);
         }
-        let Some(rewrite) = &self.path else { return };
-        let path = replaced(rewrite, head.path(), context.prefix_len);
+        let rewrite = self.path.as_ref()?;
+        let Some(path) = replaced(rewrite, head.path(), context.prefix_len) else { return Some(Answer::new(414)) };
         context.prefix_len = match rewrite {
-            PathRewrite::Full(_) => path.len(),
+            PathRewrite::Full(_) | PathRewrite::Regex(_) => path.len(),
+            PathRewrite::Text(text) => text.len(),
             PathRewrite::Prefix(prefix) => prefix.trim_end_matches('/').len(),
         };
         head.set_path(&path);
+        None
     }
 }
 
@@ -43,14 +47,14 @@ impl Rewrite {
 mod tests {
     use super::*;
     use crate::head::{Scheme, Version};
-    use torana_ir::Hostname;
+    use torana_ir::Authority;
 
     fn rewritten(rewrites: &[PathRewrite], target: &str, prefix_len: usize) -> String {
         let mut head = Head::new(Version::Http11, Scheme::Http, "GET", "a.com:80", target);
         let mut context = RequestContext { prefix_len, random: 0 };
         for path in rewrites {
-            let spec = torana_ir::Rewrite { hostname: None, path: Some(path.clone()) };
-            Rewrite::compile(&spec).apply(&mut head, &mut context);
+            let spec = torana_ir::Rewrite { host: None, path: Some(path.clone()) };
+            assert!(Rewrite::compile(&spec).apply(&mut head, &mut context).is_none());
         }
         assert_eq!(head.authority(), "a.com:80");
         head.target().to_owned()
@@ -71,8 +75,9 @@ mod tests {
     #[test]
     fn the_rewritten_host_has_no_port() {
         let mut head = Head::new(Version::Http11, Scheme::Http, "GET", "a.com:80", "/");
-        let spec = torana_ir::Rewrite { hostname: Hostname::new("b.com"), path: None };
-        Rewrite::compile(&spec).apply(&mut head, &mut RequestContext { prefix_len: 0, random: 0 });
+        let spec = torana_ir::Rewrite { host: Authority::new("b.com").ok(), path: None };
+        let answer = Rewrite::compile(&spec).apply(&mut head, &mut RequestContext { prefix_len: 0, random: 0 });
+        assert!(answer.is_none());
         assert_eq!((head.authority(), head.target()), ("b.com", "/"));
     }
 }

@@ -13,7 +13,7 @@ fn edit(name: &str, value: &str) -> HeaderEdit {
 
 fn mirror(name: &str, numerator: u32) -> Filter {
     let target = Target::Backend(BackendKey::tcp("n", name, 80));
-    Filter::Mirror(torana_ir::Mirror { target, numerator, denominator: 100 })
+    Filter::Mirror(torana_ir::Mirror { target, numerator, denominator: 100, shadow: false })
 }
 
 /// Backends are their own names here; `gone` is none.
@@ -33,7 +33,7 @@ fn run(chain: &Chain<String>, head: &mut Head, random: u64) -> (Verdict<String>,
 
 #[test]
 fn filters_combine_in_order() {
-    let rewrite = torana_ir::Rewrite { hostname: None, path: Some(PathRewrite::Prefix("/z".into())) };
+    let rewrite = torana_ir::Rewrite { host: None, path: Some(PathRewrite::Prefix("/z".into())) };
     let chain = chain(&[
         Filter::RequestHeaders(edit("x", "1")),
         Filter::Rewrite(rewrite),
@@ -46,7 +46,8 @@ fn filters_combine_in_order() {
     let (verdict, notes) = run(&chain, &mut head, 7);
     assert!(matches!(verdict, Verdict::Continue));
     assert_eq!((head.target(), head.fields.first("x")), ("/z/b?q", Some(&b"1"[..])));
-    assert_eq!(notes.mirrors.as_slice(), ["one", "two"]);
+    let copies: Vec<_> = notes.mirrors.iter().map(|copy| copy.backend.as_str()).collect();
+    assert_eq!(copies, ["one", "two"]);
     assert_eq!(chain.mirrored().collect::<Vec<_>>(), ["one", "two"]);
     let mut response = ResponseHead::new(200);
     chain.on_response(&notes, &mut response);
@@ -66,7 +67,8 @@ fn mirrors_of_one_request_are_drawn_independently() {
 
 #[test]
 fn an_answer_ends_the_chain() {
-    let redirect = torana_ir::Redirect { scheme: None, hostname: None, path: None, port: None, status: 301 };
+    let redirect =
+        torana_ir::Redirect { scheme: None, host: None, path: None, port: torana_ir::RedirectPort::Known, status: 301 };
     let chain = chain(&[Filter::Redirect(redirect), Filter::RequestHeaders(edit("x", "1"))]);
     let mut head = head();
     let Verdict::Respond(answer) = run(&chain, &mut head, 0).0 else { panic!("the redirect answers") };
@@ -90,6 +92,6 @@ fn an_origin_is_kept_for_the_response_even_if_it_is_removed() {
 #[test]
 fn an_invalid_mirror_mirrors_nothing() {
     let target = Target::Invalid(Invalid { reason: "BackendNotFound".into(), message: String::new() });
-    let chain = chain(&[Filter::Mirror(torana_ir::Mirror { target, numerator: 1, denominator: 1 })]);
+    let chain = chain(&[Filter::Mirror(torana_ir::Mirror { target, numerator: 1, denominator: 1, shadow: false })]);
     assert!(chain.is_empty());
 }

@@ -314,7 +314,7 @@ impl<'a, 'r, F: FnMut(&mut ResponseHead)> Exchange<'a, 'r, F> {
             let relay = head.status != 100;
             return Poll::Ready(if relay { self.down.interim(&head) } else { Ok(()) });
         }
-        if self.lasting.retries.lists(head.status) && self.lasting.retries.grant(self.asked()) {
+        if self.lasting.retries.lists_answer(&head) && self.lasting.retries.grant(self.asked()) {
             self.response = Response::Declined(head.status);
             return Poll::Ready(Ok(()));
         }

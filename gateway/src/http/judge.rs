@@ -48,7 +48,9 @@ pub(crate) fn unreachable_endpoint(fault: Fault, nearest: Option<Instant>, order
 
 /// `untouched`: another try would be the same request, and the client would not see this one.
 pub(crate) fn judge(stop: Stop, order: &Order<'_>, reused: bool, untouched: bool) -> Failed {
-    let repeatable = untouched && idempotent(order.head.method());
+    // Who asks for it in so many words gets it for every method.
+    let asked = order.retry.is_some_and(|retry| retry.unanswered);
+    let repeatable = untouched && (asked || idempotent(order.head.method()));
     let (fault, again) = match stop {
         Stop::Broken(broken) => {
             let again = match broken {
@@ -56,7 +58,7 @@ pub(crate) fn judge(stop: Stop, order: &Order<'_>, reused: bool, untouched: bool
                 Broken::Refused if untouched => Again::Fresh,
                 // RFC 9112 §9.3.1: an idle connection may be closed at any time. The request may have been processed,
                 // so only what is idempotent is sent again (RFC 9110 §9.2.2).
-                Broken::Upstream { before_response: true } if reused && repeatable => Again::Fresh,
+                Broken::Upstream { before_response: true } if reused && repeatable && !asked => Again::Fresh,
                 // GEP-1731: what may have been processed is not tried again by default. Here a rule that lists 502 asks
                 // for it, for what is idempotent.
                 Broken::Upstream { .. } | Broken::UpstreamProtocol if repeatable => Again::IfListed,

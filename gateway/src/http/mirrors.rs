@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::balance::BackendState;
+use crate::filter::{self, Copied};
 use crate::head::{BodyLength, Head};
 use crate::http::conn::Conn;
 use crate::http::forward::{Order, Trace, forward};
@@ -28,11 +29,11 @@ const DEADLINE: Duration = Duration::from_mins(1);
 pub(crate) fn launch(
     conn: &Arc<Conn>,
     head: &Head,
-    backends: &[Arc<BackendState>],
+    backends: &[Copied<Arc<BackendState>>],
     identity: Option<&Arc<Identity>>,
 ) -> Tee {
     let mut tee = Tee::default();
-    for backend in backends {
+    for Copied { backend, shadow } in backends {
         let Some(ticket) = Ticket::take(&conn.worker) else {
             conn.worker.metrics.mirror_dropped();
             continue;
@@ -46,6 +47,9 @@ pub(crate) fn launch(
         // The original's tunnel or 100 Continue is not the mirror's.
         copy.upgrade = false;
         copy.expects_continue = false;
+        if *shadow {
+            copy.set_authority(&filter::shadow(head.authority()));
+        }
         let key = visit::key(backend, &copy, conn.peer.remote.ip()).number;
         let to = (Arc::clone(backend), identity.map(Arc::clone), key);
         tokio::spawn(run(ticket, copy, to, mirror::Down::new(body)));

@@ -37,6 +37,8 @@ mod conn;
 
 mod exchange;
 
+mod wait;
+
 mod tries;
 
 mod judge;

@@ -21,8 +21,9 @@ use crate::http::replay::Replay;
 use crate::http::side::Down;
 use crate::http::tee::Copies;
 use crate::http::visit::Ties;
+use crate::http::wait::pause;
 use crate::http::{auth, forwarding, mirrors, respond};
-use crate::table::{Choice, Notes, Plan, Routed, Verdict, WeightedPlan};
+use crate::table::{Choice, Notes, Plan, Routed, Verdict, WeightedPlan, is_grpc};
 
 /// Handles a request that passed the gate. The response is wholly sent, or cut, when this returns.
 pub(crate) async fn handle(conn: &Arc<Conn>, down: &mut Down, mut head: Box<Head>) {
@@ -30,7 +31,7 @@ pub(crate) async fn handle(conn: &Arc<Conn>, down: &mut Down, mut head: Box<Head
     let routed = conn.worker.table.load().bind(&conn.bind).map(|bind| bind.route(&head, conn.sni_listener()));
     let result = match routed {
         Some(Routed::Plan { plan, prefix_len }) => {
-            record.routed(&plan, plan.grpc);
+            record.routed(&plan, plan.grpc || (plan.of_istio && is_grpc(&head)));
             planned(conn, down, &mut head, (&plan, prefix_len), &mut record).await
         }
         Some(Routed::Fault { fault, listener, grpc }) => {
@@ -79,19 +80,19 @@ async fn planned(
     forwarding::stamp(head, &conn.client);
     record.stamped(head);
     if let Some(answer) = passage.through(down, head, record, Stage::Rule).await? {
-        return own_answer(down, head, answer, record).await;
+        return own_answer(down, head, marked(plan, &passage.notes, answer), record).await;
     }
     let weighted = match plan.choose(fastrand::u64(..)) {
         Choice::Backend(weighted) => weighted,
         Choice::Invalid(invalid) => {
             // The user finds out from status, `lint` and `explain`; here it would be one line a request.
             tracing::debug!(rule = %plan.key(), reason = %invalid.reason, message = %invalid.message, "invalid backend");
-            return Err(Fault::InvalidConfig);
+            return Err(if plan.of_istio { Fault::NoDestination } else { Fault::InvalidConfig });
         }
     };
     record.backend(&weighted.backend);
     if let Some(answer) = passage.through(down, head, record, Stage::Backend(weighted)).await? {
-        return own_answer(down, head, answer, record).await;
+        return own_answer(down, head, marked(plan, &passage.notes, answer), record).await;
     }
     if weighted.backend.config.protocol != UpstreamProtocol::Http1 {
         head.upgrade = false;
@@ -136,6 +137,17 @@ async fn planned(
     result
 }
 
+/// Of a VirtualService what a filter answers goes through the rule's filters on responses, as with Envoy.
+fn marked(plan: &Plan, notes: &Notes, answer: Answer) -> Answer {
+    if !plan.of_istio {
+        return answer;
+    }
+    let Answer { status, fields, body } = answer;
+    let mut head = ResponseHead { fields, ..ResponseHead::new(status) };
+    plan.on_response(notes, &mut head);
+    Answer { status, fields: head.fields, body }
+}
+
 /// A request on its way through the filters of its rule and of its backend.
 struct Passage<'p> {
     conn: &'p Conn,
@@ -174,6 +186,15 @@ impl Passage<'_> {
                 Verdict::Continue => return Ok(None),
                 Verdict::Respond(answer) => return Ok(Some(answer)),
                 Verdict::Ask(auth, next) => (auth, next),
+                Verdict::Wait(time, next) => {
+                    let until = Instant::now() + time;
+                    pause(down, self.deadline.map_or(until, |deadline| deadline.min(until))).await?;
+                    if self.deadline.is_some_and(|deadline| deadline <= until) {
+                        return Err(Fault::RequestTimeout);
+                    }
+                    from = next;
+                    continue;
+                }
             };
             let terms = (&*self.plan.listener, self.deadline);
             // Boxed: few requests are asked about, and all would carry the room for it.

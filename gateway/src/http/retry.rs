@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use torana_ir::Retry;
 
 use crate::balance::{BackendState, Leave};
+use crate::head::ResponseHead;
 
 /// Wait before a try if the rule names none, and before one on an endpoint that has not failed: none.
 const BASE: Duration = Duration::from_millis(25);
@@ -85,6 +86,34 @@ impl<'a> Retries<'a> {
         self.policy.is_some_and(|policy| policy.codes.contains(&status))
     }
 
+    /// The rule tries again what is answered so: with a status that it lists, of HTTP or, without a body, of gRPC, or with
+    /// a header.
+    pub(crate) fn lists_answer(&self, head: &ResponseHead) -> bool {
+        let Some(policy) = self.policy else { return false };
+        let of_grpc = || {
+            let status = head.fields.first("grpc-status").and_then(|text| str::from_utf8(text).ok()?.parse().ok());
+            status.is_some_and(|status: u8| policy.grpc.contains(&status))
+        };
+        policy.codes.contains(&head.status)
+            || (!policy.grpc.is_empty() && of_grpc())
+            || policy.header.as_ref().is_some_and(|name| head.fields.first(name.as_str()).is_some())
+    }
+
+    /// The rule tries again what got no answer, though it may have been processed.
+    pub(crate) fn of_unanswered(&self) -> bool {
+        self.policy.is_some_and(|policy| policy.unanswered)
+    }
+
+    /// The rule tries again what was never processed.
+    pub(crate) fn of_unsent(&self) -> bool {
+        self.policy.is_none_or(|policy| policy.unsent)
+    }
+
+    /// Further tries may go where one has failed.
+    pub(crate) fn anywhere(&self) -> bool {
+        self.policy.is_some_and(|policy| policy.anywhere)
+    }
+
     /// Grants one more try, which begins at [`Retries::taken`], or notes why not.
     pub(crate) fn grant(&mut self, asked: Asked) -> bool {
         let Some(policy) = self.policy.filter(|policy| self.done < policy.attempts) else { return false };
@@ -147,7 +176,7 @@ mod tests {
     }
 
     fn policy(attempts: u32, backoff: Option<u64>) -> Retry {
-        Retry { codes: [500, 503].into(), attempts, backoff: backoff.map(Duration::from_millis) }
+        Retry { codes: [500, 503].into(), backoff: backoff.map(Duration::from_millis), ..Retry::new(attempts) }
     }
 
     #[tokio::test(start_paused = true)]

@@ -31,12 +31,7 @@ fn snapshot(backend: SocketAddr) -> Snapshot {
         name: None,
         created: 0,
         attachments: vec![Attachment { listener: listener.clone(), hostnames: vec![HostPattern::Any] }],
-        matches: vec![RouteMatch {
-            path: PathMatch::Prefix(String::new()),
-            method: None,
-            headers: vec![],
-            query: vec![],
-        }],
+        matches: vec![RouteMatch::of(PathMatch::Prefix(String::new()))],
         filters: vec![],
         action: Action::Forward(vec![WeightedBackend {
             target: Target::Backend(key.clone()),
@@ -46,6 +41,7 @@ fn snapshot(backend: SocketAddr) -> Snapshot {
         timeouts: Timeouts::default(),
         retry: None,
         session: None,
+        order: torana_ir::Order::Specific,
     };
     let endpoints = Endpoints::Static { backend: key.clone(), endpoints: vec![Endpoint::new(backend, true)] };
     let listener = Listener {

@@ -2,9 +2,7 @@
 //! From one try of a request to the next: where it goes, and when. What became of a try is judged elsewhere, how many a
 //! rule allows is counted in `retry`.
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 
 use smallvec::SmallVec;
 use tokio::time::Instant;
@@ -16,6 +14,7 @@ use crate::head::BodyLength;
 use crate::http::replay::{MOST, Replay};
 use crate::http::retry::{Asked, Retries};
 use crate::http::side::Down;
+use crate::http::wait::pause;
 
 /// Tries after the first that no rule asks for, so that a backend which refuses every stream ends.
 const MAX_OWN: usize = 4;
@@ -106,7 +105,7 @@ impl<'a> Tries<'a> {
         let asked = |elsewhere| Asked { replayable: true, elsewhere };
         match failed.again {
             Again::Granted => {
-                self.failed.push(endpoint.id);
+                self.avoid(endpoint);
                 true
             }
             Again::Fresh if self.own < MAX_OWN => {
@@ -115,9 +114,9 @@ impl<'a> Tries<'a> {
                 true
             }
             Again::Fresh | Again::Elsewhere if self.retries.governed() => {
-                self.failed.push(endpoint.id);
+                self.avoid(endpoint);
                 let others = self.backend.endpoints().usable().iter().any(|it| !self.failed.contains(&it.id));
-                self.retries.grant(asked(others))
+                self.retries.of_unsent() && self.retries.grant(asked(others))
             }
             Again::Elsewhere => {
                 self.failed.push(endpoint.id);
@@ -126,25 +125,26 @@ impl<'a> Tries<'a> {
             }
             Again::No | Again::Fresh => false,
             Again::IfListed => {
-                self.failed.push(endpoint.id);
-                self.retries.lists(failed.fault.status()) && self.retries.grant(asked(false))
+                self.avoid(endpoint);
+                (self.retries.lists(failed.fault.status()) || self.retries.of_unanswered())
+                    && self.retries.grant(asked(false))
             }
+        }
+    }
+
+    /// The next try goes elsewhere, unless the rule does not mind.
+    fn avoid(&mut self, endpoint: &Endpoint) {
+        if !self.retries.anywhere() {
+            self.failed.push(endpoint.id);
         }
     }
 
     /// Waits for the next try. A client that leaves meanwhile ends it.
     pub(crate) async fn pause(&mut self, down: &mut Down) -> Result<(), Fault> {
         self.replay.rewind();
-        let Some(until) = self.retries.taken() else { return Ok(()) };
-        down.watchdog().set(Some(until));
-        poll_fn(|cx| {
-            if down.received()
-                && let Poll::Ready(gone) = down.poll_gone(cx)
-            {
-                return Poll::Ready(Err(gone.fault()));
-            }
-            down.watchdog().poll(cx).map(Ok)
-        })
-        .await
+        match self.retries.taken() {
+            Some(until) => pause(down, until).await,
+            None => Ok(()),
+        }
     }
 }

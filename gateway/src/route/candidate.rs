@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use torana_ir::{FieldMatch, HeaderName, PathMatch, RouteMatch, Rule};
+use torana_ir::{FieldMatch, HeaderName, LineMatch, LinePart, Order, PathMatch, RouteMatch, Rule, TextMatch};
 
 use super::order::Precedence;
 use super::query;
@@ -38,16 +38,16 @@ pub enum Mismatch {
     Header(usize),
     /// This query parameter.
     Query(usize),
+    /// This part of the request's line.
+    Line(usize),
 }
 
 impl<T: Routable> Candidate<T> {
     /// The alternative `rule().matches[index]` of `target`.
     pub(crate) fn new(target: &Arc<T>, index: usize) -> Self {
-        let plain = target
-            .rule()
-            .matches
-            .get(index)
-            .is_some_and(|one| one.method.is_none() && one.headers.is_empty() && one.query.is_empty());
+        let plain = target.rule().matches.get(index).is_some_and(|one| {
+            one.method.is_none() && one.headers.is_empty() && one.query.is_empty() && one.line.is_empty()
+        });
         Self { target: Arc::clone(target), index: index as u32, plain }
     }
 
@@ -66,6 +66,11 @@ impl<T: Routable> Candidate<T> {
         &self.target.rule().matches[self.index as usize]
     }
 
+    /// Whether its rule keeps its order.
+    pub fn is_written(&self) -> bool {
+        self.target.rule().order != Order::Specific
+    }
+
     /// Its rank among the others.
     pub fn precedence(&self) -> Precedence<'_> {
         Precedence::of(self.target.rule(), self.spec(), self.index())
@@ -80,7 +85,12 @@ impl<T: Routable> Candidate<T> {
     pub fn fits_path(&self, path: &str) -> bool {
         match &self.spec().path {
             PathMatch::Exact(exact) => exact == path,
+            PathMatch::ExactAnyCase(exact) => exact.eq_ignore_ascii_case(path),
             PathMatch::Regex(regex) => regex.is_match(path),
+            PathMatch::Text { text, any_case: false } => path.starts_with(text.as_str()),
+            PathMatch::Text { text, any_case: true } => {
+                path.get(..text.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(text))
+            }
             PathMatch::Prefix(prefix) => {
                 path.strip_prefix(prefix.as_str()).is_some_and(|rest| prefix.is_empty() || under(rest))
             }
@@ -100,21 +110,44 @@ fn judge(one: &RouteMatch, head: &Head) -> Fit {
         return Err(Mismatch::Header(at));
     }
     let query = head.query().unwrap_or_default();
-    let fits = |field: &FieldMatch<String>| {
-        query::first(query, &field.name).is_some_and(|value| query::is_match(value, &field.value))
+    let fits = |field: &FieldMatch<String>| match query::first(query, &field.name) {
+        Some(value) => query::is_match(value, &field.value) != field.inverted,
+        None => field.inverted && !is_of_nothing(&field.value),
     };
-    one.query.iter().position(|field| !fits(field)).map_or(Ok(()), |at| Err(Mismatch::Query(at)))
+    if let Some(at) = one.query.iter().position(|field| !fits(field)) {
+        return Err(Mismatch::Query(at));
+    }
+    one.line.iter().position(|part| !line_fits(part, head)).map_or(Ok(()), |at| Err(Mismatch::Line(at)))
+}
+
+/// Whether an absent field, which is as an empty one where it must not match, would match.
+fn is_of_nothing(value: &TextMatch) -> bool {
+    *value != TextMatch::Present && value.is_match("")
+}
+
+fn line_fits(part: &LineMatch, head: &Head) -> bool {
+    let text = match part.part {
+        LinePart::Method => head.method(),
+        LinePart::Scheme => head.scheme.as_str(),
+        LinePart::Authority => head.authority(),
+        LinePart::Path => head.target(),
+    };
+    part.value.is_match(text) != part.inverted
 }
 
 /// Several fields of one name match as their joined value (RFC 9110 §5.3); one alone is compared in place.
 fn header_fits(field: &FieldMatch<HeaderName>, head: &Head) -> bool {
     let name = field.name.as_str();
     if name == "host" {
-        return field.value.is_match(head.authority());
+        return field.value.is_match(head.authority()) != field.inverted;
     }
-    match only(&head.fields, name) {
-        Some(value) => field.value.is_match(&String::from_utf8_lossy(value)),
-        None => head.fields.joined(name).is_some_and(|joined| field.value.is_match(&joined)),
+    let is_match = match only(&head.fields, name) {
+        Some(value) => Some(field.value.is_match(&String::from_utf8_lossy(value))),
+        None => head.fields.joined(name).map(|joined| field.value.is_match(&joined)),
+    };
+    match is_match {
+        Some(is_match) => is_match != field.inverted,
+        None => field.inverted && !is_of_nothing(&field.value),
     }
 }
 

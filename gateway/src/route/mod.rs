@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Which rule a request belongs to: host, then path, then method, headers and query, in Gateway API precedence.
+//! Which rule a request belongs to: host, then path, then method, headers and query. Rules of Gateway API by its
+//! precedence; if none of them fits, rules of Istio in the order in which they were written.
 //!
 //! Pure lookups over what [`Router::build`] indexed: their cost does not grow with the number of routes, and they
 //! allocate nothing. The same code tells `explain` who lost and why. Nothing here knows what a rule does.
@@ -13,6 +14,8 @@ mod order;
 mod candidate;
 
 mod path;
+
+mod sequence;
 
 mod router;
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Gateway API precedence as `Ord`: of several matches that a request fits, the **least** wins.
+//! Precedence as `Ord`: of several matches that a request fits, the **least** wins. That of Gateway API, and behind all of
+//! its rules that of rules which keep the order in which they were written (Istio).
 //!
 //! `HTTPRouteRule.matches`: exact path, then regular expression (longer source first; the spec leaves its place open),
 //! then the longest prefix; then method, most headers, most query parameters; then across routes the oldest, then
@@ -8,11 +9,14 @@
 use std::cmp::{Ordering, Reverse};
 
 use serde::Serialize;
-use torana_ir::{PathMatch, RouteId, RouteKind, RouteMatch, Rule};
+use torana_ir::{Order, PathMatch, RouteId, RouteKind, RouteMatch, Rule};
 
 /// Rank of one match of one rule.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Precedence<'r> {
+    /// Of rules that keep their order: whether every request fits, and the rank. They go behind all others, and what
+    /// their matches ask for says nothing.
+    pub written: Option<(bool, u8)>,
     /// Kind and length of the path match.
     pub path: PathRank,
     /// A match with a method goes before one without.
@@ -44,19 +48,27 @@ pub enum PathRank {
     Prefix(Reverse<usize>),
 }
 
-/// `{namespace}/{name}`, compared as that text without writing it: `a-b/c` goes before `a/c`.
+/// `{namespace}/{name}`, compared as that text without writing it: `a-b/c` goes before `a/c`. Istio compares the name
+/// first, then the namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FullName<'r> {
     namespace: &'r str,
     name: &'r str,
+    of_istio: bool,
 }
 
 /// What decided between two matches that both fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DecidingKey {
+    /// Gateway API before Istio.
+    Api,
     /// A more specific hostname.
     Hostname,
+    /// What takes every request goes last (Istio).
+    TakesAll,
+    /// What fewer namespaces see goes first (Istio, `exportTo`); before all of it a Gateway that redirects to https.
+    Rank,
     /// Exact before regular expression before prefix.
     PathKind,
     /// A longer prefix or expression.
@@ -81,11 +93,17 @@ impl<'r> Precedence<'r> {
     /// The rank of `one`, which is `rule.matches[index]`.
     pub fn of(rule: &'r Rule, one: &RouteMatch, index: usize) -> Self {
         let route = &rule.key.route;
+        let written = match rule.order {
+            Order::Specific => None,
+            Order::Written { rank } => Some((one.takes_all(), rank)),
+        };
+        let asks = written.is_none();
         Self {
-            path: PathRank::of(&one.path),
-            method: Reverse(one.method.is_some()),
-            headers: Reverse(one.headers.len()),
-            query: Reverse(one.query.len()),
+            written,
+            path: if asks { PathRank::of(&one.path) } else { PathRank::Exact },
+            method: Reverse(asks && one.method.is_some()),
+            headers: Reverse(if asks { one.headers.len() } else { 0 }),
+            query: Reverse(if asks { one.query.len() } else { 0 }),
             created: rule.created,
             name: FullName::of(route),
             kind: route.kind,
@@ -96,7 +114,11 @@ impl<'r> Precedence<'r> {
 
     /// The first key in which the two differ.
     pub fn deciding(&self, other: &Self) -> DecidingKey {
+        let takes_all = |written: Option<(bool, u8)>| written.is_some_and(|(all, _)| all);
         let keys = [
+            (self.written.is_some() != other.written.is_some(), DecidingKey::Api),
+            (takes_all(self.written) != takes_all(other.written), DecidingKey::TakesAll),
+            (self.written != other.written, DecidingKey::Rank),
             (self.path.kind() != other.path.kind(), DecidingKey::PathKind),
             (self.path != other.path, DecidingKey::PathLength),
             (self.method != other.method, DecidingKey::Method),
@@ -114,9 +136,9 @@ impl PathRank {
     /// The rank of `path`.
     pub fn of(path: &PathMatch) -> Self {
         match path {
-            PathMatch::Exact(_) => Self::Exact,
+            PathMatch::Exact(_) | PathMatch::ExactAnyCase(_) => Self::Exact,
             PathMatch::Regex(regex) => Self::Regex(Reverse(regex.as_str().len())),
-            PathMatch::Prefix(prefix) => Self::Prefix(Reverse(prefix.len())),
+            PathMatch::Prefix(prefix) | PathMatch::Text { text: prefix, .. } => Self::Prefix(Reverse(prefix.len())),
         }
     }
 
@@ -131,7 +153,8 @@ impl PathRank {
 
 impl<'r> FullName<'r> {
     fn of(route: &'r RouteId) -> Self {
-        Self { namespace: &route.namespace, name: &route.name }
+        let of_istio = matches!(route.kind, RouteKind::VirtualService | RouteKind::IstioGateway);
+        Self { namespace: &route.namespace, name: &route.name, of_istio }
     }
 
     fn bytes(self) -> impl Iterator<Item = u8> {
@@ -141,6 +164,9 @@ impl<'r> FullName<'r> {
 
 impl Ord for FullName<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
+        if self.of_istio && other.of_istio {
+            return (self.name, self.namespace).cmp(&(other.name, other.namespace));
+        }
         self.bytes().cmp(other.bytes())
     }
 }
@@ -169,8 +195,10 @@ mod tests {
 
     #[test]
     fn names_compare_as_one_text() {
-        let name = |namespace, name| FullName { namespace, name };
+        let name = |namespace, name| FullName { namespace, name, of_istio: false };
         assert!(name("a-b", "z") < name("a", "c"), "'-' sorts before '/'");
         assert!(name("a", "b") < name("a", "c"));
+        let of_istio = |namespace, name| FullName { namespace, name, of_istio: true };
+        assert!(of_istio("b", "a") < of_istio("a", "b"), "the name goes before the namespace");
     }
 }

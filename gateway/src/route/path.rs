@@ -51,6 +51,8 @@ impl<T: Routable> Paths<T> {
 
     fn insert(&mut self, candidate: Candidate<T>) {
         match &candidate.spec().path {
+            // Texts are for rules that keep their order (`sequence`); translation makes no others of them.
+            PathMatch::ExactAnyCase(_) | PathMatch::Text { .. } => self.regexes.push(candidate),
             PathMatch::Exact(path) => {
                 let path = path.clone();
                 self.exact.entry(path.into_boxed_str()).or_default().push(candidate);

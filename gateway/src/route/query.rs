@@ -19,6 +19,8 @@ pub(crate) fn first<'q>(query: &'q str, name: &str) -> Option<&'q str> {
 pub(crate) fn is_match(value: &str, expected: &TextMatch) -> bool {
     match expected {
         TextMatch::Exact(exact) => decoded(value).eq(exact.bytes()),
+        TextMatch::Prefix(prefix) => decoded(value).take(prefix.len()).eq(prefix.bytes()),
+        TextMatch::Present => true,
         TextMatch::Regex(regex) => regex.is_match(&text(value)),
     }
 }
@@ -70,6 +72,8 @@ mod tests {
         assert_eq!(first("%61=%2f", "a"), Some("%2f"));
         assert!(is_match("%2f+%", &TextMatch::Exact("/+%".to_owned())));
         assert!(!is_match("a+b", &TextMatch::Exact("a b".to_owned())));
+        assert!(is_match("%61b", &TextMatch::Prefix("a".to_owned())) && is_match("", &TextMatch::Present));
+        assert!(!is_match("a", &TextMatch::Prefix("ab".to_owned())));
         assert!(is_match("%61b", &TextMatch::Regex(torana_ir::Regex::new("a.").unwrap())));
         assert_eq!(text("%ff%2"), "\u{fffd}%2");
     }

@@ -4,7 +4,7 @@
 //! The search itself is [`Router::find`]; candidates that its indexes skipped are judged here by the same predicates.
 
 use serde::Serialize;
-use torana_ir::{HostPattern, PathMatch, RuleKey, TextMatch};
+use torana_ir::{HostPattern, LinePart, PathMatch, RuleKey, TextMatch};
 
 use super::candidate::{Candidate, Fit, Mismatch, Routable};
 use super::order::DecidingKey;
@@ -123,12 +123,21 @@ impl<T: Routable> Router<T> {
             path: path_text(&found.candidate.spec().path),
         });
         let mut losers = Vec::new();
+        let (host, mut own) = (head.host(), None);
+        if found.as_ref().is_none_or(|found| found.candidate.precedence().written.is_some()) {
+            own = self.written_host(host);
+        }
         for tier in self.tiers() {
+            // Of virtual hosts one is asked, whatever it says.
+            let is_asked = !tier.is_written() || own.is_none_or(|own| *own == tier.host);
             for candidate in tier.candidates() {
                 let itself =
                     found.as_ref().is_some_and(|it| std::ptr::eq(it.candidate, candidate) && *it.host == tier.host);
                 if !itself {
-                    let why = loss(candidate, &tier.host, head, found.as_ref(), &trail);
+                    let why = match is_asked {
+                        true => loss(candidate, &tier.host, head, found.as_ref(), &trail),
+                        false => Loss::Host,
+                    };
                     losers.push(lost(candidate, &tier.host, why));
                 }
             }
@@ -182,7 +191,7 @@ fn loss<T: Routable>(
         (Err(mismatch), _) => named(mismatch, candidate, head),
         (Ok(()), Some(winner)) => Loss::Shadowed {
             winner: winner.candidate.target().rule().key.clone(),
-            key: if winner.host == host {
+            key: if winner.host == host || winner.candidate.is_written() != candidate.is_written() {
                 winner.candidate.precedence().deciding(&candidate.precedence())
             } else {
                 DecidingKey::Hostname
@@ -197,6 +206,17 @@ fn named<T: Routable>(mismatch: Mismatch, candidate: &Candidate<T>, head: &Head)
     let spec = candidate.spec();
     match mismatch {
         Mismatch::Path => Loss::Path,
+        Mismatch::Line(at) => {
+            let part = &spec.line[at];
+            let (name, got) = match part.part {
+                LinePart::Method => (":method", head.method()),
+                LinePart::Scheme => (":scheme", head.scheme.as_str()),
+                LinePart::Authority => (":authority", head.authority()),
+                LinePart::Path => (":path", head.target()),
+            };
+            let (name, got) = (name.to_owned(), Some(got.to_owned()));
+            Loss::Header { name, wants: wanted(&part.value, part.inverted), got }
+        }
         Mismatch::Method => Loss::Method { wants: spec.method.as_ref().map(ToString::to_string).unwrap_or_default() },
         Mismatch::Header(at) => {
             let field = &spec.headers[at];
@@ -204,13 +224,13 @@ fn named<T: Routable>(mismatch: Mismatch, candidate: &Candidate<T>, head: &Head)
                 "host" => Some(head.authority().to_owned()),
                 name => head.fields.joined(name).map(std::borrow::Cow::into_owned),
             };
-            Loss::Header { name: field.name.to_string(), wants: value_text(&field.value), got }
+            Loss::Header { name: field.name.to_string(), wants: wanted(&field.value, field.inverted), got }
         }
         Mismatch::Query(at) => {
             let field = &spec.query[at];
             let value = query::first(head.query().unwrap_or_default(), &field.name);
             let got = value.map(|value| query::text(value).into_owned());
-            Loss::Query { name: field.name.clone(), wants: value_text(&field.value), got }
+            Loss::Query { name: field.name.clone(), wants: wanted(&field.value, field.inverted), got }
         }
     }
 }
@@ -231,12 +251,18 @@ fn path_text(path: &PathMatch) -> String {
         PathMatch::Prefix(prefix) if prefix.is_empty() => "prefix /".to_owned(),
         PathMatch::Prefix(prefix) => format!("prefix {prefix}"),
         PathMatch::Regex(regex) => format!("regex {}", regex.as_str()),
+        PathMatch::Text { text, any_case: false } => format!("text {text}"),
+        PathMatch::Text { text, any_case: true } => format!("text {text} in any case"),
+        PathMatch::ExactAnyCase(path) => format!("exact {path} in any case"),
     }
 }
 
-fn value_text(value: &TextMatch) -> String {
-    match value {
+fn wanted(value: &TextMatch, inverted: bool) -> String {
+    let text = match value {
         TextMatch::Exact(exact) => exact.clone(),
+        TextMatch::Prefix(prefix) => format!("prefix {prefix}"),
+        TextMatch::Present => "any value".to_owned(),
         TextMatch::Regex(regex) => format!("regex {}", regex.as_str()),
-    }
+    };
+    if inverted { format!("not {text}") } else { text }
 }

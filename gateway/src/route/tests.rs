@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use torana_ir::{
-    Action, FieldMatch, HeaderName, HostPattern, Invalid, Method, PathMatch, Regex, RouteId, RouteKind, RouteMatch,
-    Rule, RuleKey, TextMatch, Timeouts,
+    Action, FieldMatch, HeaderName, HostPattern, Invalid, LineMatch, LinePart, Method, Order, PathMatch, Regex,
+    RouteId, RouteKind, RouteMatch, Rule, RuleKey, TextMatch, Timeouts,
 };
 
 use super::*;
@@ -45,6 +45,7 @@ fn naive_rank(host: &HostPattern, rule: &Rule, one: &RouteMatch) -> NaiveRank {
         PathMatch::Exact(_) => (0, 0),
         PathMatch::Regex(regex) => (1, regex.as_str().len()),
         PathMatch::Prefix(prefix) => (2, prefix.len()),
+        PathMatch::Text { .. } | PathMatch::ExactAnyCase(_) => unreachable!("only where the order is kept"),
     };
     let route = &rule.key.route;
     let name = format!("{}/{}", route.namespace, route.name);
@@ -65,7 +66,24 @@ fn naive_fits(host: &HostPattern, one: &RouteMatch, head: &Head) -> bool {
     let path = match &one.path {
         PathMatch::Exact(exact) => head.path() == exact,
         PathMatch::Regex(regex) => regex.is_match(head.path()),
+        // The empty prefix is every path, also `*`.
+        PathMatch::Prefix(prefix) if prefix.is_empty() => true,
         PathMatch::Prefix(prefix) => head.path() == prefix || head.path().starts_with(&format!("{prefix}/")),
+        PathMatch::Text { text, any_case: false } => head.path().starts_with(text),
+        PathMatch::Text { text, any_case: true } => head.path().to_lowercase().starts_with(text),
+        PathMatch::ExactAnyCase(exact) => head.path().to_lowercase() == *exact,
+    };
+    let fits = |value: Option<String>, asked: &TextMatch, inverted: bool| match (value, inverted) {
+        (Some(value), _) => asked.is_match(&value) != inverted,
+        (None, false) => false,
+        // An absent one is as an empty one, but where any would do.
+        (None, true) => *asked == TextMatch::Present || !asked.is_match(""),
+    };
+    let line = |part| match part {
+        LinePart::Method => head.method(),
+        LinePart::Scheme => "http",
+        LinePart::Authority => head.authority(),
+        LinePart::Path => head.target(),
     };
     let parameter = |name: &str| {
         let pairs = head.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
@@ -74,13 +92,38 @@ fn naive_fits(host: &HostPattern, one: &RouteMatch, head: &Head) -> bool {
     host.covers(head.host())
         && path
         && one.method.as_ref().is_none_or(|method| method.as_str() == head.method())
-        && one.headers.iter().all(|it| head.fields.joined(it.name.as_str()).is_some_and(|v| it.value.is_match(&v)))
-        && one.query.iter().all(|it| parameter(&it.name).is_some_and(|value| it.value.is_match(&value)))
+        && one.headers.iter().all(|it| {
+            let joined = head.fields.joined(it.name.as_str()).map(|value| value.into_owned());
+            fits(joined, &it.value, it.inverted)
+        })
+        && one.query.iter().all(|it| fits(parameter(&it.name), &it.value, it.inverted))
+        && one.line.iter().all(|it| fits(Some(line(it.part).to_owned()), &it.value, it.inverted))
 }
 
 fn naive(routes: &[Arc<Route>], head: &Head) -> Option<(RuleKey, usize)> {
+    naive_specific(routes, head).or_else(|| naive_written(routes, head))
+}
+
+fn naive_written(routes: &[Arc<Route>], head: &Head) -> Option<(RuleKey, usize)> {
+    let written = || routes.iter().filter(|route| route.rule.order != Order::Specific);
+    let hosts = written().flat_map(|route| &route.hosts);
+    let host = hosts.filter(|host| host.covers(head.host())).max()?;
     let mut all = Vec::new();
-    for route in routes {
+    for route in written().filter(|route| route.hosts.contains(host)) {
+        let Order::Written { rank } = route.rule.order else { continue };
+        let key = &route.rule.key;
+        for (index, one) in route.rule.matches.iter().enumerate() {
+            let age = (route.rule.created, key.route.name.clone(), key.route.namespace.clone());
+            all.push(((one.takes_all(), rank, age, key.index, index), one, key.clone()));
+        }
+    }
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    all.into_iter().find(|(_, one, _)| naive_fits(host, one, head)).map(|(rank, _, key)| (key, rank.4))
+}
+
+fn naive_specific(routes: &[Arc<Route>], head: &Head) -> Option<(RuleKey, usize)> {
+    let mut all = Vec::new();
+    for route in routes.iter().filter(|route| route.rule.order == Order::Specific) {
         for host in &route.hosts {
             for (index, one) in route.rule.matches.iter().enumerate() {
                 let rank = (naive_rank(host, &route.rule, one), route.rule.key.index, index);
@@ -99,7 +142,7 @@ fn one_of(texts: &'static [&'static str]) -> impl Strategy<Value = String> + Clo
 }
 
 fn any_path() -> impl Strategy<Value = String> + Clone {
-    prop::collection::vec(one_of(&["a", "b", "ab", ""]), 1..4).prop_map(|parts| format!("/{}", parts.join("/")))
+    prop::collection::vec(one_of(&["a", "b", "ab", "A", ""]), 1..4).prop_map(|parts| format!("/{}", parts.join("/")))
 }
 
 fn any_path_match() -> impl Strategy<Value = PathMatch> {
@@ -116,21 +159,45 @@ fn any_text() -> impl Strategy<Value = TextMatch> {
     prop_oneof![
         4 => one_of(&["1", "2", "1,2"]).prop_map(TextMatch::Exact),
         1 => one_of(&["[12]", ".*"]).prop_map(|source| TextMatch::Regex(Regex::new(&source).unwrap())),
+        1 => one_of(&["1", ""]).prop_map(TextMatch::Prefix),
+        1 => Just(TextMatch::Present),
     ]
 }
 
+fn any_value() -> impl Strategy<Value = (TextMatch, bool)> {
+    (any_text(), prop::bool::weighted(0.2))
+}
+
+/// Of a rule that keeps its order.
+fn any_written_path() -> impl Strategy<Value = PathMatch> {
+    let text = one_of(&["/", "", "/a", "/A", "/ab", "/a/", "/a/b", "*"]);
+    let text = (text, any::<bool>()).prop_map(|(text, any_case)| PathMatch::Text {
+        text: if any_case { text.to_ascii_lowercase() } else { text },
+        any_case,
+    });
+    prop_oneof![4 => text, 1 => any_path().prop_map(|path| PathMatch::ExactAnyCase(path.to_lowercase())), 3 => any_path_match()]
+}
+
 fn any_match() -> impl Strategy<Value = RouteMatch> {
-    let headers = prop::collection::vec((one_of(&["x", "y"]), any_text()), 0..3);
-    let query = prop::collection::vec((one_of(&["p", "q"]), any_text()), 0..2);
+    let headers = prop::collection::vec((one_of(&["x", "y"]), any_value()), 0..3);
+    let query = prop::collection::vec((one_of(&["p", "q"]), any_value()), 0..2);
+    let part = prop::sample::select(vec![LinePart::Method, LinePart::Scheme, LinePart::Authority, LinePart::Path]);
+    let words = one_of(&["GET", "POST", "http", "https", "a.com", "/a"]);
+    let line = prop_oneof![
+        5 => Just(Vec::new()),
+        1 => (part, words, any::<bool>()).prop_map(|(part, word, inverted)| vec![(part, (TextMatch::Prefix(word), inverted))]),
+    ];
     let method = prop::option::weighted(0.3, one_of(&["GET", "POST"]));
-    (any_path_match(), method, headers, query).prop_map(|(path, method, headers, query)| RouteMatch {
+    let lists = (headers, query, line);
+    (any_path_match(), method, lists).prop_map(|(path, method, (headers, query, line))| RouteMatch {
         path,
         method: method.map(|method| Method::new(&method).unwrap()),
         headers: headers
             .into_iter()
-            .map(|(name, value)| FieldMatch { name: HeaderName::new(&name).unwrap(), value })
+            .map(|(name, (value, inverted))| FieldMatch { name: HeaderName::new(&name).unwrap(), value, inverted })
             .collect(),
-        query: query.into_iter().map(|(name, value)| FieldMatch { name, value }).collect(),
+        query: query.into_iter().map(|(name, (value, inverted))| FieldMatch { name, value, inverted }).collect(),
+        line: line.into_iter().map(|(part, (value, inverted))| LineMatch { part, value, inverted }).collect(),
     })
 }
 
@@ -141,20 +208,25 @@ fn any_host() -> impl Strategy<Value = HostPattern> {
 
 /// Routes with distinct keys.
 fn any_routes() -> impl Strategy<Value = Vec<Arc<Route>>> {
-    let key = (any::<bool>(), one_of(&["n", "n-m"]), one_of(&["r", "s"]), 0..3u16);
+    let kind = prop::sample::select(vec![RouteKind::HttpRoute, RouteKind::GrpcRoute, RouteKind::VirtualService]);
+    let key = (kind, one_of(&["n", "n-m"]), one_of(&["r", "s"]), 0..3u16);
     let hosts = prop::collection::vec(any_host(), 1..3);
-    let route = (key, hosts, prop::collection::vec(any_match(), 1..4), 0..3i64);
+    let matches = prop::collection::vec((any_match(), any_written_path()), 1..4);
+    let route = (key, hosts, matches, (0..3i64, 0..3u8));
     prop::collection::vec(route, 0..10).prop_map(|list| {
         let mut routes: Vec<Arc<Route>> = Vec::new();
-        for ((grpc, namespace, name, index), mut hosts, matches, created) in list {
-            let kind = if grpc { RouteKind::GrpcRoute } else { RouteKind::HttpRoute };
+        for ((kind, namespace, name, index), mut hosts, matches, (created, rank)) in list {
+            let is_written = kind == RouteKind::VirtualService;
+            let order = if is_written { Order::Written { rank } } else { Order::Specific };
+            let path = |(one, path)| if is_written { RouteMatch { path, ..one } } else { one };
+            let matches = matches.into_iter().map(path).collect();
             let key = RuleKey { route: RouteId { kind, namespace, name }, index };
             // One route has one age.
             let sibling = routes.iter().find(|it| it.rule.key.route == key.route).map(|it| it.rule.created);
             if routes.iter().all(|it| it.rule.key != key) {
                 hosts.sort();
                 hosts.dedup();
-                let rule = Rule { created: sibling.unwrap_or(created), matches, ..rule(key) };
+                let rule = Rule { created: sibling.unwrap_or(created), matches, order, ..rule(key) };
                 routes.push(Arc::new(Route { rule, hosts }));
             }
         }
@@ -194,7 +266,7 @@ proptest! {
             prop_assert_eq!(&got, &naive(&routes, head), "{:?}", head);
             if let Some(found) = &found {
                 let covered = match &found.candidate.spec().path {
-                    PathMatch::Prefix(prefix) => prefix.len(),
+                    PathMatch::Prefix(prefix) | PathMatch::Text { text: prefix, .. } => prefix.len(),
                     _ => head.path().len(),
                 };
                 prop_assert_eq!(found.prefix_len, covered);
@@ -251,11 +323,12 @@ fn rule(key: RuleKey) -> Rule {
         timeouts: Timeouts::default(),
         retry: None,
         session: None,
+        order: Order::Specific,
     }
 }
 
 fn matching(path: PathMatch) -> RouteMatch {
-    RouteMatch { path, method: None, headers: Vec::new(), query: Vec::new() }
+    RouteMatch::of(path)
 }
 
 fn prefix(path: &str) -> RouteMatch {
@@ -312,7 +385,7 @@ fn wildcard_host_does_not_match_apex() {
 
 #[test]
 fn several_fields_of_one_name_match_joined() {
-    let field = FieldMatch { name: HeaderName::new("X-Id").unwrap(), value: TextMatch::Exact("1,2".into()) };
+    let field = FieldMatch::new(HeaderName::new("X-Id").unwrap(), TextMatch::Exact("1,2".into()));
     let routes = [route("joined", &[""], vec![RouteMatch { headers: vec![field], ..prefix("") }])];
     let mut head = get("a.com", "/");
     head.fields.push(b"X-ID", b"1");
@@ -323,7 +396,7 @@ fn several_fields_of_one_name_match_joined() {
 
 #[test]
 fn query_parameters_are_compared_decoded() {
-    let field = FieldMatch { name: "q".to_owned(), value: TextMatch::Exact("a/b".into()) };
+    let field = FieldMatch::new("q".to_owned(), TextMatch::Exact("a/b".into()));
     let routes = [route("query", &[""], vec![RouteMatch { query: vec![field], ..prefix("") }])];
     assert_eq!(winner(&routes, &get("a.com", "/?q=a%2fb&q=c")).as_deref(), Some("query"));
     assert_eq!(winner(&routes, &get("a.com", "/?q=c&q=a/b")), None);
@@ -331,8 +404,8 @@ fn query_parameters_are_compared_decoded() {
 
 #[test]
 fn the_record_says_why_each_one_lost() {
-    let header = FieldMatch { name: HeaderName::new("x").unwrap(), value: TextMatch::Exact("1".into()) };
-    let query = FieldMatch { name: "q".to_owned(), value: TextMatch::Exact("1".into()) };
+    let header = FieldMatch::new(HeaderName::new("x").unwrap(), TextMatch::Exact("1".into()));
+    let query = FieldMatch::new("q".to_owned(), TextMatch::Exact("1".into()));
     let post = Method::new("POST").unwrap();
     let routes = [
         route("a", &["a.com"], vec![prefix("/x")]),

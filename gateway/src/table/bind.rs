@@ -235,7 +235,7 @@ fn all_same<T>(before: &[Arc<T>], now: &[Arc<T>]) -> bool {
 }
 
 /// gRPC over HTTP/2: "Content-Type begins with application/grpc".
-fn is_grpc(head: &Head) -> bool {
+pub(crate) fn is_grpc(head: &Head) -> bool {
     let kind = head.fields.first("content-type").unwrap_or_default();
     kind.get(..16).is_some_and(|start| start.eq_ignore_ascii_case(b"application/grpc"))
         && matches!(kind.get(16), None | Some(b'+' | b';'))

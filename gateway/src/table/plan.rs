@@ -32,6 +32,8 @@ pub struct Plan {
     pub timeouts: Timeouts,
     /// Torana's own failures are gRPC statuses (GRPCRoute).
     pub grpc: bool,
+    /// It comes from a VirtualService: what leads nowhere gets 503, and whether failures are gRPC's says the request.
+    pub of_istio: bool,
     /// Metric handles; they go over to the plan that follows this one.
     pub meters: Arc<Meters>,
     /// How clients are brought back to their endpoints.
@@ -96,6 +98,7 @@ impl Plan {
             listener: Arc::clone(listener),
             timeouts: rule.timeouts,
             grpc: rule.key.route.kind == RouteKind::GrpcRoute,
+            of_istio: matches!(rule.key.route.kind, RouteKind::VirtualService | RouteKind::IstioGateway),
             meters: Meters::carried(
                 Nouns::rule(&listener.key, &rule.key, rule.name.as_deref()),
                 previous.map(|plan| &plan.meters),

@@ -8,8 +8,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use torana_ir::{
     Action, Attachment, Backend, BackendKey, Certificate, CertificateKey, Endpoint, Endpoints, Filter, HostPattern,
-    Invalid, Limits, Listener, PathMatch, Protocol, Redirect, RouteId, RouteKind, RouteMatch, Rule, RuleKey, SharedMap,
-    Snapshot, Target, Timeouts, Tls, TlsVersion, Transport, WeightedBackend,
+    Invalid, Limits, Listener, PathMatch, Protocol, Redirect, RedirectPort, RouteId, RouteKind, RouteMatch, Rule,
+    RuleKey, SharedMap, Snapshot, Target, Timeouts, Tls, TlsVersion, Transport, WeightedBackend,
 };
 
 use super::*;
@@ -62,12 +62,13 @@ fn rule(name: &str, listeners: &[&str], hosts: &[&str], prefix: &str) -> Rule {
         name: None,
         created: 0,
         attachments: listeners.iter().map(attach).collect(),
-        matches: vec![RouteMatch { path, method: None, headers: Vec::new(), query: Vec::new() }],
+        matches: vec![RouteMatch::of(path)],
         filters: Vec::new(),
         action: Action::Forward(vec![to(name, 1)]),
         timeouts: Timeouts::default(),
         retry: None,
         session: None,
+        order: torana_ir::Order::Specific,
     }
 }
 
@@ -324,7 +325,7 @@ fn a_rule_without_a_usable_backend_says_why() {
 
 #[test]
 fn an_invalid_rule_answers_500_and_runs_none_of_its_filters() {
-    let redirect = Redirect { scheme: None, hostname: None, path: None, port: None, status: 302 };
+    let redirect = Redirect { scheme: None, host: None, path: None, port: RedirectPort::Known, status: 302 };
     let invalid = Invalid { reason: "UnsupportedValue".into(), message: "x".into() };
     let broken = Rule {
         filters: vec![Filter::Redirect(redirect)],
@@ -343,7 +344,7 @@ fn an_invalid_rule_answers_500_and_runs_none_of_its_filters() {
 
 #[test]
 fn a_redirect_names_the_port_of_its_listener() {
-    let redirect = Redirect { scheme: None, hostname: None, path: None, port: None, status: 302 };
+    let redirect = Redirect { scheme: None, host: None, path: None, port: RedirectPort::Known, status: 302 };
     let rule = Rule { filters: vec![Filter::Redirect(redirect)], ..rule("r", &["l"], &[""], "") };
     let table = compile(&snapshot(vec![listener("l", "", 8080)], vec![rule]));
     let mut context = RequestContext { prefix_len: 0, random: 0 };

@@ -195,6 +195,9 @@ pub(super) fn lost(loser: &Loser) -> String {
 
 fn ahead(key: DecidingKey) -> &'static str {
     match key {
+        DecidingKey::Api => "rules of Gateway API go before those of Istio",
+        DecidingKey::TakesAll => "what takes every request goes last",
+        DecidingKey::Rank => "fewer namespaces see it, or it redirects to https",
         DecidingKey::Hostname => "its hostname is more specific",
         DecidingKey::PathKind => "exact paths go before regular expressions, these before prefixes",
         DecidingKey::PathLength => "its path is longer",

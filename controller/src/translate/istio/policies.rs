@@ -13,7 +13,7 @@ use torana_crds::istio::matching::StringMatch;
 use torana_crds::istio::scalars::Percent;
 use torana_ir::{
     Abort, AbortWith, Authority, Cors, Delay, DirectResponse, Filter, HeaderName, MOST_DIRECT_BODY, Method,
-    OriginPattern, PathRewrite, Redirect, RedirectPort, Regex, RegexRewrite, Rewrite, Share,
+    OriginPattern, PathRewrite, Redirect, RedirectPort, Regex, RegexRewrite, Rewrite, Share, Unmatched,
 };
 
 use crate::report::Remark;
@@ -91,7 +91,10 @@ pub(super) fn cors(written: &CorsPolicy, at: &str, faults: &mut Vec<Remark>) -> 
         expose_headers: names(&written.expose_headers, "exposeHeaders"),
         expose_any: is_any(&written.expose_headers),
         max_age: written.max_age,
-        forward_unmatched: written.unmatched_preflights == UnmatchedPreflights::Forward,
+        unmatched: match written.unmatched_preflights {
+            UnmatchedPreflights::Forward => Unmatched::Forwarded,
+            UnmatchedPreflights::Ignore => Unmatched::Ignored,
+        },
     }
 }
 

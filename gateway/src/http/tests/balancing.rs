@@ -212,7 +212,7 @@ async fn one_that_breaks_every_connection_is_left_out_after_five() {
 #[tokio::test]
 async fn answers_that_are_tried_again_count_as_those_that_are_passed_on() {
     let fives = OutlierDetection { consecutive_5xx: NonZeroU32::new(3), ..OutlierDetection::of_istio() };
-    let again = Retry { codes: [503].into(), attempts: 1, backoff: Some(Duration::from_millis(1)) };
+    let again = Retry { codes: [503].into(), backoff: Some(Duration::from_millis(1)), ..Retry::new(1) };
     for (retry, failures) in [(None, 3), (Some(again), 0)] {
         let edge = Edge::new(&[Conduct::Answers(503), GOOD], retry, |it| {
             it.balance = LoadBalance::RoundRobin;
