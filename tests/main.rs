@@ -24,3 +24,6 @@ mod house;
 
 #[cfg(test)]
 mod incluster;
+
+#[cfg(test)]
+mod oracle;

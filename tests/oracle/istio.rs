@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Istio's answer, as its program writes it, in our words.
+
+use serde_json::Value;
+
+use super::outcome::{Answer, Cors, Destination, Fault, Forward, Operations, Outcome, Retries, Target, shares};
+
+/// Millionths in one of 100.
+const PERCENT: f64 = 10_000.0;
+
+/// Reads an answer. A failure is no answer: it says that scenario or program are broken.
+pub(super) fn answer(value: &Value) -> Result<Answer, String> {
+    if let Some(failure) = value["failure"].as_str() {
+        return Err(failure.to_owned());
+    }
+    let mut rejected: Vec<String> = texts(&value["rejected"]).iter().map(|text| object(text)).collect();
+    rejected.sort();
+    let results = value["results"].as_array().ok_or("no results")?;
+    Ok(Answer { rejected, outcomes: results.iter().map(outcome).collect() })
+}
+
+/// `Kind/namespace/name: why`.
+fn object(text: &str) -> String {
+    text.split(": ").next().unwrap_or_default().to_owned()
+}
+
+fn outcome(result: &Value) -> Outcome {
+    match text(&result["error"]).as_str() {
+        "none" => matched(result),
+        "no_listener" => Outcome::NoListener,
+        "no_filter_chain" | "protocol_error" | "tls_error" | "mtls_error" => Outcome::Closed,
+        "no_route" | "no_virtual_host" => Outcome::NoRoute,
+        "tls_redirect" => {
+            Outcome::Redirect { status: 301, location: text(&result["location"]), headers: Operations::default() }
+        }
+        error => Outcome::Undefined(error.to_owned()),
+    }
+}
+
+fn matched(result: &Value) -> Outcome {
+    let headers = || operations(&result["response_headers"]);
+    match text(&result["action"]).as_str() {
+        "tcp" => Outcome::Stream(targets(result)),
+        "route" => Outcome::Forward(Box::new(forward(result))),
+        "redirect" => Outcome::Redirect {
+            status: number(&result["status"]),
+            location: text(&result["location"]),
+            headers: headers(),
+        },
+        "direct_response" => {
+            Outcome::Direct { status: number(&result["status"]), body: text(&result["body"]), headers: headers() }
+        }
+        _ => Outcome::Undefined("a route without action".to_owned()),
+    }
+}
+
+fn forward(result: &Value) -> Forward {
+    let forward = &result["forward"];
+    Forward {
+        targets: targets(result),
+        path: text(&forward["path"]),
+        authority: text(&forward["authority"]),
+        timeout: milliseconds(&forward["timeout_ms"]),
+        retries: forward.get("retries").map(retries),
+        hash: texts(&forward["hash"]),
+        request: operations(&result["request_headers"]),
+        response: operations(&result["response_headers"]),
+        cors: result.get("cors").map(cors),
+        fault: result.get("fault").map(fault),
+        mirrors: list(&result["mirrors"])
+            .iter()
+            .map(|mirror| (destination(&mirror["target"]), millionths(&mirror["percent"])))
+            .collect(),
+    }
+}
+
+fn targets(result: &Value) -> Vec<Target> {
+    let one = |target: &Value| Target {
+        destination: destination(target),
+        weight: number(&target["weight"]),
+        request: operations(&target["request_headers"]),
+        response: operations(&target["response_headers"]),
+        authority: target["authority"].as_str().map(str::to_owned),
+    };
+    shares(list(&result["targets"]).iter().map(one).collect())
+}
+
+fn destination(target: &Value) -> Destination {
+    if target["known"] != true {
+        return Destination::Unknown;
+    }
+    let subset = target["subset"].as_str().map(str::to_owned);
+    Destination::Known { host: text(&target["host"]), port: number(&target["port"]), subset }
+}
+
+fn retries(value: &Value) -> Retries {
+    let mut on = texts(&value["on"]);
+    on.retain(|word| !word.is_empty());
+    on.sort();
+    Retries {
+        count: number(&value["count"]),
+        on,
+        statuses: list(&value["statuses"]).iter().map(number).collect(),
+        per_try: milliseconds(&value["per_try_ms"]),
+        backoff: milliseconds(&value["backoff_ms"]),
+        other_hosts: value["other_hosts"] == true,
+        other_localities: value["other_localities"] == true,
+    }
+}
+
+fn fault(value: &Value) -> Fault {
+    let status = value["abort_status"].as_u64().map(|status| format!("http {status}"));
+    let abort = status.or_else(|| value["abort_grpc"].as_u64().map(|status| format!("grpc {status}")));
+    Fault {
+        delay: milliseconds(&value["delay_ms"]).map(|delay| (delay, millionths(&value["delay_percent"]))),
+        abort: abort.map(|abort| (abort, millionths(&value["abort_percent"]))),
+    }
+}
+
+fn cors(value: &Value) -> Cors {
+    Cors {
+        origins: texts(&value["origins"]),
+        methods: text(&value["methods"]),
+        headers: text(&value["headers"]),
+        expose: text(&value["expose"]),
+        max_age: value["max_age"].as_str().and_then(|age| age.parse().ok()),
+        credentials: value["credentials"] == true,
+        forward_unmatched: value["forward_unmatched"] == true,
+    }
+}
+
+fn operations(value: &Value) -> Operations {
+    let mut found = Operations::default();
+    let pairs = |list_of: &str| -> Vec<(String, String)> {
+        list(&value[list_of]).iter().map(|pair| (text(&pair[0]).to_lowercase(), text(&pair[1]))).collect()
+    };
+    found.set.extend(pairs("set"));
+    for (name, value) in pairs("add") {
+        found.add.entry(name).or_default().push(value);
+    }
+    found.remove = texts(&value["remove"]).iter().map(|name| name.to_lowercase()).collect();
+    found.remove.sort();
+    found
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    list(value).iter().map(text).collect()
+}
+
+/// 0 is none.
+fn milliseconds(value: &Value) -> Option<u64> {
+    value.as_u64().filter(|value| *value > 0)
+}
+
+fn number<T: TryFrom<u64> + Default>(value: &Value) -> T {
+    value.as_u64().and_then(|value| T::try_from(value).ok()).unwrap_or_default()
+}
+
+#[allow(clippy::cast_sign_loss, reason = "no share is negative")]
+fn millionths(value: &Value) -> u32 {
+    (value.as_f64().unwrap_or_default() * PERCENT).round() as u32
+}
