@@ -20,15 +20,28 @@ pub(super) struct Difference {
 /// A difference that is wanted, or that cannot be avoided.
 pub(super) struct Explained {
     /// Whether it is this one.
-    pub(super) holds: fn(Option<&Call>, &Difference, Option<&Outcome>) -> bool,
+    pub(super) holds: fn(Option<&Call>, &Difference, Sides<'_>) -> bool,
     pub(super) why: &'static str,
 }
 
+/// What Istio and Torana make of a call; none where it is not about one.
+pub(super) type Sides<'s> = Option<(&'s Outcome, &'s Outcome)>;
+
 /// All that may differ.
-pub(super) const EXPLAINED: [Explained; 1] = [Explained {
-    holds: |_, _, istio| matches!(istio, Some(Outcome::Undefined(_))),
-    why: "Envoy would refuse what Istio makes of it: two chains for one server name, or a redirect of unknown status",
-}];
+pub(super) const EXPLAINED: [Explained; 3] = [
+    Explained {
+        holds: |_, _, sides| matches!(sides, Some((Outcome::Undefined(_), _))),
+        why: "Envoy would refuse what Istio makes of it: two chains for one server name, or a redirect of unknown status",
+    },
+    Explained {
+        holds: |_, _, sides| matches!(sides, Some((_, Outcome::Misdirected))),
+        why: "the host is another server's than the one that TLS was set up for: Torana answers 421 (RFC 9110, 7.4)",
+    },
+    Explained {
+        holds: |_, _, sides| matches!(sides, Some((Outcome::NoListener, Outcome::Closed))),
+        why: "nothing is routed from a server of bytes: Istio does not listen, Torana listens and closes",
+    },
+];
 
 /// Every difference, those that are explained with the place of their explanation in [`EXPLAINED`].
 pub(super) fn differences(scenario: &Scenario, istio: &Answer, torana: &Answer) -> Vec<(Difference, Option<usize>)> {
@@ -45,14 +58,14 @@ pub(super) fn differences(scenario: &Scenario, istio: &Answer, torana: &Answer) 
     for (at, (one, other)) in istio.outcomes.iter().zip(&torana.outcomes).enumerate() {
         for (what, istio, torana) in outcomes(one, other) {
             let difference = Difference { call: Some(at), what: what.to_owned(), istio, torana };
-            found.push(explain(scenario.calls.get(at), difference, Some(one)));
+            found.push(explain(scenario.calls.get(at), difference, Some((one, other))));
         }
     }
     found
 }
 
-fn explain(call: Option<&Call>, found: Difference, istio: Option<&Outcome>) -> (Difference, Option<usize>) {
-    let reason = EXPLAINED.iter().position(|explained| (explained.holds)(call, &found, istio));
+fn explain(call: Option<&Call>, found: Difference, sides: Sides<'_>) -> (Difference, Option<usize>) {
+    let reason = EXPLAINED.iter().position(|explained| (explained.holds)(call, &found, sides));
     (found, reason)
 }
 
@@ -107,12 +120,12 @@ pub(super) fn told(scenario: &Scenario, difference: &Difference) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::outcome::{Answer, Destination, Operations, Outcome, Target, shares};
+    use super::super::outcome::{Answer, Destination, Outcome, Target, shares};
     use super::*;
 
     fn target(host: &str, weight: u32) -> Target {
         let destination = Destination::Known { host: host.to_owned(), port: 80, subset: None };
-        let (request, response) = (Operations::default(), Operations::default());
+        let (request, response) = (Vec::new(), Vec::new());
         Target { destination, weight, request, response, authority: None }
     }
 

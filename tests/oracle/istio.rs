@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Istio's answer, as its program writes it, in our words.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
-use super::outcome::{Answer, Cors, Destination, Fault, Forward, Operations, Outcome, Retries, Target, shares};
+use super::outcome::{Answer, Cors, Destination, Fault, Forward, Operations, Outcome, Retries, Target, edits, shares};
 
 /// Millionths in one of 100.
 const PERCENT: f64 = 10_000.0;
@@ -30,15 +32,13 @@ fn outcome(result: &Value) -> Outcome {
         "no_listener" => Outcome::NoListener,
         "no_filter_chain" | "protocol_error" | "tls_error" | "mtls_error" => Outcome::Closed,
         "no_route" | "no_virtual_host" => Outcome::NoRoute,
-        "tls_redirect" => {
-            Outcome::Redirect { status: 301, location: text(&result["location"]), headers: Operations::default() }
-        }
+        "tls_redirect" => Outcome::Redirect { status: 301, location: text(&result["location"]), headers: Vec::new() },
         error => Outcome::Undefined(error.to_owned()),
     }
 }
 
 fn matched(result: &Value) -> Outcome {
-    let headers = || operations(&result["response_headers"]);
+    let headers = || edits(vec![operations(&result["response_headers"])]);
     match text(&result["action"]).as_str() {
         "tcp" => Outcome::Stream(targets(result)),
         "route" => Outcome::Forward(Box::new(forward(result))),
@@ -56,6 +56,10 @@ fn matched(result: &Value) -> Outcome {
 
 fn forward(result: &Value) -> Forward {
     let forward = &result["forward"];
+    let of_rule = |name: &str| operations(&result[name]);
+    // With several targets their own come first.
+    let several = list(&result["targets"]).len() > 1;
+    let whole = |name: &str| if several { Vec::new() } else { edits(vec![of_rule(name)]) };
     Forward {
         targets: targets(result),
         path: text(&forward["path"]),
@@ -63,8 +67,8 @@ fn forward(result: &Value) -> Forward {
         timeout: milliseconds(&forward["timeout_ms"]),
         retries: forward.get("retries").map(retries),
         hash: texts(&forward["hash"]),
-        request: operations(&result["request_headers"]),
-        response: operations(&result["response_headers"]),
+        request: whole("request_headers"),
+        response: whole("response_headers"),
         cors: result.get("cors").map(cors),
         fault: result.get("fault").map(fault),
         mirrors: list(&result["mirrors"])
@@ -75,11 +79,16 @@ fn forward(result: &Value) -> Forward {
 }
 
 fn targets(result: &Value) -> Vec<Target> {
+    let several = list(&result["targets"]).len() > 1;
+    let both = |target: &Value, name: &str| {
+        let own = operations(&target[name]);
+        if several { edits(vec![own, operations(&result[name])]) } else { edits(vec![own]) }
+    };
     let one = |target: &Value| Target {
         destination: destination(target),
         weight: number(&target["weight"]),
-        request: operations(&target["request_headers"]),
-        response: operations(&target["response_headers"]),
+        request: both(target, "request_headers"),
+        response: both(target, "response_headers"),
         authority: target["authority"].as_str().map(str::to_owned),
     };
     shares(list(&result["targets"]).iter().map(one).collect())
@@ -93,18 +102,38 @@ fn destination(target: &Value) -> Destination {
     Destination::Known { host: text(&target["host"]), port: number(&target["port"]), subset }
 }
 
+/// Envoy's words by what they mean. Of `retriable-status-codes` the codes stand beside it; `retriable-headers` and what is
+/// of HTTP/3 never come about.
 fn retries(value: &Value) -> Retries {
-    let mut on = texts(&value["on"]);
-    on.retain(|word| !word.is_empty());
-    on.sort();
+    let words = texts(&value["on"]);
+    let says = |word: &str| words.iter().any(|it| it == word);
+    let mut answers: BTreeSet<u16> = BTreeSet::new();
+    if says("retriable-status-codes") {
+        answers.extend(list(&value["statuses"]).iter().map(number::<u16>).filter(|code| (400..600).contains(code)));
+    }
+    if says("5xx") {
+        answers.extend(500..600);
+    }
+    if says("gateway-error") {
+        answers.extend(502..=504);
+    }
+    if says("retriable-4xx") {
+        answers.insert(409);
+    }
+    let grpc =
+        [("cancelled", 1), ("deadline-exceeded", 4), ("resource-exhausted", 8), ("internal", 13), ("unavailable", 14)];
+    let unanswered = says("5xx") || says("gateway-error") || says("reset");
+    let unsent = says("connect-failure") || says("refused-stream") || says("reset-before-request");
     Retries {
         count: number(&value["count"]),
-        on,
-        statuses: list(&value["statuses"]).iter().map(number).collect(),
+        answers: answers.into_iter().collect(),
+        grpc: grpc.into_iter().filter(|(word, _)| says(word)).map(|(_, status)| status).collect(),
+        rate_limited: says("envoy-ratelimited"),
+        unanswered,
+        unsent: unanswered || unsent,
         per_try: milliseconds(&value["per_try_ms"]),
         backoff: milliseconds(&value["backoff_ms"]),
         other_hosts: value["other_hosts"] == true,
-        other_localities: value["other_localities"] == true,
     }
 }
 

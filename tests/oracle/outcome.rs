@@ -21,16 +21,18 @@ pub(super) enum Outcome {
     Closed,
     /// 404: no host, or no rule of it.
     NoRoute,
+    /// 421: the host is another server's than the one that the handshake was for.
+    Misdirected,
     /// Answered by the gateway: also the redirect of a server to HTTPS.
     Redirect {
         status: u16,
         location: String,
-        headers: Operations,
+        headers: Vec<Operations>,
     },
     Direct {
         status: u16,
         body: String,
-        headers: Operations,
+        headers: Vec<Operations>,
     },
     Forward(Box<Forward>),
     /// Bytes go to one of these.
@@ -53,9 +55,9 @@ pub(super) struct Forward {
     pub(super) retries: Option<Retries>,
     /// By what requests are hashed: `header NAME`, `cookie NAME`, `query NAME`, `source_ip`.
     pub(super) hash: Vec<String>,
-    /// Operations of the rule; with one target also of that.
-    pub(super) request: Operations,
-    pub(super) response: Operations,
+    /// Operations, one after the other ([`edits`]): of the rule and its target if it has one, else nothing.
+    pub(super) request: Vec<Operations>,
+    pub(super) response: Vec<Operations>,
     pub(super) cors: Option<Cors>,
     pub(super) fault: Option<Fault>,
     /// Where copies go, and how many of a million.
@@ -79,9 +81,9 @@ pub(super) enum Destination {
 pub(super) struct Target {
     pub(super) destination: Destination,
     pub(super) weight: u32,
-    /// Beside those of the rule.
-    pub(super) request: Operations,
-    pub(super) response: Operations,
+    /// Of several: its own, then those of the rule.
+    pub(super) request: Vec<Operations>,
+    pub(super) response: Vec<Operations>,
     pub(super) authority: Option<String>,
 }
 
@@ -94,17 +96,23 @@ pub(super) struct Operations {
 }
 
 /// When a request is tried again. Durations in milliseconds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Retries {
     pub(super) count: u32,
-    /// Envoy's words, sorted.
-    pub(super) on: Vec<String>,
-    pub(super) statuses: Vec<u16>,
+    /// Statuses of answers, sorted.
+    pub(super) answers: Vec<u16>,
+    /// Statuses of gRPC, sorted.
+    pub(super) grpc: Vec<u8>,
+    /// What is answered with `x-envoy-ratelimited`.
+    pub(super) rate_limited: bool,
+    /// What got no answer, or none in time.
+    pub(super) unanswered: bool,
+    /// What was never processed.
+    pub(super) unsent: bool,
     pub(super) per_try: Option<u64>,
     pub(super) backoff: Option<u64>,
     /// Another host than those of earlier tries is preferred.
     pub(super) other_hosts: bool,
-    pub(super) other_localities: bool,
 }
 
 /// Shares in millionths.
@@ -128,6 +136,42 @@ pub(super) struct Cors {
     pub(super) max_age: Option<u64>,
     pub(super) credentials: bool,
     pub(super) forward_unmatched: bool,
+}
+
+impl Forward {
+    /// A request that gets 503.
+    pub(super) fn nowhere(why: &str) -> Self {
+        Self {
+            targets: Vec::new(),
+            path: why.to_owned(),
+            authority: String::new(),
+            timeout: None,
+            retries: None,
+            hash: Vec::new(),
+            request: Vec::new(),
+            response: Vec::new(),
+            cors: None,
+            fault: None,
+            mirrors: Vec::new(),
+        }
+    }
+}
+
+/// Operations one after the other, as few as say the same: removals go before all else within one.
+pub(super) fn edits(list: Vec<Operations>) -> Vec<Operations> {
+    let mut found: Vec<Operations> = Vec::new();
+    for next in list.into_iter().filter(|it| *it != Operations::default()) {
+        match found.last_mut() {
+            Some(last) if last.set.is_empty() && last.add.is_empty() => {
+                last.remove.extend(next.remove);
+                last.remove.sort();
+                last.remove.dedup();
+                (last.set, last.add) = (next.set, next.add);
+            }
+            _ => found.push(next),
+        }
+    }
+    found
 }
 
 /// Targets in order, the same ones counted once, their weights as small as they can be. What leads nowhere is the same
