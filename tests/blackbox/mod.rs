@@ -31,6 +31,8 @@ mod grpc;
 
 mod http2;
 
+mod istio;
+
 mod listeners;
 
 mod log;

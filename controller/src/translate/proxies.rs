@@ -2,9 +2,6 @@
 //! The proxies of a fleet as Istio's objects see them: the namespace that they run in and the labels of their pods decide
 //! which Gateways select them, which rules they see, and which matches are for them. Never knows a listener.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use torana_crds::gateway::Gateway;
 use torana_crds::istio::names::Export;
 use torana_crds::{ObjectMeta, StringMap};
@@ -61,9 +58,6 @@ impl Proxies {
         exported(export, &meta.namespace, &self.namespace)
     }
 }
-
-/// Proxies by fleet; those of one process are one.
-pub(super) type Fleets = BTreeMap<GatewayId, Arc<Proxies>>;
 
 /// Whether an object of namespace `owner` with this `exportTo` is seen in namespace `viewer`. Without one all see it.
 pub(super) fn exported(export: &[Export], owner: &str, viewer: &str) -> bool {

@@ -2,7 +2,9 @@
 //! Faults, statuses and filters in words. Nothing is decided here.
 
 use torana_gateway::fault::Fault;
-use torana_ir::{Filter, HeaderEdit, ListenerKey, Mirror, PathRewrite, Redirect, Rewrite, Target};
+use torana_ir::{
+    AbortWith, Filter, HeaderEdit, ListenerKey, Mirror, PathRewrite, Redirect, RedirectPort, Rewrite, Share, Target,
+};
 
 /// What a fault means for the client.
 pub(super) fn fault(fault: Fault, listener: Option<&ListenerKey>) -> String {
@@ -30,12 +32,24 @@ pub(super) fn filter(filter: &Filter) -> String {
         Filter::RequestHeaders(edit) => format!("RequestHeaderModifier: {}", edited(edit)),
         Filter::ResponseHeaders(edit) => format!("ResponseHeaderModifier: {}", edited(edit)),
         Filter::Redirect(redirect) => format!("RequestRedirect: {}", redirected(redirect)),
-        Filter::Rewrite(Rewrite { hostname, path }) => {
-            let hostname = hostname.as_ref().map(|hostname| format!("host {hostname}"));
-            format!("URLRewrite: {}", listed([hostname, path.as_ref().map(rewritten)]))
+        Filter::Rewrite(Rewrite { host, path }) => {
+            let host = host.as_ref().map(|host| format!("host {host}"));
+            format!("URLRewrite: {}", listed([host, path.as_ref().map(rewritten)]))
         }
-        Filter::Mirror(Mirror { target, numerator, denominator }) => {
-            format!("RequestMirror: {numerator} of {denominator} requests to {}", aimed(target))
+        Filter::Mirror(Mirror { target, numerator, denominator, shadow }) => {
+            let named = if *shadow { ", whose host ends in -shadow" } else { "" };
+            format!("RequestMirror: {numerator} of {denominator} requests to {}{named}", aimed(target))
+        }
+        Filter::Respond(answer) => {
+            format!("directResponse: {} with {} bytes", answer.status, answer.body.len())
+        }
+        Filter::Delay(delay) => format!("fault.delay: {:?} for {}", delay.time, shared(delay.share)),
+        Filter::Abort(abort) => {
+            let with = match abort.with {
+                AbortWith::Http(status) => status.to_string(),
+                AbortWith::Grpc(status) => format!("grpc-status {status}"),
+            };
+            format!("fault.abort: {with} for {}", shared(abort.share))
         }
         Filter::ExternalAuth(auth) => format!("ExternalAuth: asks {}", aimed(&auth.target)),
         Filter::Cors(cors) => format!("CORS: {} origins", cors.allow_origins.len()),
@@ -57,12 +71,16 @@ fn edited(edit: &HeaderEdit) -> String {
 }
 
 fn redirected(redirect: &Redirect) -> String {
-    let Redirect { scheme, hostname, path, port, status } = redirect;
+    let Redirect { scheme, host, path, port, status } = redirect;
     listed([
         Some(status.to_string()),
         scheme.map(|scheme| format!("scheme {scheme}")),
-        hostname.as_ref().map(|hostname| format!("host {hostname}")),
-        port.map(|port| format!("port {port}")),
+        host.as_ref().map(|host| format!("host {host}")),
+        match port {
+            RedirectPort::Known => None,
+            RedirectPort::Number(port) => Some(format!("port {port}")),
+            RedirectPort::Kept => Some("port of the request".to_owned()),
+        },
         path.as_ref().map(rewritten),
     ])
 }
@@ -71,7 +89,13 @@ fn rewritten(path: &PathRewrite) -> String {
     match path {
         PathRewrite::Full(path) => format!("path {path:?}"),
         PathRewrite::Prefix(prefix) => format!("prefix {prefix:?}"),
+        PathRewrite::Text(text) => format!("matched text {text:?}"),
+        PathRewrite::Regex(regex) => format!("{regex:?}"),
     }
+}
+
+fn shared(share: Share) -> String {
+    format!("{} of a million requests", share.millionths())
 }
 
 fn listed<const N: usize>(parts: [Option<String>; N]) -> String {
