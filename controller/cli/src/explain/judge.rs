@@ -12,12 +12,17 @@ use torana_gateway::fault::{Fault, Reject};
 use torana_gateway::filter::{RequestContext, Verdict};
 use torana_gateway::head::{Head, Scheme};
 use torana_gateway::table::{Bind, BindTable, Notes, Plan, Routed, Table};
-use torana_ir::{Action, BackendKey, BackendTls, Endpoints, Invalid, ListenerKey, ResourceKey, Rule, Snapshot, Target};
+use torana_ir::{
+    Action, BackendKey, BackendTls, Endpoints, Invalid, ListenerKey, ResourceKey, RouteKind, Rule, Snapshot, Target,
+};
 
 use super::answer::{Answer, BackendStep, Cause};
 use super::cause;
 use super::question::Question;
 use super::{streams, words};
+
+/// So many lots are drawn for a request, so that one passes which only some are kept from.
+const DRAWS: u64 = 16;
 
 /// What is known while one request is explained.
 pub(super) struct Case<'a> {
@@ -124,24 +129,20 @@ impl Case<'_> {
     fn planned(&self, plan: &Plan, prefix_len: usize, head: &Head) -> Answer {
         let Some(rule) = self.snapshot.rules.get(plan.key()) else { return Answer::default() };
         let filters = rule.filters.iter().map(words::filter).collect();
-        let mut forwarded = head.clone();
-        let mut context = RequestContext { prefix_len, random: 0 };
-        let mut from = 0;
-        loop {
-            match plan.on_request(from, &mut forwarded, &mut context, &mut Notes::default()) {
-                Verdict::Continue => break,
-                Verdict::Respond(response) => return Answer { filters, ..responded(&response) },
-                // Nobody is asked here: this is what follows from a yes.
-                Verdict::Ask(_, next) => from = next,
-            }
-        }
+        // Faults are injected into a share of requests: told is what becomes of the others, if there are others.
+        let passed = (0..DRAWS).map(|random| passed(plan, prefix_len, random, head)).reduce(|one, next| one.or(next));
+        let forwarded = match passed {
+            Some(Ok(forwarded)) => forwarded,
+            Some(Err(response)) => return Answer { filters, ..responded(&response) },
+            None => head.clone(),
+        };
         let entries = match &rule.action {
             Action::Invalid(invalid) => return Answer { filters, ..self.invalid(rule, invalid, "") },
             Action::Forward(entries) => entries,
         };
         let total: u64 = entries.iter().map(|entry| u64::from(entry.weight)).sum();
         let steps = entries.iter().map(|entry| match &entry.target {
-            Target::Invalid(invalid) => (invalid.message.clone(), Vec::new(), Some(500), entry.weight),
+            Target::Invalid(invalid) => (invalid.message.clone(), Vec::new(), Some(nowhere(rule)), entry.weight),
             Target::Backend(key) if self.refusal(key).is_some() => {
                 (key.to_string(), Vec::new(), Some(500), entry.weight)
             }
@@ -204,13 +205,15 @@ impl Case<'_> {
         let path = format!("spec.rules[{}].backendRefs", rule.key.index);
         let object = object_of(&ResourceKey::Rule(rule.key.clone()));
         let causes = vec![self.cause(object, &path, format!("{path}: {what}"), remedy)];
-        Answer { status: Some(500), outcome: words::status(500), causes, ..Answer::default() }
+        let status = nowhere(rule);
+        Answer { status: Some(status), outcome: words::nowhere(status), causes, ..Answer::default() }
     }
 
     fn invalid(&self, rule: &Rule, invalid: &Invalid, below: &str) -> Answer {
         let path = format!("spec.rules[{}]{below}", rule.key.index);
         let causes = vec![cause::invalid(self, &rule.key, invalid, &path)];
-        Answer { status: Some(500), outcome: words::status(500), causes, ..Answer::default() }
+        let status = nowhere(rule);
+        Answer { status: Some(status), outcome: words::nowhere(status), causes, ..Answer::default() }
     }
 
     /// Why nothing may be sent to a backend, if that is so.
@@ -236,6 +239,26 @@ impl Case<'_> {
 }
 
 /// A redirect or a preflight: the filter's own answer.
+/// The request after the rule's filters, or what one of them answers. Nobody is asked here, and nobody waits: told is what
+/// follows from a yes.
+fn passed(plan: &Plan, prefix_len: usize, random: u64, head: &Head) -> Result<Head, Response> {
+    let mut forwarded = head.clone();
+    let mut context = RequestContext { prefix_len, random };
+    let mut from = 0;
+    loop {
+        match plan.on_request(from, &mut forwarded, &mut context, &mut Notes::default()) {
+            Verdict::Continue => return Ok(forwarded),
+            Verdict::Respond(response) => return Err(response),
+            Verdict::Ask(_, next) | Verdict::Wait(_, next) => from = next,
+        }
+    }
+}
+
+/// The status of what leads nowhere.
+fn nowhere(rule: &Rule) -> u16 {
+    if rule.key.route.kind == RouteKind::VirtualService { 503 } else { 500 }
+}
+
 fn responded(response: &Response) -> Answer {
     let location = response.fields.first("location").map(|value| String::from_utf8_lossy(value).into_owned());
     let outcome = match location {

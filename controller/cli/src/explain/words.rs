@@ -26,6 +26,11 @@ pub(super) fn status(status: u16) -> String {
     }
 }
 
+/// The same of a rule that leads nowhere: 503 of a VirtualService.
+pub(super) fn nowhere(status: u16) -> String {
+    format!("{status}: the rule or its backend reference is invalid")
+}
+
 /// One filter, short.
 pub(super) fn filter(filter: &Filter) -> String {
     match filter {
