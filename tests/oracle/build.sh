@@ -16,7 +16,7 @@ build() {
   say "building Istio's program: some minutes, once" >&2
   mkdir -p "$(dirname "$PROGRAM")"
   part=$(mktemp "$PROGRAM.XXXXXX")
-  CGO_ENABLED=0 retry go build -mod=readonly -trimpath -buildvcs=false -ldflags '-s -w' -o "$part" . >&2 ||
+  CGO_ENABLED=0 retry go build -mod=readonly -buildvcs=false -ldflags '-s -w' -o "$part" . >&2 ||
     die "Istio's program could not be built: is there a network?"
   mv "$part" "$PROGRAM"
 }

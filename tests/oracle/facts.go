@@ -56,7 +56,10 @@ func (w *world) forward(call Call, match *route.RouteMatch, action *route.RouteA
 	}
 	for _, cluster := range action.GetWeightedClusters().GetClusters() {
 		target := w.target(cluster.Name, cluster.Weight.GetValue())
-		target.Authority = cluster.GetHostRewriteLiteral()
+		// Envoy applies the route's own after it.
+		if action.GetHostRewriteLiteral() == "" {
+			target.Authority = cluster.GetHostRewriteLiteral()
+		}
 		target.Request = headers(cluster.RequestHeadersToAdd, cluster.RequestHeadersToRemove)
 		target.Response = headers(cluster.ResponseHeadersToAdd, cluster.ResponseHeadersToRemove)
 		result.Targets = append(result.Targets, target)

@@ -91,7 +91,7 @@ fn istio_takes_most_of_what_is_generated_and_calls_reach_every_outcome() {
     println!("{refused} of {objects} objects refused; outcomes {kinds:?}");
     assert!(refused * 8 < objects && refused > 0, "{refused} of {objects} objects refused");
     let calls: usize = kinds.iter().sum();
-    assert!(kinds[kind_of_forward()] * 3 > calls, "of {calls} calls: {kinds:?}");
+    assert!(kinds[kind_of_forward()] * 5 > calls, "of {calls} calls: {kinds:?}");
     // Istio knows no 421.
     assert!(kinds[..8].iter().all(|count| *count > 0), "of {calls} calls: {kinds:?}");
 }

@@ -79,7 +79,7 @@ type Target struct {
 	Weight  uint32 `json:"weight"`
 	// Whether Istio sends this cluster. Requests to one that it does not are answered with 503.
 	Known bool `json:"known"`
-	// Host that this target alone is given.
+	// Host that this target alone is given; the route has none then.
 	Authority string   `json:"authority,omitempty"`
 	Request   *Headers `json:"request_headers,omitempty"`
 	Response  *Headers `json:"response_headers,omitempty"`

@@ -5,11 +5,15 @@ use serde_json::{Map, Value};
 
 use super::dice::Dice;
 use super::matches::PATHS;
+use super::place;
+use super::virtual_services::covers;
 use super::words::{EXPRESSIONS, HOSTS, PLAIN_PORTS, TLS_PORTS};
 use crate::oracle::scenario::{Call, Protocol};
 
 /// A server of a Gateway, as a client sees it.
 struct Server {
+    /// Of its Gateway.
+    place: (String, String),
     port: u16,
     protocol: Protocol,
     /// Without namespaces.
@@ -21,6 +25,8 @@ struct Targets<'a> {
     servers: Vec<Server>,
     /// Objects with hosts.
     roots: Vec<&'a Value>,
+    /// Those of them that some server should serve.
+    served: Vec<&'a Value>,
     /// Objects without.
     delegates: Vec<&'a Value>,
 }
@@ -33,16 +39,25 @@ pub(super) fn some(dice: &mut Dice, objects: &[Value], count: usize) -> Vec<Call
 
 fn targets(objects: &[Value]) -> Targets<'_> {
     let of = |kind: &'static str| objects.iter().filter(move |object| object["kind"] == kind);
-    let servers = of("Gateway").flat_map(|gateway| list(&gateway["spec"]["servers"])).filter_map(server).collect();
-    let (roots, delegates) = of("VirtualService").partition(|object| object["spec"].get("hosts").is_some());
-    Targets { servers, roots, delegates }
+    // What another pod serves is hardly worth a call.
+    let ours = |gateway: &&Value| gateway["spec"]["selector"]["istio"] != "egressgateway";
+    let servers = of("Gateway").filter(ours).flat_map(|gateway| {
+        let place = place(gateway);
+        list(&gateway["spec"]["servers"]).iter().filter_map(move |found| server(found, &place))
+    });
+    let servers: Vec<Server> = servers.collect();
+    let (roots, delegates): (Vec<_>, _) =
+        of("VirtualService").partition(|object| object["spec"].get("hosts").is_some());
+    let served = |root: &&&Value| servers.iter().any(|server| serves(server, root));
+    let served = roots.iter().filter(served).copied().collect();
+    Targets { servers, roots, served, delegates }
 }
 
 fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-fn server(server: &Value) -> Option<Server> {
+fn server(server: &Value, place: &(String, String)) -> Option<Server> {
     let port = u16::try_from(server["port"]["number"].as_u64()?).ok()?;
     let protocol = match (server["port"]["protocol"].as_str()?, server["tls"]["mode"].as_str()) {
         ("TCP", _) => Protocol::Tcp,
@@ -52,13 +67,14 @@ fn server(server: &Value) -> Option<Server> {
     };
     let hosts = list(&server["hosts"]).iter().filter_map(Value::as_str);
     let hosts = hosts.map(|host| host.rsplit('/').next().unwrap_or(host).to_owned()).collect();
-    Some(Server { port, protocol, hosts })
+    Some(Server { place: place.clone(), port, protocol, hosts })
 }
 
 fn call(dice: &mut Dice, targets: &Targets) -> Call {
-    let root = (!targets.roots.is_empty() && dice.chance(85)).then(|| dice.pick(&targets.roots));
+    let roots = if targets.served.is_empty() || dice.chance(10) { &targets.roots } else { &targets.served };
+    let root = (!roots.is_empty() && dice.chance(90)).then(|| dice.pick(roots));
     let host = host(dice, root, targets);
-    let (port, protocol) = door(dice, &host, targets);
+    let (port, protocol) = door(dice, root, &host, targets);
     let conditions = root.map(|root| aim(dice, root, targets)).unwrap_or_default();
     let mut call =
         Call { port, protocol, sni: None, host, method: "GET".into(), path: "/".into(), headers: Vec::new() };
@@ -84,10 +100,11 @@ fn call(dice: &mut Dice, targets: &Targets) -> Call {
 fn host(dice: &mut Dice, root: Option<&Value>, targets: &Targets) -> String {
     let mut named: Vec<&str> =
         root.map_or(&[][..], |root| list(&root["spec"]["hosts"])).iter().filter_map(Value::as_str).collect();
-    if named.is_empty() {
-        named.extend(targets.servers.iter().flat_map(|server| &server.hosts).map(String::as_str));
+    if named.is_empty() || (named.contains(&"*") && dice.chance(70)) {
+        let bound = |server: &&Server| root.is_none_or(|root| binds(root, &server.place));
+        named.extend(targets.servers.iter().filter(bound).flat_map(|server| &server.hosts).map(String::as_str));
     }
-    if named.is_empty() || dice.chance(8) {
+    if named.is_empty() || dice.chance(5) {
         named = HOSTS.to_vec();
     }
     let host = dice.pick(&named).to_owned();
@@ -105,14 +122,15 @@ fn instance(dice: &mut Dice, pattern: &str) -> String {
     }
 }
 
-/// Port and protocol of a server that should have the host; seldom of any, or of none.
-fn door(dice: &mut Dice, host: &str, targets: &Targets) -> (u16, Protocol) {
+/// Port and protocol of a server that should have the host, and the object; seldom of any, or of none.
+fn door(dice: &mut Dice, root: Option<&Value>, host: &str, targets: &Targets) -> (u16, Protocol) {
     let has = |server: &&Server| {
         let covers = |of: &String| of == host || of.strip_prefix('*').is_some_and(|suffix| host.ends_with(suffix));
         server.hosts.iter().any(covers)
+            && root.is_none_or(|root| binds(root, &server.place) && says(root, server.protocol))
     };
     let mut open: Vec<&Server> = targets.servers.iter().filter(has).collect();
-    if open.is_empty() || dice.chance(10) {
+    if open.is_empty() || dice.chance(8) {
         open = targets.servers.iter().collect();
     }
     let protocols = [Protocol::Http, Protocol::Https, Protocol::Tls, Protocol::Tcp];
@@ -121,7 +139,33 @@ fn door(dice: &mut Dice, host: &str, targets: &Targets) -> (u16, Protocol) {
         return (port, dice.pick(&protocols));
     }
     let server = dice.pick(&open);
-    (server.port, if dice.chance(96) { server.protocol } else { dice.pick(&protocols) })
+    (server.port, if dice.chance(97) { server.protocol } else { dice.pick(&protocols) })
+}
+
+/// Whether the server should do what the object says.
+fn serves(server: &Server, root: &Value) -> bool {
+    let overlap = |of: &str| server.hosts.iter().any(|host| covers(host, of) || covers(of, host));
+    let hosts = list(&root["spec"]["hosts"]).iter().filter_map(Value::as_str);
+    binds(root, &server.place) && says(root, server.protocol) && hosts.into_iter().any(overlap)
+}
+
+/// Whether the object has rules for such a server.
+fn says(root: &Value, protocol: Protocol) -> bool {
+    let has = |section: &str| root["spec"].get(section).is_some();
+    match protocol {
+        Protocol::Http | Protocol::Https => has("http"),
+        Protocol::Tls => has("tls") || has("tcp"),
+        Protocol::Tcp => has("tcp"),
+    }
+}
+
+/// Whether the object names the Gateway, in any form.
+fn binds(root: &Value, (of, name): &(String, String)) -> bool {
+    let (own, _) = place(root);
+    let forms = [format!("{of}/{name}"), format!("{name}.{of}.svc.cluster.local")];
+    let names = list(&root["spec"]["gateways"]).iter().filter_map(Value::as_str);
+    let mut names = names.map(|written| if &own == of { written.trim_start_matches("./") } else { written });
+    names.any(|written| forms.iter().any(|form| form == written) || (&own == of && written == name))
 }
 
 /// The conditions of one match of the object; where it delegates, with those of one that is delegated to.

@@ -10,9 +10,9 @@ use super::words::{NAMESPACES, export, object};
 /// Subsets that rules name; the last is nobody's.
 pub(super) const SUBSETS: [&str; 3] = ["v1", "v2", "v9"];
 
-/// None to four.
+/// None to five.
 pub(super) fn some(dice: &mut Dice) -> Vec<Value> {
-    (0..dice.count(0..=4)).map(|at| rule(dice, at)).collect()
+    (0..dice.count(0..=5)).map(|at| rule(dice, at)).collect()
 }
 
 fn rule(dice: &mut Dice, at: usize) -> Value {
@@ -20,10 +20,10 @@ fn rule(dice: &mut Dice, at: usize) -> Value {
     let mut spec = Map::new();
     let host = match dice.count(0..=9) {
         0 => dice.pick(&["*.example.net", "*.svc.cluster.local", "*.apps.svc.cluster.local", "*"]),
-        _ => dice.pick(&DESTINATIONS),
+        _ => dice.pick(&DESTINATIONS).0,
     };
     spec.insert("host".into(), host.into());
-    let count = dice.count(0..=2);
+    let count = dice.weighted(&[(1, 0), (2, 1), (2, 2)]);
     let subsets = dice.few(count, &SUBSETS[..2]);
     let subsets: Vec<Value> =
         subsets.into_iter().map(|name| json!({"name": name, "labels": {"version": name}})).collect();

@@ -17,12 +17,12 @@ enum Server {
 }
 
 const SERVERS: [(u32, Server); 6] = [
-    (10, Server::Http),
-    (2, Server::Redirect),
-    (5, Server::Https),
-    (4, Server::Passthrough),
-    (2, Server::Tcp),
-    (1, Server::Tls),
+    (24, Server::Http),
+    (3, Server::Redirect),
+    (10, Server::Https),
+    (6, Server::Passthrough),
+    (4, Server::Tcp),
+    (2, Server::Tls),
 ];
 
 /// One to three, of any namespace.
@@ -36,10 +36,10 @@ fn gateway(dice: &mut Dice, place: (&str, &str)) -> Value {
     let servers: Vec<Value> = (0..dice.count(1..=4)).map(|at| server(dice, at)).collect();
     let mut spec = Map::new();
     spec.insert("servers".into(), servers.into());
-    match dice.count(0..=19) {
-        0..=15 => drop(spec.insert("selector".into(), json!({"istio": "ingressgateway"}))),
-        16 => drop(spec.insert("selector".into(), json!({"istio": "ingressgateway", "app": "edge"}))),
-        17 => drop(spec.insert("selector".into(), json!({"istio": "egressgateway"}))),
+    match dice.count(0..=29) {
+        0..=25 => drop(spec.insert("selector".into(), json!({"istio": "ingressgateway"}))),
+        26 => drop(spec.insert("selector".into(), json!({"istio": "ingressgateway", "app": "edge"}))),
+        27 => drop(spec.insert("selector".into(), json!({"istio": "egressgateway"}))),
         _ => {}
     }
     object(dice, "Gateway", place, spec)
@@ -47,9 +47,14 @@ fn gateway(dice: &mut Dice, place: (&str, &str)) -> Value {
 
 fn server(dice: &mut Dice, at: usize) -> Value {
     let kind = dice.weighted(&SERVERS);
-    let encrypted = matches!(kind, Server::Https | Server::Passthrough | Server::Tls);
-    // Now and then on a port where the others are.
-    let port = if encrypted == dice.chance(95) { dice.pick(&TLS_PORTS) } else { dice.pick(&PLAIN_PORTS) };
+    // Most have ports of their kind; the rest is where the others are.
+    let port = match kind {
+        _ if dice.chance(6) => dice.pick(&[PLAIN_PORTS[0], PLAIN_PORTS[2], TLS_PORTS[0]]),
+        Server::Http | Server::Redirect => dice.pick(&PLAIN_PORTS[..2]),
+        Server::Tcp => PLAIN_PORTS[2],
+        Server::Https => TLS_PORTS[0],
+        Server::Passthrough | Server::Tls => dice.pick(&TLS_PORTS),
+    };
     let protocol = match kind {
         Server::Http | Server::Redirect => dice.pick(&["HTTP", "HTTP", "HTTP", "HTTP2", "GRPC", "http"]),
         Server::Https => "HTTPS",
@@ -89,10 +94,10 @@ fn hosts(dice: &mut Dice) -> Value {
 
 fn qualified(dice: &mut Dice, host: &str) -> String {
     let namespace = match dice.count(0..=15) {
-        0..=11 => return host.to_owned(),
+        0..=12 => return host.to_owned(),
         // `*/*` beside others ends Istio: it is not generated.
-        12 if host != "*" => "*",
-        13 => ".",
+        13 if host != "*" => "*",
+        14 => ".",
         _ => dice.pick(&NAMESPACES),
     };
     format!("{namespace}/{host}")

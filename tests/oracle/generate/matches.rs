@@ -28,7 +28,7 @@ const URI: Texts = Texts {
 const VALUE: Texts = Texts {
     exact: &["a", "v1", "V1", ""],
     prefix: &["a", "v"],
-    regex: &["a|b", "v[0-9]", "(?i)v1", ".*", ".+", "*"],
+    regex: &["a|b", "v[0-9]", "(?i)v1", ".*", ".+"],
     presence: 10,
 };
 const METHOD: Texts = Texts { exact: &["GET", "POST", "get"], prefix: &["P"], regex: &["GET|HEAD"], presence: 0 };
@@ -77,7 +77,12 @@ pub(super) fn http(dice: &mut Dice, namespace: &str) -> Value {
         found.insert("headers".into(), texts(dice, &HEADERS));
     }
     if dice.chance(10) {
-        found.insert("withoutHeaders".into(), texts(dice, &HEADERS));
+        let mut without = texts(dice, &HEADERS);
+        // Only here is this an expression that may be written.
+        if dice.chance(10) {
+            without["x-user"] = json!({"regex": "*"});
+        }
+        found.insert("withoutHeaders".into(), without);
     }
     if dice.chance(12) {
         found.insert("queryParams".into(), texts(dice, &PARAMETERS));

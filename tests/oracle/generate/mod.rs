@@ -25,6 +25,8 @@ mod calls;
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use self::dice::Dice;
 use self::words::{LABELS, NAMESPACES};
 use super::scenario::{Pod, Scenario};
@@ -37,7 +39,8 @@ pub(super) fn scenario(seed: u64, number: u64) -> Scenario {
     let mut dice = Dice::new(seed, number);
     let dice = &mut dice;
     let mut istio = gateways::some(dice);
-    istio.extend(virtual_services::some(dice));
+    let present: Vec<(String, String)> = istio.iter().map(place).collect();
+    istio.extend(virtual_services::some(dice, &present));
     istio.extend(destination_rules::some(dice));
     istio.extend(services::entries(dice));
     dice.shuffle(&mut istio);
@@ -47,4 +50,10 @@ pub(super) fn scenario(seed: u64, number: u64) -> Scenario {
     let labels: BTreeMap<String, String> =
         LABELS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     Scenario { istio, kubernetes, pod: Pod { namespace: namespace.to_owned(), labels }, calls }
+}
+
+/// Namespace and name.
+fn place(object: &Value) -> (String, String) {
+    let of = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
+    (of("namespace"), of("name"))
 }

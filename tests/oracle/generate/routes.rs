@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::destination_rules::SUBSETS;
 use super::dice::Dice;
 use super::matches;
-use super::services::DESTINATIONS;
+use super::services;
 use super::virtual_services::DELEGATES;
 
 /// A rule of an object in `namespace`; only a root delegates.
@@ -15,21 +15,31 @@ pub(super) fn http(dice: &mut Dice, namespace: &str, root: bool) -> Value {
     if dice.chance(30) {
         rule.insert("name".into(), dice.pick(&["r1", "r2"]).into());
     }
-    let count = dice.weighted(&[(3, 0), (8, 1), (3, 2), (1, 3)]);
+    let count = dice.weighted(&[(1, 0), (8, 1), (3, 2), (1, 3)]);
+    let conditions: Vec<Value> = (0..count).map(|_| matches::http(dice, namespace)).collect();
+    // Where a prefix takes the place of another, there must be another.
+    let prefixes = conditions.iter().all(|found| found.get("uri").is_none_or(|uri| uri.get("prefix").is_some()));
     if count > 0 {
-        let found: Vec<Value> = (0..count).map(|_| matches::http(dice, namespace)).collect();
-        rule.insert("match".into(), found.into());
+        rule.insert("match".into(), conditions.into());
     }
     match dice.count(0..=19) {
-        0 | 1 => drop(rule.insert("redirect".into(), redirect(dice))),
+        0 | 1 => drop(rule.insert("redirect".into(), redirect(dice, prefixes))),
         2 => drop(rule.insert("directResponse".into(), direct(dice))),
         3..=5 if root => delegate(dice, namespace, &mut rule),
         _ => {
-            rule.insert("route".into(), destinations(dice));
-            forwarding(dice, &mut rule);
+            rule.insert("route".into(), destinations(dice, namespace));
+            forwarding(dice, namespace, &mut rule);
         }
     }
     everywhere(dice, &mut rule);
+    rule.into()
+}
+
+/// A rule for everything that goes somewhere.
+pub(super) fn rest(dice: &mut Dice, namespace: &str) -> Value {
+    let mut rule = Map::new();
+    rule.insert("route".into(), destinations(dice, namespace));
+    forwarding(dice, namespace, &mut rule);
     rule.into()
 }
 
@@ -39,15 +49,17 @@ fn delegate(dice: &mut Dice, namespace: &str, rule: &mut Map<String, Value>) {
     rule.insert("delegate".into(), if local { json!({"name": name}) } else { json!({"name": name, "namespace": of}) });
     // What the delegate takes over.
     if dice.chance(25) {
-        forwarding(dice, rule);
+        forwarding(dice, namespace, rule);
     }
 }
 
-fn redirect(dice: &mut Dice) -> Value {
+fn redirect(dice: &mut Dice, prefixes: bool) -> Value {
     let mut found = Map::new();
     match dice.count(0..=4) {
         0 | 1 => drop(found.insert("uri".into(), dice.pick(&["/new", "/new?z=1"]).into())),
-        2 => drop(found.insert("prefixRewrite".into(), dice.pick(&["/new", "/new/"]).into())),
+        2 if prefixes || dice.chance(10) => {
+            drop(found.insert("prefixRewrite".into(), dice.pick(&["/new", "/new/"]).into()));
+        }
         _ => drop(found.insert("authority".into(), dice.pick(&["new.test", "new.test:8443"]).into())),
     }
     if dice.chance(30) {
@@ -72,17 +84,17 @@ fn direct(dice: &mut Dice) -> Value {
     if dice.chance(50) { json!({"status": status}) } else { json!({"status": status, "body": {"string": "here"}}) }
 }
 
-fn destinations(dice: &mut Dice) -> Value {
+fn destinations(dice: &mut Dice, namespace: &str) -> Value {
     let count = dice.weighted(&[(7, 1), (3, 2), (1, 3)]);
-    let some: Vec<Value> = (0..count).map(|_| weighted(dice, count)).collect();
+    let some: Vec<Value> = (0..count).map(|_| weighted(dice, namespace, count)).collect();
     some.into()
 }
 
-fn weighted(dice: &mut Dice, of: usize) -> Value {
+fn weighted(dice: &mut Dice, namespace: &str, of: usize) -> Value {
     let mut found = Map::new();
-    found.insert("destination".into(), destination(dice));
+    found.insert("destination".into(), destination(dice, namespace));
     if of > 1 || dice.chance(10) {
-        found.insert("weight".into(), dice.pick(&[0, 1, 25, 50, 75, 100]).into());
+        found.insert("weight".into(), dice.pick(&[0, 1, 25, 50, 50, 75, 100, 100]).into());
     }
     if dice.chance(10) {
         found.insert("headers".into(), headers(dice));
@@ -90,21 +102,23 @@ fn weighted(dice: &mut Dice, of: usize) -> Value {
     found.into()
 }
 
-/// A host in any form, often without port.
-pub(super) fn destination(dice: &mut Dice) -> Value {
+/// A host in any form; what has one port often goes without.
+pub(super) fn destination(dice: &mut Dice, namespace: &str) -> Value {
     let mut found = Map::new();
-    found.insert("host".into(), dice.pick(&DESTINATIONS).into());
-    if dice.chance(40) {
-        found.insert("port".into(), json!({"number": dice.pick(&[80, 80, 8080, 9000, 443, 9999])}));
+    let (host, ports) = services::destination(dice, namespace);
+    found.insert("host".into(), host.into());
+    if dice.chance(if ports.len() > 1 { 80 } else { 30 }) {
+        let number = if dice.chance(92) { dice.pick(ports) } else { dice.pick(&[80, 8080, 9999]) };
+        found.insert("port".into(), json!({"number": number}));
     }
-    if dice.chance(25) {
+    if dice.chance(12) {
         found.insert("subset".into(), dice.pick(&SUBSETS).into());
     }
     found.into()
 }
 
 /// What only a request has that goes on.
-fn forwarding(dice: &mut Dice, rule: &mut Map<String, Value>) {
+fn forwarding(dice: &mut Dice, namespace: &str, rule: &mut Map<String, Value>) {
     if dice.chance(25) {
         rule.insert("rewrite".into(), rewrite(dice));
     }
@@ -118,7 +132,7 @@ fn forwarding(dice: &mut Dice, rule: &mut Map<String, Value>) {
         rule.insert("fault".into(), fault(dice));
     }
     if dice.chance(8) {
-        let mirror = destination(dice);
+        let mirror = destination(dice, namespace);
         if dice.chance(50) {
             rule.insert("mirror".into(), mirror);
             if dice.chance(50) {

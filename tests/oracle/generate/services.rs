@@ -16,26 +16,42 @@ const SERVICES: [(&str, &str, &[u16]); 5] = [
 ];
 
 /// Hosts of ServiceEntries; some of them are Services', too.
-const EXTERNAL: [&str; 5] =
-    ["ext.example.net", "static.example.net", "*.wild.example.net", "web.apps.svc.cluster.local", "local.mesh"];
-
-/// Hosts that rules name: all of the above in every form, and some that nobody has.
-pub(super) const DESTINATIONS: [&str; 14] = [
-    "web",
-    "web",
-    "api",
-    "bytes",
-    "web.apps.svc.cluster.local",
-    "web.shop.svc.cluster.local",
-    "api.apps.svc.cluster.local",
-    "api.shop.svc.cluster.local",
-    "bytes.istio-system.svc.cluster.local",
+const EXTERNAL: [&str; 6] = [
+    "ext.example.net",
     "ext.example.net",
     "static.example.net",
-    "local.mesh",
-    "missing.example.net",
     "*.wild.example.net",
+    "web.apps.svc.cluster.local",
+    "local.mesh",
 ];
+
+/// Hosts that rules name, with ports that they may have.
+pub(super) const DESTINATIONS: [(&str, &[u16]); 10] = [
+    ("web.apps.svc.cluster.local", &[80]),
+    ("web.apps.svc.cluster.local", &[80]),
+    ("web.shop.svc.cluster.local", &[8080]),
+    ("api.apps.svc.cluster.local", &[80, 8080]),
+    ("api.shop.svc.cluster.local", &[9090, 443]),
+    ("bytes.istio-system.svc.cluster.local", &[9000]),
+    ("ext.example.net", &[80]),
+    ("ext.example.net", &[80, 443]),
+    ("static.example.net", &[80, 8080]),
+    ("local.mesh", &[80]),
+];
+
+/// A host as an object of that namespace writes it: often a Service's name alone, seldom one that is not there.
+pub(super) fn destination(dice: &mut Dice, namespace: &str) -> (&'static str, &'static [u16]) {
+    if dice.chance(40) {
+        let strangers = dice.chance(15);
+        let near: Vec<_> = SERVICES.iter().filter(|(of, ..)| strangers || *of == namespace).collect();
+        let (_, name, ports) = dice.pick(&near);
+        return (name, ports);
+    }
+    if dice.chance(5) { (dice.pick(&ODD), &[80]) } else { dice.pick(&DESTINATIONS) }
+}
+
+/// A host that is nobody's, and one that a ServiceEntry may have.
+const ODD: [&str; 2] = ["missing.example.net", "*.wild.example.net"];
 
 /// Namespaces, Services and their endpoints.
 pub(super) fn kubernetes(dice: &mut Dice) -> Vec<Value> {
@@ -89,15 +105,32 @@ fn endpoints((namespace, name): (&str, &str), ports: &[u16]) -> Value {
     })
 }
 
-/// None to four.
+/// None to five.
 pub(super) fn entries(dice: &mut Dice) -> Vec<Value> {
-    (0..dice.count(0..=4)).map(|at| entry(dice, at)).collect()
+    let mut all: Vec<Value> = (0..dice.count(0..=4)).map(|at| entry(dice, at)).collect();
+    if dice.chance(80) {
+        all.push(plain(dice));
+    }
+    all
+}
+
+/// What most configurations have.
+fn plain(dice: &mut Dice) -> Value {
+    let spec = json!({
+        "hosts": ["ext.example.net", "static.example.net"],
+        "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}],
+        "resolution": "DNS",
+    });
+    object(dice, "ServiceEntry", ("shop", "plain"), spec.as_object().cloned().unwrap_or_default())
 }
 
 fn entry(dice: &mut Dice, at: usize) -> Value {
     let namespace = dice.pick(&NAMESPACES);
     let count = dice.weighted(&[(5, 1), (2, 2)]);
-    let hosts = dice.few(count, &EXTERNAL);
+    let mut hosts = dice.few(count, &EXTERNAL);
+    hosts.sort_unstable();
+    hosts.dedup();
+    let wild = hosts.iter().any(|host| host.starts_with('*'));
     let mut spec = Map::new();
     spec.insert("hosts".into(), json!(hosts));
     spec.insert("ports".into(), ports(dice));
@@ -105,8 +138,8 @@ fn entry(dice: &mut Dice, at: usize) -> Value {
         spec.insert("location".into(), dice.pick(&["MESH_EXTERNAL", "MESH_INTERNAL"]).into());
     }
     match dice.count(0..=9) {
-        0..=5 => drop(spec.insert("resolution".into(), "DNS".into())),
-        6..=8 => {
+        0..=5 if !wild || dice.chance(10) => drop(spec.insert("resolution".into(), "DNS".into())),
+        0..=8 => {
             spec.insert("resolution".into(), "STATIC".into());
             spec.insert("endpoints".into(), json!([{"address": "192.0.2.7", "labels": {"version": "v1"}}]));
         }

@@ -13,7 +13,7 @@ pub(super) fn tls(dice: &mut Dice, namespace: &str, hosts: &[&str]) -> Value {
     let rules: Vec<Value> = (0..dice.count(1..=2))
         .map(|_| {
             let matches: Vec<Value> = (0..dice.count(1..=2)).map(|_| server_names(dice, namespace, hosts)).collect();
-            json!({"match": matches, "route": destinations(dice)})
+            json!({"match": matches, "route": destinations(dice, namespace)})
         })
         .collect();
     rules.into()
@@ -55,18 +55,18 @@ pub(super) fn tcp(dice: &mut Dice, namespace: &str) -> Value {
             if dice.chance(40) {
                 rule.insert("match".into(), json!([conditions(dice, namespace)]));
             }
-            rule.insert("route".into(), destinations(dice));
+            rule.insert("route".into(), destinations(dice, namespace));
             rule.into()
         })
         .collect();
     rules.into()
 }
 
-fn destinations(dice: &mut Dice) -> Value {
+fn destinations(dice: &mut Dice, namespace: &str) -> Value {
     let count = dice.weighted(&[(7, 1), (3, 2)]);
     let some: Vec<Value> = (0..count)
         .map(|_| {
-            let destination = destination(dice);
+            let destination = destination(dice, namespace);
             let weight = dice.pick(&[0, 1, 25, 75]);
             if count > 1 {
                 json!({"destination": destination, "weight": weight})

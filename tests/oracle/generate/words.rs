@@ -14,17 +14,17 @@ pub(super) const GATEWAYS: [(&str, &str); 4] = [("istio-system", "g"), ("apps", 
 /// Hosts of servers and rules.
 pub(super) const HOSTS: [&str; 12] = [
     "*",
+    "*",
+    "*.example.com",
     "*.example.com",
     "*.a.example.com",
     "a.example.com",
+    "a.example.com",
     "x.a.example.com",
-    "y.a.example.com",
     "b.example.com",
-    "example.com",
-    "*.test",
-    "shop.test",
-    "*.shop.test",
     "B.example.com",
+    "example.com",
+    "shop.test",
 ];
 
 /// Labels of the gateway's pod.
@@ -68,16 +68,20 @@ pub(super) fn object(dice: &mut Dice, kind: &str, (namespace, name): (&str, &str
 
 /// Most objects are for everybody; the rest is spread over every form, and few forms are wrong.
 pub(super) fn export(dice: &mut Dice, namespace: &str, spec: &mut Map<String, Value>) {
-    let other = dice.pick(&NAMESPACES);
-    let to = match dice.count(0..=19) {
-        0..=11 => return,
-        12 => json!(["*"]),
-        13 | 14 => json!(["."]),
-        15 => json!([namespace]),
-        16 => json!([other]),
-        17 => json!(["istio-system", "apps"]),
-        18 => json!([".", other]),
-        _ => dice.pick(&[["~", "."], ["*", "."], [".", "gone"]]).into_iter().take(dice.count(1..=2)).collect(),
+    let others: Vec<&str> = NAMESPACES.into_iter().filter(|other| *other != namespace).collect();
+    let other = dice.pick(&others);
+    let to = match dice.count(0..=39) {
+        0..=24 => return,
+        25 | 26 => json!(["*"]),
+        27..=29 => json!(["."]),
+        30 | 31 => json!([namespace]),
+        32 | 33 => json!([other]),
+        34 | 35 => json!(["istio-system", "apps"]),
+        36 => json!([".", other]),
+        37 => json!(["gone", "."]),
+        38 => json!([other, namespace]),
+        _ if dice.chance(50) => json!(["~"]),
+        _ => json!(["*", "."]),
     };
     spec.insert("exportTo".into(), to);
 }
