@@ -28,7 +28,7 @@ use torana_controller::feed::{Authenticate, Ca, Hub, Members, PodIdentity, Progr
 use torana_controller::store::FleetId;
 use torana_ir::{
     Action, Attachment, Delta, Filter, GatewayId, HostPattern, Hostname, Listener, ListenerKey, PathMatch, Redirect,
-    Resource, RouteId, RouteKind, RouteMatch, Rule, RuleKey, Snapshot, Timeouts,
+    RedirectPort, Resource, RouteId, RouteKind, RouteMatch, Rule, RuleKey, Snapshot, Timeouts,
 };
 
 /// The name in the feed's certificate.
@@ -153,8 +153,8 @@ fn listener_key() -> ListenerKey {
 /// Redirects `/NAME` to `host`.
 fn rule(name: &str, host: &str) -> Resource {
     let route = RouteId { kind: RouteKind::HttpRoute, namespace: "n".to_owned(), name: name.to_owned() };
-    let hostname = Some(Hostname::new(host).unwrap());
-    let redirect = Redirect { scheme: None, hostname, path: None, port: None, status: 302 };
+    let host = Hostname::new(host).map(Into::into);
+    let redirect = Redirect { scheme: None, host, path: None, port: RedirectPort::Known, status: 302 };
     let path = PathMatch::Prefix(format!("/{name}"));
     let rule = Rule {
         key: RuleKey { route, index: 0 },

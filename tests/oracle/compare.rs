@@ -3,7 +3,9 @@
 
 use std::fmt::Write as _;
 
-use super::outcome::{Answer, Forward, Outcome};
+use serde_json::Value;
+
+use super::outcome::{Answer, Destination, Forward, Outcome};
 use super::scenario::{Call, Scenario};
 
 /// What is not the same.
@@ -17,56 +19,95 @@ pub(super) struct Difference {
     pub(super) torana: String,
 }
 
+/// What is around a difference.
+pub(super) struct Seen<'a> {
+    pub(super) scenario: &'a Scenario,
+    /// None: it is about objects.
+    pub(super) call: Option<&'a Call>,
+    pub(super) istio: Option<&'a Outcome>,
+    pub(super) torana: Option<&'a Outcome>,
+}
+
 /// A difference that is wanted, or that cannot be avoided.
 pub(super) struct Explained {
     /// Whether it is this one.
-    pub(super) holds: fn(Option<&Call>, &Difference, Sides<'_>) -> bool,
+    pub(super) holds: fn(&Seen) -> bool,
     pub(super) why: &'static str,
 }
 
-/// What Istio and Torana make of a call; none where it is not about one.
-pub(super) type Sides<'s> = Option<(&'s Outcome, &'s Outcome)>;
-
 /// All that may differ.
-pub(super) const EXPLAINED: [Explained; 3] = [
+pub(super) const EXPLAINED: [Explained; 4] = [
     Explained {
-        holds: |_, _, sides| matches!(sides, Some((Outcome::Undefined(_), _))),
+        holds: |seen| matches!(seen.istio, Some(Outcome::Undefined(_))),
         why: "Envoy would refuse what Istio makes of it: two chains for one server name, or a redirect of unknown status",
     },
     Explained {
-        holds: |_, _, sides| matches!(sides, Some((_, Outcome::Misdirected))),
+        holds: |seen| seen.call.is_some_and(|call| in_capitals(call, seen.scenario)),
+        why: "Istio compares the hosts of servers, rules and handshakes letter by letter; names have no case",
+    },
+    Explained {
+        holds: |seen| matches!(seen.torana, Some(Outcome::Misdirected)),
         why: "the host is another server's than the one that TLS was set up for: Torana answers 421 (RFC 9110, 7.4)",
     },
     Explained {
-        holds: |_, _, sides| matches!(sides, Some((Outcome::NoListener, Outcome::Closed))),
+        holds: |seen| matches!((seen.istio, seen.torana), (Some(Outcome::NoListener), Some(Outcome::Closed))),
         why: "nothing is routed from a server of bytes: Istio does not listen, Torana listens and closes",
     },
 ];
+
+/// Whether an object writes the host of the call with other letters.
+fn in_capitals(call: &Call, scenario: &Scenario) -> bool {
+    let name = call.sni.as_deref().unwrap_or(&call.host);
+    let name = name.split(':').next().unwrap_or_default();
+    scenario.istio.iter().any(|object| capitals(&object["spec"], name))
+}
+
+fn capitals(value: &Value, name: &str) -> bool {
+    match value {
+        Value::String(text) => {
+            let host = text.rsplit('/').next().unwrap_or(text);
+            host.eq_ignore_ascii_case(name) && host.bytes().any(|byte| byte.is_ascii_uppercase())
+        }
+        Value::Array(members) => members.iter().any(|member| capitals(member, name)),
+        Value::Object(fields) => fields.values().any(|field| capitals(field, name)),
+        _ => false,
+    }
+}
 
 /// Every difference, those that are explained with the place of their explanation in [`EXPLAINED`].
 pub(super) fn differences(scenario: &Scenario, istio: &Answer, torana: &Answer) -> Vec<(Difference, Option<usize>)> {
     let mut found = Vec::new();
     if istio.rejected != torana.rejected {
-        let (istio, torana) = (format!("{:?}", istio.rejected), format!("{:?}", torana.rejected));
-        found.push(explain(None, Difference { call: None, what: "refused objects".to_owned(), istio, torana }, None));
+        let (one, other) = (without(&istio.rejected, &torana.rejected), without(&torana.rejected, &istio.rejected));
+        found.push(Difference { call: None, what: "refused by one alone".to_owned(), istio: one, torana: other });
     }
     if istio.outcomes.len() != torana.outcomes.len() {
         let (istio, torana) = (istio.outcomes.len().to_string(), torana.outcomes.len().to_string());
-        found.push(explain(None, Difference { call: None, what: "calls".to_owned(), istio, torana }, None));
-        return found;
+        found.push(Difference { call: None, what: "calls".to_owned(), istio, torana });
     }
     for (at, (one, other)) in istio.outcomes.iter().zip(&torana.outcomes).enumerate() {
-        for (what, istio, torana) in outcomes(one, other) {
-            let difference = Difference { call: Some(at), what: what.to_owned(), istio, torana };
-            found.push(explain(scenario.calls.get(at), difference, Some((one, other))));
-        }
+        found.extend(outcomes(one, other).into_iter().map(|(what, istio, torana)| Difference {
+            call: Some(at),
+            what: what.to_owned(),
+            istio,
+            torana,
+        }));
     }
-    found
+    let explained = |difference: Difference| {
+        let call = difference.call.and_then(|at| scenario.calls.get(at));
+        let of = |answer: &'_ Answer| difference.call.and_then(|at| answer.outcomes.get(at).cloned());
+        let (istio, torana) = (of(istio), of(torana));
+        let seen = Seen { scenario, call, istio: istio.as_ref(), torana: torana.as_ref() };
+        let reason = EXPLAINED.iter().position(|explained| (explained.holds)(&seen));
+        (difference, reason)
+    };
+    found.into_iter().map(explained).collect()
 }
 
-fn explain(call: Option<&Call>, found: Difference, sides: Sides<'_>) -> (Difference, Option<usize>) {
-    let reason = EXPLAINED.iter().position(|explained| (explained.holds)(call, &found, sides));
-    (found, reason)
+/// Those that only the first has.
+fn without(some: &[String], others: &[String]) -> String {
+    let alone: Vec<&str> = some.iter().filter(|it| !others.contains(it)).map(String::as_str).collect();
+    alone.join(", ")
 }
 
 /// What differs, and both sides of it.
@@ -82,6 +123,11 @@ fn outcomes(istio: &Outcome, torana: &Outcome) -> Vec<Pair> {
 
 fn forwards(istio: &Forward, torana: &Forward) -> Vec<Pair> {
     let mut found = Vec::new();
+    let lost = |forward: &Forward| forward.targets.iter().all(|target| target.destination == Destination::Unknown);
+    if lost(istio) && lost(torana) {
+        // Both answer 503, whatever else they would do.
+        return found;
+    }
     macro_rules! field {
         ($name:ident) => {
             if istio.$name != torana.$name {
@@ -120,7 +166,7 @@ pub(super) fn told(scenario: &Scenario, difference: &Difference) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::outcome::{Answer, Destination, Outcome, Target, shares};
+    use super::super::outcome::{Target, shares};
     use super::*;
 
     fn target(host: &str, weight: u32) -> Target {

@@ -175,10 +175,13 @@ pub(super) fn edits(list: Vec<Operations>) -> Vec<Operations> {
 }
 
 /// Targets in order, the same ones counted once, their weights as small as they can be. What leads nowhere is the same
-/// whatever it was called.
+/// whatever it was called, and whatever would have been done to its requests.
 pub(super) fn shares(targets: Vec<Target>) -> Vec<Target> {
     let mut found: Vec<Target> = Vec::new();
-    for target in targets {
+    for mut target in targets {
+        if target.destination == Destination::Unknown {
+            (target.request, target.response, target.authority) = Default::default();
+        }
         let same = found.iter_mut().find(|other| Target { weight: target.weight, ..(**other).clone() } == target);
         match same {
             Some(other) => other.weight += target.weight,

@@ -60,7 +60,7 @@ fn redirect(dice: &mut Dice, prefixes: bool) -> Value {
         2 if prefixes || dice.chance(10) => {
             drop(found.insert("prefixRewrite".into(), dice.pick(&["/new", "/new/"]).into()));
         }
-        _ => drop(found.insert("authority".into(), dice.pick(&["new.test", "new.test:8443"]).into())),
+        _ => drop(found.insert("authority".into(), "new.test".into())),
     }
     if dice.chance(30) {
         found.insert("scheme".into(), dice.pick(&["http", "https"]).into());
@@ -70,6 +70,10 @@ fn redirect(dice: &mut Dice, prefixes: bool) -> Value {
         1 => {
             let from = dice.pick(&["FROM_PROTOCOL_DEFAULT", "FROM_REQUEST_PORT"]);
             found.insert("derivePort".into(), from.into());
+        }
+        // Envoy would write a second port behind it.
+        _ if found.contains_key("authority") && dice.chance(30) => {
+            found.insert("authority".into(), "new.test:8443".into());
         }
         _ => {}
     }
