@@ -185,6 +185,8 @@ fn object(value: Value, kind: Kind, remains: &mut Remains) -> Result<Object, Unr
         Kind::DestinationRule => door.read_shaped(&value, Object::DestinationRule),
         Kind::ServiceEntry => door.read_shaped(&value, Object::ServiceEntry),
         Kind::WorkloadEntry => door.read_shaped(&value, Object::WorkloadEntry),
+        Kind::AuthorizationPolicy => door.read(value, Object::AuthorizationPolicy),
+        Kind::RequestAuthentication => door.read(value, Object::RequestAuthentication),
         Kind::Service => door.read(value, Object::Service),
         Kind::EndpointSlice => door.read(value, Object::EndpointSlice),
         Kind::Secret => door.read(value, Object::Secret),
@@ -307,6 +309,8 @@ fn is_known_elsewhere(kind: Kind, path: &str) -> bool {
             &["apiVersion", "namespace", "uid", "resourceVersion", "fieldPath"]
         }
         (Kind::Namespace | Kind::Pod, "") => &["spec"],
+        // What they are about is not evaluated yet, and that is said of the whole object.
+        (Kind::AuthorizationPolicy | Kind::RequestAuthentication, "spec") => &["rules", "provider", "jwtRules"],
         _ => &[],
     };
     fields.contains(&path.rsplit('.').next().unwrap_or_default())

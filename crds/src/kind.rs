@@ -15,6 +15,9 @@ pub const TORANA_GROUP: &str = "torana.dev";
 /// The API group of Istio's networking kinds.
 pub const ISTIO_GROUP: &str = "networking.istio.io";
 
+/// The API group of Istio's security kinds.
+pub const SECURITY_GROUP: &str = "security.istio.io";
+
 /// A kind that Torana reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Kind {
@@ -50,6 +53,10 @@ pub enum Kind {
     ServiceEntry,
     /// Istio's WorkloadEntry.
     WorkloadEntry,
+    /// Istio's AuthorizationPolicy.
+    AuthorizationPolicy,
+    /// Istio's RequestAuthentication.
+    RequestAuthentication,
     /// Core Service.
     Service,
     /// `discovery.k8s.io` EndpointSlice.
@@ -66,7 +73,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of declaration.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::GatewayClass,
         Self::Gateway,
         Self::ListenerSet,
@@ -83,6 +90,8 @@ impl Kind {
         Self::DestinationRule,
         Self::ServiceEntry,
         Self::WorkloadEntry,
+        Self::AuthorizationPolicy,
+        Self::RequestAuthentication,
         Self::Service,
         Self::EndpointSlice,
         Self::Secret,
@@ -107,6 +116,7 @@ impl Kind {
             | Self::DestinationRule
             | Self::ServiceEntry
             | Self::WorkloadEntry => ISTIO_GROUP,
+            Self::AuthorizationPolicy | Self::RequestAuthentication => SECURITY_GROUP,
             _ => GATEWAY_GROUP,
         }
     }
@@ -116,6 +126,7 @@ impl Kind {
         match self {
             Self::GatewayClass | Self::Gateway | Self::HttpRoute | Self::ReferenceGrant => &["v1", "v1beta1"],
             Self::GatewayParameters => &["v1alpha1"],
+            Self::AuthorizationPolicy | Self::RequestAuthentication => &["v1", "v1beta1"],
             _ if self.group() == ISTIO_GROUP => &["v1", "v1beta1", "v1alpha3"],
             _ => &["v1"],
         }
@@ -139,6 +150,8 @@ impl Kind {
             Self::DestinationRule => "DestinationRule",
             Self::ServiceEntry => "ServiceEntry",
             Self::WorkloadEntry => "WorkloadEntry",
+            Self::AuthorizationPolicy => "AuthorizationPolicy",
+            Self::RequestAuthentication => "RequestAuthentication",
             Self::Service => "Service",
             Self::EndpointSlice => "EndpointSlice",
             Self::Secret => "Secret",

@@ -59,7 +59,7 @@ pub use decode::{Content, Decoded, Ignored, Unreadable, decode, reference};
 pub use definition::definitions;
 pub use duration::parse as parse_duration;
 pub use filter::{BackendRef, Filter};
-pub use kind::{GATEWAY_GROUP, ISTIO_GROUP, Kind, ObjectRef, TORANA_GROUP};
+pub use kind::{GATEWAY_GROUP, ISTIO_GROUP, Kind, ObjectRef, SECURITY_GROUP, TORANA_GROUP};
 pub use meta::{LabelOperator, LabelRequirement, LabelSelector, ObjectMeta, StringMap};
 pub use object::{Object, Spoken};
 pub use refs::{LocalRef, NamespacedRef, ParentRef, SecretRef};

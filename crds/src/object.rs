@@ -3,7 +3,10 @@
 
 use crate::core::{ConfigMap, EndpointSlice, Namespace, Pod, Secret, Service};
 use crate::gateway::{Gateway, GatewayClass, ListenerSet};
-use crate::istio::{DestinationRule, IstioGateway, ServiceEntry, VirtualService, WorkloadEntry};
+use crate::istio::{
+    AuthorizationPolicy, DestinationRule, IstioGateway, RequestAuthentication, ServiceEntry, VirtualService,
+    WorkloadEntry,
+};
 use crate::kind::{Kind, ObjectRef};
 use crate::meta::ObjectMeta;
 use crate::parameters::GatewayParameters;
@@ -72,6 +75,8 @@ objects!(
     DestinationRule,
     ServiceEntry,
     WorkloadEntry,
+    AuthorizationPolicy,
+    RequestAuthentication,
     Service,
     EndpointSlice,
     Secret,

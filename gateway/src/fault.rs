@@ -79,6 +79,8 @@ pub enum Fault {
     InvalidConfig,
     /// The same of a VirtualService: it leads to no service, or to none that there is.
     NoDestination,
+    /// A policy that guards the listener is not evaluated, so nobody is let through.
+    Guarded,
     // === gateway ===
     /// A cap of the backend.
     Overload(Overflow),
@@ -137,7 +139,7 @@ impl Fault {
             Self::HeadTimeout | Self::BodyTimeout | Self::ReadTimeout => 408,
             Self::ClientGone => 499,
             Self::BodyTooLarge => 413,
-            Self::AuthFailed | Self::AuthDenied => 403,
+            Self::AuthFailed | Self::AuthDenied | Self::Guarded => 403,
             Self::NoListener | Self::NoRoute => 404,
             Self::Misdirected => 421,
             Self::InvalidConfig => 500,
@@ -159,7 +161,9 @@ impl Fault {
             | Self::AuthDenied
             | Self::ClientGone
             | Self::Misdirected => Source::Client,
-            Self::NoListener | Self::NoRoute | Self::InvalidConfig | Self::NoDestination => Source::Config,
+            Self::NoListener | Self::NoRoute | Self::InvalidConfig | Self::NoDestination | Self::Guarded => {
+                Source::Config
+            }
             Self::Overload(_) => Source::Gateway,
             _ => Source::Upstream,
         }
@@ -181,6 +185,7 @@ impl Fault {
             Self::Misdirected => "misdirected",
             Self::InvalidConfig => "invalid_config",
             Self::NoDestination => "no_destination",
+            Self::Guarded => "policy_not_evaluated",
             Self::Overload(Overflow::Connections) => "overload",
             Self::Overload(Overflow::Pending) => "overload_pending",
             Self::Overload(Overflow::Requests) => "overload_requests",
@@ -211,7 +216,7 @@ impl Fault {
             Self::HeadTimeout | Self::BodyTimeout | Self::ReadTimeout | Self::ClientGone => "DC",
             Self::NoListener | Self::NoRoute | Self::Misdirected | Self::InvalidConfig => "NR",
             Self::NoDestination => "NC",
-            Self::BodyTooLarge | Self::AuthDenied | Self::AuthFailed => "UAEX",
+            Self::BodyTooLarge | Self::AuthDenied | Self::AuthFailed | Self::Guarded => "UAEX",
             Self::Overload(_) => "UO",
             Self::NoEndpoints => "UH",
             Self::Connect | Self::UpstreamTls(_) => "UF",

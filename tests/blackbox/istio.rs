@@ -118,7 +118,7 @@ fn paths_and_hosts_are_rewritten_as_istio_does() {
     let http = [
         rule("/foo", "uri: /"),
         rule("/bar/", "uri: /, authority: in.example:81"),
-        rule("/re/", "uriRegexRewrite: {match: '/re/([^/]+)/(.*)', rewrite: '/\\\\2/\\\\1'}"),
+        rule("/re/", "uriRegexRewrite: {match: '/re/([^/]+)/(.*)', rewrite: '/\\2/\\1'}"),
         format!("{{rewrite: {{uri: /v1}}, {}}}", to("b")),
     ];
     let world = world(&http.join(", "), &World::service("b", backend.port));
@@ -361,4 +361,31 @@ fn a_fault_in_one_object_harms_no_other() {
     for part in ["VirtualService default/refused: spec.http[0].timeout", "VirtualService default/unreadable"] {
         assert!(log.contains(part), "{part}:\n{log}");
     }
+}
+
+#[test]
+fn a_policy_that_is_not_evaluated_lets_nobody_through_whom_it_is_for() {
+    let backend = Backend::named("b");
+    let rules = virtual_service("r", "'*'", &format!("{{{}}}", to("b")));
+    let world = World::start(&[gateway(), World::service("b", backend.port), rules].concat());
+    let policy = |namespace: &str, spec: &str| {
+        object("security.istio.io/v1", "AuthorizationPolicy", &format!("{namespace}/deny"), spec)
+    };
+    for (namespace, spec, status) in [
+        ("istio-system", "", 403),
+        ("istio-system", "selector: {matchLabels: {istio: ingressgateway}}, rules: [{}]", 403),
+        ("istio-system", "selector: {matchLabels: {app: other}}", 200),
+        ("default", "", 200),
+        ("istio-system", "action: AUDIT, rules: [{}]", 200),
+    ] {
+        world.apply("policy.yaml", &policy(namespace, spec));
+        assert!(eventually(|| world.status("a", "/x") == status), "{namespace} {spec}");
+    }
+    let jwt = object("security.istio.io/v1", "RequestAuthentication", "istio-system/jwt", "jwtRules: [{issuer: a}]");
+    world.apply("policy.yaml", &jwt);
+    assert!(eventually(|| world.status("a", "/y") == 403));
+    assert_eq!(line(&world, "/y")["reason"], "policy_not_evaluated");
+    assert!(world.log().contains("RequestAuthentication istio-system/jwt: spec: it is not evaluated yet"));
+    world.delete("policy.yaml");
+    assert!(eventually(|| world.status("a", "/z") == 200));
 }

@@ -63,7 +63,7 @@ fn forward(result: &Value) -> Forward {
     Forward {
         targets: targets(result),
         path: text(&forward["path"]),
-        authority: text(&forward["authority"]),
+        authority: text(&forward["authority"]).to_lowercase(),
         timeout: milliseconds(&forward["timeout_ms"]),
         retries: forward.get("retries").map(retries),
         hash: texts(&forward["hash"]),

@@ -119,7 +119,7 @@ impl World<'_> {
 
     fn request(&self, bind: &BindTable, call: &Call, sni: Option<&torana_ir::ListenerKey>) -> Outcome {
         let scheme = if sni.is_some() || call.protocol == Protocol::Https { Scheme::Https } else { Scheme::Http };
-        let mut head = Head::new(Version::Http11, scheme, &call.method, &call.host, &call.path);
+        let mut head = Head::new(Version::Http11, scheme, &call.method, &call.host.to_lowercase(), &call.path);
         for (name, value) in &call.headers {
             head.fields.push(name.to_lowercase().as_bytes(), value.as_bytes());
         }

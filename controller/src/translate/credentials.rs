@@ -83,10 +83,12 @@ impl Reading<'_> {
             return Err(Remark::error(UNSUPPORTED, &format!("{at}.{field}"), message, "remove it"));
         }
         let certificates = self.certificates(proxies, tls, at, remarks);
-        let client = match tls.mode {
-            ServerTlsMode::Mutual => Some(self.clients(proxies, tls, at, remarks)),
+        let mode = match tls.mode {
+            ServerTlsMode::Mutual => Some(ClientValidationMode::AllowValidOnly),
+            ServerTlsMode::OptionalMutual => Some(ClientValidationMode::AllowValidOrNone),
             _ => None,
         };
+        let client = mode.map(|mode| ClientValidation { mode, bundles: self.clients(proxies, tls, at, remarks) });
         for (field, is_there) in
             [("maxProtocolVersion", tls.max_version != Version::Auto), ("cipherSuites", !tls.cipher_suites.is_empty())]
         {
@@ -135,7 +137,13 @@ impl Reading<'_> {
     }
 
     /// Who must have signed the certificates of clients: authorities that are named, or those beside the certificate.
-    fn clients(&mut self, proxies: &Proxies, tls: &ServerTls, at: &str, remarks: &mut Vec<Remark>) -> ClientValidation {
+    fn clients(
+        &mut self,
+        proxies: &Proxies,
+        tls: &ServerTls,
+        at: &str,
+        remarks: &mut Vec<Remark>,
+    ) -> Vec<TrustBundleKey> {
         let mut names: Vec<String> = tls.ca_credential.iter().cloned().collect();
         if let (true, ServerCertificates::Credentials(credentials)) = (names.is_empty(), &tls.certificates) {
             names.extend(credentials.iter().flat_map(|name| [name.clone(), format!("{name}-cacert")]));
@@ -159,7 +167,7 @@ impl Reading<'_> {
             let message = format!("no authority of clients can be used, so every handshake is refused: {why}");
             remarks.push(Remark::error(INVALID_CREDENTIAL, at, message, trust::REMEDY));
         }
-        ClientValidation { mode: ClientValidationMode::AllowValidOnly, bundles }
+        bundles
     }
 }
 

@@ -28,6 +28,7 @@ use crate::translate::client_validation::{self, Reading};
 use crate::translate::conflicts::{self, Ports};
 use crate::translate::credentials::{Credentials, Reading as CredentialReading};
 use crate::translate::gateways::{GatewayDraft, is_ours};
+use crate::translate::guards::Guards;
 use crate::translate::listeners::ListenerDraft;
 use crate::translate::proxies::Proxies;
 use crate::translate::servers::{ServerSlot, Servers};
@@ -123,6 +124,8 @@ impl Frame {
                     | Kind::ReferenceGrant
                     | Kind::GatewayParameters
                     | Kind::IstioGateway
+                    | Kind::AuthorizationPolicy
+                    | Kind::RequestAuthentication
             )
         );
         always || self.authorities.contains(object)
@@ -151,6 +154,7 @@ impl Frame {
         gateways.sort_by(|one, two| age(one).cmp(&age(two)));
         frame.settle(cluster, before, &mut gateways);
         frame.servers(cluster, before, &gateways);
+        frame.guard(cluster, &gateways);
         frame.orphans(cluster);
         frame.keep_certificates();
         frame
@@ -318,6 +322,25 @@ impl Frame {
         self.parents.extend(servers.slots.into_iter().map(|(gateway, slots)| (gateway, Parent::Servers(slots))));
         let drafts = servers.entries.into_iter().map(|(gateway, entry)| (gateway, Draft { entry, keys: Vec::new() }));
         self.drafts.extend(drafts);
+    }
+
+    /// Closes the listeners that a policy guards which is not evaluated.
+    fn guard(&mut self, cluster: &Cluster, gateways: &[GatewayDraft<'_>]) {
+        let guards = Guards::new(cluster);
+        let ingress = cluster.settings().ingress.as_ref().map(Proxies::of_ingress);
+        let of_gateways =
+            gateways.iter().map(|it| (Proxies::of_gateway(cluster, it.gateway), Some((&it.id, &it.reference))));
+        let all: Vec<_> = ingress.into_iter().map(|it| (it, None)).chain(of_gateways).collect();
+        for (proxies, gateway) in &all {
+            let Some(closed) = guards.closes(proxies, gateway.map(|(_, reference)| reference)) else { continue };
+            let fleet = gateway.map_or(&proxies.fleet, |(id, _)| id);
+            for listener in self.listeners.values_mut().filter(|listener| listener.key.gateway == *fleet) {
+                listener.closed = Some(closed.clone());
+            }
+        }
+        let all: Vec<_> = all.iter().map(|(it, gateway)| (it, gateway.map(|(_, reference)| reference))).collect();
+        let entries = guards.entries(&all).into_iter();
+        self.drafts.extend(entries.map(|(policy, entry)| (policy, Draft { entry, keys: Vec::new() })));
     }
 
     fn orphans(&mut self, cluster: &Cluster) {

@@ -35,6 +35,8 @@ mod conflicts;
 
 mod proxies;
 
+mod guards;
+
 mod servers;
 
 mod credentials;

@@ -38,6 +38,8 @@ pub mod destination_rule;
 
 pub mod service_entry;
 
+pub mod security;
+
 pub(crate) mod ignored;
 
 mod rules;
@@ -45,6 +47,7 @@ mod rules;
 pub use destination_rule::DestinationRule;
 pub use duration::parse as parse_duration;
 pub use gateway::IstioGateway;
+pub use security::{AuthorizationPolicy, RequestAuthentication};
 pub use service_entry::{ServiceEntry, WorkloadEntry};
 pub use virtual_service::VirtualService;
 

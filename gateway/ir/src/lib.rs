@@ -34,9 +34,9 @@ mod certificate;
 
 mod trust;
 
-mod listener;
-
 mod target;
+
+mod listener;
 
 mod origination;
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::HostPattern;
 use crate::key::{CertificateKey, ListenerKey, Transport, TrustBundleKey};
+use crate::target::Invalid;
 
 /// One port + hostname + protocol.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +29,9 @@ pub struct Listener {
     pub limits: Limits,
     /// Shown to backends that ask for a certificate, on behalf of what came in here.
     pub identity: Option<CertificateKey>,
+    /// Why nobody is let through: requests get 403, streams are closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed: Option<Invalid>,
 }
 
 impl Listener {
@@ -42,6 +46,7 @@ impl Listener {
             path_mode: PathMode::Base,
             limits: Limits::default(),
             identity: None,
+            closed: None,
         }
     }
 }
@@ -131,6 +136,9 @@ pub enum ClientValidationMode {
     AllowValidOnly,
     /// A certificate is asked for; whether one comes, and which, changes nothing.
     AllowInsecureFallback,
+    /// A certificate is asked for; a client that shows none gets in, one that shows an invalid one does not (Istio,
+    /// `OPTIONAL_MUTUAL`).
+    AllowValidOrNone,
 }
 
 /// TLS protocol versions.

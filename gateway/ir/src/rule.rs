@@ -53,7 +53,7 @@ pub enum Order {
     Specific,
     /// As it was written (Istio, VirtualService): the first that matches. Of several objects the one of lower `rank` goes
     /// before, then the oldest, then by name, then by namespace; within one the rules in order. Matches that take every
-    /// request go behind all others ([`RouteMatch::takes_all`]).
+    /// request go behind all others ([`RouteMatch::takes_all`]), but for those of rank 0.
     Written {
         /// 0: a Gateway that redirects to https. Of VirtualServices 1: seen in the proxy's namespace alone; 2: exported to
         /// it; 3: seen everywhere.

@@ -53,6 +53,7 @@ fn snapshot(backend: SocketAddr) -> Snapshot {
         path_mode: PathMode::Base,
         limits: Limits::default(),
         identity: None,
+        closed: None,
     };
     Snapshot {
         listeners: SharedMap::from([(listener.key.clone(), Arc::new(listener))]),

@@ -95,7 +95,8 @@ impl<'r> Precedence<'r> {
         let route = &rule.key.route;
         let written = match rule.order {
             Order::Specific => None,
-            Order::Written { rank } => Some((one.takes_all(), rank)),
+            // A Gateway that redirects goes first, whatever is behind it.
+            Order::Written { rank } => Some((rank > 0 && one.takes_all(), rank)),
         };
         let asks = written.is_none();
         Self {

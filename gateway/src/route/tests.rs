@@ -114,7 +114,7 @@ fn naive_written(routes: &[Arc<Route>], head: &Head) -> Option<(RuleKey, usize)>
         let key = &route.rule.key;
         for (index, one) in route.rule.matches.iter().enumerate() {
             let age = (route.rule.created, key.route.name.clone(), key.route.namespace.clone());
-            all.push(((one.takes_all(), rank, age, key.index, index), one, key.clone()));
+            all.push(((rank > 0 && one.takes_all(), rank, age, key.index, index), one, key.clone()));
         }
     }
     all.sort_by(|a, b| a.0.cmp(&b.0));

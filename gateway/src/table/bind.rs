@@ -171,6 +171,9 @@ impl BindTable {
             Ok(listener) => listener,
             Err(fault) => return fault,
         };
+        if listener.plan.spec.closed.is_some() {
+            return Routed::fault(Fault::Guarded, Some(listener), head);
+        }
         match listener.router.find(host, head, &mut Silent) {
             Some(found) => Routed::Plan { plan: Arc::clone(found.candidate.target()), prefix_len: found.prefix_len },
             None => Routed::fault(Fault::NoRoute, Some(listener), head),

@@ -117,7 +117,7 @@ impl ListenerTable {
 
     /// Where a stream for `host` goes, which is empty where streams name none.
     pub(super) fn stream(&self, host: &str) -> StreamRouted {
-        let plan = self.streams.serving(host).map(Arc::clone);
+        let plan = self.streams.serving(host).filter(|_| self.plan.spec.closed.is_none()).map(Arc::clone);
         StreamRouted { listener: Arc::clone(&self.plan), plan }
     }
 

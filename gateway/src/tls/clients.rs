@@ -28,6 +28,10 @@ pub(super) fn verifier(
             let inner = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider)).build().ok()?;
             Some(Arc::new(Strict(inner)))
         }
+        ClientValidationMode::AllowValidOrNone => {
+            let builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
+            Some(Arc::new(Strict(builder.allow_unauthenticated().build().ok()?)))
+        }
         ClientValidationMode::AllowInsecureFallback => {
             let schemes = provider.signature_verification_algorithms.supported_schemes();
             Some(Arc::new(Lenient { hints: roots.subjects(), schemes }))
@@ -35,11 +39,15 @@ pub(super) fn verifier(
     }
 }
 
-/// Requires a valid certificate, and tells the log whom it refuses.
+/// Takes valid certificates only, and tells the log whom it refuses.
 #[derive(Debug)]
 struct Strict(Arc<dyn ClientCertVerifier>);
 
 impl ClientCertVerifier for Strict {
+    fn client_auth_mandatory(&self) -> bool {
+        self.0.client_auth_mandatory()
+    }
+
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         self.0.root_hint_subjects()
     }

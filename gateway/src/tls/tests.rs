@@ -310,6 +310,8 @@ fn clients_are_told_apart_by_who_signed_their_certificates_not_by_names() {
         (ClientValidationMode::AllowInsecureFallback, &bundles, [true, true, true]),
         (ClientValidationMode::AllowValidOnly, &nobodys, [false, false, false]),
         (ClientValidationMode::AllowInsecureFallback, &nobodys, [true, true, true]),
+        (ClientValidationMode::AllowValidOrNone, &bundles, [true, false, true]),
+        (ClientValidationMode::AllowValidOrNone, &nobodys, [false, false, false]),
     ];
     for (mode, bundles, expected) in rows {
         let tls = ServerTls::build(&[asking(mode)], Material { certificates: &one, bundles }, None);

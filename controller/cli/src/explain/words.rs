@@ -13,6 +13,9 @@ pub(super) fn fault(fault: Fault, listener: Option<&ListenerKey>) -> String {
         Fault::NoListener => "404: no listener of this port covers the host".to_owned(),
         Fault::NoRoute => format!("404: no route of listener {listener} matches"),
         Fault::Misdirected => "421: the host belongs to another listener than the TLS handshake was for".to_owned(),
+        Fault::Guarded => {
+            format!("403: a policy for listener {listener} is not evaluated yet, so nobody is let through")
+        }
         other => status(other.status()),
     }
 }

@@ -10,7 +10,7 @@ use torana_ir::{FieldMatch, HeaderName, LineMatch, LinePart, PathMatch, Regex, R
 
 use crate::report::Remark;
 use crate::translate::istio::bindings::Binding;
-use crate::translate::servers::UNSUPPORTED;
+use crate::translate::servers::{INVALID, UNSUPPORTED};
 
 /// What every rule without matches asks for: nothing.
 pub(super) fn everything() -> RouteMatch {
@@ -72,9 +72,10 @@ struct Reader<'r> {
 }
 
 impl Reader<'_> {
-    fn fail(&mut self, field: &str, message: String, remedy: &str) {
-        let message = format!("{message}, so the match matches nothing");
-        self.faults.push(Remark::error(UNSUPPORTED, &format!("{}.{field}", self.at), message, remedy));
+    /// Istio refuses the whole object for it.
+    fn fail(&mut self, field: &str, message: &str, remedy: &str) {
+        let message = format!("{message}: Istio refuses the object, so it has no effect");
+        self.faults.push(Remark::error(INVALID, &format!("{}.{field}", self.at), message, remedy));
         self.failed = true;
     }
 
@@ -89,7 +90,7 @@ impl Reader<'_> {
             Some(StringMatch::Regex(pattern)) => match Regex::new(pattern) {
                 Ok(regex) => PathMatch::Regex(regex),
                 Err(error) => {
-                    self.fail("uri.regex", error.to_string(), "correct the expression");
+                    self.fail("uri.regex", &error.to_string(), "correct the expression");
                     PathMatch::Exact(String::new())
                 }
             },
@@ -104,7 +105,7 @@ impl Reader<'_> {
             StringMatch::Regex(pattern) => match Regex::new(pattern) {
                 Ok(regex) => TextMatch::Regex(regex),
                 Err(error) => {
-                    self.fail(&format!("{field}.regex"), error.to_string(), "correct the expression");
+                    self.fail(&format!("{field}.regex"), &error.to_string(), "correct the expression");
                     return None;
                 }
             },
@@ -116,7 +117,9 @@ impl Reader<'_> {
         let MatchKey::Header(name) = &header.key else {
             // IST0149: no claim was ever verified here.
             let remedy = "write a RequestAuthentication; until Torana evaluates those, remove the match";
-            self.fail(&field, "no RequestAuthentication verifies claims for this gateway".to_owned(), remedy);
+            let message = "no RequestAuthentication verifies claims for this gateway, so the match matches nothing";
+            self.faults.push(Remark::error(UNSUPPORTED, &format!("{}.{field}", self.at), message, remedy));
+            self.failed = true;
             return;
         };
         let Some(value) = self.text(&header.value, &field) else { return };
@@ -133,7 +136,7 @@ impl Reader<'_> {
         }
         match HeaderName::new(name) {
             Ok(name) => asked.headers.push(FieldMatch { name, value, inverted }),
-            Err(error) => self.fail(&field, error.to_string(), "correct the name"),
+            Err(error) => self.fail(&field, &error.to_string(), "correct the name"),
         }
     }
 }

@@ -35,14 +35,14 @@ use std::collections::BTreeSet;
 use torana_crds::istio::VirtualService;
 use torana_crds::{Kind, Object, ObjectRef};
 
-use crate::report::{Entry, Remark};
+use crate::report::{Entry, Remark, Severity};
 use crate::store::Cluster;
 use crate::translate::frame::Parents;
 use crate::translate::istio::bindings::Binding;
 use crate::translate::istio::requests::Placed;
 use crate::translate::ledger::Ledger;
 use crate::translate::routes::{RouteOutput, backends_of, backends_of_streams};
-use crate::translate::servers::verdict;
+use crate::translate::servers::{INVALID, verdict};
 
 /// Translates a VirtualService, or what an Istio Gateway itself answers; `None` for any other object.
 pub(super) fn route(cluster: &Cluster, parents: &Parents, object: &Object) -> Option<RouteOutput> {
@@ -67,6 +67,10 @@ fn virtual_service(cluster: &Cluster, parents: &Parents, service: &VirtualServic
         let placed = requests::placed(cluster, service, &rules, &bindings, &mut ledger);
         output.rules = placed.into_iter().flat_map(|placed: Placed| placed.rules).collect();
         output.streams = streams::placed(cluster, service, &bindings, &mut ledger);
+        // What only the program's own compiler sees, such as an expression, Istio's webhook sees too.
+        if ledger.remarks.iter().any(|remark| remark.reason == INVALID && remark.severity == Severity::Error) {
+            (output.rules, output.streams) = (Vec::new(), Vec::new());
+        }
         number(&mut output);
         output.attached = attached(&bindings);
     }
