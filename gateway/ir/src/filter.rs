@@ -58,6 +58,7 @@ pub struct Redirect {
     #[serde(deserialize_with = "scheme")]
     pub scheme: Option<Known>,
     /// Host of the `Location`, perhaps with a port; the request's own if absent.
+    #[serde(rename = "hostname")]
     pub host: Option<Authority>,
     /// Path of the `Location`; the request's own if absent.
     pub path: Option<PathRewrite>,
@@ -68,8 +69,9 @@ pub struct Redirect {
     pub status: u16,
 }
 
-/// Port of a redirect.
+/// Port of a redirect. Written as a number, or nothing, as ever; only what is kept is a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(from = "Option<WrittenPort>", into = "Option<WrittenPort>")]
 pub enum RedirectPort {
     /// The scheme's well-known port where a scheme is set, else the listener's (Gateway API).
     #[default]
@@ -81,10 +83,44 @@ pub enum RedirectPort {
     Kept,
 }
 
+/// A port of a redirect as it travels.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum WrittenPort {
+    Number(u16),
+    Word(KeptPort),
+}
+
+#[derive(Serialize, Deserialize)]
+enum KeptPort {
+    Kept,
+}
+
+impl From<Option<WrittenPort>> for RedirectPort {
+    fn from(written: Option<WrittenPort>) -> Self {
+        match written {
+            None => Self::Known,
+            Some(WrittenPort::Number(port)) => Self::Number(port),
+            Some(WrittenPort::Word(KeptPort::Kept)) => Self::Kept,
+        }
+    }
+}
+
+impl From<RedirectPort> for Option<WrittenPort> {
+    fn from(port: RedirectPort) -> Self {
+        match port {
+            RedirectPort::Known => None,
+            RedirectPort::Number(port) => Some(WrittenPort::Number(port)),
+            RedirectPort::Kept => Some(WrittenPort::Word(KeptPort::Kept)),
+        }
+    }
+}
+
 /// `HTTPURLRewriteFilter`, `HTTPRewrite`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rewrite {
     /// New `Host`.
+    #[serde(rename = "hostname")]
     pub host: Option<Authority>,
     /// New path.
     pub path: Option<PathRewrite>,
@@ -156,6 +192,7 @@ pub struct Mirror {
     #[serde(deserialize_with = "divisor")]
     pub denominator: u32,
     /// The copy's host ends in `-shadow` (Istio): before its port, if it has one.
+    #[serde(default, skip_serializing_if = "is_false")]
     pub shadow: bool,
 }
 
@@ -222,6 +259,7 @@ pub struct Cors {
     /// How long a preflight may be cached; `None`: nothing is said of it.
     pub max_age: Option<Duration>,
     /// What becomes of preflights of origins that are not let in.
+    #[serde(default, skip_serializing_if = "is_refused")]
     pub unmatched: Unmatched,
 }
 
@@ -290,6 +328,16 @@ pub enum AuthProtocol {
         /// Fields that are sent; `None`: all.
         headers: Option<Vec<HeaderName>>,
     },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(it: &bool) -> bool {
+    !it
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_refused(unmatched: &Unmatched) -> bool {
+    *unmatched == Unmatched::Refused
 }
 
 fn scheme<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'static str>, D::Error> {

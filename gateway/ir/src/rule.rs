@@ -38,6 +38,7 @@ pub struct Rule {
     /// Whether a client comes back to the endpoint that it came to before.
     pub session: Option<Session>,
     /// How it ranks among the others of a host.
+    #[serde(default, skip_serializing_if = "is_specific")]
     pub order: Order,
 }
 
@@ -104,6 +105,7 @@ pub struct RouteMatch {
     /// Query parameters, names case-sensitive, first occurrence counts.
     pub query: Vec<FieldMatch<String>>,
     /// Parts of the request's line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub line: Vec<LineMatch>,
 }
 
@@ -152,8 +154,23 @@ pub enum LinePart {
     Path,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_false(it: &bool) -> bool {
     !it
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_true(it: &bool) -> bool {
+    *it
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_specific(order: &Order) -> bool {
+    *order == Order::Specific
 }
 
 /// How a path is matched. Precedence: exact, then regular expression (longer source first), then longer prefix.
@@ -237,12 +254,16 @@ pub struct Retry {
     /// Statuses (400 to 599) of answers that are not passed on while another try is left.
     pub codes: BTreeSet<u16>,
     /// gRPC statuses of answers without a body, and so in their head, that are not passed on either.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub grpc: BTreeSet<u8>,
     /// A header of answers that are not passed on either (`envoy-ratelimited`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<HeaderName>,
     /// What got no answer is tried again, too: the connection broke, or the try took too long. It may have been processed.
+    #[serde(default, skip_serializing_if = "is_false")]
     pub unanswered: bool,
     /// What was never processed is tried again: no connection came about, or the endpoint refused the stream.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
     pub unsent: bool,
     /// Tries after the first, whatever each of them is for. 0 allows none, not even on another endpoint than one that
     /// cannot be reached.
@@ -250,6 +271,7 @@ pub struct Retry {
     /// Least wait before such a try; `None`: the data plane's own.
     pub backoff: Option<Duration>,
     /// A further try may go to an endpoint that has failed this request (`retryIgnorePreviousHosts: false`).
+    #[serde(default, skip_serializing_if = "is_false")]
     pub anywhere: bool,
 }
 

@@ -77,8 +77,8 @@ fn output(translation: &Translation) -> String {
     let usual = serde_json::to_value(torana_ir::Backend::new(torana_ir::BackendKey::tcp("n", "b", 80))).unwrap();
     for backend in program["backends"].as_array_mut().unwrap() {
         let fields = backend.as_object_mut().unwrap();
-        fields.retain(|name, it| !["connect_deadline", "idle", "max_connections"].contains(&&**name) && it != "Plain");
-        fields.retain(|name, it| !["caps", "outliers", "panic"].contains(&&**name) || *it != usual[name]);
+        let may_be_usual = ["connect_deadline", "idle", "max_connections", "caps", "outliers", "panic", "tls"];
+        fields.retain(|name, it| !may_be_usual.contains(&&**name) || *it != usual[name]);
     }
     for bundle in program["bundles"].as_array_mut().unwrap() {
         let count = bundle["certificates"].as_array().unwrap().len();
