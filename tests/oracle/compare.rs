@@ -26,6 +26,7 @@ pub(super) struct Seen<'a> {
     pub(super) call: Option<&'a Call>,
     pub(super) istio: Option<&'a Outcome>,
     pub(super) torana: Option<&'a Outcome>,
+    pub(super) difference: &'a Difference,
 }
 
 /// A difference that is wanted, or that cannot be avoided.
@@ -36,7 +37,7 @@ pub(super) struct Explained {
 }
 
 /// All that may differ.
-pub(super) const EXPLAINED: [Explained; 4] = [
+pub(super) const EXPLAINED: [Explained; 5] = [
     Explained {
         holds: |seen| matches!(seen.istio, Some(Outcome::Undefined(_))),
         why: "Envoy would refuse what Istio makes of it: two chains for one server name, or a redirect of unknown status",
@@ -44,6 +45,10 @@ pub(super) const EXPLAINED: [Explained; 4] = [
     Explained {
         holds: |seen| seen.call.is_some_and(|call| in_capitals(call, seen.scenario)),
         why: "Istio compares the hosts of servers, rules and handshakes letter by letter; names have no case",
+    },
+    Explained {
+        holds: |seen| seen.difference.istio.contains("%REQ(") || seen.difference.istio.contains("%DOWNSTREAM"),
+        why: "values of headers with %VARIABLES% are not supported: the field is not sent, and lint says so",
     },
     Explained {
         holds: |seen| matches!(seen.torana, Some(Outcome::Misdirected)),
@@ -97,7 +102,7 @@ pub(super) fn differences(scenario: &Scenario, istio: &Answer, torana: &Answer) 
         let call = difference.call.and_then(|at| scenario.calls.get(at));
         let of = |answer: &'_ Answer| difference.call.and_then(|at| answer.outcomes.get(at).cloned());
         let (istio, torana) = (of(istio), of(torana));
-        let seen = Seen { scenario, call, istio: istio.as_ref(), torana: torana.as_ref() };
+        let seen = Seen { scenario, call, istio: istio.as_ref(), torana: torana.as_ref(), difference: &difference };
         let reason = EXPLAINED.iter().position(|explained| (explained.holds)(&seen));
         (difference, reason)
     };

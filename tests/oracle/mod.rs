@@ -56,13 +56,17 @@ fn istio_agrees_with_itself() {
     agree(&program, 2, 0..20, |scenario| other.lock().unwrap().ask(scenario).unwrap_or_default());
 }
 
-/// Seed and numbers: `TORANA_ISTIO_SEED`, `TORANA_ISTIO_COUNT`.
+/// `TORANA_ORACLE_COUNT` scenarios of `TORANA_ORACLE_SEED`, or that of `TORANA_ORACLE_ONLY` alone.
 #[test]
 fn torana_makes_of_istio_s_objects_what_istio_does() {
     let Some(program) = program() else { return };
-    let number = |name: &str, usual| env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual);
-    let (seed, from) = (number("TORANA_ISTIO_SEED", 1), number("TORANA_ISTIO_FROM", 0));
-    agree(&program, seed, from..from + number("TORANA_ISTIO_COUNT", 300), torana::answer);
+    let number = |name: &str| env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let seed = number("TORANA_ORACLE_SEED").unwrap_or(1);
+    let numbers = match number("TORANA_ORACLE_ONLY") {
+        Some(only) => only..only + 1,
+        None => 0..number("TORANA_ORACLE_COUNT").unwrap_or(300),
+    };
+    agree(&program, seed, numbers, torana::answer);
 }
 
 #[test]
