@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 
 	"istio.io/istio/pkg/log"
 )
@@ -21,6 +22,8 @@ import (
 const lineLimit = 64 << 20
 
 func main() {
+	// A scenario makes much that is soon garbage.
+	debug.SetGCPercent(400)
 	out := os.Stdout
 	// Whatever Istio prints is no answer.
 	os.Stdout = os.Stderr

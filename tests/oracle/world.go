@@ -9,6 +9,7 @@ import (
 	"istio.io/istio/pilot/pkg/model"
 	"istio.io/istio/pilot/pkg/simulation"
 	"istio.io/istio/pilot/test/xds"
+	"istio.io/istio/pkg/kube/krt"
 	"istio.io/istio/pkg/test"
 	"istio.io/istio/pkg/util/sets"
 )
@@ -29,6 +30,8 @@ func evaluate(scenario Scenario) Answer {
 		return answer
 	}
 	answer.Rejected = rejected
+	// It would keep the collections of every scenario.
+	krt.GlobalDebugHandler = new(krt.DebugHandler)
 	err = test.Wrap(func(t test.Failer) {
 		defer func() {
 			if cause := recover(); cause != nil {
