@@ -150,6 +150,7 @@ mod tests {
         assert!(tally.unexplained > 0, "{}", tally.summary());
         let told = &tally.told[0];
         assert!(told.starts_with("--seed 1 --only ") && told.contains("kind: VirtualService"), "{told}");
-        assert!(told.matches("kind: ").count() == 2, "a Gateway and a VirtualService are enough:\n{told}");
+        let kinds = told.matches("kind: ").count();
+        assert_eq!(kinds, 3, "a Gateway, a VirtualService and where it leads are enough:\n{told}");
     }
 }
