@@ -34,7 +34,7 @@ pub(super) const DESTINATIONS: [(&str, &[u16]); 10] = [
     ("api.shop.svc.cluster.local", &[9090, 443]),
     ("bytes.istio-system.svc.cluster.local", &[9000]),
     ("ext.example.net", &[80]),
-    ("ext.example.net", &[80, 443]),
+    ("ext.example.net", &[80]),
     ("static.example.net", &[80, 8080]),
     ("local.mesh", &[80]),
 ];
@@ -60,7 +60,7 @@ pub(super) fn kubernetes(dice: &mut Dice) -> Vec<Value> {
         .map(|name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}))
         .collect();
     for (namespace, name, ports) in SERVICES {
-        if dice.chance(85) {
+        if dice.chance(93) {
             objects.push(service(dice, (namespace, name), ports));
             objects.push(endpoints((namespace, name), ports));
         }
@@ -116,11 +116,16 @@ pub(super) fn entries(dice: &mut Dice) -> Vec<Value> {
 
 /// What most configurations have.
 fn plain(dice: &mut Dice) -> Value {
-    let spec = json!({
-        "hosts": ["ext.example.net", "static.example.net"],
-        "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}],
-        "resolution": "DNS",
-    });
+    let mut ports = json!([{"number": 80, "name": "http", "protocol": "HTTP"}]);
+    if dice.chance(40) {
+        ports = json!([
+            {"number": 80, "name": "http", "protocol": "HTTP"},
+            {"number": 443, "name": "https", "protocol": "HTTPS"},
+            {"number": 8080, "name": "other", "protocol": "HTTP"},
+        ]);
+    }
+    let hosts = json!(["ext.example.net", "static.example.net", "local.mesh"]);
+    let spec = json!({"hosts": hosts, "ports": ports, "resolution": "DNS"});
     object(dice, "ServiceEntry", ("shop", "plain"), spec.as_object().cloned().unwrap_or_default())
 }
 
