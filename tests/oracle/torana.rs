@@ -35,7 +35,7 @@ pub(super) fn answer(scenario: &Scenario) -> Answer {
     let mut rejected = Vec::new();
     let secrets = secrets(scenario);
     for value in scenario.istio.iter().chain(&scenario.kubernetes).chain(&secrets) {
-        let decoded = torana_crds::decode(value.clone(), "default");
+        let decoded = torana_crds::decode(dated(value), "default");
         let name = format!("{}/{}/{}", decoded.reference.kind, decoded.reference.namespace, decoded.reference.name);
         match decoded.content {
             Content::Object(object) => {
@@ -54,6 +54,15 @@ pub(super) fn answer(scenario: &Scenario) -> Answer {
     let table = Table::compile(&snapshot, &Table::empty());
     let world = World { snapshot: &snapshot, table: &table };
     Answer { rejected, outcomes: scenario.calls.iter().map(|call| world.outcome(call)).collect() }
+}
+
+/// Whatever is without an age is the youngest in Istio's own store; in a cluster nothing is.
+fn dated(object: &Value) -> Value {
+    let mut object = object.clone();
+    if object["metadata"]["creationTimestamp"].is_null() {
+        object["metadata"]["creationTimestamp"] = "2100-01-01T00:00:00Z".into();
+    }
+    object
 }
 
 /// Secrets of every name that a server takes its certificate from.
