@@ -94,7 +94,8 @@ fn slice((namespace, name): (&str, &str), variant: usize) -> Value {
     let mut metadata = metadata(namespace, name, variant);
     metadata["labels"] = json!({"kubernetes.io/service-name": if variant == 1 { "t" } else { "s" }});
     let address = format!("10.0.0.{variant}");
-    let addresses = json!([{"addresses": [if variant == 4 { "nowhere" } else { &address }]}]);
+    let addresses = json!([{"addresses": [if variant == 4 { "nowhere" } else { &address }],
+        "targetRef": {"kind": "Pod", "name": "one"}}]);
     let port = json!([{"name": if variant == 2 { "x" } else { "" }, "port": 8080}]);
     json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": metadata, "addressType": "IPv4",
         "endpoints": addresses, "ports": port})
@@ -176,12 +177,108 @@ fn parameters(variant: usize) -> Value {
     object("torana.dev/v1alpha1", "GatewayParameters", &metadata("a", "p", variant), &json!({"replicas": variant}))
 }
 
+const ISTIO: &str = "networking.istio.io/v1";
+
+fn istio_gateway((namespace, name): (&str, &str), variant: usize) -> Value {
+    let http =
+        |port: u16, hosts: Value| json!({"port": {"number": port, "name": "http", "protocol": "HTTP"}, "hosts": hosts});
+    let tls = |mode: &str, hosts: Value| {
+        json!({"port": {"number": 8443, "name": "tls", "protocol": if mode == "PASSTHROUGH" { "TLS" } else { "HTTPS" }},
+        "hosts": hosts, "tls": {"mode": mode, "credentialName": if mode == "PASSTHROUGH" { Value::Null } else { "cert".into() }}})
+    };
+    let servers = match variant {
+        0 => json!([http(8000, json!(["*"]))]),
+        1 => json!([http(80, json!(["*.example.com"])), tls("SIMPLE", json!(["a.example.com", "b/b.example.com"]))]),
+        2 => json!([http(8000, json!(["./a.example.com"])), tls("PASSTHROUGH", json!(["*.example.com"]))]),
+        3 => {
+            json!([{"port": {"number": 8000, "name": "http", "protocol": "HTTP"}, "hosts": ["*.example.com"], "tls": {"httpsRedirect": true}},
+            {"port": {"number": 8001, "name": "tcp", "protocol": "TCP"}, "hosts": ["*"]}])
+        }
+        _ => json!([]),
+    };
+    let selector =
+        if variant == 2 { json!({"app": "istio-ingressgateway"}) } else { json!({"istio": "ingressgateway"}) };
+    object(ISTIO, "Gateway", &metadata(namespace, name, variant), &json!({"selector": selector, "servers": servers}))
+}
+
+fn virtual_service((namespace, name): (&str, &str), variant: usize) -> Value {
+    let to = |host: &str, subset: Option<&str>| json!([{"destination": {"host": host, "subset": subset}}]);
+    let spec = match variant {
+        0 => json!({"hosts": ["*"], "gateways": ["a/web", "b/web"], "http": [
+            {"match": [{"uri": {"prefix": "/a"}}], "route": to("s", Some("v1"))}, {"route": to("ext.example.com", None)}]}),
+        1 => json!({"hosts": ["a.example.com"], "gateways": ["a/web", "a/g"], "exportTo": ["istio-system"], "http": [
+            {"match": [{"uri": {"prefix": "/d"}}], "delegate": {"name": "sub", "namespace": "b"}}, {"route": to("t.b.svc.cluster.local", None)}]}),
+        2 => json!({"hosts": ["a.example.com"], "gateways": ["a/web"], "exportTo": ["."],
+            "tls": [{"match": [{"sniHosts": ["a.example.com"]}], "route": to("s.a.svc.cluster.local", None)}],
+            "tcp": [{"route": to("s.a.svc.cluster.local", Some("v2"))}]}),
+        3 => {
+            json!({"hosts": ["b.example.com"], "http": [{"route": to("s.a.svc.cluster.local", None), "mirror": {"host": "ext.example.com"}}]})
+        }
+        _ => json!({"http": [{"route": to("s.a.svc.cluster.local", Some("v2"))}]}),
+    };
+    object(ISTIO, "VirtualService", &metadata(namespace, name, variant), &spec)
+}
+
+fn destination_rule((namespace, name): (&str, &str), variant: usize) -> Value {
+    let host = ["s", "s.a.svc.cluster.local", "*.example.com", "*", "ext.example.com"][variant % 5];
+    let subsets = json!([{"name": "v1", "labels": {"version": "v1"}}, {"name": "v2", "labels": {}}]);
+    let balance = if variant.is_multiple_of(2) { "RANDOM" } else { "ROUND_ROBIN" };
+    let mut spec = json!({"host": host, "trafficPolicy": {"loadBalancer": {"simple": balance}}});
+    if variant < 3 {
+        spec["subsets"] = subsets;
+    }
+    if variant == 1 {
+        spec["exportTo"] = json!(["."]);
+    }
+    object(ISTIO, "DestinationRule", &metadata(namespace, name, variant), &spec)
+}
+
+fn service_entry(namespace: &str, variant: usize) -> Value {
+    let endpoint = json!({"address": "192.0.2.1", "labels": {"version": "v1"}});
+    let mut spec = json!({"hosts": [if variant == 3 { "other.example.com" } else { "ext.example.com" }],
+        "ports": [{"number": if variant == 2 { 81 } else { 80 }, "name": "http", "protocol": "HTTP"}],
+        "resolution": if variant == 1 { "DNS" } else { "STATIC" }});
+    match variant {
+        0 => spec["endpoints"] = json!([endpoint]),
+        2 => spec["workloadSelector"] = json!({"labels": {"app": "vm"}}),
+        4 => spec["exportTo"] = json!(["."]),
+        _ => {}
+    }
+    object(ISTIO, "ServiceEntry", &metadata(namespace, "ext", variant), &spec)
+}
+
+fn workload(variant: usize) -> Value {
+    let app = if variant == 3 { "other" } else { "vm" };
+    let spec = json!({"address": format!("192.0.2.{}", 10 + variant), "labels": {"app": app}});
+    object(ISTIO, "WorkloadEntry", &metadata("a", "vm", variant), &spec)
+}
+
+fn pod(name: &str, variant: usize) -> Value {
+    let mut metadata = metadata("a", name, variant);
+    metadata["labels"] = json!({"version": if variant.is_multiple_of(2) { "v1" } else { "v2" }});
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata})
+}
+
+fn authorization(variant: usize) -> Value {
+    let (namespace, spec) = match variant {
+        0 => ("istio-system", json!({})),
+        1 => ("istio-system", json!({"selector": {"matchLabels": {"istio": "ingressgateway"}}})),
+        2 => ("istio-system", json!({"selector": {"matchLabels": {"app": "other"}}})),
+        3 => ("istio-system", json!({"action": "AUDIT"})),
+        _ => (
+            "istio-system",
+            json!({"targetRefs": [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "g"}]}),
+        ),
+    };
+    object("security.istio.io/v1", "AuthorizationPolicy", &metadata(namespace, "policy", variant), &spec)
+}
+
 fn namespace(variant: usize) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a",
         "labels": {"team": if variant.is_multiple_of(2) { "x" } else { "y" }}}})
 }
 
-pub(super) const WORLD: usize = 28;
+pub(super) const WORLD: usize = 40;
 
 fn raw(object: usize, variant: usize) -> Value {
     match object {
@@ -212,6 +309,18 @@ fn raw(object: usize, variant: usize) -> Value {
         24 => authorities("a", variant),
         25 => authorities("b", variant),
         26 => parameters(variant),
+        28 => istio_gateway(("a", "web"), variant),
+        29 => istio_gateway(("b", "web"), variant),
+        30 => virtual_service(("a", "v"), variant),
+        31 => virtual_service(("b", "v"), variant),
+        32 => virtual_service(("b", "sub"), variant),
+        33 => destination_rule(("a", "rule"), variant),
+        34 => destination_rule(("istio-system", "rule"), variant),
+        35 => service_entry("a", variant),
+        36 => service_entry("b", variant),
+        37 => workload(variant),
+        38 => pod("one", variant),
+        39 => authorization(variant),
         _ => namespace(variant),
     }
 }
