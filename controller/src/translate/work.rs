@@ -192,7 +192,7 @@ impl Work<'_> {
         for need in &old.needs {
             unlink(&mut self.memo.needs, need, reference);
         }
-        for listener in &old.attached {
+        for listener in old.attached.iter().filter(|_| is_counted(reference)) {
             take(&mut self.memo.attached, listener);
         }
         for (service, gateway) in reached(&old.backends, &old.attached) {
@@ -228,7 +228,7 @@ impl Work<'_> {
         for need in &needs {
             self.memo.needs.entry(need.clone()).or_default().insert(reference.clone());
         }
-        for listener in &attached {
+        for listener in attached.iter().filter(|_| is_counted(reference)) {
             *self.memo.attached.entry(listener.clone()).or_default() += 1;
         }
         for (service, gateway) in reached(&backends, &attached) {
@@ -459,6 +459,11 @@ fn name_of(service: &ObjectRef) -> String {
 /// Whether a need is one of a host ([`of_host`]).
 fn is_host(need: &ObjectRef) -> bool {
     need.known_kind() == Some(Kind::ServiceEntry) && need.namespace.is_empty()
+}
+
+/// Whether `attachedRoutes` of a listener counts it: routes of Gateway API.
+fn is_counted(route: &ObjectRef) -> bool {
+    route.known_kind().is_some_and(|kind| routes::KINDS.contains(&kind))
 }
 
 /// Whether objects of the kind have rules.
