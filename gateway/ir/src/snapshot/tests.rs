@@ -83,7 +83,11 @@ fn host() -> impl Strategy<Value = HostPattern> {
 }
 
 fn listener(key: ListenerKey) -> impl Strategy<Value = Listener> {
-    let modes = vec![ClientValidationMode::AllowValidOnly, ClientValidationMode::AllowInsecureFallback];
+    let modes = vec![
+        ClientValidationMode::AllowValidOnly,
+        ClientValidationMode::AllowInsecureFallback,
+        ClientValidationMode::AllowValidOrNone,
+    ];
     let client =
         (select(modes), vec(bundle_key(), 0..2)).prop_map(|(mode, bundles)| ClientValidation { mode, bundles });
     let tls = (vec(certificate_key(), 0..2), select(vec![TlsVersion::V1_2, TlsVersion::V1_3]), option::of(client))
@@ -93,9 +97,10 @@ fn listener(key: ListenerKey) -> impl Strategy<Value = Listener> {
     let plain = select(vec![Protocol::Http, Protocol::Tcp, Protocol::Udp, Protocol::TlsPassthrough]);
     let protocol = prop_oneof![plain, ended];
     let limits = prop_oneof![Just(Limits::default()), Just(Limits { streams: 7, ..Limits::default() })];
-    let identity = option::of(certificate_key());
-    (vec(any::<std::net::IpAddr>(), 0..2), select(vec![80, 443]), protocol, host(), limits, identity).prop_map(
-        move |(addresses, port, protocol, hostname, limits, identity)| Listener {
+    let invalid = Invalid { reason: "PolicyNotEvaluated".into(), message: "a policy guards it".to_owned() };
+    let shown = (option::of(certificate_key()), option::of(Just(invalid)));
+    (vec(any::<std::net::IpAddr>(), 0..2), select(vec![80, 443]), protocol, host(), limits, shown).prop_map(
+        move |(addresses, port, protocol, hostname, limits, (identity, closed))| Listener {
             key: key.clone(),
             addresses,
             port,
@@ -104,6 +109,7 @@ fn listener(key: ListenerKey) -> impl Strategy<Value = Listener> {
             path_mode: PathMode::Base,
             limits,
             identity,
+            closed,
         },
     )
 }
