@@ -154,7 +154,7 @@ fn listener_key() -> ListenerKey {
 fn rule(name: &str, host: &str) -> Resource {
     let route = RouteId { kind: RouteKind::HttpRoute, namespace: "n".to_owned(), name: name.to_owned() };
     let host = Hostname::new(host).map(Into::into);
-    let redirect = Redirect { scheme: None, host, path: None, port: RedirectPort::Known, status: 302 };
+    let redirect = Redirect { scheme: None, host, path: None, query: None, port: RedirectPort::Known, status: 302 };
     let path = PathMatch::Prefix(format!("/{name}"));
     let rule = Rule {
         key: RuleKey { route, index: 0 },

@@ -37,7 +37,7 @@ pub(super) struct Explained {
 }
 
 /// All that may differ.
-pub(super) const EXPLAINED: [Explained; 5] = [
+pub(super) const EXPLAINED: [Explained; 8] = [
     Explained {
         holds: |seen| matches!(seen.istio, Some(Outcome::Undefined(_))),
         why: "Envoy would refuse what Istio makes of it: two chains for one server name, or a redirect of unknown status",
@@ -51,6 +51,24 @@ pub(super) const EXPLAINED: [Explained; 5] = [
         why: "values of headers with %VARIABLES% are not supported: the field is not sent, and lint says so",
     },
     Explained {
+        holds: |seen| seen.call.is_none() && seen.difference.torana.is_empty() && mesh_of_all(seen),
+        why: "hosts [*] for the mesh: Istio refuses it, Torana may serve it at a Gateway that asks for such (and says so)",
+    },
+    Explained {
+        holds: |seen| {
+            let passed = matches!((seen.istio, seen.torana), (Some(Outcome::Stream(_)), Some(Outcome::Closed)));
+            passed && seen.call.is_some_and(|call| !is_listed(call, seen.scenario))
+        },
+        why: "a server name that no server lists: Istio serves every name of a VirtualService that shares one with the server",
+    },
+    Explained {
+        holds: |seen| {
+            let hashes = matches!(seen.istio, Some(Outcome::Forward(forward)) if !forward.hash.is_empty());
+            hashes && seen.difference.what == "retries"
+        },
+        why: "where requests are hashed Istio tries the same endpoint again, Torana the next one of the ring",
+    },
+    Explained {
         holds: |seen| matches!(seen.torana, Some(Outcome::Misdirected)),
         why: "the host is another server's than the one that TLS was set up for: Torana answers 421 (RFC 9110, 7.4)",
     },
@@ -59,6 +77,40 @@ pub(super) const EXPLAINED: [Explained; 5] = [
         why: "nothing is routed from a server of bytes: Istio does not listen, Torana listens and closes",
     },
 ];
+
+/// Whether a server of the call's port lists its server name.
+fn is_listed(call: &Call, scenario: &Scenario) -> bool {
+    let name = call.sni.as_deref().unwrap_or_default().to_lowercase();
+    let servers = scenario.istio.iter().filter_map(|object| object["spec"]["servers"].as_array()).flatten();
+    let mut hosts = servers
+        .filter(|server| server["port"]["number"] == call.port)
+        .filter_map(|server| server["hosts"].as_array())
+        .flatten()
+        .filter_map(|host| host.as_str()?.rsplit('/').next());
+    hosts.any(|host| match host.strip_prefix('*') {
+        None => host.to_lowercase() == name,
+        Some(end) => name.ends_with(&end.to_lowercase()) && name.len() > end.len(),
+    })
+}
+
+/// Whether all that Istio alone refuses is for every host of the mesh.
+fn mesh_of_all(seen: &Seen) -> bool {
+    let refused: Vec<&str> = seen.difference.istio.split(", ").collect();
+    refused.iter().all(|name| {
+        let mut parts = name.split('/');
+        let (kind, namespace, own) = (parts.next(), parts.next(), parts.next());
+        seen.scenario.istio.iter().any(|object| {
+            let is_it = object["kind"].as_str() == kind
+                && object["metadata"]["namespace"].as_str() == namespace
+                && object["metadata"]["name"].as_str() == own;
+            let says = |field: &str, text: &str| {
+                object["spec"][field].as_array().is_some_and(|list| list.iter().any(|it| it == text))
+            };
+            let mesh = object["spec"]["gateways"].as_array().is_none_or(Vec::is_empty) || says("gateways", "mesh");
+            is_it && kind == Some("VirtualService") && says("hosts", "*") && mesh
+        })
+    })
+}
 
 /// Whether an object writes the host of the call with other letters.
 fn in_capitals(call: &Call, scenario: &Scenario) -> bool {

@@ -173,8 +173,7 @@ impl Reading<'_> {
 
 /// What is asked of clients, or done for them, that is not done here.
 fn obstacle(tls: &ServerTls) -> Option<&'static str> {
-    let mode =
-        matches!(tls.mode, ServerTlsMode::AutoPassthrough | ServerTlsMode::IstioMutual | ServerTlsMode::OptionalMutual);
+    let mode = matches!(tls.mode, ServerTlsMode::AutoPassthrough | ServerTlsMode::IstioMutual);
     [
         ("mode", mode),
         ("subjectAltNames", !tls.subject_alt_names.is_empty()),

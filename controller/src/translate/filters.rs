@@ -218,7 +218,7 @@ fn redirected(redirect: &RequestRedirect, at: &str, place: Place<'_>, faults: &m
     let hostname = hostname(redirect.hostname.as_deref(), at, faults);
     let path = path(redirect.path.as_ref(), at, place, faults);
     let port = redirect.port.map(RedirectPort::Number).unwrap_or_default();
-    Redirect { scheme, host: hostname.map(Into::into), path, port, status }
+    Redirect { scheme, host: hostname.map(Into::into), path, query: None, port, status }
 }
 
 fn rewritten(rewrite: &UrlRewrite, at: &str, place: Place<'_>, faults: &mut Vec<Remark>) -> Rewrite {

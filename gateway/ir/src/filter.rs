@@ -62,6 +62,9 @@ pub struct Redirect {
     pub host: Option<Authority>,
     /// Path of the `Location`; the request's own if absent.
     pub path: Option<PathRewrite>,
+    /// Query of the `Location`, without its question mark; the request's own if absent (Istio, a `uri` with a query).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
     /// Its port.
     pub port: RedirectPort,
     /// 301, 302, 303, 307 or 308.

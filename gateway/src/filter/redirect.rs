@@ -16,6 +16,7 @@ pub struct Redirect {
     scheme: Option<&'static str>,
     host: Option<Authority>,
     path: Option<PathRewrite>,
+    query: Option<String>,
     /// `None`: the port is kept.
     port: Option<u16>,
     status: u16,
@@ -29,6 +30,7 @@ impl Redirect {
             scheme: redirect.scheme,
             host: redirect.host.clone(),
             path: redirect.path.clone(),
+            query: redirect.query.clone(),
             port: match redirect.port {
                 RedirectPort::Known => Some(of_scheme.unwrap_or(listener_port)),
                 RedirectPort::Number(port) => Some(port),
@@ -60,7 +62,7 @@ impl Redirect {
             self.place(head, scheme, &mut location);
             push_safe(&mut location, &path);
         }
-        if let Some(query) = head.query() {
+        if let Some(query) = self.query.as_deref().or(head.query()) {
             location.push('?');
             push_safe(&mut location, query);
         }
@@ -121,8 +123,14 @@ mod tests {
     use super::*;
     use crate::head::{Scheme, Version};
 
-    const PLAIN: torana_ir::Redirect =
-        torana_ir::Redirect { scheme: None, host: None, path: None, port: RedirectPort::Known, status: 302 };
+    const PLAIN: torana_ir::Redirect = torana_ir::Redirect {
+        scheme: None,
+        host: None,
+        path: None,
+        query: None,
+        port: RedirectPort::Known,
+        status: 302,
+    };
 
     fn location(redirect: &torana_ir::Redirect, listener: (Scheme, u16), authority: &str, target: &str) -> String {
         let head = Head::new(Version::Http11, listener.0, "GET", authority, target);
@@ -171,6 +179,13 @@ mod tests {
             let redirect = torana_ir::Redirect { scheme, host, ..kept.clone() };
             assert_eq!(location(&redirect, (came, 9), authority, "/a"), expected);
         }
+    }
+
+    #[test]
+    fn a_query_that_is_given_is_instead_of_the_client_s() {
+        let path = Some(PathRewrite::Full("/new".into()));
+        let given = torana_ir::Redirect { path, query: Some("z=1".to_owned()), ..PLAIN };
+        assert_eq!(location(&given, (Scheme::Http, 80), "a.com", "/a?q=1"), "http://a.com/new?z=1");
     }
 
     #[test]

@@ -67,8 +67,14 @@ fn mirrors_of_one_request_are_drawn_independently() {
 
 #[test]
 fn an_answer_ends_the_chain() {
-    let redirect =
-        torana_ir::Redirect { scheme: None, host: None, path: None, port: torana_ir::RedirectPort::Known, status: 301 };
+    let redirect = torana_ir::Redirect {
+        scheme: None,
+        host: None,
+        path: None,
+        query: None,
+        port: torana_ir::RedirectPort::Known,
+        status: 301,
+    };
     let chain = chain(&[Filter::Redirect(redirect), Filter::RequestHeaders(edit("x", "1"))]);
     let mut head = head();
     let Verdict::Respond(answer) = run(&chain, &mut head, 0).0 else { panic!("the redirect answers") };

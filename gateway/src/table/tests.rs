@@ -325,7 +325,8 @@ fn a_rule_without_a_usable_backend_says_why() {
 
 #[test]
 fn an_invalid_rule_answers_500_and_runs_none_of_its_filters() {
-    let redirect = Redirect { scheme: None, host: None, path: None, port: RedirectPort::Known, status: 302 };
+    let redirect =
+        Redirect { scheme: None, host: None, path: None, query: None, port: RedirectPort::Known, status: 302 };
     let invalid = Invalid { reason: "UnsupportedValue".into(), message: "x".into() };
     let broken = Rule {
         filters: vec![Filter::Redirect(redirect)],
@@ -344,7 +345,8 @@ fn an_invalid_rule_answers_500_and_runs_none_of_its_filters() {
 
 #[test]
 fn a_redirect_names_the_port_of_its_listener() {
-    let redirect = Redirect { scheme: None, host: None, path: None, port: RedirectPort::Known, status: 302 };
+    let redirect =
+        Redirect { scheme: None, host: None, path: None, query: None, port: RedirectPort::Known, status: 302 };
     let rule = Rule { filters: vec![Filter::Redirect(redirect)], ..rule("r", &["l"], &[""], "") };
     let table = compile(&snapshot(vec![listener("l", "", 8080)], vec![rule]));
     let mut context = RequestContext { prefix_len: 0, random: 0 };

@@ -79,7 +79,7 @@ fn edited(edit: &HeaderEdit) -> String {
 }
 
 fn redirected(redirect: &Redirect) -> String {
-    let Redirect { scheme, host, path, port, status } = redirect;
+    let Redirect { scheme, host, path, query, port, status } = redirect;
     listed([
         Some(status.to_string()),
         scheme.map(|scheme| format!("scheme {scheme}")),
@@ -90,6 +90,7 @@ fn redirected(redirect: &Redirect) -> String {
             RedirectPort::Kept => Some("port of the request".to_owned()),
         },
         path.as_ref().map(rewritten),
+        query.as_ref().map(|query| format!("query {query:?}")),
     ])
 }
 

@@ -18,7 +18,7 @@ use crate::report::conditions::route::{NO_MATCHING_LISTENER_HOSTNAME, NO_MATCHIN
 use crate::translate::frame::{Parent, Parents, Slot, mesh};
 use crate::translate::ledger::Ledger;
 use crate::translate::proxies::Proxies;
-use crate::translate::servers::{Incoming, ScopedHost, ServerSlot, UNSUPPORTED};
+use crate::translate::servers::{INVALID, Incoming, ScopedHost, ServerSlot, UNSUPPORTED};
 
 /// One server that serves a VirtualService.
 #[derive(Debug)]
@@ -61,6 +61,11 @@ pub(super) fn of<'p>(parents: &'p Parents, service: &VirtualService, ledger: &mu
                 let hosts = hosts.get_or_insert_with(|| hosts_of(service, ledger)).clone();
                 bindings.extend(slots.iter().filter_map(|slot| of_listener(slot, "mesh", service, &hosts)));
             }
+            continue;
+        }
+        if spec.is_for_mesh() && spec.hosts.iter().any(|host| host == "*") {
+            let message = "every host of the mesh and of a Gateway: Istio refuses the object, so it is not served here";
+            ledger.remarks.push(Remark::error(INVALID, &path, message, "name hosts, or no gateway"));
             continue;
         }
         let (namespace, gateway) = name.target(&service.meta.namespace);

@@ -115,15 +115,21 @@ pub(super) fn redirect(written: &Written, place: &Binding<'_>, at: &str, faults:
         let message = format!("{} is not the status of a redirect", written.code);
         faults.push(fault(&format!("{at}.redirectCode"), message, "use 301, 302, 303, 307 or 308"));
     }
+    let mut query = None;
     let path = match (&written.prefix_rewrite, &written.uri) {
         (Some(prefix), _) => Some((PathRewrite::Text(prefix.clone()), "prefixRewrite")),
-        (None, Some(uri)) => Some((PathRewrite::Full(uri.clone()), "uri")),
+        (None, Some(uri)) => {
+            let (path, rest) = uri.split_once('?').map_or((uri.as_str(), None), |(path, query)| (path, Some(query)));
+            query = rest.map(str::to_owned);
+            Some((PathRewrite::Full(path.to_owned()), "uri"))
+        }
         (None, None) => None,
     };
     Redirect {
         scheme,
         host: authority(written.authority.as_deref(), &format!("{at}.authority"), faults),
         path: path.and_then(|(path, field)| checked(path, &format!("{at}.{field}"), faults)),
+        query,
         port: port.map_or(RedirectPort::Kept, RedirectPort::Number),
         status: written.code,
     }
@@ -136,7 +142,7 @@ fn authority(text: Option<&str>, at: &str, faults: &mut Vec<Remark>) -> Option<A
 fn checked(path: PathRewrite, at: &str, faults: &mut Vec<Remark>) -> Option<PathRewrite> {
     let checked = path.checked();
     if checked.is_none() {
-        faults.push(fault(at, "it cannot stand in a path", "escape special characters as %XX, and write no query"));
+        faults.push(fault(at, "it cannot stand in a path", "escape special characters as %XX"));
     }
     checked
 }

@@ -85,7 +85,7 @@ fn redirect_to_https() -> Draft {
 
 /// `httpsRedirect`.
 pub(super) fn to_https() -> Redirect {
-    Redirect { scheme: Some("https"), host: None, path: None, port: RedirectPort::Kept, status: 301 }
+    Redirect { scheme: Some("https"), host: None, path: None, query: None, port: RedirectPort::Kept, status: 301 }
 }
 
 fn rule(service: &VirtualService, draft: Draft, rank: u8, places: &[&Binding<'_>]) -> Rule {
@@ -107,7 +107,7 @@ fn rule(service: &VirtualService, draft: Draft, rank: u8, places: &[&Binding<'_>
 }
 
 /// Listeners of several places, each once.
-pub(super) fn attachments(places: &[&Binding<'_>]) -> Vec<Attachment> {
+fn attachments(places: &[&Binding<'_>]) -> Vec<Attachment> {
     let mut attachments: Vec<Attachment> = Vec::new();
     for (key, hosts) in places.iter().flat_map(|place| &place.listeners) {
         match attachments.iter_mut().find(|known| known.listener == *key) {

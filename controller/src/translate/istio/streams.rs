@@ -13,7 +13,7 @@ use crate::hosts;
 use crate::store::Cluster;
 use crate::translate::istio::bindings::Binding;
 use crate::translate::istio::destinations::target;
-use crate::translate::istio::{matches, requests};
+use crate::translate::istio::matches;
 use crate::translate::ledger::Ledger;
 use crate::translate::servers::Incoming;
 
@@ -88,8 +88,9 @@ fn streams(
         rule.matches.is_empty() || rule.matches.iter().any(|one| is_for(place, one.port, &one.gateways, home))
     });
     let Some((index, rule)) = found else { return };
-    // Whoever ends TLS has asked for the name already.
-    let attachments = requests::attachments(&[place]);
+    // Bytes name no host, and whoever ends TLS has asked for the name already.
+    let listeners = place.listeners.iter().map(|(listener, _)| listener.clone());
+    let attachments = listeners.map(|listener| Attachment { listener, hostnames: vec![HostPattern::Any] }).collect();
     let at = format!("spec.tcp[{index}]");
     rules.push(stream(cluster, (service, &rule.route), attachments, (place, &at), ledger));
 }

@@ -177,7 +177,7 @@ fn filter() -> impl Strategy<Value = Filter> {
     let path = || option::of(select(rewrites()));
     let redirect = (path(), select(vec![301, 302])).prop_map(|(path, status)| {
         let (host, port) = (Authority::new("a.example:8080").ok(), RedirectPort::Kept);
-        Filter::Redirect(Redirect { scheme: Some("https"), host, path, port, status })
+        Filter::Redirect(Redirect { scheme: Some("https"), host, path, query: None, port, status })
     });
     let names = || vec(Just(pair().0), 0..2);
     let protocol = prop_oneof![
