@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::outcome::{Answer, Destination, Forward, Outcome};
-use super::scenario::{Call, Scenario};
+use super::scenario::{Call, Protocol, Scenario};
 
 /// What is not the same.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,7 +37,7 @@ pub(super) struct Explained {
 }
 
 /// All that may differ.
-pub(super) const EXPLAINED: [Explained; 8] = [
+pub(super) const EXPLAINED: [Explained; 11] = [
     Explained {
         holds: |seen| matches!(seen.istio, Some(Outcome::Undefined(_))),
         why: "Envoy would refuse what Istio makes of it: two chains for one server name, or a redirect of unknown status",
@@ -69,6 +69,26 @@ pub(super) const EXPLAINED: [Explained; 8] = [
         why: "where requests are hashed Istio tries the same endpoint again, Torana the next one of the ring",
     },
     Explained {
+        holds: |seen| {
+            seen.call.is_none()
+                && seen.difference.istio.is_empty()
+                && seen.difference.torana.contains("VirtualService")
+                && host_twice(seen)
+        },
+        why: "the same host in other letters twice: Istio does not see it, Torana refuses the object",
+    },
+    Explained {
+        holds: |seen| seen.call.is_some_and(|call| call.protocol == Protocol::Https && call.sni.is_none()),
+        why: "a client that names no server: Istio asks the server of every name alone, Torana routes by the request's host",
+    },
+    Explained {
+        holds: |seen| {
+            let to_https = matches!(seen.torana, Some(Outcome::Redirect { status: 301, location, .. }) if location.starts_with("https:"));
+            to_https && matches!(seen.istio, Some(Outcome::NoRoute))
+        },
+        why: "httpsRedirect of a host with a namespace before it: Istio's is dead where no VirtualService has the host",
+    },
+    Explained {
         holds: |seen| matches!(seen.torana, Some(Outcome::Misdirected)),
         why: "the host is another server's than the one that TLS was set up for: Torana answers 421 (RFC 9110, 7.4)",
     },
@@ -83,7 +103,7 @@ fn is_listed(call: &Call, scenario: &Scenario) -> bool {
     let name = call.sni.as_deref().unwrap_or_default().to_lowercase();
     let servers = scenario.istio.iter().filter_map(|object| object["spec"]["servers"].as_array()).flatten();
     let mut hosts = servers
-        .filter(|server| server["port"]["number"] == call.port)
+        .filter(|server| server["port"]["number"] == call.port && !server["tls"]["mode"].is_null())
         .filter_map(|server| server["hosts"].as_array())
         .flatten()
         .filter_map(|host| host.as_str()?.rsplit('/').next());
@@ -110,6 +130,19 @@ fn mesh_of_all(seen: &Seen) -> bool {
             is_it && kind == Some("VirtualService") && says("hosts", "*") && mesh
         })
     })
+}
+
+/// Whether a VirtualService has a host twice, in other letters.
+fn host_twice(seen: &Seen) -> bool {
+    let twice = |object: &Value| {
+        let hosts = object["spec"]["hosts"].as_array().into_iter().flatten();
+        let mut hosts: Vec<_> = hosts.filter_map(|host| Some(host.as_str()?.to_lowercase())).collect();
+        let count = hosts.len();
+        hosts.sort();
+        hosts.dedup();
+        hosts.len() < count
+    };
+    seen.scenario.istio.iter().any(twice)
 }
 
 /// Whether an object writes the host of the call with other letters.

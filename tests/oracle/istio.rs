@@ -32,7 +32,9 @@ fn outcome(result: &Value) -> Outcome {
         "no_listener" => Outcome::NoListener,
         "no_filter_chain" | "protocol_error" | "tls_error" | "mtls_error" => Outcome::Closed,
         "no_route" | "no_virtual_host" => Outcome::NoRoute,
-        "tls_redirect" => Outcome::Redirect { status: 301, location: text(&result["location"]), headers: Vec::new() },
+        "tls_redirect" => {
+            Outcome::Redirect { status: 301, location: text(&result["location"]).to_lowercase(), headers: Vec::new() }
+        }
         error => Outcome::Undefined(error.to_owned()),
     }
 }
@@ -44,7 +46,7 @@ fn matched(result: &Value) -> Outcome {
         "route" => Outcome::Forward(Box::new(forward(result))),
         "redirect" => Outcome::Redirect {
             status: number(&result["status"]),
-            location: text(&result["location"]),
+            location: text(&result["location"]).to_lowercase(),
             headers: headers(),
         },
         "direct_response" => {
@@ -70,7 +72,7 @@ fn forward(result: &Value) -> Forward {
         request: whole("request_headers"),
         response: whole("response_headers"),
         cors: result.get("cors").map(cors),
-        fault: result.get("fault").map(fault),
+        fault: result.get("fault").map(fault).filter(|fault| *fault != Fault::default()),
         mirrors: list(&result["mirrors"])
             .iter()
             .map(|mirror| (destination(&mirror["target"]), millionths(&mirror["percent"])))
@@ -137,12 +139,14 @@ fn retries(value: &Value) -> Retries {
     }
 }
 
+/// What no request gets is not there.
 fn fault(value: &Value) -> Fault {
+    let share = |name: &str| Some(millionths(&value[name])).filter(|share| *share > 0);
     let status = value["abort_status"].as_u64().map(|status| format!("http {status}"));
     let abort = status.or_else(|| value["abort_grpc"].as_u64().map(|status| format!("grpc {status}")));
     Fault {
-        delay: milliseconds(&value["delay_ms"]).map(|delay| (delay, millionths(&value["delay_percent"]))),
-        abort: abort.map(|abort| (abort, millionths(&value["abort_percent"]))),
+        delay: milliseconds(&value["delay_ms"]).zip(share("delay_percent")),
+        abort: abort.zip(share("abort_percent")),
     }
 }
 

@@ -152,7 +152,7 @@ impl World<'_> {
                 Filter::Redirect(redirect) => {
                     let answer = Redirect::compile(redirect, call.port).apply(&head, prefix_len);
                     let location = answer.fields.first("location").unwrap_or_default();
-                    let location = String::from_utf8_lossy(location).into_owned();
+                    let location = String::from_utf8_lossy(location).to_lowercase();
                     return Outcome::Redirect { status: redirect.status, location, headers: response() };
                 }
                 Filter::Respond(answer) => {

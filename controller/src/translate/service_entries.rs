@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 
 use torana_crds::StringMap;
-use torana_crds::istio::names::Protocol;
+use torana_crds::istio::names::{Export, Protocol};
 use torana_crds::istio::service_entry::{EntryPort, Resolution, Workload, WorkloadAddress};
 use torana_crds::istio::{ServiceEntry, WorkloadEntry};
 use torana_ir::{BackendKey, Endpoint, Endpoints, Hostname};
@@ -28,7 +28,12 @@ pub(super) struct External<'c> {
 /// The service of that very name, if there is one that the proxies see.
 pub(super) fn external<'c>(cluster: &'c Cluster, host: &str, proxies: &Proxies) -> Option<External<'c>> {
     let sees = |entry: &&ServiceEntry| proxies.see(&entry.spec.export_to, &entry.meta) && is_valid(entry);
-    of(cluster.of_host::<ServiceEntry>(host).filter(sees).collect())
+    // What was exported to few goes before what all see.
+    let is_public =
+        |entry: &ServiceEntry| entry.spec.export_to.is_empty() || entry.spec.export_to.contains(&Export::All);
+    let (public, own): (Vec<_>, Vec<_>) =
+        cluster.of_host::<ServiceEntry>(host).filter(sees).partition(|it| is_public(it));
+    of(own).or_else(|| of(public))
 }
 
 /// The service of that name in a namespace, whoever sees it.

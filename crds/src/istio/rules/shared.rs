@@ -117,10 +117,15 @@ pub(super) fn export_to(exports: &[Export], own: &str, exporter: Exporter, at: &
 
 /// `validateGatewayNames`. A name may have dots: a Gateway of Gateway API may be meant.
 pub(super) fn gateway_names(names: &[GatewayName], at: &At<'_>, found: &mut Findings) {
+    let mut is_bare = false;
     for (index, name) in names.iter().enumerate() {
         let at = at.item(index);
         let (namespace, own) = name.target("local");
-        if !facts::is_label(namespace) || !facts::is_name(own) {
+        is_bare |= !name.0.contains('/');
+        // Istio's webhook looks no further once it has seen a name without a namespace.
+        if !is_bare && name.0.starts_with("./") {
+            found.error(&at, format!("begins with ./, which Istio refuses here: {:?}", name.0), "write the name alone");
+        } else if !facts::is_label(namespace) || !facts::is_name(own) {
             found.error(&at, format!("is no name of a Gateway: {:?}", name.0), "write namespace/name, or name");
         } else if name.is_legacy() {
             found.warning(&at, "is in the form of old", format!("write {namespace}/{own}"));

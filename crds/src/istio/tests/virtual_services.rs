@@ -65,13 +65,17 @@ fn what_is_said_of_a_long_value_is_short() {
 
 #[test]
 fn gateways_are_named_as_istio_names_them() {
-    for good in ["mesh", "a/b", "./b", "b", "ns/gateway.with.dots"] {
+    for good in ["mesh", "a/b", "b", "b, ./b", "ns/gateway.with.dots"] {
         services(&[(&format!("hosts: [a.example], gateways: [{good}]"), &[])]);
     }
     services(&[
         (
             "hosts: [a.example], gateways: [edge.infra.svc.cluster.local]",
             &["? spec.gateways[0]: is in the form of old"],
+        ),
+        (
+            "hosts: [a.example], gateways: [./b]",
+            &["! spec.gateways[0]: begins with ./, which Istio refuses here: \"./b\""],
         ),
         ("hosts: [a.example], gateways: [a/b/c]", &["! spec.gateways[0]: is no name of a Gateway: \"a/b/c\""]),
         ("hosts: [a.example], gateways: [x, '']", &["! spec.gateways[1]: is no name of a Gateway: \"\""]),
