@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::outcome::{Answer, Destination, Forward, Outcome};
+use super::outcome::{Answer, Destination, Forward, Outcome, Target};
 use super::scenario::{Call, Protocol, Scenario};
 
 /// What is not the same.
@@ -37,7 +37,7 @@ pub(super) struct Explained {
 }
 
 /// All that may differ.
-pub(super) const EXPLAINED: [Explained; 11] = [
+pub(super) const EXPLAINED: [Explained; 15] = [
     Explained {
         holds: |seen| matches!(seen.istio, Some(Outcome::Undefined(_))),
         why: "Envoy would refuse what Istio makes of it: two chains for one server name, or a redirect of unknown status",
@@ -89,6 +89,38 @@ pub(super) const EXPLAINED: [Explained; 11] = [
         why: "httpsRedirect of a host with a namespace before it: Istio's is dead where no VirtualService has the host",
     },
     Explained {
+        holds: |seen| match (seen.istio, seen.torana) {
+            (Some(Outcome::Redirect { location: one, .. }), Some(Outcome::Redirect { location: other, .. })) => {
+                one.starts_with("https:") && one.replacen(":80/", "/", 1) == *other
+            }
+            _ => false,
+        },
+        why: "httpsRedirect: Istio sends whoever wrote port 80 to https at port 80",
+    },
+    Explained {
+        holds: |seen| {
+            let is_plain =
+                seen.call.is_some_and(|call| call.protocol == Protocol::Http && shares(call, seen.scenario, true));
+            is_plain && matches!(seen.torana, Some(Outcome::Closed))
+        },
+        why: "HTTP after TLS on one port: Istio serves both, at Torana the first server's way to begin holds for the port",
+    },
+    Explained {
+        holds: |seen| {
+            seen.call.is_some_and(|call| shares(call, seen.scenario, false)) && seen.difference.what == "outcome"
+        },
+        why: "TLS that is passed on and TLS that ends on one port, with hosts in common: Istio goes by the names that \
+              VirtualServices list, Torana by those of the servers",
+    },
+    Explained {
+        holds: |seen| {
+            let lost = |target: &Target| target.destination == Destination::Unknown;
+            let lost = matches!(seen.torana, Some(Outcome::Forward(forward)) if forward.targets.iter().any(lost));
+            lost && seen.difference.what == "hash"
+        },
+        why: "what leads nowhere is hashed by nothing",
+    },
+    Explained {
         holds: |seen| matches!(seen.torana, Some(Outcome::Misdirected)),
         why: "the host is another server's than the one that TLS was set up for: Torana answers 421 (RFC 9110, 7.4)",
     },
@@ -115,8 +147,7 @@ fn is_listed(call: &Call, scenario: &Scenario) -> bool {
 
 /// Whether all that Istio alone refuses is for every host of the mesh.
 fn mesh_of_all(seen: &Seen) -> bool {
-    let refused: Vec<&str> = seen.difference.istio.split(", ").collect();
-    refused.iter().all(|name| {
+    [&*seen.difference.istio].iter().all(|name| {
         let mut parts = name.split('/');
         let (kind, namespace, own) = (parts.next(), parts.next(), parts.next());
         seen.scenario.istio.iter().any(|object| {
@@ -130,6 +161,23 @@ fn mesh_of_all(seen: &Seen) -> bool {
             is_it && kind == Some("VirtualService") && says("hosts", "*") && mesh
         })
     })
+}
+
+/// Whether servers of the call's port begin in different ways: some in the clear and some with TLS; or, of those with TLS,
+/// some pass it on and some end it.
+fn shares(call: &Call, scenario: &Scenario, in_the_clear: bool) -> bool {
+    let servers = scenario.istio.iter().filter_map(|object| object["spec"]["servers"].as_array()).flatten();
+    let here = servers.filter(|server| server["port"]["number"] == call.port);
+    let (mut plain, mut passing, mut ending) = (false, false, false);
+    for server in here {
+        let protocol = server["port"]["protocol"].as_str().unwrap_or_default().to_uppercase();
+        let is_tls = matches!(&*protocol, "HTTPS" | "TLS");
+        let passes = matches!(server["tls"]["mode"].as_str(), None | Some("PASSTHROUGH"));
+        plain |= !is_tls;
+        passing |= is_tls && passes;
+        ending |= is_tls && !passes;
+    }
+    if in_the_clear { plain && (passing || ending) } else { passing && ending }
 }
 
 /// Whether a VirtualService has a host twice, in other letters.
@@ -168,8 +216,14 @@ fn capitals(value: &Value, name: &str) -> bool {
 pub(super) fn differences(scenario: &Scenario, istio: &Answer, torana: &Answer) -> Vec<(Difference, Option<usize>)> {
     let mut found = Vec::new();
     if istio.rejected != torana.rejected {
-        let (one, other) = (without(&istio.rejected, &torana.rejected), without(&torana.rejected, &istio.rejected));
-        found.push(Difference { call: None, what: "refused by one alone".to_owned(), istio: one, torana: other });
+        let refused = |istio: &str, torana: &str| Difference {
+            call: None,
+            what: "refused by one alone".to_owned(),
+            istio: istio.to_owned(),
+            torana: torana.to_owned(),
+        };
+        found.extend(without(&istio.rejected, &torana.rejected).map(|object| refused(object, "")));
+        found.extend(without(&torana.rejected, &istio.rejected).map(|object| refused("", object)));
     }
     if istio.outcomes.len() != torana.outcomes.len() {
         let (istio, torana) = (istio.outcomes.len().to_string(), torana.outcomes.len().to_string());
@@ -195,9 +249,8 @@ pub(super) fn differences(scenario: &Scenario, istio: &Answer, torana: &Answer) 
 }
 
 /// Those that only the first has.
-fn without(some: &[String], others: &[String]) -> String {
-    let alone: Vec<&str> = some.iter().filter(|it| !others.contains(it)).map(String::as_str).collect();
-    alone.join(", ")
+fn without<'s>(some: &'s [String], others: &'s [String]) -> impl Iterator<Item = &'s str> {
+    some.iter().filter(|it| !others.contains(it)).map(String::as_str)
 }
 
 /// What differs, and both sides of it.

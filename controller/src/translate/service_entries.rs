@@ -73,6 +73,11 @@ impl<'c> External<'c> {
         self.entries.first().map(|entry| entry.meta.namespace.as_str()).unwrap_or_default()
     }
 
+    /// Whether the proxies see it.
+    pub(super) fn is_seen(&self, proxies: &Proxies) -> bool {
+        self.entries.iter().any(|entry| proxies.see(&entry.spec.export_to, &entry.meta))
+    }
+
     /// Its ports, each number once.
     pub(super) fn ports(&self) -> impl Iterator<Item = &'c EntryPort> + '_ {
         let mut seen = Vec::new();

@@ -16,7 +16,7 @@ use crate::translate::destination_rules::{in_force, of_host};
 use crate::translate::istio::bindings::Binding;
 use crate::translate::ledger::Ledger;
 use crate::translate::proxies::{Proxies, exported};
-use crate::translate::service_entries::{external, name_of};
+use crate::translate::service_entries::{external, name_of, within};
 
 /// Namespaces that see a Service, separated by commas.
 const EXPORT_TO: &str = "networking.istio.io/exportTo";
@@ -54,7 +54,9 @@ fn resolve(
         let remedy = "create it, correct the name, or export it to the gateway's namespace";
         return Err(Remark::error(BACKEND_NOT_FOUND, &format!("{at}.host"), message, remedy));
     };
-    let port = destination.port.unwrap_or(match ports.as_slice() {
+    // Of entries in several namespaces the rule's own says how many ports there are, whichever is in force.
+    let near = near(cluster, &host, &place.proxies, home);
+    let port = destination.port.unwrap_or(match near.as_deref().unwrap_or(&ports) {
         [(only, _)] => *only,
         _ => place.port,
     });
@@ -75,12 +77,21 @@ fn resolve(
     Ok(BackendKey { namespace, name, port, transport: Transport::Tcp, subset: destination.subset.clone() })
 }
 
+/// Ports of the host's entry in the namespace of the rule, if there is one that the proxies see.
+fn near(cluster: &Cluster, host: &str, proxies: &Proxies, home: &str) -> Option<Ports> {
+    let is_kubernetes_own = hosts::service(host).is_some_and(|it| cluster.contains(&it));
+    let external = within(cluster, host, home).filter(|it| !is_kubernetes_own && it.is_seen(proxies))?;
+    Some(external.ports().map(|port| (port.number, port.protocol != Protocol::Udp)).collect())
+}
+
+/// Numbers, and whether connections go there.
+type Ports = Vec<(u16, bool)>;
+
 /// A service, wherever it comes from.
 struct Known {
     namespace: String,
     name: String,
-    /// Numbers, and whether connections go there.
-    ports: Vec<(u16, bool)>,
+    ports: Ports,
 }
 
 /// Kubernetes' own goes before a ServiceEntry of the same name.
