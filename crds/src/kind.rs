@@ -124,9 +124,13 @@ impl Kind {
     /// API versions that are read. They differ in nothing that Torana reads, so one decoder serves all of a kind.
     pub fn versions(self) -> &'static [&'static str] {
         match self {
-            Self::GatewayClass | Self::Gateway | Self::HttpRoute | Self::ReferenceGrant => &["v1", "v1beta1"],
+            Self::GatewayClass
+            | Self::Gateway
+            | Self::HttpRoute
+            | Self::ReferenceGrant
+            | Self::AuthorizationPolicy
+            | Self::RequestAuthentication => &["v1", "v1beta1"],
             Self::GatewayParameters => &["v1alpha1"],
-            Self::AuthorizationPolicy | Self::RequestAuthentication => &["v1", "v1beta1"],
             _ if self.group() == ISTIO_GROUP => &["v1", "v1beta1", "v1alpha3"],
             _ => &["v1"],
         }

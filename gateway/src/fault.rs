@@ -143,8 +143,7 @@ impl Fault {
             Self::NoListener | Self::NoRoute => 404,
             Self::Misdirected => 421,
             Self::InvalidConfig => 500,
-            Self::NoDestination => 503,
-            Self::Overload(_) | Self::NoEndpoints | Self::Connect | Self::UpstreamTls(_) => 503,
+            Self::NoDestination | Self::Overload(_) | Self::NoEndpoints | Self::Connect | Self::UpstreamTls(_) => 503,
             Self::UpstreamReset | Self::UpstreamProtocol | Self::UpstreamCut => 502,
             Self::RequestTimeout | Self::BackendTimeout | Self::StreamIdle => 504,
         }

@@ -37,7 +37,7 @@ pub(super) struct Explained {
 }
 
 /// All that may differ.
-pub(super) const EXPLAINED: [Explained; 15] = [
+pub(super) const EXPLAINED: [Explained; 14] = [
     Explained {
         holds: |seen| matches!(seen.istio, Some(Outcome::Undefined(_))),
         why: "Envoy would refuse what Istio makes of it: two chains for one server name, or a redirect of unknown status",
@@ -69,15 +69,6 @@ pub(super) const EXPLAINED: [Explained; 15] = [
         why: "where requests are hashed Istio tries the same endpoint again, Torana the next one of the ring",
     },
     Explained {
-        holds: |seen| {
-            seen.call.is_none()
-                && seen.difference.istio.is_empty()
-                && seen.difference.torana.contains("VirtualService")
-                && host_twice(seen)
-        },
-        why: "the same host in other letters twice: Istio does not see it, Torana refuses the object",
-    },
-    Explained {
         holds: |seen| seen.call.is_some_and(|call| call.protocol == Protocol::Https && call.sni.is_none()),
         why: "a client that names no server: Istio asks the server of every name alone, Torana routes by the request's host",
     },
@@ -103,7 +94,7 @@ pub(super) const EXPLAINED: [Explained; 15] = [
                 seen.call.is_some_and(|call| call.protocol == Protocol::Http && shares(call, seen.scenario, true));
             is_plain && matches!(seen.torana, Some(Outcome::Closed))
         },
-        why: "HTTP after TLS on one port: Istio serves both, at Torana the first server's way to begin holds for the port",
+        why: "in the clear after TLS on one port: Istio serves both, at Torana the first server's way to begin holds for the port",
     },
     Explained {
         holds: |seen| {
@@ -178,19 +169,6 @@ fn shares(call: &Call, scenario: &Scenario, in_the_clear: bool) -> bool {
         ending |= is_tls && !passes;
     }
     if in_the_clear { plain && (passing || ending) } else { passing && ending }
-}
-
-/// Whether a VirtualService has a host twice, in other letters.
-fn host_twice(seen: &Seen) -> bool {
-    let twice = |object: &Value| {
-        let hosts = object["spec"]["hosts"].as_array().into_iter().flatten();
-        let mut hosts: Vec<_> = hosts.filter_map(|host| Some(host.as_str()?.to_lowercase())).collect();
-        let count = hosts.len();
-        hosts.sort();
-        hosts.dedup();
-        hosts.len() < count
-    };
-    seen.scenario.istio.iter().any(twice)
 }
 
 /// Whether an object writes the host of the call with other letters.

@@ -173,6 +173,7 @@ fn operations(value: &Value) -> Operations {
     }
     found.remove = texts(&value["remove"]).iter().map(|name| name.to_lowercase()).collect();
     found.remove.sort();
+    found.remove.dedup();
     found
 }
 

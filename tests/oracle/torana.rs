@@ -247,6 +247,7 @@ fn operations(edit: &HeaderEdit) -> Operations {
     }
     found.remove = edit.remove.iter().map(ToString::to_string).collect();
     found.remove.sort();
+    found.remove.dedup();
     found
 }
 

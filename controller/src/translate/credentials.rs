@@ -39,12 +39,12 @@ impl Credentials {
         self.0.iter().filter_map(|(key, (_, result))| Some((key, result.as_ref().ok()?)))
     }
 
-    fn read(&mut self, cluster: &Cluster, before: &Self, key: CertificateKey) -> Result<Arc<Certificate>, String> {
+    fn read(&mut self, cluster: &Cluster, before: &Self, key: &CertificateKey) -> Result<Arc<Certificate>, String> {
         let Some(object) = cluster.object(Kind::Secret, &key.namespace, &key.name) else {
             return Err(format!("there is no Secret {key}"));
         };
-        let known = self.0.get(&key).or_else(|| before.0.get(&key)).filter(|(known, _)| Arc::ptr_eq(known, object));
-        let read = known.cloned().unwrap_or_else(|| (Arc::clone(object), certificate(&key, object).map(Arc::new)));
+        let known = self.0.get(key).or_else(|| before.0.get(key)).filter(|(known, _)| Arc::ptr_eq(known, object));
+        let read = known.cloned().unwrap_or_else(|| (Arc::clone(object), certificate(key, object).map(Arc::new)));
         self.0.insert(key.clone(), read.clone());
         read.1.map_err(|why| format!("Secret {key} is not usable: {why}"))
     }
@@ -118,7 +118,7 @@ impl Reading<'_> {
             let name = name.strip_prefix("kubernetes://").unwrap_or(name).to_owned();
             let key = CertificateKey { namespace: proxies.namespace.clone(), name };
             let path = format!("{at}.credentialName");
-            match self.credentials.read(self.cluster, self.before, key) {
+            match self.credentials.read(self.cluster, self.before, &key) {
                 Ok(certificate) => {
                     remarks.extend(validity(&certificate, self.cluster.settings().now, &path));
                     certificates.push(certificate.key.clone());

@@ -48,6 +48,8 @@ pub(super) struct ServerSlot {
     pub(super) redirects: bool,
     /// Clients come over TLS.
     pub(super) over_tls: bool,
+    /// Its place among the servers that share its listener.
+    pub(super) server: u16,
     /// Listeners that serve it, with the hosts that belong to each.
     pub(super) listeners: Vec<(ListenerKey, HostPattern)>,
 }
@@ -83,6 +85,12 @@ impl ScopedHost {
 /// How TLS ends at a server, or why it cannot be served.
 pub(super) type Terms = Result<Tls, Remark>;
 
+/// Who has a port on an address already.
+pub(super) type Taken<'t> = &'t dyn Fn(&Proxies, u16, Option<IpAddr>) -> Option<String>;
+
+/// How TLS ends at a server of these proxies.
+pub(super) type Ending<'t> = &'t mut dyn FnMut(&Proxies, &Server, &str, &mut Vec<Remark>) -> Terms;
+
 /// What came of the Gateways of Istio.
 #[derive(Debug, Default)]
 pub(super) struct Servers {
@@ -101,6 +109,8 @@ struct Ports {
     plain: BTreeMap<u16, (bool, Option<IpAddr>)>,
     /// Where TLS was first.
     tls: BTreeSet<u16>,
+    /// How many servers in the clear share a port and an address.
+    sharing: BTreeMap<(u16, Option<IpAddr>), u16>,
     /// Hosts as written of servers with `tls`, by port, and where.
     written: BTreeMap<(u16, String), Option<IpAddr>>,
 }
@@ -111,8 +121,8 @@ impl Servers {
     pub(super) fn new<'c>(
         gateways: impl Iterator<Item = &'c IstioGateway>,
         fleets: &[Arc<Proxies>],
-        taken: &dyn Fn(&Proxies, u16, Option<IpAddr>) -> Option<String>,
-        terms: &mut dyn FnMut(&Proxies, &Server, &str, &mut Vec<Remark>) -> Terms,
+        taken: Taken<'_>,
+        terms: Ending<'_>,
     ) -> Self {
         let mut servers = Self::default();
         let mut gateways: Vec<_> = gateways.collect();
@@ -173,7 +183,7 @@ pub(super) fn verdict(problems: Vec<torana_crds::Violation>) -> (Vec<Remark>, bo
             Remark::error(INVALID, &problem.path, message, problem.remedy)
         }
         Severity::Warning => Remark::warning(INVALID, &problem.path, problem.why, problem.remedy),
-        _ => Remark::note(INVALID, &problem.path, problem.why, problem.remedy),
+        Severity::Note => Remark::note(INVALID, &problem.path, problem.why, problem.remedy),
     };
     (problems.into_iter().map(remark).collect(), is_valid)
 }
@@ -199,8 +209,8 @@ impl Draft<'_> {
     fn slot(
         &self,
         ports: &mut Ports,
-        taken: &dyn Fn(&Proxies, u16, Option<IpAddr>) -> Option<String>,
-        terms: &mut dyn FnMut(&Proxies, &Server, &str, &mut Vec<Remark>) -> Terms,
+        taken: Taken<'_>,
+        terms: Ending<'_>,
         listeners: &mut BTreeMap<ListenerKey, Listener>,
     ) -> Result<(ServerSlot, Vec<Remark>), Remark> {
         let mut remarks = Vec::new();
@@ -220,6 +230,7 @@ impl Draft<'_> {
             cargo,
             redirects: protocol == Protocol::Http && self.redirects(),
             over_tls: protocol.begins_with_tls(),
+            server: 0,
             listeners: Vec::new(),
             hosts,
         };
@@ -231,6 +242,9 @@ impl Draft<'_> {
             ..Listener::new(key.clone(), port)
         };
         if !protocol.begins_with_tls() {
+            let count = ports.sharing.entry((port, address)).or_default();
+            slot.server = *count;
+            *count = count.saturating_add(1);
             let key = key(None);
             listeners.entry(key.clone()).or_insert_with(|| listener(&key, &HostPattern::Any));
             slot.listeners.push((key, HostPattern::Any));
@@ -272,23 +286,18 @@ impl Draft<'_> {
                 HostScope::Own => Some(self.gateway.meta.namespace.clone()),
                 HostScope::Namespace(namespace) => Some(namespace.clone()),
             };
-            match HostPattern::parse(&host.dns_name) {
-                Some(pattern) => hosts.push(ScopedHost { namespace, pattern }),
-                None => {
-                    let at = format!("{}[{index}]", self.at("hosts"));
-                    let message = format!("hosts like {:?} are not supported, so it is not served", host.dns_name);
-                    remarks.push(Remark::error(UNSUPPORTED, &at, message, "write a DNS name, *.name or *"));
-                }
+            if let Some(pattern) = HostPattern::parse(&host.dns_name) {
+                hosts.push(ScopedHost { namespace, pattern });
+            } else {
+                let at = format!("{}[{index}]", self.at("hosts"));
+                let message = format!("hosts like {:?} are not supported, so it is not served", host.dns_name);
+                remarks.push(Remark::error(UNSUPPORTED, &at, message, "write a DNS name, *.name or *"));
             }
         }
         hosts
     }
 
-    fn protocol(
-        &self,
-        terms: &mut dyn FnMut(&Proxies, &Server, &str, &mut Vec<Remark>) -> Terms,
-        remarks: &mut Vec<Remark>,
-    ) -> Result<(Incoming, Protocol), Remark> {
+    fn protocol(&self, terms: Ending<'_>, remarks: &mut Vec<Remark>) -> Result<(Incoming, Protocol), Remark> {
         let spoken = &self.server.port.protocol;
         if !spoken.is_tls() {
             let is_http = spoken.is_http();

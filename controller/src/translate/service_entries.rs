@@ -28,12 +28,14 @@ pub(super) struct External<'c> {
 /// The service of that very name, if there is one that the proxies see.
 pub(super) fn external<'c>(cluster: &'c Cluster, host: &str, proxies: &Proxies) -> Option<External<'c>> {
     let sees = |entry: &&ServiceEntry| proxies.see(&entry.spec.export_to, &entry.meta) && is_valid(entry);
-    // What was exported to few goes before what all see.
-    let is_public =
-        |entry: &ServiceEntry| entry.spec.export_to.is_empty() || entry.spec.export_to.contains(&Export::All);
-    let (public, own): (Vec<_>, Vec<_>) =
-        cluster.of_host::<ServiceEntry>(host).filter(sees).partition(|it| is_public(it));
-    of(own).or_else(|| of(public))
+    // The proxies' own namespace goes first, then what was exported to few, then what all see.
+    let rank = |entry: &ServiceEntry| {
+        let is_public = entry.spec.export_to.is_empty() || entry.spec.export_to.contains(&Export::All);
+        if entry.meta.namespace == proxies.namespace { 0 } else { 1 + u8::from(is_public) }
+    };
+    let entries: Vec<_> = cluster.of_host::<ServiceEntry>(host).filter(sees).collect();
+    let first = entries.iter().map(|entry| rank(entry)).min()?;
+    of(entries.into_iter().filter(|entry| rank(entry) == first).collect())
 }
 
 /// The service of that name in a namespace, whoever sees it.

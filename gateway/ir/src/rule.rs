@@ -59,6 +59,9 @@ pub enum Order {
         /// 0: a Gateway that redirects to https. Of VirtualServices 1: seen in the proxy's namespace alone; 2: exported to
         /// it; 3: seen everywhere.
         rank: u8,
+        /// Of several servers that share a listener the earlier one's go first, before rank.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        server: u16,
     },
 }
 
@@ -157,6 +160,11 @@ pub enum LinePart {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_false(it: &bool) -> bool {
     !it
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u16) -> bool {
+    *number == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

@@ -14,9 +14,9 @@ use torana_ir::{Order, PathMatch, RouteId, RouteKind, RouteMatch, Rule};
 /// Rank of one match of one rule.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Precedence<'r> {
-    /// Of rules that keep their order: whether every request fits, and the rank. They go behind all others, and what
+    /// Of rules that keep their order, by what. They go behind all others, and what
     /// their matches ask for says nothing.
-    pub written: Option<(bool, u8)>,
+    pub written: Option<Written>,
     /// Kind and length of the path match.
     pub path: PathRank,
     /// A match with a method goes before one without.
@@ -36,6 +36,9 @@ pub struct Precedence<'r> {
     /// Order of matches in the rule.
     pub index: usize,
 }
+
+/// Whether it is no redirect to https, whether every request fits, the place of its server, its rank.
+type Written = (bool, bool, u16, u8);
 
 /// Kind of a path match, then its length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,7 +99,7 @@ impl<'r> Precedence<'r> {
         let written = match rule.order {
             Order::Specific => None,
             // A Gateway that redirects goes first, whatever is behind it.
-            Order::Written { rank } => Some((rank > 0 && one.takes_all(), rank)),
+            Order::Written { rank, server } => Some((rank > 0, rank > 0 && one.takes_all(), server, rank)),
         };
         let asks = written.is_none();
         Self {
@@ -115,7 +118,7 @@ impl<'r> Precedence<'r> {
 
     /// The first key in which the two differ.
     pub fn deciding(&self, other: &Self) -> DecidingKey {
-        let takes_all = |written: Option<(bool, u8)>| written.is_some_and(|(all, _)| all);
+        let takes_all = |written: Option<Written>| written.is_some_and(|(_, all, ..)| all);
         let keys = [
             (self.written.is_some() != other.written.is_some(), DecidingKey::Api),
             (takes_all(self.written) != takes_all(other.written), DecidingKey::TakesAll),

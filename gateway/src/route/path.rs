@@ -51,13 +51,12 @@ impl<T: Routable> Paths<T> {
 
     fn insert(&mut self, candidate: Candidate<T>) {
         match &candidate.spec().path {
-            // Texts are for rules that keep their order (`sequence`); translation makes no others of them.
-            PathMatch::ExactAnyCase(_) | PathMatch::Text { .. } => self.regexes.push(candidate),
             PathMatch::Exact(path) => {
                 let path = path.clone();
                 self.exact.entry(path.into_boxed_str()).or_default().push(candidate);
             }
-            PathMatch::Regex(_) => self.regexes.push(candidate),
+            // Texts are for rules that keep their order (`sequence`); translation makes no others of them.
+            PathMatch::Regex(_) | PathMatch::ExactAnyCase(_) | PathMatch::Text { .. } => self.regexes.push(candidate),
             PathMatch::Prefix(prefix) => {
                 let node = self.node(&prefix.clone());
                 self.nodes[node].bucket.push(candidate);

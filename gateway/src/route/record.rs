@@ -134,10 +134,8 @@ impl<T: Routable> Router<T> {
                 let itself =
                     found.as_ref().is_some_and(|it| std::ptr::eq(it.candidate, candidate) && *it.host == tier.host);
                 if !itself {
-                    let why = match is_asked {
-                        true => loss(candidate, &tier.host, head, found.as_ref(), &trail),
-                        false => Loss::Host,
-                    };
+                    let why =
+                        if is_asked { loss(candidate, &tier.host, head, found.as_ref(), &trail) } else { Loss::Host };
                     losers.push(lost(candidate, &tier.host, why));
                 }
             }

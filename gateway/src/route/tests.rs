@@ -110,15 +110,15 @@ fn naive_written(routes: &[Arc<Route>], head: &Head) -> Option<(RuleKey, usize)>
     let host = hosts.filter(|host| host.covers(head.host())).max()?;
     let mut all = Vec::new();
     for route in written().filter(|route| route.hosts.contains(host)) {
-        let Order::Written { rank } = route.rule.order else { continue };
+        let Order::Written { rank, server } = route.rule.order else { continue };
         let key = &route.rule.key;
         for (index, one) in route.rule.matches.iter().enumerate() {
             let age = (route.rule.created, key.route.name.clone(), key.route.namespace.clone());
-            all.push(((rank > 0 && one.takes_all(), rank, age, key.index, index), one, key.clone()));
+            all.push(((rank > 0, rank > 0 && one.takes_all(), server, rank, age, key.index, index), one, key.clone()));
         }
     }
     all.sort_by(|a, b| a.0.cmp(&b.0));
-    all.into_iter().find(|(_, one, _)| naive_fits(host, one, head)).map(|(rank, _, key)| (key, rank.4))
+    all.into_iter().find(|(_, one, _)| naive_fits(host, one, head)).map(|(rank, _, key)| (key, rank.6))
 }
 
 fn naive_specific(routes: &[Arc<Route>], head: &Head) -> Option<(RuleKey, usize)> {
@@ -217,7 +217,7 @@ fn any_routes() -> impl Strategy<Value = Vec<Arc<Route>>> {
         let mut routes: Vec<Arc<Route>> = Vec::new();
         for ((kind, namespace, name, index), mut hosts, matches, (created, rank)) in list {
             let is_written = kind == RouteKind::VirtualService;
-            let order = if is_written { Order::Written { rank } } else { Order::Specific };
+            let order = if is_written { Order::Written { rank, server: u16::from(rank) % 2 } } else { Order::Specific };
             let path = |(one, path)| if is_written { RouteMatch { path, ..one } } else { one };
             let matches = matches.into_iter().map(path).collect();
             let key = RuleKey { route: RouteId { kind, namespace, name }, index };

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use torana_ir::{BackendKey, HostPattern, Invalid, ListenerKey, RuleKey, StreamBackend, StreamRule, Target};
+use torana_ir::{
+    BackendKey, HostPattern, Invalid, ListenerKey, RouteId, RouteKind, RuleKey, StreamBackend, StreamRule, Target,
+};
 
 use super::backends::{Backends, Changed};
 use super::listener::ListenerPlan;
@@ -152,10 +154,12 @@ impl Streams {
     }
 }
 
-/// Older goes first, then by namespace and name (`TCPRouteSpec`, GEP-1364 "conflicts").
+/// Older goes first, then by namespace and name (`TCPRouteSpec`, GEP-1364 "conflicts"); of VirtualServices by name and
+/// namespace.
 fn age(rule: &StreamRule) -> (i64, &str, &str, u16) {
-    let route = &rule.key.route;
-    (rule.created, &route.namespace, &route.name, rule.key.index)
+    let RouteId { kind, namespace, name } = &rule.key.route;
+    let (first, second) = if *kind == RouteKind::VirtualService { (name, namespace) } else { (namespace, name) };
+    (rule.created, first, second, rule.key.index)
 }
 
 #[cfg(test)]

@@ -41,6 +41,8 @@ pub(super) struct Binding<'p> {
     pub(super) own: Vec<(&'p ListenerKey, &'p HostPattern)>,
     /// How early its rules are asked: see [`torana_ir::Order`].
     pub(super) rank: u8,
+    /// Its place among the servers that share its listener.
+    pub(super) server: u16,
 }
 
 /// Every server that serves it; why others do not goes to the ledger.
@@ -125,13 +127,12 @@ fn absent(path: &str, gateway: &str) -> Remark {
 fn hosts_of(service: &VirtualService, ledger: &mut Ledger) -> Vec<HostPattern> {
     let mut patterns = Vec::with_capacity(service.spec.hosts.len());
     for (index, host) in service.spec.hosts.iter().enumerate() {
-        match HostPattern::parse(&hosts::whole(host, &service.meta.namespace)) {
-            Some(pattern) => patterns.push(pattern),
-            None => {
-                let message = format!("hosts like {host:?} are not supported, so it is not served");
-                let path = format!("spec.hosts[{index}]");
-                ledger.remarks.push(Remark::error(UNSUPPORTED, &path, message, "write a DNS name, *.name or *"));
-            }
+        if let Some(pattern) = HostPattern::parse(&hosts::whole(host, &service.meta.namespace)) {
+            patterns.push(pattern);
+        } else {
+            let message = format!("hosts like {host:?} are not supported, so it is not served");
+            let path = format!("spec.hosts[{index}]");
+            ledger.remarks.push(Remark::error(UNSUPPORTED, &path, message, "write a DNS name, *.name or *"));
         }
     }
     patterns
@@ -146,8 +147,8 @@ fn of_server<'p>(
     let own: Vec<_> = slot.listeners.iter().map(|(key, host)| (key, host)).collect();
     let place = Place { slot_hosts: &slot.hosts, own, proxies: &slot.proxies };
     let binding = place.bind(gateway, service, hosts)?;
-    let ServerSlot { port, cargo, redirects, over_tls, .. } = *slot;
-    Some(Binding { port, cargo, redirects, over_tls, ..binding })
+    let ServerSlot { port, cargo, redirects, over_tls, server, .. } = *slot;
+    Some(Binding { port, cargo, redirects, over_tls, server, ..binding })
 }
 
 /// A listener of Gateway API.
@@ -214,6 +215,7 @@ impl<'p> Place<'p, '_> {
             listeners,
             own: self.own,
             rank,
+            server: 0,
         })
     }
 }

@@ -109,20 +109,15 @@ fn merged(root: &HttpRule, sub: &HttpRule) -> Option<HttpRule> {
     let mut rule = sub.clone();
     rule.matches = matches(&root.matches, &sub.matches)?;
     rule.name = joined(root.name.as_deref(), sub.name.as_deref());
-    fn inherit<T: Clone>(own: &mut Option<T>, root: &Option<T>) {
-        if own.is_none() {
-            own.clone_from(root);
-        }
-    }
-    inherit(&mut rule.rewrite, &root.rewrite);
-    inherit(&mut rule.direct_response, &root.direct_response);
-    inherit(&mut rule.timeout, &root.timeout);
-    inherit(&mut rule.retries, &root.retries);
-    inherit(&mut rule.fault, &root.fault);
-    inherit(&mut rule.mirror, &root.mirror);
-    inherit(&mut rule.mirror_percent, &root.mirror_percent);
-    inherit(&mut rule.mirror_percentage, &root.mirror_percentage);
-    inherit(&mut rule.cors_policy, &root.cors_policy);
+    inherit(&mut rule.rewrite, root.rewrite.as_ref());
+    inherit(&mut rule.direct_response, root.direct_response.as_ref());
+    inherit(&mut rule.timeout, root.timeout.as_ref());
+    inherit(&mut rule.retries, root.retries.as_ref());
+    inherit(&mut rule.fault, root.fault.as_ref());
+    inherit(&mut rule.mirror, root.mirror.as_ref());
+    inherit(&mut rule.mirror_percent, root.mirror_percent.as_ref());
+    inherit(&mut rule.mirror_percentage, root.mirror_percentage.as_ref());
+    inherit(&mut rule.cors_policy, root.cors_policy.as_ref());
     if rule.mirrors.is_empty() {
         rule.mirrors.clone_from(&root.mirrors);
     }
@@ -130,6 +125,12 @@ fn merged(root: &HttpRule, sub: &HttpRule) -> Option<HttpRule> {
         rule.headers = root.headers.clone();
     }
     Some(rule)
+}
+
+fn inherit<T: Clone>(own: &mut Option<T>, root: Option<&T>) {
+    if own.is_none() {
+        *own = root.cloned();
+    }
 }
 
 fn joined(root: Option<&str>, sub: Option<&str>) -> Option<String> {

@@ -38,7 +38,7 @@ pub(super) fn of_gateway(parents: &Parents, gateway: &IstioGateway) -> RouteOutp
                 timeouts: Timeouts::default(),
                 retry: None,
                 session: None,
-                order: Order::Written { rank: 0 },
+                order: Order::Written { rank: 0, server: 0 },
             }
         })
         .collect();

@@ -46,26 +46,38 @@ pub(super) fn placed(
     bindings: &[Binding<'_>],
     ledger: &mut Ledger,
 ) -> Vec<Placed> {
-    let mut groups: Vec<(u8, Vec<Draft>, Vec<&Binding<'_>>)> = Vec::new();
+    let mut groups: Vec<((u8, u16), Vec<Draft>, Vec<&Binding<'_>>)> = Vec::new();
     let places = bindings.iter().filter(|binding| binding.cargo == Incoming::Requests);
     for place in places.clone() {
         let drafts = drafts(cluster, rules, place, ledger);
         if drafts.is_empty() {
             continue;
         }
-        match groups.iter_mut().find(|(rank, known, _)| *rank == place.rank && *known == drafts) {
+        let rank = (place.rank, place.server);
+        match groups.iter_mut().find(|(known, others, _)| *known == rank && *others == drafts) {
             Some((_, _, alike)) => alike.push(place),
-            None => groups.push((place.rank, drafts, vec![place])),
+            None => groups.push((rank, drafts, vec![place])),
         }
     }
     let served = groups.iter().flat_map(|(_, _, alike)| alike.iter().copied());
     let to_https: Vec<_> = served.filter(|place| place.redirects).collect();
     let mut all = Vec::with_capacity(groups.len() + 1);
     if !to_https.is_empty() {
-        all.push(Placed { rules: vec![rule(service, redirect_to_https(), 0, &to_https)] });
+        all.push(Placed { rules: vec![rule(service, redirect_to_https(), (0, 0), attachments(&to_https))] });
     }
+    groups.sort_by_key(|((_, server), ..)| *server);
+    let mut before: Vec<(Vec<Draft>, Vec<Attachment>)> = Vec::new();
     for (rank, drafts, alike) in groups {
-        let rules = drafts.into_iter().map(|draft| rule(service, draft, rank, &alike)).collect();
+        let mut attachments = attachments(&alike);
+        // What an earlier server has given a host already need not be said again.
+        for (_, known) in before.iter().filter(|(known, _)| *known == drafts) {
+            without(&mut attachments, known);
+        }
+        if attachments.is_empty() {
+            continue;
+        }
+        before.push((drafts.clone(), attachments.clone()));
+        let rules = drafts.into_iter().map(|draft| rule(service, draft, rank, attachments.clone())).collect();
         all.push(Placed { rules });
     }
     all
@@ -88,22 +100,32 @@ pub(super) fn to_https() -> Redirect {
     Redirect { scheme: Some("https"), host: None, path: None, query: None, port: RedirectPort::Kept, status: 301 }
 }
 
-fn rule(service: &VirtualService, draft: Draft, rank: u8, places: &[&Binding<'_>]) -> Rule {
+fn rule(service: &VirtualService, draft: Draft, (rank, server): (u8, u16), attachments: Vec<Attachment>) -> Rule {
     let (namespace, name) = (service.meta.namespace.clone(), service.meta.name.clone());
     let route = RouteId { kind: RouteKind::VirtualService, namespace, name };
     Rule {
         key: RuleKey { route, index: 0 },
         name: draft.name,
         created: service.meta.created.unwrap_or_default(),
-        attachments: attachments(places),
+        attachments,
         matches: draft.matches,
         filters: draft.filters,
         action: draft.action,
         timeouts: draft.timeouts,
         retry: draft.retry,
         session: None,
-        order: Order::Written { rank },
+        order: Order::Written { rank, server },
     }
+}
+
+/// Takes out the hosts of listeners that are among `known`.
+fn without(attachments: &mut Vec<Attachment>, known: &[Attachment]) {
+    for attachment in attachments.iter_mut() {
+        let same = known.iter().filter(|known| known.listener == attachment.listener);
+        let hosts: Vec<_> = same.flat_map(|known| &known.hostnames).collect();
+        attachment.hostnames.retain(|host| !hosts.contains(&host));
+    }
+    attachments.retain(|attachment| !attachment.hostnames.is_empty());
 }
 
 /// Listeners of several places, each once.
@@ -188,7 +210,7 @@ fn draft(
     } else {
         filters.extend(mirrors(cluster, rule, place, ledger));
         let forward = Forward { cluster, rule, place };
-        targets = forward.targets(own, &mut filters, ledger, &mut faults);
+        targets = forward.targets(&own, &mut filters, ledger, &mut faults);
     }
     let at_retries = format!("{at}.retries");
     let retry = retries::retry(spec.retries.as_ref(), &at_retries, &mut ledger.remarks);
@@ -237,7 +259,7 @@ impl Forward<'_> {
     /// Envoy.
     fn targets(
         &self,
-        own: Edits,
+        own: &Edits,
         filters: &mut Vec<Filter>,
         ledger: &mut Ledger,
         faults: &mut Vec<Remark>,

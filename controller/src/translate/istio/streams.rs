@@ -89,7 +89,7 @@ fn streams(
     });
     let Some((index, rule)) = found else { return };
     // Bytes name no host, and whoever ends TLS has asked for the name already.
-    let listeners = place.listeners.iter().map(|(listener, _)| listener.clone());
+    let listeners = place.own.iter().map(|(listener, _)| (*listener).clone());
     let attachments = listeners.map(|listener| Attachment { listener, hostnames: vec![HostPattern::Any] }).collect();
     let at = format!("spec.tcp[{index}]");
     rules.push(stream(cluster, (service, &rule.route), attachments, (place, &at), ledger));

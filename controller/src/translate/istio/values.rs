@@ -50,7 +50,7 @@ fn operations(written: &HeaderOperations, at: &str, faults: &mut Vec<Remark>) ->
         match HeaderName::new(name) {
             Ok(name) => operations.remove.remove.push(name),
             Err(error) => {
-                faults.push(Remark::error(UNSUPPORTED, &format!("{at}.remove"), error.to_string(), "correct it"))
+                faults.push(Remark::error(UNSUPPORTED, &format!("{at}.remove"), error.to_string(), "correct it"));
             }
         }
     }

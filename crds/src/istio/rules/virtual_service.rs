@@ -77,7 +77,7 @@ fn judge_overlaps(hosts: &[String], at: &At<'_>, found: &mut Findings) {
         .enumerate()
         .map(|(index, host)| {
             let end = host.strip_prefix('*');
-            (end.unwrap_or(host).bytes().rev().map(|byte| byte.to_ascii_lowercase()).collect(), end.is_none(), index)
+            (end.unwrap_or(host).bytes().rev().collect(), end.is_none(), index)
         })
         .collect();
     backwards.sort();

@@ -253,7 +253,8 @@ fn rule(key: RuleKey) -> impl Strategy<Value = Rule> {
         backoff,
         ..Retry::new(attempts)
     });
-    let order = select(vec![Order::Specific, Order::Written { rank: 0 }, Order::Written { rank: 3 }]);
+    let order =
+        select(vec![Order::Specific, Order::Written { rank: 0, server: 0 }, Order::Written { rank: 3, server: 1 }]);
     let carrier = prop_oneof![
         name().prop_map(|name| SessionCarrier::Header(HeaderName::new(&name).unwrap())),
         (name(), any::<bool>()).prop_map(|(name, permanent)| SessionCarrier::Cookie {
