@@ -121,6 +121,15 @@ fn foreign(reference: &ObjectRef) -> Option<Remark> {
             let what = format!("there is no kind {kind} in API group {group:?}");
             Some(error("kind", &what, &format!("write apiVersion: {api} and kind: {known}")))
         }
+        // Mixer's, which Istio left behind long ago.
+        _ if group == "monitoring.istio.io" => Some(Remark {
+            path: "kind".to_owned(),
+            severity: Severity::Warning,
+            reason: "NotServed",
+            what: format!("Istio has no kind {kind} of {group}"),
+            why: "the object has no effect".to_owned(),
+            remedy: "scrape /metrics of the health port; in a cluster a PodMonitor or ServiceMonitor does".to_owned(),
+        }),
         _ if ours || istio || (group == "networking.k8s.io" && kind == "Ingress") => Some(Remark {
             path: "kind".to_owned(),
             severity: Severity::Warning,

@@ -219,6 +219,10 @@ fn what_no_gateway_needs_passes_in_silence_and_slips_do_not() {
             other("networking.istio.io/v1alpha3", "EnvoyFilter"),
             Some("EnvoyFilter of networking.istio.io is not served"),
         ),
+        (
+            other("monitoring.istio.io/v1beta1", "Prometheus"),
+            Some("Istio has no kind Prometheus of monitoring.istio.io"),
+        ),
         (other("networking.istio.io/v9", "DestinationRule") + "spec: 5\n", Some("version \"v9\"")),
         (other("networking.istio.io/v1", "virtualservice"), Some("there is no kind virtualservice")),
         (other("security.istio.io/v1", "AuthorizationPolicy"), Some("is not served")),
