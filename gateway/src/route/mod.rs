@@ -15,6 +15,8 @@ mod candidate;
 
 mod path;
 
+mod texts;
+
 mod sequence;
 
 mod router;
