@@ -3,6 +3,7 @@
 //! endpoint. It does nothing about any of them.
 
 use tokio::time::Instant;
+use torana_ir::Retry;
 
 use crate::balance::Outcome;
 use crate::fault::Fault;
@@ -39,11 +40,11 @@ pub(crate) fn unreachable_endpoint(fault: Fault, nearest: Option<Instant>, order
     }
     if passed(nearest) {
         // Without a rule the try's deadline is the end, as it is for a request that was sent.
-        let again = if order.retry.is_some() { Again::Elsewhere } else { Again::No };
-        return Failed { fault: Fault::BackendTimeout, again };
+        let again = order.retry.is_some_and(|retry| retry.unsent || retry.unanswered);
+        return Failed { fault: Fault::BackendTimeout, again: if again { Again::Elsewhere } else { Again::No } };
     }
-    let again = if matches!(fault, Fault::Overload(_)) { Again::No } else { Again::Elsewhere };
-    Failed { fault, again }
+    let again = unsent(order.retry) && !matches!(fault, Fault::Overload(_));
+    Failed { fault, again: if again { Again::Elsewhere } else { Again::No } }
 }
 
 /// `untouched`: another try would be the same request, and the client would not see this one.
@@ -55,13 +56,14 @@ pub(crate) fn judge(stop: Stop, order: &Order<'_>, reused: bool, untouched: bool
         Stop::Broken(broken) => {
             let again = match broken {
                 // RFC 9113 §8.7: the backend says that it has not processed the stream.
-                Broken::Refused if untouched => Again::Fresh,
+                Broken::Refused if untouched && unsent(order.retry) => Again::Fresh,
                 // RFC 9112 §9.3.1: an idle connection may be closed at any time. The request may have been processed,
                 // so only what is idempotent is sent again (RFC 9110 §9.2.2).
                 Broken::Upstream { before_response: true } if reused && repeatable && !asked => Again::Fresh,
                 // GEP-1731: what may have been processed is not tried again by default. Here a rule that lists 502 asks
                 // for it, for what is idempotent.
                 Broken::Upstream { .. } | Broken::UpstreamProtocol if repeatable => Again::IfListed,
+                Broken::Refused if untouched && asked => Again::IfListed,
                 _ => Again::No,
             };
             (broken.fault(), again)
@@ -75,6 +77,11 @@ pub(crate) fn judge(stop: Stop, order: &Order<'_>, reused: bool, untouched: bool
         Stop::SlowReader => (Fault::ReadTimeout, Again::No),
     };
     Failed { fault, again }
+}
+
+/// What was never processed may be sent again, unless the rule says no.
+fn unsent(rule: Option<&Retry>) -> bool {
+    rule.is_none_or(|rule| rule.unsent)
 }
 
 /// RFC 9110 §9.2.2.
@@ -108,6 +115,12 @@ mod tests {
         ] {
             assert_eq!(ended(stop, reused, received), expected, "{stop:?} {reused} {received}");
         }
+    }
+
+    #[test]
+    fn what_was_never_processed_is_tried_again_unless_the_rule_says_no() {
+        let rule = |unsent| Retry { unsent, ..Retry::new(1) };
+        assert!(unsent(None) && unsent(Some(&rule(true))) && !unsent(Some(&rule(false))));
     }
 
     #[test]

@@ -104,11 +104,6 @@ impl<'a> Retries<'a> {
         self.policy.is_some_and(|policy| policy.unanswered)
     }
 
-    /// The rule tries again what was never processed.
-    pub(crate) fn of_unsent(&self) -> bool {
-        self.policy.is_none_or(|policy| policy.unsent)
-    }
-
     /// Further tries may go where one has failed.
     pub(crate) fn anywhere(&self) -> bool {
         self.policy.is_some_and(|policy| policy.anywhere)

@@ -116,7 +116,7 @@ impl<'a> Tries<'a> {
             Again::Fresh | Again::Elsewhere if self.retries.governed() => {
                 self.avoid(endpoint);
                 let others = self.backend.endpoints().usable().iter().any(|it| !self.failed.contains(&it.id));
-                self.retries.of_unsent() && self.retries.grant(asked(others))
+                self.retries.grant(asked(others))
             }
             Again::Elsewhere => {
                 self.failed.push(endpoint.id);
@@ -143,7 +143,7 @@ impl<'a> Tries<'a> {
     pub(crate) async fn pause(&mut self, down: &mut Down) -> Result<(), Fault> {
         self.replay.rewind();
         match self.retries.taken() {
-            Some(until) => pause(down, until).await,
+            Some(until) => pause(down, Some(until)).await,
             None => Ok(()),
         }
     }
