@@ -28,6 +28,13 @@ impl Answer {
         self.fields.push(name.as_bytes(), value);
         self
     }
+
+    /// A body of which nobody has said of which kind it is, is text (as Envoy says of its direct responses).
+    #[must_use]
+    pub fn sealed(self) -> Self {
+        let silent = self.body.is_empty() || self.fields.first("content-type").is_some();
+        if silent { self } else { self.with("content-type", b"text/plain") }
+    }
 }
 
 #[cfg(test)]
@@ -39,5 +46,15 @@ mod tests {
         let answer = Answer::new(302).with("location", b"http://a/");
         assert_eq!((answer.status, answer.fields.first("location")), (302, Some(&b"http://a/"[..])));
         assert!(answer.body.is_empty());
+    }
+
+    #[test]
+    fn a_body_is_text_unless_somebody_says_otherwise() {
+        let body = || Bytes::from_static(b"x");
+        let kind = |answer: Answer| answer.sealed().fields.joined("content-type").map(std::borrow::Cow::into_owned);
+        assert_eq!(kind(Answer::new(200)), None);
+        assert_eq!(kind(Answer { body: body(), ..Answer::new(200) }).as_deref(), Some("text/plain"));
+        let said = Answer { body: body(), ..Answer::new(200) }.with("content-type", b"a/b");
+        assert_eq!(kind(said).as_deref(), Some("a/b"));
     }
 }

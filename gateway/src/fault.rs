@@ -81,6 +81,13 @@ pub enum Fault {
     NoDestination,
     /// A policy that guards the listener is not evaluated, so nobody is let through.
     Guarded,
+    /// The rule says that the request fails.
+    Injected {
+        /// The status that it gets.
+        status: u16,
+        /// The status of gRPC that it gets, whatever its client speaks.
+        grpc: Option<u8>,
+    },
     // === gateway ===
     /// A cap of the backend.
     Overload(Overflow),
@@ -131,7 +138,28 @@ impl Reject {
     }
 }
 
+/// How a client is told of failures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Manner {
+    /// As statuses of gRPC.
+    pub grpc: bool,
+    /// With the statuses of Istio: a VirtualService took the request.
+    pub istio: bool,
+}
+
 impl Fault {
+    /// What the failure is where the rule is a VirtualService's: one that leads to no service there is.
+    #[must_use]
+    pub fn under(self, manner: Manner) -> Self {
+        if manner.istio && self == Self::InvalidConfig { Self::NoDestination } else { self }
+    }
+
+    /// The status that the client gets in this manner. To Envoy what ends before it is answered is a service that is not
+    /// there.
+    pub fn told(self, manner: Manner) -> u16 {
+        if manner.istio && self == Self::UpstreamReset { 503 } else { self.under(manner).status() }
+    }
+
     /// The status that the client gets while no response head was sent.
     pub fn status(self) -> u16 {
         match self {
@@ -143,6 +171,7 @@ impl Fault {
             Self::NoListener | Self::NoRoute => 404,
             Self::Misdirected => 421,
             Self::InvalidConfig => 500,
+            Self::Injected { status, .. } => status,
             Self::NoDestination | Self::Overload(_) | Self::NoEndpoints | Self::Connect | Self::UpstreamTls(_) => 503,
             Self::UpstreamReset | Self::UpstreamProtocol | Self::UpstreamCut => 502,
             Self::RequestTimeout | Self::BackendTimeout | Self::StreamIdle => 504,
@@ -160,9 +189,12 @@ impl Fault {
             | Self::AuthDenied
             | Self::ClientGone
             | Self::Misdirected => Source::Client,
-            Self::NoListener | Self::NoRoute | Self::InvalidConfig | Self::NoDestination | Self::Guarded => {
-                Source::Config
-            }
+            Self::NoListener
+            | Self::NoRoute
+            | Self::InvalidConfig
+            | Self::NoDestination
+            | Self::Guarded
+            | Self::Injected { .. } => Source::Config,
             Self::Overload(_) => Source::Gateway,
             _ => Source::Upstream,
         }
@@ -185,6 +217,7 @@ impl Fault {
             Self::InvalidConfig => "invalid_config",
             Self::NoDestination => "no_destination",
             Self::Guarded => "policy_not_evaluated",
+            Self::Injected { .. } => "fault_injected",
             Self::Overload(Overflow::Connections) => "overload",
             Self::Overload(Overflow::Pending) => "overload_pending",
             Self::Overload(Overflow::Requests) => "overload_requests",
@@ -215,6 +248,7 @@ impl Fault {
             Self::HeadTimeout | Self::BodyTimeout | Self::ReadTimeout | Self::ClientGone => "DC",
             Self::NoListener | Self::NoRoute | Self::Misdirected | Self::InvalidConfig => "NR",
             Self::NoDestination => "NC",
+            Self::Injected { .. } => "FI",
             Self::BodyTooLarge | Self::AuthDenied | Self::AuthFailed | Self::Guarded => "UAEX",
             Self::Overload(_) => "UO",
             Self::NoEndpoints => "UH",
@@ -243,6 +277,21 @@ mod tests {
         }
         for fault in [Fault::UpstreamReset, Fault::UpstreamProtocol, Fault::UpstreamCut] {
             assert_eq!((fault.status(), fault.unsent()), (502, false));
+        }
+    }
+
+    #[test]
+    fn what_does_not_resolve_or_ends_unanswered_is_503_for_a_virtual_service() {
+        for (fault, of_gateway_api, of_istio) in [
+            (Fault::InvalidConfig, 500, 503),
+            (Fault::UpstreamReset, 502, 503),
+            (Fault::UpstreamProtocol, 502, 502),
+            (Fault::NoEndpoints, 503, 503),
+            (Fault::BackendTimeout, 504, 504),
+            (Fault::Injected { status: 418, grpc: None }, 418, 418),
+        ] {
+            let told = |istio| fault.told(Manner { istio, ..Manner::default() });
+            assert_eq!((told(false), told(true)), (of_gateway_api, of_istio), "{fault:?}");
         }
     }
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `HTTPFaultInjection` (Istio): some requests wait, and some are answered instead of forwarded. It only draws lots;
+//! `HTTPFaultInjection` (Istio): some requests wait, and some fail instead of going on. It only draws lots;
 //! `http` waits.
 
 use std::time::Duration;
 
 use torana_ir::{AbortWith, Share};
 
-use crate::answer::Answer;
+use crate::fault::Fault;
 
 /// Makes some requests wait.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl Delay {
     }
 }
 
-/// Answers some requests.
+/// Fails some requests.
 #[derive(Debug)]
 pub struct Abort {
     with: AbortWith,
@@ -40,19 +40,12 @@ impl Abort {
         Self { with: abort.with, share: abort.share }
     }
 
-    /// The answer, if the request is one of the share; `random` is uniform. A status of gRPC is the whole answer
-    /// (trailers-only).
-    pub fn apply(&self, random: u64) -> Option<Answer> {
+    /// The failure, if the request is one of the share; `random` is uniform. What its client is told is made where all
+    /// failures are.
+    pub fn apply(&self, random: u64) -> Option<Fault> {
         self.share.takes(random).then(|| match self.with {
-            AbortWith::Http(status) => {
-                let body = bytes::Bytes::from_static(b"fault filter abort");
-                Answer { body, ..Answer::new(status) }.with("content-type", b"text/plain")
-            }
-            AbortWith::Grpc(status) => {
-                let mut text = itoa::Buffer::new();
-                let status = text.format(status).as_bytes();
-                Answer::new(200).with("content-type", b"application/grpc").with("grpc-status", status)
-            }
+            AbortWith::Http(status) => Fault::Injected { status, grpc: None },
+            AbortWith::Grpc(status) => Fault::Injected { status: 200, grpc: Some(status) },
         })
     }
 }
@@ -68,13 +61,12 @@ mod tests {
         let abort = Abort::compile(&torana_ir::Abort { with: AbortWith::Http(503), share });
         let draws = || (0..1000u64).map(|step| u64::MAX / 1000 * step + u64::MAX / 2000);
         assert_eq!(draws().filter_map(|random| delay.apply(random)).count(), 250);
-        assert_eq!(draws().filter_map(|random| abort.apply(random)).filter(|answer| answer.status == 503).count(), 250);
+        assert_eq!(draws().filter_map(|random| abort.apply(random)).filter(|fault| fault.status() == 503).count(), 250);
     }
 
     #[test]
-    fn a_status_of_grpc_is_a_whole_answer() {
+    fn a_status_of_grpc_comes_in_an_answer_of_200() {
         let abort = Abort::compile(&torana_ir::Abort { with: AbortWith::Grpc(14), share: Share::ALL });
-        let answer = abort.apply(0).unwrap();
-        assert_eq!((answer.status, answer.fields.first("grpc-status"), answer.body.len()), (200, Some(&b"14"[..]), 0));
+        assert_eq!(abort.apply(0), Some(Fault::Injected { status: 200, grpc: Some(14) }));
     }
 }

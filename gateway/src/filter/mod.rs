@@ -30,6 +30,7 @@ use smallvec::SmallVec;
 use torana_ir::{BackendKey, Filter, Target};
 
 use crate::answer::Answer;
+use crate::fault::Fault;
 use crate::head::{Fields, Head, ResponseHead};
 
 pub use cors::Cors;
@@ -47,11 +48,24 @@ pub enum Verdict<B> {
     /// The request goes on.
     Continue,
     /// This is the response; nothing is forwarded.
-    Respond(Answer),
+    Respond(Answer, By),
+    /// Nothing is forwarded, and the client is told of this.
+    Fail(Fault),
     /// Somebody else is to be asked. With a yes the chain goes on from this step.
     Ask(Arc<ExternalAuth<B>>, usize),
     /// The request waits so long; then the chain goes on from this step.
     Wait(Duration, usize),
+}
+
+/// Which filter answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// A redirect.
+    Redirect,
+    /// A direct response.
+    Direct,
+    /// CORS, to a preflight.
+    Cors,
 }
 
 /// What filters need to know about a request besides its head.
@@ -141,28 +155,33 @@ impl<B: Clone> Chain<B> {
             match step {
                 Step::RequestHeaders(filter) => filter.apply(head),
                 Step::ResponseHeaders(_) => {}
-                Step::Redirect(filter) => return Verdict::Respond(filter.apply(head, context.prefix_len)),
+                Step::Redirect(filter) => {
+                    return match filter.apply(head, context.prefix_len) {
+                        Ok(answer) => Verdict::Respond(answer, By::Redirect),
+                        Err(reject) => Verdict::Fail(Fault::Rejected(reject)),
+                    };
+                }
                 Step::Rewrite(filter) => {
-                    if let Some(answer) = filter.apply(head, context) {
-                        return Verdict::Respond(answer);
+                    if let Err(reject) = filter.apply(head, context) {
+                        return Verdict::Fail(Fault::Rejected(reject));
                     }
                 }
-                Step::Respond(filter) => return Verdict::Respond(filter.apply()),
+                Step::Respond(filter) => return Verdict::Respond(filter.apply(), By::Direct),
                 Step::Delay(filter) => {
                     if let Some(time) = filter.apply(mixed(context.random, at as u64)) {
                         return Verdict::Wait(time, at + 1);
                     }
                 }
                 Step::Abort(filter) => {
-                    if let Some(answer) = filter.apply(mixed(context.random, at as u64)) {
-                        return Verdict::Respond(answer);
+                    if let Some(fault) = filter.apply(mixed(context.random, at as u64)) {
+                        return Verdict::Fail(fault);
                     }
                 }
                 Step::Mirror(filter) => notes.mirrors.extend(filter.apply(mixed(context.random, at as u64)).cloned()),
                 Step::ExternalAuth(filter) => return Verdict::Ask(Arc::clone(filter), at + 1),
                 Step::Cors(filter) => {
                     if let Some(answer) = filter.preflight(head) {
-                        return Verdict::Respond(answer);
+                        return Verdict::Respond(answer, By::Cors);
                     }
                     notes.origin = head.fields.first("origin").map(Box::from);
                 }

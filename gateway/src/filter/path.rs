@@ -1,42 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `HTTPPathModifier`, shared by redirect and rewrite.
+//! `HTTPPathModifier`, `HTTPRewrite`: the path of a redirect or a rewrite.
+
+use std::borrow::Cow;
 
 use torana_ir::PathRewrite;
 
-/// The new path. `prefix_len` bytes of `path` were matched by path element.
+use crate::fault::Reject;
+use crate::gate;
+
+/// What comes of an expression is longer than a target may be.
+const TOO_LONG: Reject = Reject::with(414, "target_too_long");
+
+/// The new path. `prefix_len` bytes of `path` were matched.
 ///
-/// `ReplacePrefixMatch`: what follows the prefix stays; an empty or slash-ended replacement makes no double slash.
-///
-/// A text replaces the matched bytes as they are (Istio), an expression what it finds: `None` if that grows beyond bounds.
-pub(crate) fn replaced(rewrite: &PathRewrite, path: &str, prefix_len: usize) -> Option<String> {
-    Some(match rewrite {
-        PathRewrite::Text(text) => rooted(format!("{text}{}", path.get(prefix_len..).unwrap_or_default())),
-        PathRewrite::Regex(regex) => rooted(plain(&regex.apply(path)?)),
-        PathRewrite::Full(full) => rooted(full.clone()),
+/// `ReplacePrefixMatch`: what follows the prefix stays; an empty or slash-ended replacement makes no double slash. As text
+/// (Istio) it makes whatever the two make together.
+pub(crate) fn replaced(rewrite: &PathRewrite, path: &str, prefix_len: usize) -> Result<String, Reject> {
+    let rest = path.get(prefix_len..).unwrap_or_default();
+    match rewrite {
+        PathRewrite::Full(full) => Ok(rooted(full.clone())),
         PathRewrite::Prefix(prefix) => {
-            let rest = path.get(prefix_len..).unwrap_or_default();
             let prefix = if rest.is_empty() { prefix } else { prefix.trim_end_matches('/') };
-            rooted(format!("{prefix}{rest}"))
+            Ok(rooted(format!("{prefix}{rest}")))
         }
-    })
-}
-
-/// What an expression makes of a path may hold anything; what may not stand in one is escaped.
-fn plain(path: &str) -> String {
-    let mut text = String::with_capacity(path.len());
-    for byte in path.bytes() {
-        if byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#') {
-            text.push(char::from(byte));
-        } else {
-            text.extend(['%', digit(byte >> 4), digit(byte & 15)]);
-        }
+        PathRewrite::Text(text) => made([text, rest].concat()),
+        PathRewrite::Regex(rewrite) => made(rewrite.apply(path).ok_or(TOO_LONG)?),
     }
-    text
-}
-
-/// Of a nibble.
-pub(super) fn digit(nibble: u8) -> char {
-    char::from(b"0123456789ABCDEF"[usize::from(nibble & 15)])
 }
 
 /// A path starts with a slash, whatever was configured.
@@ -44,8 +33,45 @@ fn rooted(path: String) -> String {
     if path.starts_with('/') { path } else { format!("/{path}") }
 }
 
+/// What was put together from texts, made a canonical path: `/foo..` without `/foo` must not climb, whoever wrote it.
+fn made(text: String) -> Result<String, Reject> {
+    let path = rooted(escaped(text));
+    let canonical = match gate::canonical(path.as_bytes())? {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(canonical) => Some(canonical),
+    };
+    Ok(canonical.unwrap_or(path))
+}
+
+/// What may not stand in a path is escaped; a `%` that begins no escape is one.
+fn escaped(text: String) -> String {
+    let stands = |byte: u8| byte.is_ascii_graphic() && !br#"?#"<>\`%"#.contains(&byte);
+    if text.bytes().all(stands) {
+        return text;
+    }
+    let bytes = text.as_bytes();
+    let mut path = String::with_capacity(text.len() + 16);
+    for (at, byte) in bytes.iter().enumerate() {
+        let hex = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_hexdigit);
+        if stands(*byte) || (*byte == b'%' && hex(at + 1) && hex(at + 2)) {
+            path.push(char::from(*byte));
+        } else {
+            path.extend(escape(*byte));
+        }
+    }
+    path
+}
+
+/// `%XX`.
+pub(super) fn escape(byte: u8) -> [char; 3] {
+    let digit = |nibble: u8| char::from(b"0123456789ABCDEF"[usize::from(nibble & 15)]);
+    ['%', digit(byte >> 4), digit(byte)]
+}
+
 #[cfg(test)]
 mod tests {
+    use torana_ir::RegexRewrite;
+
     use super::*;
 
     #[test]
@@ -66,49 +92,70 @@ mod tests {
         ];
         for (path, prefix, with, expected) in rows {
             let got = replaced(&PathRewrite::Prefix(with.to_owned()), path, prefix.len());
-            assert_eq!(got.as_deref(), Some(expected), "{path} {prefix} → {with}");
+            assert_eq!(got.as_deref(), Ok(expected), "{path} {prefix} → {with}");
         }
-    }
-
-    #[test]
-    fn a_text_replaces_the_matched_bytes_as_they_are() {
-        // path, matched bytes, replacement, result (Istio, HTTPRewrite.uri)
-        let rows = [
-            ("/foo/bar", 4, "/", "//bar"),
-            ("/foo/bar", 5, "/", "/bar"),
-            ("/abc", 1, "/v1", "/v1abc"),
-            ("/foobar", 4, "/x", "/xbar"),
-            ("/foo", 4, "/x", "/x"),
-            ("/foo", 4, "", "/"),
-            ("/foo", 4, "x", "/x"),
-        ];
-        for (path, matched, with, expected) in rows {
-            let got = replaced(&PathRewrite::Text(with.to_owned()), path, matched);
-            assert_eq!(got.as_deref(), Some(expected), "{path} {matched} → {with}");
-        }
-    }
-
-    #[test]
-    fn an_expression_makes_a_path_and_nothing_else() {
-        let regex = |pattern, with| PathRewrite::Regex(torana_ir::RegexRewrite::new(pattern, with).unwrap());
-        for (rewrite, expected) in [
-            (regex("/v[0-9]+", ""), "/items"),
-            (regex("^/", ""), "/v1/items"),
-            (regex("items", "a?b#c d"), "/v1/a%3Fb%23c%20d"),
-        ] {
-            assert_eq!(replaced(&rewrite, "/v1/items", 0).as_deref(), Some(expected));
-        }
-        assert_eq!(replaced(&regex(".", &"x".repeat(1024)), &"/a".repeat(64), 0), None);
     }
 
     #[test]
     fn an_empty_full_path_is_the_root() {
-        assert_eq!(replaced(&PathRewrite::Full(String::new()), "/a", 2).as_deref(), Some("/"));
-        assert_eq!(replaced(&PathRewrite::Full("/x".to_owned()), "/a", 2).as_deref(), Some("/x"));
+        assert_eq!(replaced(&PathRewrite::Full(String::new()), "/a", 2).as_deref(), Ok("/"));
+        assert_eq!(replaced(&PathRewrite::Full("/x".to_owned()), "/a", 2).as_deref(), Ok("/x"));
     }
 
     #[test]
     fn a_prefix_beyond_the_path_replaces_all_of_it() {
-        assert_eq!(replaced(&PathRewrite::Prefix("/x".to_owned()), "/a", 9).as_deref(), Some("/x"));
+        assert_eq!(replaced(&PathRewrite::Prefix("/x".to_owned()), "/a", 9).as_deref(), Ok("/x"));
+    }
+
+    #[test]
+    fn a_matched_prefix_is_replaced_as_raw_text() {
+        let rows = [
+            ("/foo/bar", "/foo", "/", "//bar"),
+            ("/foo/bar", "/foo/", "/", "/bar"),
+            ("/foobar", "/foo", "/x", "/xbar"),
+            ("/foo", "/foo", "/x", "/x"),
+            ("/abc", "/", "/v1", "/v1abc"),
+            ("/foo/bar", "/foo", "x", "/x/bar"),
+            ("/foo", "/foo", "", "/"),
+            ("/foo", "/foo", "x", "/x"),
+            ("/foo../secret", "/foo", "/public/", "/secret"),
+            ("/foo.", "/foo", "/a/", "/a/"),
+            ("/foo%2e", "/foo", "/a", "/a."),
+        ];
+        for (path, prefix, with, expected) in rows {
+            let got = replaced(&PathRewrite::Text(with.to_owned()), path, prefix.len());
+            assert_eq!(got.as_deref(), Ok(expected), "{path} {prefix} → {with}");
+        }
+    }
+
+    fn by_regex(pattern: &str, substitution: &str, path: &str) -> Result<String, Reject> {
+        replaced(&PathRewrite::Regex(RegexRewrite::new(pattern, substitution).unwrap()), path, path.len())
+    }
+
+    #[test]
+    fn all_occurrences_of_an_expression_are_replaced_and_a_canonical_path_comes_of_it() {
+        let rows = [
+            ("/service/([^/]+)(/.*)?", r"\2/instance/\1", "/service/foo/v1/api", "/v1/api/instance/foo"),
+            ("one", "two", "/one/one", "/two/two"),
+            ("^/a", "b", "/a/c", "/b/c"),
+            (".*", "", "/a", "/"),
+            ("a", "ä ?#", "/a", "/%C3%A4%20%3F%23"),
+            ("a", "%", "/a2f", "/%2f"),
+            ("a", "%", "/ax", "/%25x"),
+            ("x", "", "/a/.x./b", "/b"),
+            ("/v[0-9]+", "", "/v1/items", "/items"),
+            ("^/", "", "/v1/items", "/v1/items"),
+            ("a", r"\\", "/a", "/%5C"),
+        ];
+        for (pattern, substitution, path, expected) in rows {
+            assert_eq!(by_regex(pattern, substitution, path).as_deref(), Ok(expected), "{pattern} → {substitution}");
+        }
+    }
+
+    #[test]
+    fn what_an_expression_makes_is_refused_beyond_its_bound_and_with_a_nul() {
+        let long = format!("/{}", "a".repeat(1000));
+        assert_eq!(by_regex("a", &"b".repeat(1000), &long), Err(TOO_LONG));
+        assert_eq!(by_regex("a", "%00", "/a").map_err(|reject| reject.status), Err(400));
     }
 }

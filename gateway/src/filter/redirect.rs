@@ -6,8 +6,9 @@
 
 use torana_ir::{Authority, PathRewrite, RedirectPort, hostname_of};
 
-use super::path::{digit, replaced};
+use super::path::{escape, replaced};
 use crate::answer::Answer;
+use crate::fault::Reject;
 use crate::head::Head;
 
 /// Answers with a `Location`.
@@ -41,13 +42,10 @@ impl Redirect {
     }
 
     /// The answer to `head`, of whose path `prefix_len` bytes were matched.
-    pub fn apply(&self, head: &Head, prefix_len: usize) -> Answer {
+    pub fn apply(&self, head: &Head, prefix_len: usize) -> Result<Answer, Reject> {
         let scheme = self.scheme.unwrap_or(head.scheme.as_str());
         let path = match &self.path {
-            Some(rewrite) => match replaced(rewrite, head.path(), prefix_len) {
-                Some(path) => path,
-                None => return Answer::new(414),
-            },
+            Some(rewrite) => replaced(rewrite, head.path(), prefix_len)?,
             None if head.path().starts_with('/') => head.path().to_owned(),
             // `OPTIONS *` has no path.
             None => "/".to_owned(),
@@ -66,7 +64,7 @@ impl Redirect {
             location.push('?');
             push_safe(&mut location, query);
         }
-        Answer::new(self.status).with("location", location.as_bytes())
+        Ok(Answer::new(self.status).with("location", location.as_bytes()))
     }
 
     /// Host and port.
@@ -113,7 +111,7 @@ fn push_safe(location: &mut String, text: &str) {
         if byte.is_ascii_graphic() && !matches!(byte, b'#' | b'\\' | b'"' | b'<' | b'>') {
             location.push(char::from(byte));
         } else {
-            location.extend(['%', digit(byte >> 4), digit(byte & 15)]);
+            location.extend(escape(byte));
         }
     }
 }
@@ -134,7 +132,7 @@ mod tests {
 
     fn location(redirect: &torana_ir::Redirect, listener: (Scheme, u16), authority: &str, target: &str) -> String {
         let head = Head::new(Version::Http11, listener.0, "GET", authority, target);
-        let answer = Redirect::compile(redirect, listener.1).apply(&head, "/a".len());
+        let answer = Redirect::compile(redirect, listener.1).apply(&head, "/a".len()).unwrap();
         assert_eq!((answer.status, answer.fields.len()), (redirect.status, 1));
         String::from_utf8(answer.fields.first("location").unwrap().to_vec()).unwrap()
     }

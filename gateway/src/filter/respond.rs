@@ -19,10 +19,9 @@ impl Respond {
         Self { status: response.status, body: Bytes::copy_from_slice(&response.body) }
     }
 
-    /// The answer.
+    /// The answer. Of which kind its body is, is said last ([`Answer::sealed`]): edits of the rule go before it.
     pub fn apply(&self) -> Answer {
-        let answer = Answer { body: self.body.clone(), ..Answer::new(self.status) };
-        if self.body.is_empty() { answer } else { answer.with("content-type", b"text/plain") }
+        Answer { body: self.body.clone(), ..Answer::new(self.status) }
     }
 }
 
@@ -34,7 +33,7 @@ mod tests {
     fn an_answer_is_as_written() {
         let answer = Respond::compile(&DirectResponse { status: 418, body: b"short".to_vec() }).apply();
         assert_eq!((answer.status, &answer.body[..]), (418, &b"short"[..]));
-        assert_eq!(answer.fields.first("content-type"), Some(&b"text/plain"[..]));
+        assert_eq!(answer.sealed().fields.first("content-type"), Some(&b"text/plain"[..]));
         let empty = Respond::compile(&DirectResponse { status: 204, body: Vec::new() }).apply();
         assert_eq!((empty.status, empty.fields.len()), (204, 0));
     }

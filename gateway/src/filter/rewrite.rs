@@ -8,7 +8,7 @@ use torana_ir::PathRewrite;
 
 use super::RequestContext;
 use super::path::replaced;
-use crate::answer::Answer;
+use crate::fault::Reject;
 use crate::head::Head;
 
 /// Replaces host, path or both.
@@ -25,21 +25,21 @@ impl Rewrite {
         Self { authority, path: rewrite.path.clone() }
     }
 
-    /// Edits `head`. The context's prefix follows, so that a backend's own rewrite goes on from here. A path that would
-    /// grow beyond bounds is answered.
-    pub fn apply(&self, head: &mut Head, context: &mut RequestContext) -> Option<Answer> {
+    /// Edits `head`. The context's prefix follows, so that a backend's own rewrite goes on from here. A path that
+    /// would grow beyond bounds, or be none, is refused.
+    pub fn apply(&self, head: &mut Head, context: &mut RequestContext) -> Result<(), Reject> {
         if let Some(authority) = &self.authority {
             head.set_authority(authority);
         }
-        let rewrite = self.path.as_ref()?;
-        let Some(path) = replaced(rewrite, head.path(), context.prefix_len) else { return Some(Answer::new(414)) };
+        let Some(rewrite) = &self.path else { return Ok(()) };
+        let path = replaced(rewrite, head.path(), context.prefix_len)?;
         context.prefix_len = match rewrite {
             PathRewrite::Full(_) | PathRewrite::Regex(_) => path.len(),
             PathRewrite::Text(text) => text.len(),
             PathRewrite::Prefix(prefix) => prefix.trim_end_matches('/').len(),
         };
         head.set_path(&path);
-        None
+        Ok(())
     }
 }
 
@@ -54,7 +54,7 @@ mod tests {
         let mut context = RequestContext { prefix_len, random: 0 };
         for path in rewrites {
             let spec = torana_ir::Rewrite { host: None, path: Some(path.clone()) };
-            assert!(Rewrite::compile(&spec).apply(&mut head, &mut context).is_none());
+            Rewrite::compile(&spec).apply(&mut head, &mut context).unwrap();
         }
         assert_eq!(head.authority(), "a.com:80");
         head.target().to_owned()
@@ -76,8 +76,7 @@ mod tests {
     fn the_rewritten_host_has_no_port() {
         let mut head = Head::new(Version::Http11, Scheme::Http, "GET", "a.com:80", "/");
         let spec = torana_ir::Rewrite { host: Authority::new("b.com").ok(), path: None };
-        let answer = Rewrite::compile(&spec).apply(&mut head, &mut RequestContext { prefix_len: 0, random: 0 });
-        assert!(answer.is_none());
+        Rewrite::compile(&spec).apply(&mut head, &mut RequestContext { prefix_len: 0, random: 0 }).unwrap();
         assert_eq!((head.authority(), head.target()), ("b.com", "/"));
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Filters together.
 
-use torana_ir::{HeaderEdit, HeaderName, HeaderValue, Invalid, PathRewrite};
+use torana_ir::{HeaderEdit, HeaderName, HeaderValue, Invalid, PathRewrite, Share};
 
 use super::*;
 use crate::head::{Scheme, Version};
@@ -77,7 +77,7 @@ fn an_answer_ends_the_chain() {
     };
     let chain = chain(&[Filter::Redirect(redirect), Filter::RequestHeaders(edit("x", "1"))]);
     let mut head = head();
-    let Verdict::Respond(answer) = run(&chain, &mut head, 0).0 else { panic!("the redirect answers") };
+    let Verdict::Respond(answer, By::Redirect) = run(&chain, &mut head, 0).0 else { panic!("the redirect answers") };
     assert_eq!((answer.status, head.fields.len()), (301, 0));
 }
 
@@ -100,4 +100,37 @@ fn an_invalid_mirror_mirrors_nothing() {
     let target = Target::Invalid(Invalid { reason: "BackendNotFound".into(), message: String::new() });
     let chain = chain(&[Filter::Mirror(torana_ir::Mirror { target, numerator: 1, denominator: 1, shadow: false })]);
     assert!(chain.is_empty());
+}
+
+#[test]
+fn a_delay_goes_on_with_the_next_step_and_an_abort_ends_the_chain() {
+    let delay = torana_ir::Delay { time: Duration::from_secs(1), share: Share::ALL };
+    let abort = torana_ir::Abort { with: torana_ir::AbortWith::Grpc(14), share: Share::ALL };
+    let chain = chain(&[
+        Filter::Delay(delay),
+        Filter::RequestHeaders(edit("x", "1")),
+        Filter::Abort(abort),
+        mirror("one", 100),
+    ]);
+    let (mut head, mut context, mut notes) = (head(), RequestContext { prefix_len: 2, random: 0 }, Notes::default());
+    let Verdict::Wait(time, next) = chain.on_request(0, &mut head, &mut context, &mut notes) else { panic!("waits") };
+    assert_eq!((time, next, head.fields.len()), (Duration::from_secs(1), 1, 0));
+    let Verdict::Fail(fault) = chain.on_request(next, &mut head, &mut context, &mut notes) else { panic!("fails") };
+    assert_eq!(
+        (fault, head.fields.len(), notes.mirrors.len()),
+        (Fault::Injected { status: 200, grpc: Some(14) }, 1, 0)
+    );
+}
+
+#[test]
+fn a_path_that_cannot_be_rewritten_is_refused() {
+    let regex = torana_ir::RegexRewrite::new("a", &"b".repeat(1024)).unwrap();
+    let path = Some(PathRewrite::Regex(regex));
+    let mut long = Head::new(Version::Http11, Scheme::Http, "GET", "a.com", &format!("/{}", "a".repeat(100)));
+    let Verdict::Fail(Fault::Rejected(reject)) =
+        run(&chain(&[Filter::Rewrite(torana_ir::Rewrite { host: None, path })]), &mut long, 0).0
+    else {
+        panic!("refused")
+    };
+    assert_eq!(reject.status, 414);
 }

@@ -30,6 +30,7 @@ use crate::head::{BodyLength, Head, Scheme, Version};
 pub(crate) use connection::Options;
 pub(crate) use fields::forbidden_in_trailers;
 pub(crate) use h2::h2;
+pub(crate) use path::canonical;
 pub(crate) use text::{content_length, is_token, is_value};
 
 /// What a parser found, not judged yet. Texts are as they came.

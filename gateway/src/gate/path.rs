@@ -34,7 +34,7 @@ const TARGET: [u8; 256] = {
 };
 
 /// The canonical form of `path[?query]`; borrowed if it is canonical already.
-pub(super) fn canonical(target: &[u8]) -> Result<Cow<'_, str>, Reject> {
+pub(crate) fn canonical(target: &[u8]) -> Result<Cow<'_, str>, Reject> {
     const BAD_TARGET: Reject = Reject::bad("bad_target");
     let path_len = memchr::memchr(b'?', target).unwrap_or(target.len());
     let (path, query) = target.split_at(path_len);

@@ -149,6 +149,13 @@ impl Head {
         self.target().get(self.path_len + 1..)
     }
 
+    /// gRPC over HTTP/2: "Content-Type begins with application/grpc".
+    pub fn is_grpc(&self) -> bool {
+        let kind = self.fields.first("content-type").unwrap_or_default();
+        kind.get(..16).is_some_and(|start| start.eq_ignore_ascii_case(b"application/grpc"))
+            && matches!(kind.get(16), None | Some(b'+' | b';'))
+    }
+
     /// Replaces the authority (`URLRewrite.hostname`).
     pub fn set_authority(&mut self, authority: &str) {
         self.authority = append(&mut self.text, authority);

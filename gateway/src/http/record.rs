@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use crate::balance::BackendState;
-use crate::fault::{Fault, Reject};
+use crate::fault::{Fault, Manner, Reject};
 use crate::head::{Head, Known, Version};
 use crate::http::conn::Conn;
 use crate::http::forward::Trace;
@@ -21,12 +21,14 @@ pub(crate) struct Record {
     version: Version,
     /// What the metrics call the method that the client used.
     method: MethodLabel,
-    grpc: bool,
+    manner: Manner,
     meters: Option<Arc<Meters>>,
     backend: Option<Arc<BackendState>>,
     trace: Trace,
-    /// When the request was handed to the backend: all before is our own time.
+    /// When the request was handed to the backend: all before is our own time …
     forwarded: Option<Instant>,
+    /// … but what its rule would have it wait.
+    delayed: Duration,
     status: u16,
     fault: Option<Fault>,
     line: Option<Box<AccessRecord>>,
@@ -53,11 +55,12 @@ impl Record {
             started: Instant::now(),
             version,
             method,
-            grpc: false,
+            manner: Manner::default(),
             meters: None,
             backend: None,
             trace: Trace::default(),
             forwarded: None,
+            delayed: Duration::ZERO,
             status: 0,
             fault: None,
             line,
@@ -69,18 +72,18 @@ impl Record {
         self.started
     }
 
-    /// Failures are told as gRPC statuses.
-    pub(crate) fn grpc(&self) -> bool {
-        self.grpc
+    /// How failures are told.
+    pub(crate) fn manner(&self) -> Manner {
+        self.manner
     }
 
-    pub(crate) fn routed(&mut self, plan: &Plan, grpc: bool) {
-        self.grpc = grpc;
+    pub(crate) fn routed(&mut self, plan: &Plan, manner: Manner) {
+        self.manner = manner;
         self.meters = Some(Arc::clone(&plan.meters));
     }
 
     pub(crate) fn unrouted(&mut self, listener: Option<&ListenerPlan>, grpc: bool) {
-        self.grpc = grpc;
+        self.manner = Manner { grpc, istio: false };
         self.meters = listener.map(|listener| Arc::clone(&listener.meters));
     }
 
@@ -93,6 +96,11 @@ impl Record {
 
     pub(crate) fn backend(&mut self, backend: &Arc<BackendState>) {
         self.backend = Some(Arc::clone(backend));
+    }
+
+    /// The rule held the request back for so long.
+    pub(crate) fn delayed(&mut self, time: Duration) {
+        self.delayed += time;
     }
 
     pub(crate) fn forwarded(&mut self) {
@@ -151,7 +159,7 @@ impl Record {
 
     /// Until the request was handed to the backend; all of it if it never was.
     fn overhead(&self, now: Instant) -> Duration {
-        self.forwarded.unwrap_or(now) - self.started
+        (self.forwarded.unwrap_or(now) - self.started).saturating_sub(self.delayed)
     }
 }
 

@@ -4,14 +4,15 @@
 //! The table is loaded once, gives one Plan, and is dropped before anything is awaited.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use torana_ir::UpstreamProtocol;
 
 use crate::answer::Answer;
 use crate::balance::Endpoint;
-use crate::fault::{Fault, Reject};
-use crate::filter::{RequestContext, Ruling};
+use crate::fault::{Fault, Manner, Reject};
+use crate::filter::{By, RequestContext, Ruling};
 use crate::head::{Head, ResponseHead, Version};
 use crate::http::conn::Conn;
 use crate::http::forward::{Order, Trace, forward};
@@ -23,7 +24,7 @@ use crate::http::tee::Copies;
 use crate::http::visit::Ties;
 use crate::http::wait::pause;
 use crate::http::{auth, forwarding, mirrors, respond};
-use crate::table::{Choice, Notes, Plan, Routed, Verdict, WeightedPlan, is_grpc};
+use crate::table::{Choice, Notes, Plan, Routed, Verdict, WeightedPlan};
 
 /// Handles a request that passed the gate. The response is wholly sent, or cut, when this returns.
 pub(crate) async fn handle(conn: &Arc<Conn>, down: &mut Down, mut head: Box<Head>) {
@@ -31,7 +32,7 @@ pub(crate) async fn handle(conn: &Arc<Conn>, down: &mut Down, mut head: Box<Head
     let routed = conn.worker.table.load().bind(&conn.bind).map(|bind| bind.route(&head, conn.sni_listener()));
     let result = match routed {
         Some(Routed::Plan { plan, prefix_len }) => {
-            record.routed(&plan, plan.grpc || (plan.of_istio && is_grpc(&head)));
+            record.routed(&plan, plan.manner(&head));
             planned(conn, down, &mut head, (&plan, prefix_len), &mut record).await
         }
         Some(Routed::Fault { fault, listener, grpc }) => {
@@ -50,7 +51,7 @@ pub(crate) async fn handle(conn: &Arc<Conn>, down: &mut Down, mut head: Box<Head
 pub(crate) async fn refuse(conn: &Arc<Conn>, down: &mut Down, reject: Reject, version: Version) {
     let mut record = Record::refused(conn, version, reject);
     close_after(down);
-    let answer = respond::answer(Fault::Rejected(reject), false);
+    let answer = respond::answer(Fault::Rejected(reject), Manner::default());
     record.answered(answer.status);
     if reject != Reject::NOT_HTTP {
         // A client that has left needs no answer; the line says why it was refused either way.
@@ -80,19 +81,19 @@ async fn planned(
     forwarding::stamp(head, &conn.client);
     record.stamped(head);
     if let Some(answer) = passage.through(down, head, record, Stage::Rule).await? {
-        return own_answer(down, head, marked(plan, &passage.notes, answer), record).await;
+        return own_answer(down, head, answer, record).await;
     }
     let weighted = match plan.choose(fastrand::u64(..)) {
         Choice::Backend(weighted) => weighted,
         Choice::Invalid(invalid) => {
             // The user finds out from status, `lint` and `explain`; here it would be one line a request.
             tracing::debug!(rule = %plan.key(), reason = %invalid.reason, message = %invalid.message, "invalid backend");
-            return Err(if plan.of_istio { Fault::NoDestination } else { Fault::InvalidConfig });
+            return Err(Fault::InvalidConfig);
         }
     };
     record.backend(&weighted.backend);
     if let Some(answer) = passage.through(down, head, record, Stage::Backend(weighted)).await? {
-        return own_answer(down, head, marked(plan, &passage.notes, answer), record).await;
+        return own_answer(down, head, answer, record).await;
     }
     if weighted.backend.config.protocol != UpstreamProtocol::Http1 {
         head.upgrade = false;
@@ -114,7 +115,7 @@ async fn planned(
         key: ties.key(),
         idle: plan.listener.limits.stream_idle,
         pace: Some(&plan.listener.limits),
-        trailers: head.trailers || record.grpc(),
+        trailers: head.trailers || record.manner().grpc,
     };
     record.forwarded();
     let mut trace = Trace::default();
@@ -135,17 +136,6 @@ async fn planned(
     drop(upgraded);
     record.traced(trace);
     result
-}
-
-/// Of a VirtualService what a filter answers goes through the rule's filters on responses, as with Envoy.
-fn marked(plan: &Plan, notes: &Notes, answer: Answer) -> Answer {
-    if !plan.of_istio {
-        return answer;
-    }
-    let Answer { status, fields, body } = answer;
-    let mut head = ResponseHead { fields, ..ResponseHead::new(status) };
-    plan.on_response(notes, &mut head);
-    Answer { status, fields: head.fields, body }
 }
 
 /// A request on its way through the filters of its rule and of its backend.
@@ -184,14 +174,11 @@ impl Passage<'_> {
             };
             let (auth, next) = match verdict {
                 Verdict::Continue => return Ok(None),
-                Verdict::Respond(answer) => return Ok(Some(answer)),
+                Verdict::Respond(answer, by) => return Ok(Some(self.edited(answer, by, record.manner()))),
+                Verdict::Fail(fault) => return Err(fault),
                 Verdict::Ask(auth, next) => (auth, next),
                 Verdict::Wait(time, next) => {
-                    let until = Instant::now() + time;
-                    pause(down, self.deadline.map_or(until, |deadline| deadline.min(until))).await?;
-                    if self.deadline.is_some_and(|deadline| deadline <= until) {
-                        return Err(Fault::RequestTimeout);
-                    }
+                    self.wait(down, time, record).await?;
                     from = next;
                     continue;
                 }
@@ -210,6 +197,32 @@ impl Passage<'_> {
             from = next;
         }
     }
+
+    /// Envoy does to a rule's redirects and direct responses what the rule does to responses, but not to preflights.
+    fn edited(&self, answer: Answer, by: By, manner: Manner) -> Answer {
+        let edits = match by {
+            By::Direct => true,
+            By::Redirect => manner.istio,
+            By::Cors => false,
+        };
+        if !edits {
+            return answer;
+        }
+        let Answer { status, fields, body } = answer;
+        let mut head = ResponseHead { fields, ..ResponseHead::new(status) };
+        self.plan.on_response(&self.notes, &mut head);
+        Answer { status, fields: head.fields, body }.sealed()
+    }
+
+    /// Holds the request back. A client that leaves meanwhile, or the request's own deadline, ends it.
+    async fn wait(&self, down: &mut Down, time: Duration, record: &mut Record) -> Result<(), Fault> {
+        let began = Instant::now();
+        let ends = [began.checked_add(time), self.deadline].into_iter().flatten().min();
+        let paused = pause(down, ends).await;
+        record.delayed(began.elapsed());
+        paused?;
+        if self.deadline.is_some() && self.deadline == ends { Err(Fault::RequestTimeout) } else { Ok(()) }
+    }
 }
 
 /// A filter answered.
@@ -220,6 +233,7 @@ async fn own_answer(down: &mut Down, head: &Head, answer: Answer, record: &mut R
 
 /// Tells the client, if it can still be told.
 async fn fail(conn: &Conn, down: &mut Down, head: &Head, fault: Fault, record: &mut Record) {
+    let fault = fault.under(record.manner());
     record.fault(fault);
     if let Fault::Rejected(reject) = fault {
         conn.worker.metrics.rejected(reject.reason);
@@ -230,7 +244,7 @@ async fn fail(conn: &Conn, down: &mut Down, head: &Head, fault: Fault, record: &
     if down.started() || fault == Fault::ClientGone {
         return;
     }
-    let answer = respond::answer(fault, record.grpc());
+    let answer = respond::answer(fault, record.manner());
     record.answered(answer.status);
     // A client that has left needs no answer; the fault that is logged is the first one.
     let _ = respond::send(down, answer, head.method() == "HEAD").await.is_ok();

@@ -2,6 +2,7 @@
 //! The request path over real sockets: a table, a backend, bytes in and bytes out.
 
 mod balancing;
+mod istio;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -229,19 +229,12 @@ impl Served {
 
 impl Routed {
     pub(super) fn fault(fault: Fault, listener: Option<&ListenerTable>, head: &Head) -> Self {
-        Self::Fault { fault, listener: listener.map(|listener| Arc::clone(&listener.plan)), grpc: is_grpc(head) }
+        Self::Fault { fault, listener: listener.map(|listener| Arc::clone(&listener.plan)), grpc: head.is_grpc() }
     }
 }
 
 fn all_same<T>(before: &[Arc<T>], now: &[Arc<T>]) -> bool {
     before.len() == now.len() && before.iter().zip(now).all(|(before, now)| Arc::ptr_eq(before, now))
-}
-
-/// gRPC over HTTP/2: "Content-Type begins with application/grpc".
-pub(crate) fn is_grpc(head: &Head) -> bool {
-    let kind = head.fields.first("content-type").unwrap_or_default();
-    kind.get(..16).is_some_and(|start| start.eq_ignore_ascii_case(b"application/grpc"))
-        && matches!(kind.get(16), None | Some(b'+' | b';'))
 }
 
 fn strictest(a: &Limits, b: &Limits) -> Limits {

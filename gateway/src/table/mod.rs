@@ -30,7 +30,6 @@ use torana_ir::{BackendKey, ListenerKey, Transport};
 
 use crate::balance::BackendState;
 
-pub(crate) use bind::is_grpc;
 pub use bind::{BindTable, Handshake, Opening, Routed};
 pub use explain::{Explanation, ListenerFate, ListenerVerdict, imagine};
 pub use listener::ListenerPlan;

@@ -11,6 +11,7 @@ use torana_ir::{
 use super::backends::{Backends, Changed};
 use super::listener::ListenerPlan;
 use crate::balance::{BackendState, Turns, Weights};
+use crate::fault::Manner;
 use crate::filter::{self, Chain, RequestContext};
 use crate::head::{Head, ResponseHead};
 use crate::observe::{Meters, Nouns};
@@ -30,10 +31,6 @@ pub struct Plan {
     pub listener: Arc<ListenerPlan>,
     /// Deadlines.
     pub timeouts: Timeouts,
-    /// Torana's own failures are gRPC statuses (GRPCRoute).
-    pub grpc: bool,
-    /// It comes from a VirtualService: what leads nowhere gets 503, and whether failures are gRPC's says the request.
-    pub of_istio: bool,
     /// Metric handles; they go over to the plan that follows this one.
     pub meters: Arc<Meters>,
     /// How clients are brought back to their endpoints.
@@ -97,8 +94,6 @@ impl Plan {
         Self {
             listener: Arc::clone(listener),
             timeouts: rule.timeouts,
-            grpc: rule.key.route.kind == RouteKind::GrpcRoute,
-            of_istio: matches!(rule.key.route.kind, RouteKind::VirtualService | RouteKind::IstioGateway),
             meters: Meters::carried(
                 Nouns::rule(&listener.key, &rule.key, rule.name.as_deref()),
                 previous.map(|plan| &plan.meters),
@@ -131,6 +126,15 @@ impl Plan {
     /// The rule's own name, if it has one.
     pub fn rule_name(&self) -> Option<&str> {
         self.rule.name.as_deref()
+    }
+
+    /// How the client of `head` is told of failures. A GRPCRoute has clients of gRPC, a VirtualService may have.
+    pub fn manner(&self, head: &Head) -> Manner {
+        match self.rule.key.route.kind {
+            RouteKind::GrpcRoute => Manner { grpc: true, istio: false },
+            RouteKind::VirtualService | RouteKind::IstioGateway => Manner { grpc: head.is_grpc(), istio: true },
+            _ => Manner::default(),
+        }
     }
 
     /// When the rule would have requests tried again.

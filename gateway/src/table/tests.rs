@@ -351,7 +351,7 @@ fn a_redirect_names_the_port_of_its_listener() {
     let table = compile(&snapshot(vec![listener("l", "", 8080)], vec![rule]));
     let mut context = RequestContext { prefix_len: 0, random: 0 };
     let verdict = plan(&table, "r").on_request(0, &mut get("a.com", "/x"), &mut context, &mut Notes::default());
-    let Verdict::Respond(answer) = verdict else { panic!("the redirect answers") };
+    let Verdict::Respond(answer, _) = verdict else { panic!("the redirect answers") };
     assert_eq!(answer.fields.first("location"), Some(&b"http://a.com:8080/x"[..]));
 }
 

@@ -144,7 +144,7 @@ impl Case<'_> {
         let steps = entries.iter().map(|entry| match &entry.target {
             Target::Invalid(invalid) => (invalid.message.clone(), Vec::new(), Some(nowhere(rule)), entry.weight),
             Target::Backend(key) if self.refusal(key).is_some() => {
-                (key.to_string(), Vec::new(), Some(500), entry.weight)
+                (key.to_string(), Vec::new(), Some(nowhere(rule)), entry.weight)
             }
             Target::Backend(key) => {
                 let (endpoints, usable) = self.endpoints(key);
@@ -248,7 +248,8 @@ fn passed(plan: &Plan, prefix_len: usize, random: u64, head: &Head) -> Result<He
     loop {
         match plan.on_request(from, &mut forwarded, &mut context, &mut Notes::default()) {
             Verdict::Continue => return Ok(forwarded),
-            Verdict::Respond(response) => return Err(response),
+            Verdict::Respond(response, _) => return Err(response),
+            Verdict::Fail(fault) => return Err(Response::new(fault.status())),
             Verdict::Ask(_, next) | Verdict::Wait(_, next) => from = next,
         }
     }
