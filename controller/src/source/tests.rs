@@ -223,9 +223,15 @@ fn what_no_gateway_needs_passes_in_silence_and_slips_do_not() {
             other("monitoring.istio.io/v1beta1", "Prometheus"),
             Some("Istio has no kind Prometheus of monitoring.istio.io"),
         ),
-        (other("networking.istio.io/v9", "DestinationRule") + "spec: 5\n", Some("version \"v9\"")),
+        (
+            other("networking.istio.io/v9", "DestinationRule") + "spec: 5\n",
+            Some("apiVersion: networking.istio.io/v9 of DestinationRule is not served"),
+        ),
         (other("networking.istio.io/v1", "virtualservice"), Some("there is no kind virtualservice")),
-        (other("security.istio.io/v1", "AuthorizationPolicy"), Some("is not served")),
+        (
+            other("security.istio.io/v1", "PeerAuthentication"),
+            Some("PeerAuthentication of security.istio.io is not served"),
+        ),
         (other("networking.k8s.io/v1", "Ingress"), Some("use Gateway API kinds")),
         ("- a\n".to_owned(), Some("not an object")),
         ("metadata: {name: x}\n".to_owned(), Some("apiVersion and kind are required")),

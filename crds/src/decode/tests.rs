@@ -74,7 +74,7 @@ mod identity {
 
     #[test]
     fn other_kinds_are_foreign_whatever_is_in_them() {
-        for (api_version, kind) in [("apps/v1", "Deployment"), ("v1", "Pod"), ("example.com/v1", "HTTPRoute")] {
+        for (api_version, kind) in [("apps/v1", "Deployment"), ("v1", "Node"), ("example.com/v1", "HTTPRoute")] {
             let value = json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "a"}, "spec": 5});
             assert_eq!(decode(value, "default").content, Content::Foreign);
         }
