@@ -149,7 +149,7 @@ async fn envoy() -> u16 {
                         let header = field(2, &field(1, &[field(1, b"x-user"), field(2, b"me")].concat()));
                         let message = if has("good") && has("/calls") {
                             Some([field(1, b""), field(3, &header)].concat())
-                        } else if has("bad") {
+                        } else if has("worse") {
                             // 429 and a body.
                             let denied = [field(1, &[8, 0xad, 3]), field(3, b"later")].concat();
                             Some([field(1, &[8, 7]), field(2, &denied)].concat())
@@ -180,7 +180,7 @@ async fn envoys_servers_are_asked_over_grpc() {
     let port = envoy().await;
     let (seen, rows) = tokio::task::spawn_blocking(move || {
         let world = world("protocol: GRPC, grpc: {}", port, app.port);
-        let rows = ["good", "bad", "else"].map(|who| {
+        let rows = ["good", "worse", "else"].map(|who| {
             let reply = ask(&world, "GET", "/calls", &format!("X-Who: {who}\r\n"), "");
             (reply.status, reply.text())
         });
