@@ -222,7 +222,7 @@ fn tries_are_those_that_the_author_asked_for() {
             *times += 1;
             match (&*request.target, *times) {
                 ("/reset", 1) => b"!".to_vec(),
-                ("/503", 1) | ("/default", 1) => b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n".to_vec(),
+                ("/503" | "/default", 1) => b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n".to_vec(),
                 _ => b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec(),
             }
         }

@@ -43,10 +43,11 @@ impl Abort {
     /// The failure, if the request is one of the share; `random` is uniform. What its client is told is made where all
     /// failures are.
     pub fn apply(&self, random: u64) -> Option<Fault> {
-        self.share.takes(random).then(|| match self.with {
+        let fault = match self.with {
             AbortWith::Http(status) => Fault::Injected { status, grpc: None },
             AbortWith::Grpc(status) => Fault::Injected { status: 200, grpc: Some(status) },
-        })
+        };
+        self.share.takes(random).then_some(fault)
     }
 }
 

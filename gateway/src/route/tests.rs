@@ -93,7 +93,7 @@ fn naive_fits(host: &HostPattern, one: &RouteMatch, head: &Head) -> bool {
         && path
         && one.method.as_ref().is_none_or(|method| method.as_str() == head.method())
         && one.headers.iter().all(|it| {
-            let joined = head.fields.joined(it.name.as_str()).map(|value| value.into_owned());
+            let joined = head.fields.joined(it.name.as_str()).map(std::borrow::Cow::into_owned);
             fits(joined, &it.value, it.inverted)
         })
         && one.query.iter().all(|it| fits(parameter(&it.name), &it.value, it.inverted))

@@ -130,7 +130,7 @@ impl Case<'_> {
         let Some(rule) = self.snapshot.rules.get(plan.key()) else { return Answer::default() };
         let filters = rule.filters.iter().map(words::filter).collect();
         // Faults are injected into a share of requests: told is what becomes of the others, if there are others.
-        let passed = (0..DRAWS).map(|random| passed(plan, prefix_len, random, head)).reduce(|one, next| one.or(next));
+        let passed = (0..DRAWS).map(|random| passed(plan, prefix_len, random, head)).reduce(Result::or);
         let forwarded = match passed {
             Some(Ok(forwarded)) => forwarded,
             Some(Err(response)) => return Answer { filters, ..responded(&response) },

@@ -38,6 +38,14 @@ struct Draft {
     retry: Option<Retry>,
 }
 
+/// Places that get the same rules.
+struct Group<'p, 'c> {
+    /// The VirtualService's there, and the server.
+    rank: (u8, u16),
+    drafts: Vec<Draft>,
+    places: Vec<&'p Binding<'c>>,
+}
+
 /// The rules for every place that takes requests.
 pub(super) fn placed(
     cluster: &Cluster,
@@ -46,7 +54,7 @@ pub(super) fn placed(
     bindings: &[Binding<'_>],
     ledger: &mut Ledger,
 ) -> Vec<Placed> {
-    let mut groups: Vec<((u8, u16), Vec<Draft>, Vec<&Binding<'_>>)> = Vec::new();
+    let mut groups: Vec<Group<'_, '_>> = Vec::new();
     let places = bindings.iter().filter(|binding| binding.cargo == Incoming::Requests);
     for place in places.clone() {
         let drafts = drafts(cluster, rules, place, ledger);
@@ -54,21 +62,21 @@ pub(super) fn placed(
             continue;
         }
         let rank = (place.rank, place.server);
-        match groups.iter_mut().find(|(known, others, _)| *known == rank && *others == drafts) {
-            Some((_, _, alike)) => alike.push(place),
-            None => groups.push((rank, drafts, vec![place])),
+        match groups.iter_mut().find(|group| group.rank == rank && group.drafts == drafts) {
+            Some(group) => group.places.push(place),
+            None => groups.push(Group { rank, drafts, places: vec![place] }),
         }
     }
-    let served = groups.iter().flat_map(|(_, _, alike)| alike.iter().copied());
+    let served = groups.iter().flat_map(|group| group.places.iter().copied());
     let to_https: Vec<_> = served.filter(|place| place.redirects).collect();
     let mut all = Vec::with_capacity(groups.len() + 1);
     if !to_https.is_empty() {
         all.push(Placed { rules: vec![rule(service, redirect_to_https(), (0, 0), attachments(&to_https))] });
     }
-    groups.sort_by_key(|((_, server), ..)| *server);
+    groups.sort_by_key(|group| group.rank.1);
     let mut before: Vec<(Vec<Draft>, Vec<Attachment>)> = Vec::new();
-    for (rank, drafts, alike) in groups {
-        let mut attachments = attachments(&alike);
+    for Group { rank, drafts, places } in groups {
+        let mut attachments = attachments(&places);
         // What an earlier server has given a host already need not be said again.
         for (_, known) in before.iter().filter(|(known, _)| *known == drafts) {
             without(&mut attachments, known);
