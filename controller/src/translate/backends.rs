@@ -8,7 +8,7 @@
 use torana_crds::core::{Service, ServicePort, ServiceType, TransportProtocol};
 use torana_crds::policy::BackendTlsPolicy;
 use torana_crds::{BackendRef, Kind, ObjectRef};
-use torana_ir::{BackendKey, Invalid, Target, Transport};
+use torana_ir::{BackendKey, Target, Transport};
 
 use crate::report::Remark;
 use crate::report::conditions::route::{
@@ -50,14 +50,8 @@ pub(super) fn target_of(
     path: &str,
     ledger: &mut Ledger,
 ) -> Target {
-    match resolve(cluster, (reference, cargo), path, ledger) {
-        Ok(key) => Target::Backend(key),
-        Err(remark) => {
-            let invalid = Invalid { reason: remark.reason.into(), message: remark.to_string() };
-            ledger.unresolved.push(remark);
-            Target::Invalid(invalid)
-        }
-    }
+    let resolved = resolve(cluster, (reference, cargo), path, ledger);
+    ledger.target(resolved)
 }
 
 fn resolve(

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use torana_crds::{Kind, ObjectRef};
+use torana_ir::{BackendKey, Invalid, Target};
 
 use crate::report::Remark;
 
@@ -37,6 +38,18 @@ impl Ledger {
     /// The result depends on every object of a kind in a namespace.
     pub(super) fn need_all(&mut self, kind: Kind, namespace: &str) {
         self.need(&every(kind, namespace));
+    }
+
+    /// Where a reference leads; what is wrong with it is kept.
+    pub(super) fn target(&mut self, resolved: Result<BackendKey, Remark>) -> Target {
+        match resolved {
+            Ok(key) => Target::Backend(key),
+            Err(remark) => {
+                let invalid = Invalid { reason: remark.reason.into(), message: remark.to_string() };
+                self.unresolved.push(remark);
+                Target::Invalid(invalid)
+            }
+        }
     }
 }
 

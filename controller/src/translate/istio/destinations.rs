@@ -6,7 +6,7 @@
 
 use torana_crds::core::{Service, ServiceType, TransportProtocol};
 use torana_crds::istio::names::{Destination, Export, Protocol};
-use torana_ir::{BackendKey, Invalid, Target, Transport};
+use torana_ir::{BackendKey, Target, Transport};
 
 use crate::hosts;
 use crate::report::Remark;
@@ -29,14 +29,8 @@ pub(super) fn target(
     at: &str,
     ledger: &mut Ledger,
 ) -> Target {
-    match resolve(cluster, (destination, home), place, at, ledger) {
-        Ok(key) => Target::Backend(key),
-        Err(remark) => {
-            let invalid = Invalid { reason: remark.reason.into(), message: remark.to_string() };
-            ledger.unresolved.push(remark);
-            Target::Invalid(invalid)
-        }
-    }
+    let resolved = resolve(cluster, (destination, home), place, at, ledger);
+    ledger.target(resolved)
 }
 
 fn resolve(
