@@ -26,18 +26,18 @@ fn fault(at: &str, message: impl Into<String>, remedy: &str) -> Remark {
 
 /// A percentage as a share.
 pub(super) fn share(percent: Percent) -> Share {
-    Share::new(percent.per_million().min(Share::ALL.millionths())).unwrap_or(Share::ALL)
+    Share::new(percent.per_million()).unwrap_or(Share::ALL)
 }
 
 /// `fault`.
 pub(super) fn injected(written: &Fault) -> impl Iterator<Item = Filter> {
-    let none = |share: &Share| share.millionths() > 0;
+    let some = |percent| Some(share(percent)).filter(|share| share.millionths() > 0);
     let delay = written.delay.as_ref().and_then(|delay| {
-        let share = Some(share(delay.percentage)).filter(none)?;
+        let share = some(delay.percentage)?;
         Some(Filter::Delay(Delay { time: delay.fixed_delay?, share }))
     });
     let abort = written.abort.as_ref().and_then(|abort| {
-        let share = Some(share(abort.percentage)).filter(none)?;
+        let share = some(abort.percentage)?;
         let with = match abort.status? {
             AbortStatus::Http(status) => AbortWith::Http(status),
             AbortStatus::Grpc(status) => AbortWith::Grpc(status.code()),
