@@ -5,6 +5,7 @@
 //! A VirtualService of which nothing is left in a place has no virtual host there.
 
 use torana_crds::istio::VirtualService;
+use torana_crds::istio::http::HttpDestination;
 use torana_ir::{
     Action, Attachment, Filter, Invalid, Mirror, Order, Redirect, RedirectPort, Retry, Rewrite, RouteId, RouteKind,
     RouteMatch, Rule, RuleKey, Target, Timeouts, WeightedBackend,
@@ -282,7 +283,7 @@ impl Forward<'_> {
             filters.extend(request.filters(Filter::RequestHeaders));
             filters.extend(rewrite.map(Filter::Rewrite));
             filters.extend(own.response.then(&theirs.response).filters(Filter::ResponseHeaders));
-            let target = self.target(0, ledger);
+            let target = self.target((0, only), ledger);
             return vec![WeightedBackend { target, weight: 1, filters: Vec::new() }];
         }
         let rewrite = policies::rewrite(rule.rewrite.as_ref(), own.request.authority.clone(), &at_rewrite, faults);
@@ -298,19 +299,13 @@ impl Forward<'_> {
                 filters.extend(host.map(|host| Filter::Rewrite(Rewrite { host: Some(host), path: None })));
                 filters.extend(theirs.response.filters(Filter::ResponseHeaders));
                 filters.extend(own.response.clone().filters(Filter::ResponseHeaders));
-                WeightedBackend { target: self.target(index, ledger), weight: entry.weight, filters }
+                WeightedBackend { target: self.target((index, entry), ledger), weight: entry.weight, filters }
             })
             .collect()
     }
 
-    fn target(&self, index: usize, ledger: &mut Ledger) -> Target {
+    fn target(&self, (index, entry): (usize, &HttpDestination), ledger: &mut Ledger) -> Target {
         let at = format!("{}.route[{index}].destination", self.rule.path);
-        match self.rule.spec.route.get(index) {
-            Some(entry) => {
-                let destination = (&entry.destination, self.rule.namespace.as_str());
-                target(self.cluster, destination, self.place, &at, ledger)
-            }
-            None => Target::Invalid(Invalid { reason: "BackendNotFound".into(), message: at }),
-        }
+        target(self.cluster, (&entry.destination, &self.rule.namespace), self.place, &at, ledger)
     }
 }
