@@ -10,8 +10,8 @@ use serde_json::json;
 
 use super::load::{Load, Seen};
 use super::{
-    CONTROLLER, Lab, SYSTEM, ask, backend, controllers_are_there, gateway, kubectl, lab, processes, proxy_process,
-    route, signal, until,
+    CONTROLLER, CONTROLLERS, Lab, SYSTEM, ask, backend, controllers_are_there, gateway, kubectl, lab, processes,
+    proxy_process, route, signal, until,
 };
 
 const HOST: &str = "storm.example";
@@ -102,7 +102,7 @@ fn changes_are_taken(lab: &Lab, address: &str) {
 
 /// Kubernetes lets what was killed often wait for minutes; new pods start at once.
 fn restart_controllers() {
-    kubectl(&["-n", SYSTEM, "delete", "pod", "-l", "app.kubernetes.io/name=torana-controller", "--force"]);
+    kubectl(&["-n", SYSTEM, "delete", "pod", "-l", CONTROLLERS, "--force"]);
     controllers_are_there();
 }
 

@@ -38,6 +38,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const SYSTEM: &str = "torana-system";
 /// How the command line of a controller begins.
 const CONTROLLER: &str = "/bin/torana controller";
+/// The label of their pods.
+const CONTROLLERS: &str = "app.kubernetes.io/name=torana-controller";
 
 /// There is one cluster and one Torana: tests take turns.
 static TURN: Mutex<()> = Mutex::new(());
@@ -152,6 +154,20 @@ fn proxy_process(pod: &str) -> Option<String> {
         environment.split('\0').any(|variable| variable == host)
     };
     processes("/bin/torana-gateway").into_iter().find(is_its)
+}
+
+/// The last `tail` lines of every pod of a selector, or all with -1. While one of them is starting or going, what kubectl
+/// says is half of it, and an error: it is asked again.
+fn logs(namespace: &str, selector: &str, tail: i32) -> String {
+    let mut said = Vec::new();
+    until(&format!("every pod of {selector} shows its log"), || {
+        let tail = format!("--tail={tail}");
+        let arguments = ["--namespace", namespace, "logs", "-l", selector, &tail];
+        let output = Command::new("kubectl").args(arguments).output().unwrap();
+        said = output.stdout;
+        output.status.success()
+    });
+    String::from_utf8_lossy(&said).into_owned()
 }
 
 fn signal(signal: &str, pid: &str) {

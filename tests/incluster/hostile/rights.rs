@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! E09: the controllers lose their rights. Nothing is withdrawn because a list is refused; what is known stays in force.
 
-use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::{SYSTEM, controllers_are_there};
+use super::super::{CONTROLLERS, SYSTEM, controllers_are_there, logs};
 use super::{Neighbour, kubectl, route, status, until};
 
 const ROLE: &str = "torana";
-const CONTROLLERS: &str = "app.kubernetes.io/name=torana-controller";
 
 /// The rule that lets the controllers see Gateways and routes, taken away until this is gone.
 struct Revoked {
@@ -40,12 +38,6 @@ fn patch(patch: &Value) {
     kubectl(&["patch", "clusterrole", ROLE, "--type=json", "-p", &patch.to_string()]);
 }
 
-fn logs() -> String {
-    let output =
-        Command::new("kubectl").args(["-n", SYSTEM, "logs", "-l", CONTROLLERS, "--tail=200"]).output().unwrap();
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
 #[test]
 fn without_rights_what_was_in_force_stays_and_a_controller_says_what_it_cannot_see() {
     let Some(lab) = super::super::lab() else { return };
@@ -54,7 +46,7 @@ fn without_rights_what_was_in_force_stays_and_a_controller_says_what_it_cannot_s
     // Lists begin anew: every one of them is refused.
     kubectl(&["-n", SYSTEM, "delete", "pod", "-l", CONTROLLERS, "--force", "--grace-period=0"]);
     until("what cannot be listed is named", || {
-        let told = logs();
+        let told = logs(SYSTEM, CONTROLLERS, 200);
         ["HTTPRoute", "Gateway", "ReferenceGrant"].iter().all(|kind| {
             told.lines()
                 .any(|line| line.contains("cannot be watched") && line.contains(kind) && line.contains("forbidden"))

@@ -9,7 +9,7 @@ use serde_json::Value;
 use torana_tests::Connection;
 
 use super::super::endurance::{Back, Stopped};
-use super::super::{Lab, SYSTEM, ask, controllers_are_there, gateway, kubectl, proxy_process, until};
+use super::super::{CONTROLLERS, Lab, SYSTEM, ask, controllers_are_there, gateway, kubectl, proxy_process, until};
 
 /// The Gateway whose every answer is an error.
 const BROKEN: &str = "broken";
@@ -158,7 +158,7 @@ impl Drop for Allowed {
 }
 
 fn restart() {
-    kubectl(&["-n", SYSTEM, "delete", "pod", "-l", "app.kubernetes.io/name=torana-controller", "--force"]);
+    kubectl(&["-n", SYSTEM, "delete", "pod", "-l", CONTROLLERS, "--force"]);
 }
 
 fn put(role: &Value) {
