@@ -72,7 +72,7 @@ fn at(object: &ObjectRef, version: &str) -> Result<Request, Failure> {
 fn plural(kind: Kind) -> Option<&'static str> {
     Some(match kind {
         Kind::GatewayClass => "gatewayclasses",
-        Kind::Gateway => "gateways",
+        Kind::Gateway | Kind::IstioGateway => "gateways",
         Kind::ListenerSet => "listenersets",
         Kind::HttpRoute => "httproutes",
         Kind::GrpcRoute => "grpcroutes",
@@ -80,12 +80,17 @@ fn plural(kind: Kind) -> Option<&'static str> {
         Kind::TcpRoute => "tcproutes",
         Kind::UdpRoute => "udproutes",
         Kind::BackendTlsPolicy => "backendtlspolicies",
+        Kind::VirtualService => "virtualservices",
+        Kind::AuthorizationPolicy => "authorizationpolicies",
+        Kind::RequestAuthentication => "requestauthentications",
         _ => return None,
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use torana_crds::GATEWAY_GROUP;
+
     use super::*;
     use crate::status::stored::KINDS;
 
@@ -96,7 +101,10 @@ mod tests {
             let path = at(&object, "v1").unwrap().url_path;
             let namespace = if kind.is_namespaced() { "namespaces/ns/" } else { "" };
             let plural = plural(kind).unwrap();
-            assert_eq!(path, format!("/apis/gateway.networking.k8s.io/v1/{namespace}{plural}"));
+            assert_eq!(path, format!("/apis/{}/v1/{namespace}{plural}", kind.group()));
+            if kind.group() != GATEWAY_GROUP {
+                continue;
+            }
             let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap();
             let crd = format!("../deploy/crds/gateway-api/gateway.networking.k8s.io_{plural}.yaml");
             assert!(std::path::Path::new(&package).join(crd).exists(), "{plural}");

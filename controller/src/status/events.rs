@@ -154,7 +154,8 @@ fn turn(place: &str, condition: &Value) -> Option<(bool, String)> {
     let holds = condition["status"] == "True";
     let reason = condition["reason"].as_str().unwrap_or_default();
     let is_listener = place.starts_with("listener ");
-    let is_warning = match (type_of(condition), holds) {
+    let name = type_of(condition);
+    let is_warning = match (name.strip_prefix("torana.dev/").unwrap_or(name), holds) {
         ("Conflicted" | "PartiallyInvalid" | "OverlappingTLSConfig" | "InsecureFrontendValidationMode", holds) => {
             return holds.then(|| (true, reason.to_owned()));
         }

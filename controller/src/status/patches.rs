@@ -165,6 +165,11 @@ impl Subject<'_> {
                 let list = merge::references(fields.get("parents"), place, types::PARENT, ours, &self.stamp);
                 put(&mut fields, "parents", list);
             }
+            Kind::IstioGateway | Kind::VirtualService | Kind::AuthorizationPolicy | Kind::RequestAuthentication => {
+                let wanted = entry.map(|entry| entry.conditions.as_slice()).unwrap_or_default();
+                let list = merge::conditions(fields.get("conditions"), types::ISTIO, wanted, &self.stamp);
+                put(&mut fields, "conditions", list);
+            }
             _ => return None,
         }
         Some(Value::Object(fields))

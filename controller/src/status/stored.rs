@@ -37,7 +37,7 @@ pub struct Stored {
 }
 
 /// The kinds whose status Torana writes.
-pub const KINDS: [Kind; 9] = [
+pub const KINDS: [Kind; 13] = [
     Kind::GatewayClass,
     Kind::Gateway,
     Kind::ListenerSet,
@@ -47,6 +47,10 @@ pub const KINDS: [Kind; 9] = [
     Kind::TcpRoute,
     Kind::UdpRoute,
     Kind::BackendTlsPolicy,
+    Kind::IstioGateway,
+    Kind::VirtualService,
+    Kind::AuthorizationPolicy,
+    Kind::RequestAuthentication,
 ];
 
 impl Held {

@@ -8,6 +8,7 @@ use torana_crds::istio::security::{AuthorizationPolicy, RequestAuthentication, S
 use torana_crds::{GATEWAY_GROUP, Kind, ObjectMeta, ObjectRef};
 use torana_ir::Invalid;
 
+use crate::report::conditions::istio as conditions;
 use crate::report::{Entry, Remark};
 use crate::store::{Cluster, ROOT_NAMESPACE};
 use crate::translate::proxies::Proxies;
@@ -50,13 +51,18 @@ impl<'c> Guards<'c> {
     pub(super) fn entries(&self, all: &[(&Proxies, Option<&ObjectRef>)]) -> Vec<(ObjectRef, Entry)> {
         let said = self.policies.iter().map(|(policy, meta, scope)| {
             let closes = all.iter().any(|(proxies, gateway)| is_for(meta, scope, proxies, *gateway));
+            let mut entry = Entry { generation: meta.generation, ..Entry::default() };
             let remark = if closes {
                 let message = "it is not evaluated yet, so the listeners that it is for answer 403";
                 Remark::error(NOT_EVALUATED, "spec", message, "remove it, or narrow its selector")
             } else {
                 Remark::note(NOT_EVALUATED, "spec", "it is for no listener of Torana", "")
             };
-            (policy.clone(), Entry { generation: meta.generation, remarks: vec![remark], ..Entry::default() })
+            entry.remarks.push(remark);
+            if closes {
+                entry.conditions.push(conditions::accepted(&entry.remarks));
+            }
+            (policy.clone(), entry)
         });
         said.collect()
     }

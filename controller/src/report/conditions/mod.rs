@@ -6,6 +6,8 @@ pub mod class;
 
 pub mod gateway;
 
+pub mod istio;
+
 pub mod listener;
 
 pub mod listener_set;
@@ -57,6 +59,8 @@ pub mod types {
     pub const PARENT: &[&str] = &["Accepted", "ResolvedRefs", "PartiallyInvalid"];
     /// Of a policy at one of its ancestors.
     pub const ANCESTOR: &[&str] = &["Accepted", "ResolvedRefs"];
+    /// Of an object of Istio.
+    pub const ISTIO: &[&str] = &[super::istio::ACCEPTED];
 }
 
 impl fmt::Display for Status {

@@ -522,7 +522,9 @@ fn whatever_translation_says_is_written_once() {
         written += scene.apply(THEN);
         assert_eq!(scene.patches(NOW), [], "{case:?}");
         for entry in scene.report.objects.values() {
-            let known = [types::CLASS, types::GATEWAY, types::LISTENER_SET, types::PARENT, types::ANCESTOR].concat();
+            let known =
+                [types::CLASS, types::GATEWAY, types::LISTENER_SET, types::PARENT, types::ANCESTOR, types::ISTIO]
+                    .concat();
             let parents = entry.parents.iter().flat_map(|it| &it.conditions);
             let all =
                 entry.conditions.iter().chain(parents).chain(entry.ancestors.iter().flat_map(|it| &it.conditions));

@@ -35,6 +35,7 @@ use std::collections::BTreeSet;
 use torana_crds::istio::VirtualService;
 use torana_crds::{Kind, Object, ObjectRef};
 
+use crate::report::conditions::istio as conditions;
 use crate::report::{Entry, Remark, Severity};
 use crate::store::Cluster;
 use crate::translate::frame::Parents;
@@ -80,7 +81,14 @@ fn virtual_service(cluster: &Cluster, parents: &Parents, service: &VirtualServic
     output.needs = ledger.needs;
     let mut remarks = ledger.unresolved;
     remarks.append(&mut ledger.remarks);
-    output.entry = Entry { generation: service.meta.generation, remarks: once(remarks), ..Entry::default() };
+    let mut entry = Entry { generation: service.meta.generation, remarks: once(remarks), ..Entry::default() };
+    if !bindings.is_empty() {
+        entry.conditions = vec![conditions::accepted(&entry.remarks)];
+    } else if cluster.settings().is_cluster() {
+        // It is for others: what nobody here serves is nothing to complain of.
+        entry.remarks.iter_mut().for_each(|remark| remark.severity = Severity::Note);
+    }
+    output.entry = entry;
     output
 }
 
