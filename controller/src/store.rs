@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use torana_crds::core::EndpointSlice;
+use torana_crds::parameters::IngressPort;
 use torana_crds::{Kind, Object, ObjectRef, Spoken, StringMap, Unreadable};
 use torana_ir::{GatewayId, SessionKey};
 
@@ -64,6 +65,8 @@ pub struct Ingress {
     pub id: GatewayId,
     /// Labels of their pods, by which Gateways of Istio select them.
     pub labels: StringMap,
+    /// Ports of their Service; `None`: clients reach them wherever they listen.
+    pub ports: Option<Vec<IngressPort>>,
 }
 
 impl Ingress {
@@ -72,7 +75,7 @@ impl Ingress {
         let (namespace, name) = (ROOT_NAMESPACE.to_owned(), "istio-ingressgateway".to_owned());
         let labels = [("app", "istio-ingressgateway"), ("istio", "ingressgateway")];
         let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        Self { id: GatewayId { namespace, name }, labels }
+        Self { id: GatewayId { namespace, name }, labels, ports: None }
     }
 }
 

@@ -25,6 +25,8 @@ pub struct GatewayParameters {
 /// How the proxies of a Gateway run. A GatewayClass names parameters for all of its Gateways, a Gateway names its own
 /// by `infrastructure.parametersRef`; what its own leave out comes from those of the class, field by field.
 ///
+/// With `ingress` they are a set of proxies by themselves, for Gateways of Istio.
+///
 /// Whoever may write these objects may run any pod in the namespaces of the Gateways that use them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -80,6 +82,9 @@ pub struct GatewayParametersSpec {
     pub shutdown: Option<Shutdown>,
     /// What a proxy logs.
     pub logging: Option<LoggingParameters>,
+    /// Proxies without a Gateway of Gateway API: they run in the namespace of these parameters, which name them, for the
+    /// Gateways of Istio whose selector takes in the labels of their pods.
+    pub ingress: Option<IngressParameters>,
     /// Merged into the template of the pods at last, as `kubectl patch` does it: maps by their keys, lists of
     /// containers, volumes and the like by their names, other lists as a whole; `$patch: delete` in a map removes it.
     /// The container of the proxy is named torana.
@@ -98,6 +103,38 @@ fn opaque(_: &mut SchemaGenerator) -> Schema {
 fn opaque_list(_: &mut SchemaGenerator) -> Schema {
     let item = json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     json_schema!({"type": "array", "items": item, "maxItems": 64})
+}
+
+/// Proxies that serve Gateways of Istio by themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+pub struct IngressParameters {
+    /// Labels of the pods, by which Gateways of Istio select them; default `istio: ingressgateway` and
+    /// `app: istio-ingressgateway`.
+    #[schemars(extend("maxProperties" = 32))]
+    pub labels: Option<StringMap>,
+    /// TCP ports of the Service; default 80 and 443, at the proxies 8080 and 8443. A server of a Gateway is found by
+    /// either number.
+    #[schemars(length(min = 1, max = 64))]
+    pub ports: Option<Vec<IngressPort>>,
+}
+
+/// A port of the Service before proxies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IngressPort {
+    /// That clients know.
+    #[schemars(range(min = 1))]
+    pub port: u16,
+    /// That the proxies listen on; default the same.
+    #[schemars(range(min = 1))]
+    pub target_port: Option<u16>,
+}
+
+impl IngressPort {
+    /// The port that the proxies listen on.
+    pub fn target(self) -> u16 {
+        self.target_port.unwrap_or(self.port)
+    }
 }
 
 /// What runs the proxies.

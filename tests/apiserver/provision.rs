@@ -18,7 +18,7 @@ use torana_ir::{GatewayId, Transport};
 use super::{Lab, PATIENCE, eventually, value, with_lab};
 use crate::house::source::root;
 
-const PORT: Port = Port { number: 80, transport: Transport::Tcp };
+const PORT: Port = Port::of_listener(80, Transport::Tcp);
 /// Where the kinds are that are provisioned.
 const GROUPS: [(&str, &str, &str); 7] = [
     ("ServiceAccount", "", "v1"),
@@ -83,7 +83,7 @@ fn install() -> Install {
 
 fn want(provisioner: &Provisioner, gateway: &Gateway, parameters: Value, ports: &[Port]) {
     let parameters: GatewayParametersSpec = serde_json::from_value(parameters).unwrap();
-    let desired = desired::desired(gateway, &parameters, ports, &install());
+    let desired = desired::desired(desired::Subject::Gateway(gateway), &parameters, ports, &install());
     provisioner.want(id(gateway), &gateway.meta.uid, &desired);
 }
 
@@ -107,7 +107,7 @@ fn what_others_change_is_put_right_and_what_is_surplus_goes() {
     with_lab(async |lab| {
         let provisioner = Provisioner::start(lab.client.clone());
         let gateway = lab.gateway("edge").await;
-        let name = desired::name(&gateway);
+        let name = desired::Subject::Gateway(&gateway).name();
         want(&provisioner, &gateway, json!({"replicas": 0}), &[PORT]);
         settled(&provisioner, &gateway).await;
         lab.change("Service", &name, json!({"spec": {"ports": [{"name": "x", "port": 81}]}})).await;
@@ -144,7 +144,8 @@ fn a_new_controller_writes_nothing() {
             tokio::time::sleep(Duration::from_secs(2)).await;
             let mut found = BTreeMap::new();
             for kind in ["ServiceAccount", "Service", "ConfigMap", "Deployment"] {
-                let name = desired::name(&gateway) + if kind == "ConfigMap" { "-feed-ca" } else { "" };
+                let name =
+                    desired::Subject::Gateway(&gateway).name() + if kind == "ConfigMap" { "-feed-ca" } else { "" };
                 let object = lab.find(kind, &name).await.unwrap();
                 let ours = object["metadata"]["managedFields"].as_array().unwrap().iter();
                 let ours = ours.filter(|it| it["manager"] == "torana").map(|it| it["time"].clone());
@@ -161,7 +162,7 @@ fn a_number_of_proxies_survives_its_way_to_an_autoscaler() {
     with_lab(async |lab| {
         let provisioner = Provisioner::start(lab.client.clone());
         let gateway = lab.gateway("edge").await;
-        let name = desired::name(&gateway);
+        let name = desired::Subject::Gateway(&gateway).name();
         let nowhere = json!({"no": "node"});
         want(&provisioner, &gateway, json!({"replicas": 5, "nodeSelector": nowhere}), &[PORT]);
         settled(&provisioner, &gateway).await;
@@ -181,14 +182,17 @@ fn what_is_not_ours_is_left_alone_and_said() {
     with_lab(async |lab| {
         let provisioner = Provisioner::start(lab.client.clone());
         let gateway = lab.gateway("edge").await;
-        let name = format!("{}-feed-ca", desired::name(&gateway));
+        let name = format!("{}-feed-ca", desired::Subject::Gateway(&gateway).name());
         let theirs = json!({"metadata": {"name": name}, "data": {"a": "b"}});
         lab.api("ConfigMap").create(&PostParams::default(), &serde_json::from_value(theirs).unwrap()).await.unwrap();
         want(&provisioner, &gateway, json!({"replicas": 0}), &[PORT]);
         let said = |it: &Provisioned| it.problems.iter().any(|problem| problem.contains("is not Torana's"));
         until(&provisioner, &gateway, "said", said).await;
         assert_eq!(lab.find("ConfigMap", &name).await.unwrap()["data"], json!({"a": "b"}));
-        assert!(lab.find("Deployment", &desired::name(&gateway)).await.is_some(), "the rest is there");
+        assert!(
+            lab.find("Deployment", &desired::Subject::Gateway(&gateway).name()).await.is_some(),
+            "the rest is there"
+        );
         lab.delete("ConfigMap", &name).await;
         settled(&provisioner, &gateway).await;
 

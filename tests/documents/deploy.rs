@@ -66,7 +66,7 @@ fn every_value_of_the_charts_is_read_and_explained() {
         let values = text(Path::new(chart).join("values.yaml"));
         let lines: Vec<&str> = values.lines().collect();
         // Defaults of maps that are handed on whole.
-        let inside = ["requests", "cpu", "memory", "grafana_dashboard"];
+        let inside = ["requests", "cpu", "memory", "grafana_dashboard", "istio"];
         for (at, key) in keys(&values).iter().filter(|(_, key)| !inside.contains(&key.as_str())) {
             assert!(templates.contains(&format!(".{key}")), "{chart}: nothing reads {key}");
             let is_group = lines[*at].ends_with(':') && lines[at + 1].starts_with(' ');

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Torana's Gateways, as the control loop needs them: who serves each, and with which parameters. Never judges one.
+//! Torana's Gateways and ingresses, as the control loop needs them: who serves each, and with which parameters. Never
+//! judges one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use torana_crds::gateway::{Gateway, ListenerSet};
-use torana_crds::parameters::GatewayParametersSpec;
+use torana_crds::gateway::{Gateway, GatewayAddress, ListenerSet};
+use torana_crds::parameters::{GatewayParameters, GatewayParametersSpec};
 use torana_crds::{Kind, Object, ObjectRef, Spoken};
 use torana_ir::{GatewayId, Snapshot};
 
 use crate::feed::Members;
-use crate::provision::desired::{self, Desired, Install};
+use crate::provision::desired::{self, Desired, Install, Subject};
 use crate::reconcile::ports;
-use crate::report::Report;
 use crate::store::{Cluster, FleetId};
-use crate::translate::{ROUTES, Translation, fleet_of, is_ours, parameters};
+use crate::translate::{ROUTES, Translation, fleet_of, is_ingress, is_ours, parameters};
 
 /// One of them.
 #[derive(Debug, Clone)]
@@ -25,41 +25,73 @@ pub(super) struct Ours {
     pub(super) fleet: FleetId,
     /// What its proxies are called, and their service account.
     pub(super) account: String,
-    /// Those of its class and its own as one; `None` if some cannot be used: then its proxies stay as they are.
+    /// Of a Gateway those of its class and its own as one; `None` if some cannot be used: then its proxies stay as they are.
     pub(super) parameters: Option<GatewayParametersSpec>,
 }
 
-/// All of them, in order.
+/// All of them, in order; of one name the Gateway.
 pub(super) fn ours(cluster: &Cluster) -> Vec<Ours> {
     let gateways = cluster.all::<Gateway>().filter(|gateway| is_ours(cluster, gateway));
-    gateways.filter_map(|gateway| Ours::new(cluster, gateway)).collect()
+    let gateways = gateways.filter_map(|gateway| Ours::of_gateway(cluster, gateway));
+    let asked = cluster.all::<GatewayParameters>();
+    let ingresses = asked.filter(|it| is_ingress(cluster, it)).filter_map(|it| Ours::of_ingress(cluster, it));
+    gateways.chain(ingresses).collect()
 }
 
 impl Ours {
-    fn new(cluster: &Cluster, gateway: &Gateway) -> Option<Self> {
-        let (namespace, name) = (&gateway.meta.namespace, &gateway.meta.name);
-        let id = GatewayId { namespace: namespace.clone(), name: name.clone() };
+    fn of_gateway(cluster: &Cluster, gateway: &Gateway) -> Option<Self> {
         let found = parameters::of_gateway(cluster, gateway).ok();
+        let parameters = found.map(|it| desired::merged(it.class.map(|it| &it.spec), it.own.map(|it| &it.spec)));
+        Self::new(cluster, Kind::Gateway, Subject::Gateway(gateway), parameters)
+    }
+
+    fn of_ingress(cluster: &Cluster, parameters: &GatewayParameters) -> Option<Self> {
+        let own = Some(parameters.spec.clone());
+        Self::new(cluster, Kind::GatewayParameters, Subject::Ingress(parameters), own)
+    }
+
+    fn new(
+        cluster: &Cluster,
+        kind: Kind,
+        subject: Subject<'_>,
+        parameters: Option<GatewayParametersSpec>,
+    ) -> Option<Self> {
+        let (namespace, name) = (&subject.meta().namespace, &subject.meta().name);
+        let id = GatewayId { namespace: namespace.clone(), name: name.clone() };
         Some(Self {
-            object: Arc::clone(cluster.object(Kind::Gateway, namespace, name)?),
-            reference: ObjectRef::new(Kind::Gateway, namespace, name),
+            object: Arc::clone(cluster.object(kind, namespace, name)?),
+            reference: ObjectRef::new(kind, namespace, name),
             fleet: fleet_of(&id),
-            account: desired::name(gateway),
-            parameters: found.map(|it| desired::merged(it.class.map(|it| &it.spec), it.own.map(|it| &it.spec))),
+            account: subject.name(),
+            parameters,
             id,
         })
     }
 
-    /// The Gateway as written.
-    pub(super) fn gateway(&self) -> Option<&Gateway> {
-        Gateway::of(&self.object)
+    /// The object as written.
+    pub(super) fn subject(&self) -> Option<Subject<'_>> {
+        let gateway = Gateway::of(&self.object).map(Subject::Gateway);
+        gateway.or_else(|| GatewayParameters::of(&self.object).map(Subject::Ingress))
+    }
+
+    /// Addresses that it asks for.
+    pub(super) fn addresses(&self) -> &[GatewayAddress] {
+        Gateway::of(&self.object).map(|gateway| gateway.spec.addresses.as_slice()).unwrap_or_default()
     }
 
     /// What it needs in the cluster, with the ListenerSets that name it; `None`: what is there stays as it is.
-    pub(super) fn desired(&self, report: &Report, sets: &[&ListenerSet], install: &Install) -> Option<Desired> {
-        let (gateway, parameters) = (self.gateway()?, self.parameters.as_ref()?);
-        let ports = ports::of(report, &self.reference, gateway, sets);
-        Some(desired::desired(gateway, parameters, &ports, install)).filter(|desired| !desired.objects.is_empty())
+    pub(super) fn desired(&self, last: &Translation, sets: &[&ListenerSet], install: &Install) -> Option<Desired> {
+        let (subject, parameters) = (self.subject()?, self.parameters.as_ref()?);
+        let ports = match subject {
+            Subject::Gateway(gateway) => {
+                let served = last.snapshots.get(&self.fleet);
+                let listeners = ports::of(&last.report, &self.reference, gateway, sets);
+                // Servers of Istio's Gateways that its proxies have, too.
+                listeners.into_iter().chain(served.into_iter().flat_map(|served| ports::served(served))).collect()
+            }
+            Subject::Ingress(_) => ports::of_ingress(parameters),
+        };
+        Some(desired::desired(subject, parameters, &ports, install)).filter(|desired| !desired.objects.is_empty())
     }
 
     /// Whether its proxies use the network of their nodes.
@@ -71,8 +103,11 @@ impl Ours {
 /// Whether a change of `object` may change which Gateways there are, or what their proxies take. Most changes are of
 /// others.
 pub(super) fn depend_on(object: &ObjectRef) -> bool {
-    let of_backends = [Kind::Service, Kind::EndpointSlice, Kind::BackendTlsPolicy];
-    !object.known_kind().is_some_and(|kind| ROUTES.contains(&kind) || of_backends.contains(&kind))
+    const OF_BACKENDS: [Kind; 3] = [Kind::Service, Kind::EndpointSlice, Kind::BackendTlsPolicy];
+    const OF_THE_MESH: [Kind; 4] =
+        [Kind::VirtualService, Kind::DestinationRule, Kind::ServiceEntry, Kind::WorkloadEntry];
+    let is_other = |kind| ROUTES.contains(&kind) || OF_BACKENDS.contains(&kind) || OF_THE_MESH.contains(&kind);
+    !object.known_kind().is_some_and(is_other)
 }
 
 /// Who belongs to which fleet.

@@ -283,9 +283,9 @@ impl Reconciler {
         let sets = by_gateway(&self.cluster);
         for ours in &self.gateways {
             let sets = sets.get(&ours.reference).map_or(&[][..], Vec::as_slice);
-            let desired = ours.desired(&last.report, sets, &install);
-            if let (Some(desired), Some(gateway)) = (desired, ours.gateway()) {
-                provisioner.want(ours.id.clone(), &gateway.meta.uid, &desired);
+            let desired = ours.desired(last, sets, &install);
+            if let (Some(desired), Some(subject)) = (desired, ours.subject()) {
+                provisioner.want(ours.id.clone(), &subject.meta().uid, &desired);
             }
         }
         let known: Vec<_> = provisioner.fleets().borrow().keys().cloned().collect();

@@ -1,13 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Which ports of a Gateway clients should reach: those of its accepted listeners and of its ListenerSets', also of
-//! those that cannot be served yet, for an address must be there before a certificate is.
+//! Which ports clients should reach: of a Gateway those of its accepted listeners and of its ListenerSets', also of those
+//! that cannot be served yet, for an address must be there before a certificate is; of an ingress those that it is given.
 
 use torana_crds::gateway::{Gateway, Listener, ListenerSet};
+use torana_crds::parameters::GatewayParametersSpec;
 use torana_crds::{Kind, ObjectRef};
+use torana_ir::{Snapshot, Transport};
 
 use crate::provision::desired::Port;
 use crate::report::{Report, Status};
-use crate::translate::transport;
+use crate::translate::{ports_of_ingress, transport};
+
+/// The ports that an ingress is given.
+pub(super) fn of_ingress(parameters: &GatewayParametersSpec) -> Vec<Port> {
+    let ports = ports_of_ingress(parameters).iter();
+    ports.map(|it| Port { number: it.port, target: it.target(), transport: Transport::Tcp }).collect()
+}
+
+/// The ports of all that proxies have.
+pub(super) fn served(program: &Snapshot) -> impl Iterator<Item = Port> {
+    let listeners = program.listeners.values();
+    listeners.map(|listener| Port::of_listener(listener.port, listener.protocol.transport()))
+}
 
 /// The ports of `gateway` and of the `sets` that name it, in no order; some may come twice.
 pub(super) fn of(report: &Report, own: &ObjectRef, gateway: &Gateway, sets: &[&ListenerSet]) -> Vec<Port> {
@@ -29,5 +43,5 @@ fn accepted<'l>(report: &Report, owner: &ObjectRef, listeners: &'l [Listener]) -
 }
 
 fn port(listener: &Listener) -> Port {
-    Port { number: listener.port, transport: transport(&listener.protocol) }
+    Port::of_listener(listener.port, transport(&listener.protocol))
 }

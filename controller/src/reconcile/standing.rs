@@ -74,12 +74,12 @@ impl View<'_> {
     /// Where it is reached, and why that is not as asked; `None` while nobody can know.
     fn addresses(&self) -> (Option<Vec<Address>>, Option<String>) {
         let service = self.provisioned.and_then(|it| it.service.as_deref());
-        let Some(gateway) = self.ours.gateway().filter(|_| service.is_some() || !self.is_new) else {
+        if service.is_none() && self.is_new {
             return (None, None);
-        };
+        }
         let nodes: Vec<IpAddr> = self.pods.iter().filter(|pod| pod.is_ready).flat_map(|pod| pod.node.clone()).collect();
         let exposure = Exposure { service, host_network: self.ours.is_on_hosts(), nodes: &nodes };
-        let found = addresses::addresses(gateway, &exposure);
+        let found = addresses::addresses(self.ours.addresses(), &exposure);
         let address = |it: &addresses::Address| Address { address_type: it.type_name().to_owned(), value: it.value() };
         (Some(found.assigned.iter().map(address).collect()), found.unusable.map(|remark| remark.to_string()))
     }

@@ -30,7 +30,7 @@ use crate::translate::credentials::{Credentials, Reading as CredentialReading};
 use crate::translate::gateways::{GatewayDraft, is_ours};
 use crate::translate::guards::Guards;
 use crate::translate::listeners::ListenerDraft;
-use crate::translate::proxies::Proxies;
+use crate::translate::proxies::{Proxies, ingresses};
 use crate::translate::servers::{ServerSlot, Servers};
 use crate::translate::trust::TrustStore;
 use crate::translate::{entries, listener_sets, parameters};
@@ -135,9 +135,7 @@ impl Frame {
     pub(super) fn new(cluster: &Cluster, before: &Self) -> Self {
         let mut frame = Self::default();
         frame.classes(cluster);
-        if !cluster.settings().is_cluster() {
-            frame.without_effect(cluster);
-        }
+        frame.parameters(cluster);
         let sets = listener_sets::by_gateway(cluster);
         let mut gateways = Vec::new();
         for gateway in cluster.all::<Gateway>() {
@@ -176,15 +174,16 @@ impl Frame {
         }
     }
 
-    /// Says that parameters say nothing to one process.
-    fn without_effect(&mut self, cluster: &Cluster) {
+    /// What there is to say of parameters.
+    fn parameters(&mut self, cluster: &Cluster) {
         for parameters in cluster.all::<GatewayParameters>() {
             let meta = &parameters.meta;
-            let message = "parameters have no effect, for nothing is provisioned";
-            let remark = Remark::note("NotProvisioned", "", message, "");
-            let entry = Entry { generation: meta.generation, remarks: vec![remark], ..Entry::default() };
-            let reference = ObjectRef::new(Kind::GatewayParameters, &meta.namespace, &meta.name);
-            self.drafts.insert(reference, Draft { entry, keys: Vec::new() });
+            let remarks = parameters::remarks(cluster, parameters);
+            if !remarks.is_empty() {
+                let entry = Entry { generation: meta.generation, remarks, ..Entry::default() };
+                let reference = ObjectRef::new(Kind::GatewayParameters, &meta.namespace, &meta.name);
+                self.drafts.insert(reference, Draft { entry, keys: Vec::new() });
+            }
         }
     }
 
@@ -289,7 +288,7 @@ impl Frame {
     /// Gateways of Istio, on the ports that no listener of Gateway API has.
     fn servers(&mut self, cluster: &Cluster, before: &Self, gateways: &[GatewayDraft<'_>]) {
         let settings = cluster.settings();
-        let mut fleets: Vec<_> = settings.ingress.iter().map(|it| Arc::new(Proxies::of_ingress(it))).collect();
+        let mut fleets: Vec<_> = ingresses(cluster).iter().map(|it| Arc::new(Proxies::of_ingress(it))).collect();
         if settings.is_cluster() {
             let usable = gateways.iter().filter(|gateway| gateway.is_usable());
             fleets.extend(usable.map(|gateway| Arc::new(Proxies::of_gateway(cluster, gateway.gateway))));
@@ -319,6 +318,9 @@ impl Frame {
         };
         let servers = Servers::new(cluster.all::<IstioGateway>(), &fleets, &taken, &mut terms);
         self.listeners.extend(servers.listeners);
+        // Of those that select none of ours nothing is said where they are named.
+        let others = servers.entries.keys().filter(|gateway| !servers.slots.contains_key(gateway));
+        self.parents.extend(others.map(|gateway| (gateway.clone(), Parent::Foreign)));
         self.parents.extend(servers.slots.into_iter().map(|(gateway, slots)| (gateway, Parent::Servers(slots))));
         let drafts = servers.entries.into_iter().map(|(gateway, entry)| (gateway, Draft { entry, keys: Vec::new() }));
         self.drafts.extend(drafts);
@@ -327,10 +329,11 @@ impl Frame {
     /// Closes the listeners that a policy guards which is not evaluated.
     fn guard(&mut self, cluster: &Cluster, gateways: &[GatewayDraft<'_>]) {
         let guards = Guards::new(cluster);
-        let ingress = cluster.settings().ingress.as_ref().map(Proxies::of_ingress);
+        let ingresses = ingresses(cluster);
         let of_gateways =
             gateways.iter().map(|it| (Proxies::of_gateway(cluster, it.gateway), Some((&it.id, &it.reference))));
-        let all: Vec<_> = ingress.into_iter().map(|it| (it, None)).chain(of_gateways).collect();
+        let of_ingresses = ingresses.iter().map(|it| (Proxies::of_ingress(it), None));
+        let all: Vec<_> = of_ingresses.chain(of_gateways).collect();
         for (proxies, gateway) in &all {
             let Some(closed) = guards.closes(proxies, gateway.map(|(_, reference)| reference)) else { continue };
             let fleet = gateway.map_or(&proxies.fleet, |(id, _)| id);

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `spec.infrastructure` of a Gateway: which of its labels and annotations go on what is provisioned. Never puts them
-//! there.
+//! `spec.infrastructure` of a Gateway, and `spec.ingress` of parameters: which of their labels and annotations go on what
+//! is provisioned. Never puts them there.
 
 use torana_crds::StringMap;
 use torana_crds::gateway::Gateway;
+use torana_crds::parameters::GatewayParameters;
 
 use crate::report::Remark;
+use crate::store::Ingress;
 
 /// Keys that tell the objects of a Gateway apart are Torana's: a prefix, or a whole key.
 const RESERVED: [&str; 6] = [
@@ -33,26 +35,39 @@ pub struct Metadata {
 pub fn metadata(gateway: &Gateway) -> Metadata {
     let mut metadata = Metadata::default();
     let Some(infrastructure) = &gateway.spec.infrastructure else { return metadata };
-    for (key, value) in &infrastructure.labels {
-        match obstacle(key).or_else(|| (!is_label_value(value)).then_some("its value is no label")) {
-            None => drop(metadata.labels.insert(key.clone(), value.clone())),
-            Some(why) => metadata.leave_out("labels", key, why),
-        }
-    }
+    metadata.label(&infrastructure.labels, "spec.infrastructure.labels");
     for (key, value) in &infrastructure.annotations {
         match obstacle(key) {
             None => drop(metadata.annotations.insert(key.clone(), value.clone())),
-            Some(why) => metadata.leave_out("annotations", key, why),
+            Some(why) => metadata.leave_out("spec.infrastructure.annotations", key, why),
         }
     }
     metadata
 }
 
+/// Labels of an ingress, by which Gateways of Istio select it: as those who come from Istio expect them, or as given.
+pub fn of_ingress(parameters: &GatewayParameters) -> Metadata {
+    let mut metadata = Metadata::default();
+    match parameters.spec.ingress.as_ref().and_then(|ingress| ingress.labels.as_ref()) {
+        Some(labels) => metadata.label(labels, "spec.ingress.labels"),
+        None => metadata.labels = Ingress::of_istio().labels,
+    }
+    metadata
+}
+
 impl Metadata {
-    fn leave_out(&mut self, field: &str, key: &str, why: &str) {
-        let path = format!("spec.infrastructure.{field}");
+    fn label(&mut self, labels: &StringMap, path: &str) {
+        for (key, value) in labels {
+            match obstacle(key).or_else(|| (!is_label_value(value)).then_some("its value is no label")) {
+                None => drop(self.labels.insert(key.clone(), value.clone())),
+                Some(why) => self.leave_out(path, key, why),
+            }
+        }
+    }
+
+    fn leave_out(&mut self, path: &str, key: &str, why: &str) {
         let message = format!("{key:?} is left out: {why}");
-        self.remarks.push(Remark::warning("UnsupportedValue", &path, message, "use another key or value"));
+        self.remarks.push(Remark::warning("UnsupportedValue", path, message, "use another key or value"));
     }
 }
 

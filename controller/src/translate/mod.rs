@@ -113,6 +113,7 @@ pub use fleets::fleet_of;
 pub use gateways::is_ours;
 pub use listener_sets::by_gateway;
 pub use listeners::transport;
+pub use proxies::{is_ingress, ports_of_ingress};
 pub use routes::KINDS as ROUTES;
 
 /// What the objects mean: programs for the proxies, and what there is to say to their authors.

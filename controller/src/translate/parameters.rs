@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `parametersRef` of Gateways and of their classes: which GatewayParameters are meant. Never reads what is in them.
+//! `parametersRef` of Gateways and of their classes: which GatewayParameters are meant. Of what is in them only
+//! `ingress` is read.
 
 use torana_crds::gateway::{Gateway, GatewayClass};
 use torana_crds::parameters::GatewayParameters;
@@ -8,6 +9,8 @@ use torana_crds::{Kind, ObjectRef};
 use crate::report::Remark;
 use crate::report::conditions::gateway::INVALID_PARAMETERS;
 use crate::store::Cluster;
+use crate::translate::infrastructure;
+use crate::translate::proxies::is_shadowed;
 
 /// The parameters that a Gateway runs with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,6 +49,22 @@ pub(super) fn of_class<'a>(
         return Err(Remark::error(INVALID_PARAMETERS, "spec.parametersRef.namespace", message, "name it"));
     }
     find(cluster, &target, "spec.parametersRef").map(Some)
+}
+
+/// What there is to say of parameters themselves.
+pub(super) fn remarks(cluster: &Cluster, parameters: &GatewayParameters) -> Vec<Remark> {
+    if !cluster.settings().is_cluster() {
+        return vec![Remark::note("NotProvisioned", "", "parameters have no effect, for nothing is provisioned", "")];
+    }
+    if parameters.spec.ingress.is_none() {
+        return Vec::new();
+    }
+    let mut remarks = infrastructure::of_ingress(parameters).remarks;
+    if is_shadowed(cluster, parameters) {
+        let message = "a Gateway of this name has proxies already, so the ingress has none";
+        remarks.push(Remark::error("NameConflict", "metadata.name", message, "give one of them another name"));
+    }
+    remarks
 }
 
 fn find<'a>(cluster: &'a Cluster, target: &ObjectRef, path: &str) -> Result<&'a GatewayParameters, Remark> {

@@ -4,10 +4,12 @@
 
 use torana_crds::gateway::Gateway;
 use torana_crds::istio::names::Export;
+use torana_crds::parameters::{GatewayParameters, GatewayParametersSpec, IngressPort};
 use torana_crds::{ObjectMeta, StringMap};
 use torana_ir::GatewayId;
 
 use crate::store::{Cluster, Ingress};
+use crate::translate::gateways::is_ours;
 use crate::translate::infrastructure;
 
 /// The proxies of one fleet.
@@ -19,22 +21,62 @@ pub(super) struct Proxies {
     pub(super) namespace: String,
     /// Of their pods.
     pub(super) labels: StringMap,
+    /// Where clients reach them; `None`: wherever they listen.
+    pub(super) ports: Option<Vec<IngressPort>>,
 }
 
 /// A label of what is provisioned for a Gateway (GEP-1762).
 const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
 
+/// All that serve Gateways of Istio without any of Gateway API: the one process where there is no cluster, in a cluster
+/// those that parameters ask for.
+pub(super) fn ingresses(cluster: &Cluster) -> Vec<Ingress> {
+    if !cluster.settings().is_cluster() {
+        return cluster.settings().ingress.iter().cloned().collect();
+    }
+    cluster.all::<GatewayParameters>().filter(|it| is_ingress(cluster, it)).map(of_parameters).collect()
+}
+
+/// Whether parameters have proxies of their own.
+pub fn is_ingress(cluster: &Cluster, parameters: &GatewayParameters) -> bool {
+    parameters.spec.ingress.is_some() && !is_shadowed(cluster, parameters)
+}
+
+/// What an ingress is given by default.
+const PORTS: [IngressPort; 2] =
+    [IngressPort { port: 80, target_port: Some(8080) }, IngressPort { port: 443, target_port: Some(8443) }];
+
+/// TCP ports of the Service of an ingress.
+pub fn ports_of_ingress(parameters: &GatewayParametersSpec) -> &[IngressPort] {
+    let given = parameters.ingress.as_ref().and_then(|ingress| ingress.ports.as_deref());
+    given.unwrap_or(&PORTS)
+}
+
+/// The ingress that parameters ask for.
+fn of_parameters(parameters: &GatewayParameters) -> Ingress {
+    let (namespace, name) = (parameters.meta.namespace.clone(), parameters.meta.name.clone());
+    let labels = infrastructure::of_ingress(parameters).labels;
+    Ingress { id: GatewayId { namespace, name }, labels, ports: Some(ports_of_ingress(&parameters.spec).to_vec()) }
+}
+
+/// Whether a Gateway of ours has the name of an ingress already: what proxies get goes by it.
+pub(super) fn is_shadowed(cluster: &Cluster, parameters: &GatewayParameters) -> bool {
+    let (namespace, name) = (&parameters.meta.namespace, &parameters.meta.name);
+    cluster.find::<Gateway>(namespace, name).is_some_and(|gateway| is_ours(cluster, gateway))
+}
+
 impl Proxies {
     /// Those that serve Gateways of Istio without any of Gateway API.
     pub(super) fn of_ingress(ingress: &Ingress) -> Self {
-        let Ingress { id, labels } = ingress;
-        Self { fleet: id.clone(), namespace: id.namespace.clone(), labels: labels.clone() }
+        let Ingress { id, labels, ports } = ingress;
+        let (namespace, labels, ports) = (id.namespace.clone(), labels.clone(), ports.clone());
+        Self { fleet: id.clone(), namespace, labels, ports }
     }
 
     /// Nobody's: of rules they see what all do.
     pub(super) fn of_the_root() -> Self {
         let fleet = GatewayId { namespace: String::new(), name: String::new() };
-        Self { fleet, namespace: String::new(), labels: StringMap::new() }
+        Self { fleet, namespace: String::new(), labels: StringMap::new(), ports: None }
     }
 
     /// Those that serve a Gateway of ours. One process serves them all, and is the ingress too.
@@ -45,12 +87,23 @@ impl Proxies {
         }
         let mut labels: StringMap = infrastructure::metadata(gateway).labels.into_iter().collect();
         labels.insert(GATEWAY_NAME.to_owned(), name.clone());
-        Self { fleet: GatewayId { namespace: namespace.clone(), name }, namespace, labels }
+        Self { fleet: GatewayId { namespace: namespace.clone(), name }, namespace, labels, ports: None }
     }
 
     /// Whether all of these are among the labels.
     pub(super) fn have(&self, labels: &StringMap) -> bool {
         labels.iter().all(|(name, value)| self.labels.get(name) == Some(value))
+    }
+
+    /// Where they listen for a server with this port, which is one of their Service's, or their own.
+    pub(super) fn listens_on(&self, port: u16) -> u16 {
+        let mut ports = self.ports.iter().flatten();
+        ports.find(|it| it.port == port).map_or(port, |it| it.target())
+    }
+
+    /// Whether clients reach them on a port that they listen on.
+    pub(super) fn are_reached(&self, port: u16) -> bool {
+        self.ports.as_ref().is_none_or(|ports| ports.iter().any(|it| it.target() == port))
     }
 
     /// Whether an object with this `exportTo` is seen by them.

@@ -19,6 +19,7 @@ use torana_crds::istio::server_tls::ServerTlsMode;
 use torana_crds::{Kind, ObjectRef, Severity};
 use torana_ir::{HostPattern, Listener, ListenerKey, Protocol, Tls};
 
+use crate::report::conditions::istio as conditions;
 use crate::report::{Entry, Remark};
 use crate::translate::proxies::Proxies;
 
@@ -30,6 +31,8 @@ const HOST_CONFLICT: &str = "HostConflict";
 pub(super) const UNSUPPORTED: &str = "UnsupportedValue";
 /// Istio's own validation refuses the object.
 pub(super) const INVALID: &str = "Invalid";
+/// The Service before the proxies lacks the port.
+const NO_PORT: &str = "GatewayPortNotDefinedOnService";
 /// No pods of Torana are selected.
 const NO_WORKLOAD: &str = "SelectorMatchesNoWorkload";
 
@@ -159,7 +162,11 @@ impl Servers {
                 let remark = Remark::note(NO_WORKLOAD, "spec.selector", message, "");
                 servers.entries.entry(reference.clone()).or_default().remarks.push(remark);
             }
-            servers.entries.entry(reference).or_default().generation = gateway.meta.generation;
+            let entry = servers.entries.entry(reference.clone()).or_default();
+            entry.generation = gateway.meta.generation;
+            if servers.slots.contains_key(&reference) {
+                entry.conditions = vec![conditions::accepted(&entry.remarks)];
+            }
         }
         servers
     }
@@ -202,6 +209,11 @@ struct Draft<'a> {
 }
 
 impl Draft<'_> {
+    /// Where the proxies listen.
+    fn port(&self) -> u16 {
+        self.proxies.listens_on(self.server.port.number)
+    }
+
     fn at(&self, field: &str) -> String {
         format!("{}.{field}", self.path)
     }
@@ -214,7 +226,7 @@ impl Draft<'_> {
         listeners: &mut BTreeMap<ListenerKey, Listener>,
     ) -> Result<(ServerSlot, Vec<Remark>), Remark> {
         let mut remarks = Vec::new();
-        let port = self.server.port.number;
+        let port = self.port();
         let address = self.address()?;
         let hosts = self.hosts(&mut remarks);
         ports.hosts(self, address)?;
@@ -223,10 +235,11 @@ impl Draft<'_> {
             return Err(Remark::error(PORT_CONFLICT, &self.at("port.number"), message, "use another port"));
         }
         ports.admit(self, address)?;
+        remarks.extend(self.out_of_reach());
         let (cargo, protocol) = self.protocol(terms, &mut remarks)?;
         let mut slot = ServerSlot {
             proxies: Arc::clone(self.proxies),
-            port,
+            port: self.server.port.number,
             cargo,
             redirects: protocol == Protocol::Http && self.redirects(),
             over_tls: protocol.begins_with_tls(),
@@ -250,7 +263,11 @@ impl Draft<'_> {
             slot.listeners.push((key, HostPattern::Any));
             return Ok((slot, remarks));
         }
-        let patterns: BTreeSet<_> = slot.hosts.iter().map(|host| host.pattern.clone()).collect();
+        let mut patterns: BTreeSet<_> = slot.hosts.iter().map(|host| host.pattern.clone()).collect();
+        // A server of every name asks for none in particular.
+        if patterns.contains(&HostPattern::Any) {
+            patterns = BTreeSet::from([HostPattern::Any]);
+        }
         for host in patterns {
             let key = key(Some(&host));
             if listeners.contains_key(&key) {
@@ -262,6 +279,16 @@ impl Draft<'_> {
             slot.listeners.push((key, host));
         }
         Ok((slot, remarks))
+    }
+
+    /// What is said where the Service before the proxies does not have the port.
+    fn out_of_reach(&self) -> Option<Remark> {
+        let (port, fleet) = (self.server.port.number, &self.proxies.fleet);
+        if self.proxies.are_reached(self.port()) {
+            return None;
+        }
+        let message = format!("ingress {fleet} has no port {port}, so clients do not reach the server");
+        Some(Remark::warning(NO_PORT, &self.at("port.number"), message, "add it to the ports of the ingress"))
     }
 
     /// `None`: all of them.
@@ -317,10 +344,10 @@ impl Draft<'_> {
 
     /// No listener of Gateway API has a slash in its name.
     fn key(&self, protocol: &Protocol, address: Option<IpAddr>, host: Option<&HostPattern>) -> ListenerKey {
-        let mut name = format!("{}/{}", protocol.as_str(), self.server.port.number);
+        let mut name = format!("{}/{}", protocol.as_str(), self.port());
         if protocol.begins_with_tls() {
             // HTTPS and TLS share a port.
-            name = format!("tls/{}", self.server.port.number);
+            name = format!("tls/{}", self.port());
         }
         for part in [address.map(|it| it.to_string()), host.map(ToString::to_string)].into_iter().flatten() {
             name.push('/');
@@ -336,7 +363,7 @@ impl Ports {
         if draft.server.tls.is_none() {
             return Ok(());
         }
-        let port = draft.server.port.number;
+        let port = draft.port();
         let namespace = &draft.gateway.meta.namespace;
         let written = draft.server.hosts.iter().map(|host| match &host.scope {
             HostScope::Any => host.dns_name.clone(),
@@ -354,7 +381,7 @@ impl Ports {
 
     fn admit(&mut self, draft: &Draft<'_>, address: Option<IpAddr>) -> Result<(), Remark> {
         let spoken = &draft.server.port.protocol;
-        let port = draft.server.port.number;
+        let port = draft.port();
         let other = match self.plain.get(&port) {
             Some((true, _)) if spoken.is_http() => return Ok(()),
             Some((_, first)) if *first != address => return Ok(()),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use serde_json::Value;
-use torana_crds::gateway::{Gateway, GatewayAddressType};
+use torana_crds::gateway::{GatewayAddress, GatewayAddressType};
 
 use crate::report::Remark;
 use crate::report::conditions::gateway::ADDRESS_NOT_USABLE;
@@ -60,11 +60,11 @@ pub struct Exposure<'a> {
     pub nodes: &'a [IpAddr],
 }
 
-/// Where a Gateway is reached, and whether that is where it asks to be.
-pub fn addresses(gateway: &Gateway, exposure: &Exposure<'_>) -> Addresses {
+/// Where a Gateway is reached, and whether that is where it asks to be (`spec.addresses`).
+pub fn addresses(asked: &[GatewayAddress], exposure: &Exposure<'_>) -> Addresses {
     let mut assigned = given(exposure);
     assigned.truncate(LIMIT);
-    let wanted = gateway.spec.addresses.iter().enumerate();
+    let wanted = asked.iter().enumerate();
     let mut wanted = wanted.filter(|(_, address)| address.address_type == GatewayAddressType::IPAddress);
     let unusable = wanted.find_map(|(index, address)| {
         let path = format!("spec.addresses[{index}].value");
@@ -111,11 +111,6 @@ mod tests {
 
     use super::*;
 
-    fn gateway(addresses: &Value) -> Gateway {
-        let spec = json!({"gatewayClassName": "torana", "listeners": [], "addresses": addresses});
-        serde_json::from_value(json!({"metadata": {"name": "edge"}, "spec": spec})).unwrap()
-    }
-
     fn balancer(ingress: &Value) -> Value {
         json!({"spec": {"type": "LoadBalancer", "clusterIPs": ["10.0.0.1"]}, "status": {"loadBalancer": {"ingress": ingress}}})
     }
@@ -123,7 +118,8 @@ mod tests {
     /// Values, and the message if the Gateway cannot be programmed.
     fn found(wanted: &Value, service: Option<&Value>, host_network: bool) -> (Vec<String>, Option<String>) {
         let nodes = ["192.0.2.2".parse().unwrap(), "192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap()];
-        let found = addresses(&gateway(wanted), &Exposure { service, host_network, nodes: &nodes });
+        let wanted: Vec<GatewayAddress> = serde_json::from_value(wanted.clone()).unwrap();
+        let found = addresses(&wanted, &Exposure { service, host_network, nodes: &nodes });
         (found.assigned.iter().map(Address::value).collect(), found.unusable.map(|remark| remark.to_string()))
     }
 

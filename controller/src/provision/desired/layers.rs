@@ -33,6 +33,8 @@ pub fn merged(class: Option<&GatewayParametersSpec>, own: Option<&GatewayParamet
         workers: own.workers.or(base.workers),
         shutdown: both(own.shutdown, base.shutdown, shutdown),
         logging: both(own.logging, base.logging, logging),
+        // Of the parameters that say it alone.
+        ingress: own.ingress,
         pod_patch: own.pod_patch.or(base.pod_patch),
     }
 }

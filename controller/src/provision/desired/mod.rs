@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a Gateway's proxies need in the cluster, as objects to apply: pure, and the same for the same arguments.
+//! What the proxies of a Gateway or an ingress need in the cluster, as objects to apply: pure, and the same for the same arguments.
 //!
 //! ServiceAccount, ConfigMap (authorities of the feed), Service, PodDisruptionBudget, Deployment or DaemonSet,
 //! HorizontalPodAutoscaler. Never asks what is there already; [`drift`] compares.
 
 pub mod names;
+
+mod subject;
 
 mod layers;
 
@@ -28,14 +30,13 @@ mod tests;
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use torana_crds::gateway::Gateway;
 use torana_crds::parameters::GatewayParametersSpec;
 
 pub use layers::merged;
-pub use names::name;
 pub use objects::{APP_NAME, GATEWAY_NAME, MANAGED_BY};
 pub use pod::AUDIENCE;
 pub use service::Port;
+pub use subject::Subject;
 
 use objects::Owned;
 
@@ -54,7 +55,7 @@ pub struct Install {
     pub version: String,
 }
 
-/// What a Gateway's proxies need in the cluster.
+/// What the proxies of one subject need in the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Desired {
     /// In the order to apply them. Empty if there is nothing to serve: then what is there already stays as it is, so
@@ -62,19 +63,19 @@ pub struct Desired {
     pub objects: Vec<Value>,
 }
 
-/// The objects of a Gateway. `parameters` are [`merged`]; `ports` are those of its accepted listeners, also of those
+/// The objects of a subject. `parameters` are [`merged`]; `ports` are those of its accepted listeners, also of those
 /// that wait for a certificate: an address is needed before anything can be served. Without any there are no objects.
-pub fn desired(gateway: &Gateway, parameters: &GatewayParametersSpec, ports: &[Port], install: &Install) -> Desired {
+pub fn desired(subject: Subject<'_>, parameters: &GatewayParametersSpec, ports: &[Port], install: &Install) -> Desired {
     let ports: BTreeSet<Port> = ports.iter().copied().collect();
     if ports.is_empty() {
         return Desired::default();
     }
-    let owned = Owned::new(gateway, &install.version);
+    let owned = Owned::new(subject, &install.version);
     let name = owned.name.clone();
     let mut objects = vec![
         owned.object("v1", "ServiceAccount", &name, ("automountServiceAccountToken", false.into())),
         owned.object("v1", "ConfigMap", &owned.ca_name(), ("data", json!({"ca.crt": install.feed_ca}))),
-        service::service(&owned, gateway, parameters, ports.into_iter()),
+        service::service(&owned, subject.address(), parameters, ports.into_iter()),
     ];
     objects.extend(scaling::budget(&owned, parameters));
     objects.push(scaling::workload(&owned, parameters, &pod::template(&owned, parameters, install)));

@@ -13,16 +13,20 @@ const DIGITS: usize = 10;
 /// The name of everything that is provisioned for a Gateway: `NAME-CLASS` (GEP-1762), shortened where that is no name
 /// of a Service.
 pub fn name(gateway: &Gateway) -> String {
-    let whole = format!("{}-{}", gateway.meta.name, gateway.spec.gateway_class_name);
+    of_service(&format!("{}-{}", gateway.meta.name, gateway.spec.gateway_class_name))
+}
+
+/// A name of an object as name of a Service: itself, or a shortened form that is as unique.
+pub fn of_service(whole: &str) -> String {
     if whole.len() <= LIMIT && !whole.contains('.') && whole.starts_with(|first: char| first.is_ascii_lowercase()) {
-        return whole;
+        return whole.to_owned();
     }
     // Dots may not stand in the name of a Service, nor a digit in front (RFC 1035).
     let mut plain = whole.replace('.', "-");
     if !plain.starts_with(|first: char| first.is_ascii_lowercase()) {
         plain.insert_str(0, "gw-");
     }
-    shortened(&plain, &whole)
+    shortened(&plain, whole)
 }
 
 /// The name of an object as value of a label: itself, or a shortened form that is as unique.

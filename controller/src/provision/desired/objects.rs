@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What all objects of a Gateway have in common: namespace, labels, annotations, and the Gateway as their owner, so that
+//! What all objects of a Gateway or an ingress have in common: namespace, labels, annotations, and their owner, so that
 //! they go with it. Never knows what else is in an object.
 
 use serde_json::{Map, Value, json};
 use torana_crds::StringMap;
-use torana_crds::gateway::Gateway;
 
 use crate::provision::desired::names;
-use crate::translate::infrastructure;
+use crate::provision::desired::subject::Subject;
+use crate::translate::infrastructure::Metadata;
 
 /// `gateway.networking.k8s.io/gateway-name` (GEP-1762): whose object it is, and part of every selector.
 pub const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
@@ -16,9 +16,9 @@ pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "torana");
 /// `app.kubernetes.io/name` of the same, and of pods of proxies.
 pub const APP_NAME: (&str, &str) = ("app.kubernetes.io/name", "torana-gateway");
 
-/// The objects of one Gateway.
+/// The objects of one subject.
 pub(super) struct Owned<'a> {
-    gateway: &'a Gateway,
+    subject: Subject<'a>,
     /// Of nearly all of them.
     pub(super) name: String,
     labels: StringMap,
@@ -27,25 +27,19 @@ pub(super) struct Owned<'a> {
 }
 
 impl<'a> Owned<'a> {
-    pub(super) fn new(gateway: &'a Gateway, version: &'a str) -> Self {
-        let name = names::name(gateway);
-        // What is reserved or invalid among them is said when the Gateway is judged.
-        let infrastructure::Metadata { mut labels, annotations, .. } = infrastructure::metadata(gateway);
-        let class = names::label(&gateway.spec.gateway_class_name);
-        let own = [
-            ("gateway.networking.k8s.io/gateway-class-name", class.as_str()),
-            ("app.kubernetes.io/instance", &name),
-            ("app.kubernetes.io/part-of", "torana"),
-            MANAGED_BY,
-        ];
+    pub(super) fn new(subject: Subject<'a>, version: &'a str) -> Self {
+        let name = subject.name();
+        let Metadata { mut labels, annotations, .. } = subject.metadata();
+        let own = [("app.kubernetes.io/instance", name.as_str()), ("app.kubernetes.io/part-of", "torana"), MANAGED_BY];
         labels.extend(own.map(|(key, value)| (key.to_owned(), value.to_owned())));
-        labels.extend(selector(gateway));
-        Self { gateway, name, labels, annotations, version }
+        labels.extend(subject.class().map(|(key, value)| (key.to_owned(), value)));
+        labels.extend(subject.selector());
+        Self { subject, name, labels, annotations, version }
     }
 
-    /// Labels that only the pods of this Gateway have.
+    /// Labels that only the pods of this one have.
     pub(super) fn selector(&self) -> StringMap {
-        selector(self.gateway)
+        self.subject.selector()
     }
 
     /// Name of the ConfigMap with the authorities of the feed.
@@ -57,9 +51,9 @@ impl<'a> Owned<'a> {
     pub(super) fn object(&self, api_version: &str, kind: &str, name: &str, (field, part): (&str, Value)) -> Value {
         let mut labels = self.labels.clone();
         labels.insert("app.kubernetes.io/version".to_owned(), names::label(self.version));
-        let meta = &self.gateway.meta;
-        let owner = json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "name": meta.name,
-            "uid": meta.uid, "controller": true});
+        let (meta, (owner_version, owner_kind)) = (self.subject.meta(), self.subject.kind());
+        let owner = json!({"apiVersion": owner_version, "kind": owner_kind, "name": meta.name, "uid": meta.uid,
+            "controller": true});
         let mut metadata =
             json!({"name": name, "namespace": meta.namespace, "labels": labels, "ownerReferences": [owner]});
         if !self.annotations.is_empty() {
@@ -68,7 +62,7 @@ impl<'a> Owned<'a> {
         json!({"apiVersion": api_version, "kind": kind, "metadata": metadata, field: part})
     }
 
-    /// Adds annotations that the Gateway's infrastructure does not have.
+    /// Adds annotations that users do not ask for.
     pub(super) fn annotate(&self, object: &mut Value, mut more: StringMap) {
         if !more.is_empty() {
             more.extend(self.annotations.clone());
@@ -95,9 +89,4 @@ impl<'a> Owned<'a> {
             metadata["labels"][key] = value.into();
         }
     }
-}
-
-fn selector(gateway: &Gateway) -> StringMap {
-    let of = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
-    StringMap::from([of(APP_NAME), (GATEWAY_NAME.to_owned(), names::label(&gateway.meta.name))])
 }

@@ -3,7 +3,6 @@
 //! Gateway does not name.
 
 use serde_json::{Value, json};
-use torana_crds::gateway::{Gateway, GatewayAddressType};
 use torana_crds::parameters::{GatewayParametersSpec, ServiceType};
 use torana_ir::Transport;
 
@@ -14,22 +13,31 @@ use crate::provision::desired::objects::Owned;
 pub struct Port {
     /// Its number.
     pub number: u16,
+    /// Its number at the proxies.
+    pub target: u16,
     /// What is listened for on it.
     pub transport: Transport,
+}
+
+impl Port {
+    /// A port that is the same at the proxies.
+    pub const fn of_listener(number: u16, transport: Transport) -> Self {
+        Self { number, target: number, transport }
+    }
 }
 
 /// The Service; `ports` are sorted, each one once, and not empty.
 pub(super) fn service(
     owned: &Owned<'_>,
-    gateway: &Gateway,
+    address: Option<&str>,
     parameters: &GatewayParametersSpec,
     ports: impl Iterator<Item = Port>,
 ) -> Value {
     let given = parameters.service.clone().unwrap_or_default();
     let service_type = service_type(parameters);
-    let ports = ports.map(|Port { number, transport }| {
+    let ports = ports.map(|Port { number, target, transport }| {
         let (name, protocol) = (format!("{transport}-{number}"), transport.as_str().to_uppercase());
-        json!({"name": name, "port": number, "protocol": protocol, "targetPort": number})
+        json!({"name": name, "port": number, "protocol": protocol, "targetPort": target})
     });
     let mut spec = json!({"type": service_type, "selector": owned.selector(), "ports": ports.collect::<Vec<_>>()});
     let is_balanced = service_type == ServiceType::LoadBalancer;
@@ -39,7 +47,7 @@ pub(super) fn service(
         ("externalTrafficPolicy", policy.map(|it| json!(it))),
         ("loadBalancerClass", balanced(given.load_balancer_class.map(Value::from))),
         ("loadBalancerSourceRanges", balanced(given.load_balancer_source_ranges.map(Value::from))),
-        ("loadBalancerIP", balanced(wanted(gateway).map(Value::from))),
+        ("loadBalancerIP", balanced(address.map(Value::from))),
         ("ipFamilies", given.ip_families.map(|it| json!(it))),
         ("ipFamilyPolicy", given.ip_family_policy.map(|it| json!(it))),
     ];
@@ -61,10 +69,4 @@ pub(super) fn service_type(parameters: &GatewayParametersSpec) -> ServiceType {
         Some(true) => ServiceType::ClusterIP,
         _ => ServiceType::LoadBalancer,
     })
-}
-
-/// The first address that the Gateway names: a Service has room for one.
-fn wanted(gateway: &Gateway) -> Option<&str> {
-    let named = gateway.spec.addresses.iter().filter(|address| address.address_type == GatewayAddressType::IPAddress);
-    named.map(|address| address.value.as_str()).find(|value| !value.is_empty())
 }

@@ -4,12 +4,13 @@ use std::{env, fs};
 
 use serde_json::{Value, json};
 use torana_crds::gateway::{Gateway, ProtocolType};
-use torana_crds::parameters::GatewayParametersSpec;
+use torana_crds::parameters::{GatewayParameters, GatewayParametersSpec, IngressPort};
 use torana_ir::{SessionKey, Transport};
 
 use super::*;
 use crate::store::{Cluster, Event, Settings};
 use crate::translate::parameters::of_gateway;
+use crate::translate::{is_ingress, ports_of_ingress};
 
 const SEPARATOR: &str = "# Output\n";
 
@@ -35,10 +36,10 @@ fn ports(gateway: &Gateway) -> Vec<Port> {
         _ => Transport::Tcp,
     };
     let listeners = gateway.spec.listeners.iter();
-    listeners.map(|it| Port { number: it.port, transport: transport(&it.protocol) }).collect()
+    listeners.map(|it| Port::of_listener(it.port, transport(&it.protocol))).collect()
 }
 
-/// The objects of every Gateway of a case.
+/// The objects of every Gateway and every ingress of a case.
 fn provisioned(case: &Path, input: &str) -> Vec<Value> {
     let mut cluster = Cluster::new(Settings::cluster(Vec::new(), SessionKey::new([0; 32]), 0));
     for mut value in serde_saphyr::from_multiple::<Value>(input).unwrap_or_else(|error| panic!("{case:?}: {error}")) {
@@ -50,11 +51,19 @@ fn provisioned(case: &Path, input: &str) -> Vec<Value> {
     let each = cluster.all::<Gateway>().flat_map(|gateway| {
         let found = of_gateway(&cluster, gateway).unwrap();
         let parameters = merged(found.class.map(|it| &it.spec), found.own.map(|it| &it.spec));
-        let desired = desired(gateway, &parameters, &ports(gateway), &install());
-        assert_eq!(desired, super::desired(gateway, &parameters, &ports(gateway), &install()), "{case:?}: twice");
-        desired.objects
+        let [one, other] =
+            [(); 2].map(|()| desired(Subject::Gateway(gateway), &parameters, &ports(gateway), &install()));
+        assert_eq!(one, other, "{case:?}: twice");
+        one.objects
     });
-    each.collect()
+    let asked = cluster.all::<GatewayParameters>().filter(|parameters| is_ingress(&cluster, parameters));
+    let ingresses = asked.flat_map(|parameters| {
+        let ports = ports_of_ingress(&parameters.spec).iter();
+        let port = |it: &IngressPort| Port { number: it.port, target: it.target(), transport: Transport::Tcp };
+        let ports: Vec<_> = ports.map(port).collect();
+        desired(Subject::Ingress(parameters), &parameters.spec, &ports, &install()).objects
+    });
+    each.chain(ingresses).collect()
 }
 
 /// What must hold of every object that is provisioned.
@@ -113,7 +122,8 @@ fn gateway(name: &str) -> Gateway {
 fn names_of_every_length_can_be_had() {
     for length in [1, 50, 55, 56, 57, 62, 63, 64, 100, 253] {
         let gateway = gateway(&"n".repeat(length));
-        let desired = desired(&gateway, &GatewayParametersSpec::default(), &ports(&gateway), &install());
+        let desired =
+            desired(Subject::Gateway(&gateway), &GatewayParametersSpec::default(), &ports(&gateway), &install());
         for object in &desired.objects {
             lawful(Path::new(&length.to_string()), object);
         }
@@ -124,7 +134,10 @@ fn names_of_every_length_can_be_had() {
 #[test]
 fn without_a_listener_nothing_is_desired() {
     let gateway = gateway("edge");
-    assert_eq!(desired(&gateway, &GatewayParametersSpec::default(), &[], &install()), Desired::default());
+    assert_eq!(
+        desired(Subject::Gateway(&gateway), &GatewayParametersSpec::default(), &[], &install()),
+        Desired::default()
+    );
 }
 
 #[test]
@@ -137,7 +150,7 @@ fn a_patch_cannot_take_the_pods_away_from_their_gateway() {
         json!({"metadata": {"labels": []}}),
     ] {
         let parameters: GatewayParametersSpec = serde_json::from_value(json!({"podPatch": patch})).unwrap();
-        let desired = desired(&gateway, &parameters, &ports(&gateway), &install());
+        let desired = desired(Subject::Gateway(&gateway), &parameters, &ports(&gateway), &install());
         for object in &desired.objects {
             lawful(Path::new("patch"), object);
         }

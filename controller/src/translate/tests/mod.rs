@@ -12,4 +12,6 @@ mod order;
 
 mod foreign;
 
+mod ingress;
+
 mod speed;

@@ -174,7 +174,11 @@ fn class(variant: usize) -> Value {
 }
 
 fn parameters(variant: usize) -> Value {
-    object("torana.dev/v1alpha1", "GatewayParameters", &metadata("a", "p", variant), &json!({"replicas": variant}))
+    let mut spec = json!({"replicas": variant});
+    if variant % 2 == 1 {
+        spec["ingress"] = json!({"ports": [{"port": 80, "targetPort": 8000 + variant}]});
+    }
+    object("torana.dev/v1alpha1", "GatewayParameters", &metadata("a", "p", variant), &spec)
 }
 
 const ISTIO: &str = "networking.istio.io/v1";
