@@ -50,27 +50,44 @@ pub(super) fn in_force<'c>(
     proxies: &Proxies,
 ) -> Option<InForce<'c>> {
     let own = proxies.namespace.as_str();
+    let all = |_: &DestinationRule| true;
     let visible = |rule: &DestinationRule| exported(&rule.spec.export_to, &rule.meta.namespace, own);
-    let private = |rule: &DestinationRule| {
-        let is_own = |to: &Export| *to == Export::Own || *to == Export::Namespace(own.to_owned());
-        !rule.spec.export_to.is_empty() && rule.spec.export_to.iter().all(is_own)
+    let public = |rule: &DestinationRule| !is_private(rule);
+    // To others a rule is exported by their own name only: `.` is for proxies that look at their own namespace first.
+    let offered = |rule: &DestinationRule| {
+        let export = &rule.spec.export_to;
+        let is_theirs = |to: &Export| *to == Export::All || *to == Export::Namespace(own.to_owned());
+        export.is_empty() || export.iter().any(is_theirs)
     };
     let level =
-        |namespace: &str, sees: &dyn Fn(&DestinationRule) -> bool| of_level(cluster, host, namespace, proxies, sees);
-    let first = if own == ROOT_NAMESPACE { level(own, &private) } else { level(own, &visible) };
-    first.or_else(|| level(namespace, &visible)).or_else(|| level(ROOT_NAMESPACE, &visible))
+        |namespace: &str, among: Which<'_>, sees: Which<'_>| of_level(cluster, host, namespace, proxies, (among, sees));
+    let first = if own == ROOT_NAMESPACE { level(own, &is_private, &all) } else { level(own, &visible, &all) };
+    let second = || level(namespace, &public, &offered);
+    first.or_else(second).or_else(|| level(ROOT_NAMESPACE, &public, &offered))
 }
 
+/// Picks rules.
+type Which<'w> = &'w dyn Fn(&DestinationRule) -> bool;
+
+/// Whether it is for its own namespace only.
+fn is_private(rule: &DestinationRule) -> bool {
+    let mut export = rule.spec.export_to.iter();
+    let Some(first) = export.next() else { return false };
+    let is_own = *first == Export::Own || *first == Export::Namespace(rule.meta.namespace.clone());
+    is_own && export.all(|to| to == first)
+}
+
+/// The rule of the narrowest host among some of a namespace, unless the proxies do not see it.
 fn of_level<'c>(
     cluster: &'c Cluster,
     host: &str,
     namespace: &str,
     proxies: &Proxies,
-    sees: &dyn Fn(&DestinationRule) -> bool,
+    (among, sees): (Which<'_>, Which<'_>),
 ) -> Option<InForce<'c>> {
     let here = |host: &str| -> Vec<&'c DestinationRule> {
         let rules = cluster.of_host::<DestinationRule>(host);
-        rules.filter(|rule| rule.meta.namespace == namespace && is_valid(rule)).collect()
+        rules.filter(|rule| rule.meta.namespace == namespace && among(rule) && is_valid(rule)).collect()
     };
     let patterns = cluster.patterns::<DestinationRule>();
     let wild = patterns.into_iter().filter(|pattern| hosts::takes_in(pattern, host));

@@ -280,6 +280,7 @@ impl Place {
                 Some(StreamRule {
                     key: self.key(index)?,
                     name: draft.name,
+                    rank: 0,
                     created: self.created,
                     attachments: self.attachments.clone(),
                     backends: draft.backends,

@@ -116,7 +116,8 @@ impl<'c> External<'c> {
         };
         match entry.spec.resolution {
             Resolution::Static => fixed(key, &chosen),
-            Resolution::Dns | Resolution::DnsRoundRobin if is_none_written => dns(host, number),
+            // The host itself has no labels.
+            Resolution::Dns | Resolution::DnsRoundRobin if is_none_written && labels.is_empty() => dns(host, number),
             Resolution::Dns | Resolution::DnsRoundRobin => {
                 match chosen.iter().find_map(|(it, port)| Some((name(it)?, *port))) {
                     Some((name, port)) => dns(name, port),

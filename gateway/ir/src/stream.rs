@@ -19,6 +19,9 @@ pub struct StreamRule {
     pub key: RuleKey,
     /// The rule's `name`, if it has one.
     pub name: Option<String>,
+    /// Lower goes first, whatever its age: 0, but of VirtualServices as in [`Order::Written`](crate::Order::Written).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rank: u8,
     /// Creation time of the route, seconds since 1970; older wins. Standalone objects without one count as 0.
     pub created: i64,
     /// Listeners that serve the rule, each once. Hostnames are `[Any]` for a TCPRoute and a UDPRoute.
@@ -34,4 +37,9 @@ pub struct StreamBackend {
     pub target: Target,
     /// Share of streams; 0 gets none.
     pub weight: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(rank: &u8) -> bool {
+    *rank == 0
 }

@@ -154,12 +154,12 @@ impl Streams {
     }
 }
 
-/// Older goes first, then by namespace and name (`TCPRouteSpec`, GEP-1364 "conflicts"); of VirtualServices by name and
+/// Of one rank older goes first, then by namespace and name (`TCPRouteSpec`, GEP-1364 "conflicts"); of VirtualServices by name and
 /// namespace.
-fn age(rule: &StreamRule) -> (i64, &str, &str, u16) {
+fn age(rule: &StreamRule) -> (u8, i64, &str, &str, u16) {
     let RouteId { kind, namespace, name } = &rule.key.route;
     let (first, second) = if *kind == RouteKind::VirtualService { (name, namespace) } else { (namespace, name) };
-    (rule.created, first, second, rule.key.index)
+    (rule.rank, rule.created, first, second, rule.key.index)
 }
 
 #[cfg(test)]

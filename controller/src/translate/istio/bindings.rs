@@ -61,7 +61,8 @@ pub(super) fn of<'p>(parents: &'p Parents, service: &VirtualService, ledger: &mu
             ledger.need(&mesh());
             if let Some(Parent::Ours(slots)) = parents.get(&mesh()) {
                 let hosts = hosts.get_or_insert_with(|| hosts_of(service, ledger)).clone();
-                bindings.extend(slots.iter().filter_map(|slot| of_listener(slot, "mesh", service, &hosts)));
+                let admitting = slots.iter().filter(|slot| slot.namespaces.admit(&service.meta.namespace));
+                bindings.extend(admitting.filter_map(|slot| of_listener(slot, "mesh", service, &hosts)));
             }
             continue;
         }
@@ -86,7 +87,8 @@ pub(super) fn of<'p>(parents: &'p Parents, service: &VirtualService, ledger: &mu
                 }
                 bindings.extend(found);
             }
-            (_, Some(Parent::Ours(slots))) => {
+            (Some(_), _) | (_, Some(Parent::Foreign)) => {}
+            (None, Some(Parent::Ours(slots))) => {
                 let admitting = || slots.iter().filter(|slot| slot.namespaces.admit(&service.meta.namespace));
                 let found: Vec<_> = admitting().filter_map(|slot| of_listener(slot, &shown, service, &hosts)).collect();
                 if found.is_empty() {
@@ -99,8 +101,7 @@ pub(super) fn of<'p>(parents: &'p Parents, service: &VirtualService, ledger: &mu
                 }
                 bindings.extend(found);
             }
-            (_, Some(Parent::Foreign)) | (Some(_), _) => {}
-            (None, _) => ledger.remarks.push(absent(&path, &shown)),
+            (None, Some(Parent::Servers(_)) | None) => ledger.remarks.push(absent(&path, &shown)),
         }
     }
     bindings
@@ -229,7 +230,7 @@ fn rank(service: &VirtualService, proxies: &Proxies) -> u8 {
         Export::Namespace(namespace) => *namespace == proxies.namespace,
         Export::All | Export::Nobody => false,
     };
-    match export.iter().any(names) {
+    match export.iter().any(names) && !export.contains(&Export::All) {
         true if is_theirs => 1,
         true => 2,
         false => 3,

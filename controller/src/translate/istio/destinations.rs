@@ -16,6 +16,7 @@ use crate::translate::destination_rules::{in_force, of_host};
 use crate::translate::istio::bindings::Binding;
 use crate::translate::ledger::Ledger;
 use crate::translate::proxies::{Proxies, exported};
+use crate::translate::servers::Incoming;
 use crate::translate::service_entries::{external, name_of, within};
 
 /// Namespaces that see a Service, separated by commas.
@@ -48,8 +49,9 @@ fn resolve(
         let remedy = "create it, correct the name, or export it to the gateway's namespace";
         return Err(Remark::error(BACKEND_NOT_FOUND, &format!("{at}.host"), message, remedy));
     };
-    // Of entries in several namespaces the rule's own says how many ports there are, whichever is in force.
-    let near = near(cluster, &host, &place.proxies, home);
+    // Of entries in several namespaces the rule's own says how many ports there are, whichever is in force: to rules of
+    // requests, for streams know only what their proxies see.
+    let near = (place.cargo == Incoming::Requests).then(|| near(cluster, &host, &place.proxies, home)).flatten();
     let port = destination.port.unwrap_or(match near.as_deref().unwrap_or(&ports) {
         [(only, _)] => *only,
         _ => place.port,

@@ -65,7 +65,9 @@ fn handshakes(
             .own
             .iter()
             .filter_map(|(key, pattern)| {
-                let hostnames: Vec<_> = names.iter().filter_map(|name| pattern.intersection(name)).collect();
+                // As they are written: of two rules of a listener that of the narrower name goes first.
+                let met = names.iter().filter(|name| pattern.intersection(name).is_some());
+                let hostnames: Vec<_> = met.cloned().collect();
                 (!hostnames.is_empty()).then(|| Attachment { listener: (*key).clone(), hostnames })
             })
             .collect();
@@ -114,6 +116,7 @@ fn stream(
     StreamRule {
         key: RuleKey { route, index: 0 },
         name: None,
+        rank: place.rank,
         created: service.meta.created.unwrap_or_default(),
         attachments,
         backends,

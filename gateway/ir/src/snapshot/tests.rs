@@ -286,10 +286,11 @@ fn stream(key: RuleKey) -> impl Strategy<Value = StreamRule> {
     let attachment =
         (listener_key(), vec(host(), 1..3)).prop_map(|(listener, hostnames)| Attachment { listener, hostnames });
     let backend = (target(), 0u32..3).prop_map(|(target, weight)| StreamBackend { target, weight });
-    (option::of(name()), 0i64..2, vec(attachment, 0..2), vec(backend, 0..3)).prop_map(
-        move |(name, created, attachments, backends)| StreamRule {
+    (option::of(name()), 0u8..2, 0i64..2, vec(attachment, 0..2), vec(backend, 0..3)).prop_map(
+        move |(name, rank, created, attachments, backends)| StreamRule {
             key: key.clone(),
             name,
+            rank,
             created,
             attachments,
             backends,

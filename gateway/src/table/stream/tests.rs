@@ -18,6 +18,7 @@ fn rule(kind: RouteKind, name: &str, created: i64, (listener, hosts): (&str, &[&
     StreamRule {
         key: RuleKey { route: RouteId { kind, namespace: "n".into(), name: name.into() }, index: 0 },
         name: None,
+        rank: 0,
         created,
         attachments: vec![Attachment { listener: listener_key(listener), hostnames }],
         backends: vec![StreamBackend { target: Target::Backend(key(name)), weight: 1 }],
@@ -70,6 +71,14 @@ fn the_oldest_route_serves_then_the_first_by_name() {
         assert_eq!(bind(&table, Transport::Tcp).opening(), Opening::Bytes);
         assert_eq!(name(serving(&table).as_ref()), expected);
     }
+}
+
+#[test]
+fn a_lower_rank_serves_before_an_older_route() {
+    let listeners = vec![listener("l", "", Protocol::Tcp)];
+    let (public, own) = (StreamRule { rank: 3, ..tcp("public", 1) }, StreamRule { rank: 1, ..tcp("own", 2) });
+    let table = Table::compile(&snapshot(listeners, vec![public, own]), &Table::empty());
+    assert_eq!(name(serving(&table).as_ref()), "own");
 }
 
 #[test]
