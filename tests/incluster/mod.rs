@@ -15,6 +15,8 @@ mod endurance;
 
 mod hostile;
 
+mod istio;
+
 mod load;
 
 mod prometheus;

@@ -112,7 +112,7 @@ fn must_say(lab: &Lab, (kind, name): (&str, &str), list: &str, wanted: (&str, &s
 }
 
 /// What `kubectl create` of something says that the API server must not take.
-fn refused(lab: &Lab, manifest: &str) -> String {
+pub(super) fn refused(lab: &Lab, manifest: &str) -> String {
     let mut child = Command::new("kubectl")
         .args(["--namespace", &lab.namespace, "create", "-f", "-"])
         .stdin(Stdio::piped())
