@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Where two answers differ, and which of these differences are known and explained.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use serde_json::Value;
@@ -37,7 +38,7 @@ pub(super) struct Explained {
 }
 
 /// All that may differ.
-pub(super) const EXPLAINED: [Explained; 14] = [
+pub(super) const EXPLAINED: [Explained; 17] = [
     Explained {
         holds: |seen| matches!(seen.istio, Some(Outcome::Undefined(_))),
         why: "Envoy would refuse what Istio makes of it: two chains for one server name, or a redirect of unknown status",
@@ -56,10 +57,18 @@ pub(super) const EXPLAINED: [Explained; 14] = [
     },
     Explained {
         holds: |seen| {
-            let passed = matches!((seen.istio, seen.torana), (Some(Outcome::Stream(_)), Some(Outcome::Closed)));
-            passed && seen.call.is_some_and(|call| !is_listed(call, seen.scenario))
+            let Some(call) = seen.call else { return false };
+            let lists = listing(call, seen.scenario);
+            match (seen.istio, seen.torana) {
+                (Some(Outcome::Stream(_)), Some(Outcome::Closed)) => lists.len() > 1 || !lists.contains(&true),
+                (Some(Outcome::Stream(_)), Some(Outcome::Stream(_))) => {
+                    lists.contains(&false) && call.protocol == Protocol::Tls
+                }
+                _ => false,
+            }
         },
-        why: "a server name that no server lists: Istio serves every name of a VirtualService that shares one with the server",
+        why: "TLS that is passed on: Istio serves every name of a VirtualService that shares one with a server, Torana what \
+              the server lists, and of several servers the one that lists the name most narrowly",
     },
     Explained {
         holds: |seen| {
@@ -75,7 +84,7 @@ pub(super) const EXPLAINED: [Explained; 14] = [
     Explained {
         holds: |seen| {
             let to_https = matches!(seen.torana, Some(Outcome::Redirect { status: 301, location, .. }) if location.starts_with("https:"));
-            to_https && matches!(seen.istio, Some(Outcome::NoRoute))
+            to_https && redirects_within(seen.scenario)
         },
         why: "httpsRedirect of a host with a namespace before it: Istio's is dead where no VirtualService has the host",
     },
@@ -90,18 +99,18 @@ pub(super) const EXPLAINED: [Explained; 14] = [
     },
     Explained {
         holds: |seen| {
-            let is_plain =
-                seen.call.is_some_and(|call| call.protocol == Protocol::Http && shares(call, seen.scenario, true));
-            is_plain && matches!(seen.torana, Some(Outcome::Closed))
+            let both = seen.call.is_some_and(|call| shares(call, seen.scenario, true));
+            both && matches!((seen.istio, seen.torana), (_, Some(Outcome::Closed)) | (Some(Outcome::Closed), _))
         },
-        why: "in the clear after TLS on one port: Istio serves both, at Torana the first server's way to begin holds for the port",
+        why: "in the clear after TLS on one port: Istio serves both, and takes for bytes what no server of TLS has; at \
+              Torana the first server's way to begin holds for the port",
     },
     Explained {
         holds: |seen| {
             seen.call.is_some_and(|call| shares(call, seen.scenario, false)) && seen.difference.what == "outcome"
         },
-        why: "TLS that is passed on and TLS that ends on one port, with hosts in common: Istio goes by the names that \
-              VirtualServices list, Torana by those of the servers",
+        why: "TLS that is passed on, that ends for requests and that ends for bytes on one port, with hosts in common: Istio \
+              goes by the names that VirtualServices list, Torana by those of the servers",
     },
     Explained {
         holds: |seen| {
@@ -119,21 +128,98 @@ pub(super) const EXPLAINED: [Explained; 14] = [
         holds: |seen| matches!((seen.istio, seen.torana), (Some(Outcome::NoListener), Some(Outcome::Closed))),
         why: "nothing is routed from a server of bytes: Istio does not listen, Torana listens and closes",
     },
+    Explained {
+        holds: |seen| {
+            matches!(&*seen.difference.what, "targets" | "hash" | "outcome" | "mirrors") && is_described_twice(seen)
+        },
+        why: "a host of several ServiceEntries, or of a Service too: Istio takes its ports, its clusters and its DestinationRule from one or \
+              another of them, Torana all from the one that is in force",
+    },
+    Explained {
+        holds: |seen| match (seen.istio, seen.torana) {
+            (Some(Outcome::Redirect { location: one, .. }), Some(Outcome::Redirect { location: other, .. })) => {
+                let host = seen.call.map(|call| call.host.to_lowercase()).unwrap_or_default();
+                let named = host.strip_suffix('.');
+                named.is_some_and(|named| one.replacen(&host, named, 1) == *other)
+            }
+            _ => false,
+        },
+        why: "the dot at the end of a name is no part of it: Torana redirects to the name without it",
+    },
+    Explained {
+        holds: |seen| {
+            let (Some(Outcome::Forward(one)), Some(Outcome::Forward(other))) = (seen.istio, seen.torana) else {
+                return false;
+            };
+            let by_dns = |host: &str| {
+                seen.scenario.istio.iter().any(|object| {
+                    let resolution = object["spec"]["resolution"].as_str().unwrap_or_default();
+                    let hosts = object["spec"]["hosts"].as_array().map(Vec::as_slice).unwrap_or_default();
+                    resolution.starts_with("DNS") && hosts.iter().any(|it| it == host)
+                })
+            };
+            let lost = one.targets.iter().any(|target| target.destination == Destination::Unknown);
+            let is_part = |target: &Target| matches!(&target.destination, Destination::Known { host, subset: Some(_), .. } if by_dns(host));
+            lost && other.targets.iter().any(is_part)
+        },
+        why: "a subset of a host of DNS that no endpoint belongs to: Istio makes no cluster, Torana a backend without \
+              endpoints; both answer 503",
+    },
 ];
 
-/// Whether a server of the call's port lists its server name.
-fn is_listed(call: &Call, scenario: &Scenario) -> bool {
+/// Whether the call may go to a host that several ServiceEntries describe.
+fn is_described_twice(seen: &Seen) -> bool {
+    let of = |outcome: Option<&Outcome>| match outcome {
+        Some(Outcome::Forward(forward)) => {
+            let mirrors = forward.mirrors.iter().map(|(destination, _)| destination);
+            forward.targets.iter().map(|target| &target.destination).chain(mirrors).cloned().collect()
+        }
+        Some(Outcome::Stream(targets)) => targets.iter().map(|target| target.destination.clone()).collect(),
+        _ => Vec::new(),
+    };
+    let destinations: Vec<Destination> = [of(seen.istio), of(seen.torana)].concat();
+    let describes = |object: &Value, host: &str| {
+        let hosts = object["spec"]["hosts"].as_array().map(Vec::as_slice).unwrap_or_default();
+        object["kind"] == "ServiceEntry" && hosts.iter().any(|it| it == host)
+    };
+    destinations.iter().any(|destination| match destination {
+        Destination::Known { host, .. } => {
+            let is_service = |object: &&Value| {
+                let (name, namespace) = (&object["metadata"]["name"], &object["metadata"]["namespace"]);
+                let whole =
+                    name.as_str().zip(namespace.as_str()).map(|(it, at)| format!("{it}.{at}.svc.cluster.local"));
+                object["kind"] == "Service" && whole.as_ref() == Some(host)
+            };
+            let services = seen.scenario.kubernetes.iter().filter(is_service).count();
+            services + seen.scenario.istio.iter().filter(|object| describes(object, host)).count() > 1
+        }
+        Destination::Unknown => false,
+    })
+}
+
+/// Whether a server redirects hosts with a namespace before them.
+fn redirects_within(scenario: &Scenario) -> bool {
+    let mut servers = scenario.istio.iter().filter_map(|object| object["spec"]["servers"].as_array()).flatten();
+    servers.any(|server| {
+        let mut hosts = server["hosts"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        server["tls"]["httpsRedirect"] == true && hosts.any(|host| host.contains('/'))
+    })
+}
+
+/// Whether they list its server name, of all servers with TLS at the call's port.
+fn listing(call: &Call, scenario: &Scenario) -> Vec<bool> {
     let name = call.sni.as_deref().unwrap_or_default().to_lowercase();
     let servers = scenario.istio.iter().filter_map(|object| object["spec"]["servers"].as_array()).flatten();
-    let mut hosts = servers
-        .filter(|server| server["port"]["number"] == call.port && !server["tls"]["mode"].is_null())
-        .filter_map(|server| server["hosts"].as_array())
-        .flatten()
-        .filter_map(|host| host.as_str()?.rsplit('/').next());
-    hosts.any(|host| match host.strip_prefix('*') {
+    let here = servers.filter(|server| server["port"]["number"] == call.port && server["tls"].is_object());
+    let covers = |host: &str| match host.strip_prefix('*') {
         None => host.to_lowercase() == name,
         Some(end) => name.ends_with(&end.to_lowercase()) && name.len() > end.len(),
-    })
+    };
+    let list = |server: &Value| {
+        let hosts = server["hosts"].as_array().into_iter().flatten();
+        hosts.filter_map(|host| host.as_str()?.rsplit('/').next()).any(covers)
+    };
+    here.map(list).collect()
 }
 
 /// Whether all that Istio alone refuses is for every host of the mesh.
@@ -155,27 +241,42 @@ fn mesh_of_all(seen: &Seen) -> bool {
 }
 
 /// Whether servers of the call's port begin in different ways: some in the clear and some with TLS; or, of those with TLS,
-/// some pass it on and some end it.
+/// some pass it on, some end it for requests, some for bytes.
 fn shares(call: &Call, scenario: &Scenario, in_the_clear: bool) -> bool {
     let servers = scenario.istio.iter().filter_map(|object| object["spec"]["servers"].as_array()).flatten();
     let here = servers.filter(|server| server["port"]["number"] == call.port);
-    let (mut plain, mut passing, mut ending) = (false, false, false);
+    let mut plain = false;
+    let mut of_tls = BTreeSet::new();
     for server in here {
         let protocol = server["port"]["protocol"].as_str().unwrap_or_default().to_uppercase();
-        let is_tls = matches!(&*protocol, "HTTPS" | "TLS");
         let passes = matches!(server["tls"]["mode"].as_str(), None | Some("PASSTHROUGH"));
-        plain |= !is_tls;
-        passing |= is_tls && passes;
-        ending |= is_tls && !passes;
+        match &*protocol {
+            "HTTPS" | "TLS" if passes => drop(of_tls.insert("passed on")),
+            "HTTPS" => drop(of_tls.insert("requests")),
+            "TLS" => drop(of_tls.insert("bytes")),
+            _ => plain = true,
+        }
     }
-    if in_the_clear { plain && (passing || ending) } else { passing && ending }
+    if in_the_clear { plain && !of_tls.is_empty() } else { of_tls.len() > 1 }
 }
 
-/// Whether an object writes the host of the call with other letters.
+/// Whether an object writes the host of the call with other letters, or looks at an authority that the call does. Bytes
+/// without a name may be for any host.
 fn in_capitals(call: &Call, scenario: &Scenario) -> bool {
     let name = call.sni.as_deref().unwrap_or(&call.host);
     let name = name.split(':').next().unwrap_or_default();
-    scenario.istio.iter().any(|object| capitals(&object["spec"], name))
+    let is_loud = call.host.bytes().any(|byte| byte.is_ascii_uppercase());
+    let mut objects = scenario.istio.iter();
+    match call.protocol {
+        Protocol::Tcp => objects.any(|object| {
+            let servers = object["spec"]["servers"].as_array().into_iter().flatten();
+            let hosts = servers.map(|server| &server["hosts"]).chain([&object["spec"]["hosts"]]);
+            hosts.map(ToString::to_string).any(|text| text.chars().any(|it| it.is_ascii_uppercase()))
+        }),
+        _ => objects.any(|object| {
+            capitals(&object["spec"], name) || (is_loud && object["spec"].to_string().contains("\"authority\":{"))
+        }),
+    }
 }
 
 fn capitals(value: &Value, name: &str) -> bool {

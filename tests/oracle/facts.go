@@ -54,6 +54,7 @@ func (w *world) forward(call Call, match *route.RouteMatch, action *route.RouteA
 	if single := action.GetCluster(); single != "" {
 		result.Targets = []Target{w.target(single, 1)}
 	}
+	result.Weighted = action.GetWeightedClusters() != nil
 	for _, cluster := range action.GetWeightedClusters().GetClusters() {
 		target := w.target(cluster.Name, cluster.Weight.GetValue())
 		// Envoy applies the route's own after it.

@@ -59,8 +59,8 @@ fn matched(result: &Value) -> Outcome {
 fn forward(result: &Value) -> Forward {
     let forward = &result["forward"];
     let of_rule = |name: &str| operations(&result[name]);
-    // With several targets their own come first.
-    let several = list(&result["targets"]).len() > 1;
+    // Where several targets are written, their own come first.
+    let several = result["weighted"] == true;
     let whole = |name: &str| if several { Vec::new() } else { edits(vec![of_rule(name)]) };
     Forward {
         targets: targets(result),
@@ -81,7 +81,7 @@ fn forward(result: &Value) -> Forward {
 }
 
 fn targets(result: &Value) -> Vec<Target> {
-    let several = list(&result["targets"]).len() > 1;
+    let several = result["weighted"] == true;
     let both = |target: &Value, name: &str| {
         let own = operations(&target[name]);
         if several { edits(vec![own, operations(&result[name])]) } else { edits(vec![own]) }

@@ -21,6 +21,8 @@ mod shrink;
 
 mod run;
 
+mod samples;
+
 use std::env;
 use std::ops::Range;
 use std::path::{Path, PathBuf};

@@ -58,6 +58,8 @@ type Result struct {
 	// Of the first target.
 	Cluster string   `json:"cluster,omitempty"`
 	Targets []Target `json:"targets,omitempty"`
+	// Whether several were written: then each has headers of its own, also the only one with a weight.
+	Weighted bool `json:"weighted,omitempty"`
 	Forward *Forward `json:"forward,omitempty"`
 	// Where a redirect, also tls_redirect, leads.
 	Location string   `json:"location,omitempty"`

@@ -30,12 +30,12 @@ static PAIR: LazyLock<(String, String)> = LazyLock::new(|| {
 /// The answer to every call.
 pub(super) fn answer(scenario: &Scenario) -> Answer {
     let id = GatewayId { namespace: scenario.pod.namespace.clone(), name: "gateway".to_owned() };
-    let ingress = Ingress { id, labels: scenario.pod.labels.clone() };
+    let ingress = Ingress { id, labels: scenario.pod.labels.clone(), ports: None };
     let mut cluster = Cluster::new(Settings { ingress: Some(ingress), ..Settings::standalone(0) });
     let mut rejected = Vec::new();
     let secrets = secrets(scenario);
-    for value in scenario.istio.iter().chain(&scenario.kubernetes).chain(&secrets) {
-        let decoded = torana_crds::decode(dated(value), "default");
+    for (at, value) in scenario.istio.iter().chain(&scenario.kubernetes).chain(&secrets).enumerate() {
+        let decoded = torana_crds::decode(dated(value, at), "default");
         let name = format!("{}/{}/{}", decoded.reference.kind, decoded.reference.namespace, decoded.reference.name);
         match decoded.content {
             Content::Object(object) => {
@@ -56,11 +56,13 @@ pub(super) fn answer(scenario: &Scenario) -> Answer {
     Answer { rejected, outcomes: scenario.calls.iter().map(|call| world.outcome(call)).collect() }
 }
 
-/// Whatever is without an age is the youngest in Istio's own store; in a cluster nothing is.
-fn dated(object: &Value) -> Value {
+/// Whatever is without an age is the youngest in Istio's own store when it comes there, one after the other; in a cluster
+/// nothing is.
+fn dated(object: &Value, at: usize) -> Value {
     let mut object = object.clone();
     if object["metadata"]["creationTimestamp"].is_null() {
-        object["metadata"]["creationTimestamp"] = "2100-01-01T00:00:00Z".into();
+        let (minutes, seconds) = (at / 60 % 60, at % 60);
+        object["metadata"]["creationTimestamp"] = format!("2100-01-01T00:{minutes:02}:{seconds:02}Z").into();
     }
     object
 }
