@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use torana_crds::ObjectRef;
 
 use crate::report::Severity;
+use crate::source::analyzer;
 
 /// A line of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -54,6 +55,11 @@ fn severity_word(severity: Severity) -> &'static str {
 }
 
 impl Finding {
+    /// What Istio's analyzer calls it, if it has a name for it.
+    pub fn code(&self) -> Option<&'static str> {
+        analyzer::code(self.object.as_ref()?, self.reason)
+    }
+
     /// The finding without its place: `HTTPRoute default/web: spec.rules[0]: what; why; remedy`.
     pub fn sentence(&self) -> impl fmt::Display + '_ {
         Sentence(self)
@@ -63,11 +69,12 @@ impl Finding {
 /// A flat object: `file` and `line` beside the rest, `null` where no file holds the object.
 impl Serialize for Finding {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Finding", 9)?;
+        let mut fields = serializer.serialize_struct("Finding", 10)?;
         fields.serialize_field("file", &self.place.as_ref().map(|place| &place.file))?;
         fields.serialize_field("line", &self.place.as_ref().map(|place| place.line))?;
         fields.serialize_field("severity", severity_word(self.severity))?;
         fields.serialize_field("reason", self.reason)?;
+        fields.serialize_field("code", &self.code())?;
         fields.serialize_field("object", &self.object.as_ref().map(ToString::to_string))?;
         fields.serialize_field("path", &self.path)?;
         fields.serialize_field("what", &self.what)?;
@@ -77,13 +84,18 @@ impl Serialize for Finding {
     }
 }
 
-/// `file:line: error: HTTPRoute default/web: spec.rules[0]: what; why; remedy [Reason]`.
+/// `file:line: error: HTTPRoute default/web: spec.rules[0]: what; why; remedy [Reason]`; of Istio's objects
+/// `[Reason, IST0101]`.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(place) = &self.place {
             write!(f, "{place}: ")?;
         }
-        write!(f, "{}: {} [{}]", severity_word(self.severity), self.sentence(), self.reason)
+        write!(f, "{}: {} [{}", severity_word(self.severity), self.sentence(), self.reason)?;
+        if let Some(code) = self.code() {
+            write!(f, ", {code}")?;
+        }
+        f.write_str("]")
     }
 }
 

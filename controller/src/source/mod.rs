@@ -9,6 +9,8 @@ mod yaml;
 
 mod disk;
 
+mod analyzer;
+
 mod finding;
 
 mod door;
