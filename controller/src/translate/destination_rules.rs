@@ -95,12 +95,20 @@ fn of_level<'c>(
     rules.sort_by_key(|rule| (rule.meta.created.unwrap_or_default(), &rule.meta.name, &rule.meta.namespace));
     let mut merged: Vec<Vec<&DestinationRule>> = Vec::new();
     for rule in rules {
-        match merged.iter_mut().find(|one| one.iter().all(|other| are_one(other, rule))) {
-            Some(one) => one.push(rule),
-            None => merged.push(vec![rule]),
+        // Whether it stands for itself, too, is what the last one says that it was held against.
+        let mut apart = true;
+        for one in &mut merged {
+            let joins = one.first().map_or(Joins::Not, |first| joins(first, rule));
+            apart = joins != Joins::Whole;
+            if joins != Joins::Not {
+                one.push(rule);
+            }
+        }
+        if apart {
+            merged.push(vec![rule]);
         }
     }
-    let mut seen = merged.into_iter().filter(|one| one.iter().any(|rule| sees(rule)));
+    let mut seen = merged.into_iter().filter(|one| one.first().is_some_and(|rule| sees(rule)));
     let mut last = None;
     for one in &mut seen {
         match one.first().and_then(|rule| rule.spec.workload_selector.as_ref()) {
@@ -114,12 +122,30 @@ fn of_level<'c>(
     last.map(InForce)
 }
 
-/// Whether the same namespaces see both, or the later is seen by more.
-fn are_one(earlier: &DestinationRule, later: &DestinationRule) -> bool {
+/// What becomes of a rule beside an older one of the same host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Joins {
+    /// Each is for itself.
+    Not,
+    /// It adds to the older one, and is a rule by itself.
+    Also,
+    /// It is a part of the older one.
+    Whole,
+}
+
+fn joins(earlier: &DestinationRule, later: &DestinationRule) -> Joins {
     let of = |rule: &DestinationRule| rule.spec.export_to.iter().cloned().collect::<BTreeSet<_>>();
     let (one, two) = (of(earlier), of(later));
-    let same_pods = earlier.spec.workload_selector == later.spec.workload_selector;
-    same_pods && (one == two || (!one.is_empty() && two.is_superset(&one)))
+    let is_wider = !one.is_empty() && two.is_superset(&one);
+    if one != two && !is_wider {
+        return Joins::Not;
+    }
+    match (&earlier.spec.workload_selector, &later.spec.workload_selector) {
+        (Some(one), Some(two)) if one.match_labels != two.match_labels => Joins::Not,
+        (Some(_), Some(_)) | (None, None) => Joins::Whole,
+        _ if one == two => Joins::Whole,
+        _ => Joins::Also,
+    }
 }
 
 /// Istio refuses others.
