@@ -38,13 +38,13 @@ pub(super) struct Explained {
 }
 
 /// All that may differ.
-pub(super) const EXPLAINED: [Explained; 17] = [
+pub(super) const EXPLAINED: [Explained; 18] = [
     Explained {
         holds: |seen| matches!(seen.istio, Some(Outcome::Undefined(_))),
         why: "Envoy would refuse what Istio makes of it: two chains for one server name, or a redirect of unknown status",
     },
     Explained {
-        holds: |seen| seen.call.is_some_and(|call| in_capitals(call, seen.scenario)),
+        holds: |seen| seen.call.is_some_and(|call| in_capitals(call, seen)),
         why: "Istio compares the hosts of servers, rules and handshakes letter by letter; names have no case",
     },
     Explained {
@@ -100,7 +100,7 @@ pub(super) const EXPLAINED: [Explained; 17] = [
     Explained {
         holds: |seen| {
             let both = seen.call.is_some_and(|call| shares(call, seen.scenario, true));
-            both && matches!((seen.istio, seen.torana), (_, Some(Outcome::Closed)) | (Some(Outcome::Closed), _))
+            both && seen.difference.what == "outcome"
         },
         why: "in the clear after TLS on one port: Istio serves both, and takes for bytes what no server of TLS has; at \
               Torana the first server's way to begin holds for the port",
@@ -138,6 +138,15 @@ pub(super) const EXPLAINED: [Explained; 17] = [
     Explained {
         holds: |seen| match (seen.istio, seen.torana) {
             (Some(Outcome::Redirect { location: one, .. }), Some(Outcome::Redirect { location: other, .. })) => {
+                one.starts_with("http:") && one.replacen(":80/", "/", 1) == *other
+            }
+            _ => false,
+        },
+        why: "port 80 of http: Istio may write it, Torana never does",
+    },
+    Explained {
+        holds: |seen| match (seen.istio, seen.torana) {
+            (Some(Outcome::Redirect { location: one, .. }), Some(Outcome::Redirect { location: other, .. })) => {
                 let host = seen.call.map(|call| call.host.to_lowercase()).unwrap_or_default();
                 let named = host.strip_suffix('.');
                 named.is_some_and(|named| one.replacen(&host, named, 1) == *other)
@@ -148,9 +157,6 @@ pub(super) const EXPLAINED: [Explained; 17] = [
     },
     Explained {
         holds: |seen| {
-            let (Some(Outcome::Forward(one)), Some(Outcome::Forward(other))) = (seen.istio, seen.torana) else {
-                return false;
-            };
             let by_dns = |host: &str| {
                 seen.scenario.istio.iter().any(|object| {
                     let resolution = object["spec"]["resolution"].as_str().unwrap_or_default();
@@ -158,26 +164,29 @@ pub(super) const EXPLAINED: [Explained; 17] = [
                     resolution.starts_with("DNS") && hosts.iter().any(|it| it == host)
                 })
             };
-            let lost = one.targets.iter().any(|target| target.destination == Destination::Unknown);
-            let is_part = |target: &Target| matches!(&target.destination, Destination::Known { host, subset: Some(_), .. } if by_dns(host));
-            lost && other.targets.iter().any(is_part)
+            let is_part = |destination: &Destination| matches!(destination, Destination::Known { host, subset: Some(_), .. } if by_dns(host));
+            destinations(seen.istio).contains(&Destination::Unknown) && destinations(seen.torana).iter().any(is_part)
         },
         why: "a subset of a host of DNS that no endpoint belongs to: Istio makes no cluster, Torana a backend without \
               endpoints; both answer 503",
     },
 ];
 
-/// Whether the call may go to a host that several ServiceEntries describe.
-fn is_described_twice(seen: &Seen) -> bool {
-    let of = |outcome: Option<&Outcome>| match outcome {
+/// Where requests go, and copies of them.
+fn destinations(outcome: Option<&Outcome>) -> Vec<Destination> {
+    match outcome {
         Some(Outcome::Forward(forward)) => {
             let mirrors = forward.mirrors.iter().map(|(destination, _)| destination);
             forward.targets.iter().map(|target| &target.destination).chain(mirrors).cloned().collect()
         }
         Some(Outcome::Stream(targets)) => targets.iter().map(|target| target.destination.clone()).collect(),
         _ => Vec::new(),
-    };
-    let destinations: Vec<Destination> = [of(seen.istio), of(seen.torana)].concat();
+    }
+}
+
+/// Whether the call may go to a host that several ServiceEntries describe.
+fn is_described_twice(seen: &Seen) -> bool {
+    let destinations = [destinations(seen.istio), destinations(seen.torana)].concat();
     let describes = |object: &Value, host: &str| {
         let hosts = object["spec"]["hosts"].as_array().map(Vec::as_slice).unwrap_or_default();
         object["kind"] == "ServiceEntry" && hosts.iter().any(|it| it == host)
@@ -262,21 +271,21 @@ fn shares(call: &Call, scenario: &Scenario, in_the_clear: bool) -> bool {
 
 /// Whether an object writes the host of the call with other letters, or looks at an authority that the call does. Bytes
 /// without a name may be for any host.
-fn in_capitals(call: &Call, scenario: &Scenario) -> bool {
+fn in_capitals(call: &Call, seen: &Seen) -> bool {
     let name = call.sni.as_deref().unwrap_or(&call.host);
     let name = name.split(':').next().unwrap_or_default();
     let is_loud = call.host.bytes().any(|byte| byte.is_ascii_uppercase());
-    let mut objects = scenario.istio.iter();
-    match call.protocol {
-        Protocol::Tcp => objects.any(|object| {
-            let servers = object["spec"]["servers"].as_array().into_iter().flatten();
-            let hosts = servers.map(|server| &server["hosts"]).chain([&object["spec"]["hosts"]]);
-            hosts.map(ToString::to_string).any(|text| text.chars().any(|it| it.is_ascii_uppercase()))
-        }),
-        _ => objects.any(|object| {
-            capitals(&object["spec"], name) || (is_loud && object["spec"].to_string().contains("\"authority\":{"))
-        }),
-    }
+    let are_bytes = matches!(seen.istio, Some(Outcome::Stream(_))) || matches!(seen.torana, Some(Outcome::Stream(_)));
+    let loud_hosts = |object: &Value| {
+        let servers = object["spec"]["servers"].as_array().into_iter().flatten();
+        let hosts = servers.map(|server| &server["hosts"]).chain([&object["spec"]["hosts"]]);
+        hosts.map(ToString::to_string).any(|text| text.chars().any(|it| it.is_ascii_uppercase()))
+    };
+    seen.scenario.istio.iter().any(|object| {
+        capitals(&object["spec"], name)
+            || (is_loud && object["spec"].to_string().contains("\"authority\":{"))
+            || (are_bytes && loud_hosts(object))
+    })
 }
 
 fn capitals(value: &Value, name: &str) -> bool {
