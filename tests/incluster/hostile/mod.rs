@@ -19,6 +19,8 @@ mod storm;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -34,6 +36,8 @@ const OF_ROUTE: &str = "/status/parents/0/conditions";
 struct Neighbour {
     address: String,
     load: Load,
+    /// Since when clients ask.
+    since: Instant,
 }
 
 impl Neighbour {
@@ -47,11 +51,12 @@ impl Neighbour {
         let address = lab.address("edge");
         lab.kubectl(&["rollout", "status", "deployment/edge-torana", "--timeout=60s"]);
         until("the neighbour is served", || status(&address, GOOD) == Some(200));
-        Self { load: Load::start(&address, GOOD, 2, 100), address }
+        Self { load: Load::start(&address, GOOD, 2, 100), address, since: Instant::now() }
     }
 
-    /// Nothing happened to it.
+    /// Nothing happened to it, nor does for as long as it takes to have seen that.
     fn must_be_unharmed(self) {
+        sleep(Duration::from_secs(2).saturating_sub(self.since.elapsed()));
         let seen = self.load.stop();
         assert!(seen.failures.is_empty() && seen.broken == 0 && seen.served > 50, "{seen:?}");
     }
