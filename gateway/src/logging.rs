@@ -13,8 +13,10 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 use crate::admin::LogLevel;
 
-/// The `h2` crate warns of what a client does, as often as it does it; what follows from it is told by ours.
-const CLIENTS_DOING: &str = "h2=error";
+/// Libraries that warn of what is nobody's fault: `h2` of what a client does, as often as it does it; `kube_client` of an
+/// answer that is no JSON, which is what an API server says of every kind that is not installed. What follows from either
+/// is told by ours.
+const QUIET: [&str; 2] = ["h2=error", "kube_client=error"];
 
 /// How records look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -58,7 +60,7 @@ impl Logging {
     /// The level as it is now.
     pub fn level(&self) -> String {
         let all = self.filter.with_current(ToString::to_string).unwrap_or_default();
-        all.split(',').filter(|part| *part != CLIENTS_DOING).collect::<Vec<_>>().join(",")
+        all.split(',').filter(|part| !QUIET.contains(part)).collect::<Vec<_>>().join(",")
     }
 }
 
@@ -81,6 +83,6 @@ fn parse(level: &str) -> Result<EnvFilter, String> {
     if level.trim().is_empty() {
         return Err("a level is needed: error, warn, info, debug or trace".to_owned());
     }
-    let filter = EnvFilter::try_new(format!("{CLIENTS_DOING},{level}"));
+    let filter = EnvFilter::try_new(format!("{},{level}", QUIET.join(",")));
     filter.map_err(|error| format!("{level:?} is no log level: {error}"))
 }
