@@ -114,6 +114,12 @@ impl Lab {
         serde_json::from_str(&self.kubectl(&["get", kind, name, "-o", "json"])).unwrap()
     }
 
+    /// An object, unless there is none.
+    fn find(&self, kind: &str, name: &str) -> Option<Value> {
+        let found = self.kubectl(&["get", kind, name, "--ignore-not-found", "-o", "json"]);
+        (!found.trim().is_empty()).then(|| serde_json::from_str(&found).unwrap())
+    }
+
     /// Names of the pods that serve a Gateway.
     fn proxies(&self, gateway: &str) -> Vec<String> {
         self.of_proxies(gateway, "metadata.name")

@@ -29,12 +29,6 @@ fn until_it_says(lab: &Lab, kind: &str, status: &str, reason: &str) {
     until(&format!("{kind}={status}, {reason}"), || condition(lab, kind) == (status.to_owned(), reason.to_owned()));
 }
 
-/// An object, unless there is none.
-fn find(lab: &Lab, kind: &str, name: &str) -> Option<Value> {
-    let found = lab.kubectl(&["get", kind, name, "--ignore-not-found", "-o", "json"]);
-    (!found.trim().is_empty()).then(|| serde_json::from_str(&found).unwrap())
-}
-
 fn serves(address: &str) -> bool {
     ask(address, HOST, "/").is_ok_and(|reply| reply.status == 200)
 }
@@ -64,13 +58,13 @@ fn what_others_change_or_delete_comes_back() {
     until("its image is right again", || image().contains("torana:"));
     for kind in ["serviceaccount", "configmap", "service", "deployment", "poddisruptionbudget"] {
         let name = if kind == "configmap" { format!("{NAME}-feed-ca") } else { NAME.to_owned() };
-        let Some(before) = find(&lab, kind, &name) else {
+        let Some(before) = lab.find(kind, &name) else {
             assert_eq!(kind, "poddisruptionbudget", "one proxy has no budget, but there is everything else");
             continue;
         };
         lab.kubectl(&["delete", kind, &name]);
         let uid = |object: &Value| object["metadata"]["uid"].clone();
-        until(&format!("{kind} is back"), || find(&lab, kind, &name).is_some_and(|it| uid(&it) != uid(&before)));
+        until(&format!("{kind} is back"), || lab.find(kind, &name).is_some_and(|it| uid(&it) != uid(&before)));
     }
     served_at(&lab);
 }
@@ -84,7 +78,7 @@ fn the_number_of_proxies_is_what_the_parameters_say_or_an_autoscaler_decides() {
     assert_eq!(proxies(), 2);
     assert_eq!(lab.get("poddisruptionbudget", NAME)["spec"]["maxUnavailable"], 1);
     lab.apply(&edge("autoscaling: {minReplicas: 2, maxReplicas: 4, targetCpuUtilization: 70},", ""));
-    until("there is an autoscaler", || find(&lab, "horizontalpodautoscaler", NAME).is_some());
+    until("there is an autoscaler", || lab.find("horizontalpodautoscaler", NAME).is_some());
     let scaler = lab.get("horizontalpodautoscaler", NAME);
     assert_eq!((&scaler["spec"]["minReplicas"], &scaler["spec"]["maxReplicas"]), (&json!(2), &json!(4)));
     assert_eq!(scaler["spec"]["scaleTargetRef"]["name"], NAME);
@@ -94,9 +88,9 @@ fn the_number_of_proxies_is_what_the_parameters_say_or_an_autoscaler_decides() {
     std::thread::sleep(std::time::Duration::from_secs(2));
     assert_eq!(proxies(), 3, "the autoscaler's number is its own");
     lab.apply(&edge("replicas: 1,", ""));
-    until("there is none", || find(&lab, "horizontalpodautoscaler", NAME).is_none());
+    until("there is none", || lab.find("horizontalpodautoscaler", NAME).is_none());
     until("one proxy", || proxies() == 1);
-    until("one proxy has no budget", || find(&lab, "poddisruptionbudget", NAME).is_none());
+    until("one proxy has no budget", || lab.find("poddisruptionbudget", NAME).is_none());
 }
 
 #[test]
@@ -104,11 +98,11 @@ fn a_daemon_set_on_the_network_of_the_nodes_is_reached_at_theirs() {
     let Some(lab) = lab() else { return };
     lab.apply(&(backend(1) + &edge("mode: DaemonSet, hostNetwork: true,", "") + &route("web", "edge", HOST)));
     assert_eq!(served_at(&lab), node(&lab));
-    assert!(find(&lab, "deployment", NAME).is_none());
+    assert!(lab.find("deployment", NAME).is_none());
     assert_eq!(lab.get("daemonset", NAME)["spec"]["template"]["spec"]["hostNetwork"], true);
     assert_eq!(lab.get("service", NAME)["spec"]["type"], "ClusterIP");
     lab.apply(&edge("replicas: 1,", ""));
-    until("the DaemonSet is gone", || find(&lab, "daemonset", NAME).is_none());
+    until("the DaemonSet is gone", || lab.find("daemonset", NAME).is_none());
     until("it has an address of its own", || lab.address("edge") != node(&lab));
     served_at(&lab);
 }

@@ -89,11 +89,9 @@ pub(super) const EXPLAINED: [Explained; 18] = [
         why: "httpsRedirect of a host with a namespace before it: Istio's is dead where no VirtualService has the host",
     },
     Explained {
-        holds: |seen| match (seen.istio, seen.torana) {
-            (Some(Outcome::Redirect { location: one, .. }), Some(Outcome::Redirect { location: other, .. })) => {
-                one.starts_with("https:") && one.replacen(":80/", "/", 1) == *other
-            }
-            _ => false,
+        holds: |seen| {
+            redirects(seen)
+                .is_some_and(|(one, other)| one.starts_with("https:") && one.replacen(":80/", "/", 1) == *other)
         },
         why: "httpsRedirect: Istio sends whoever wrote port 80 to https at port 80",
     },
@@ -136,22 +134,17 @@ pub(super) const EXPLAINED: [Explained; 18] = [
               another of them, Torana all from the one that is in force",
     },
     Explained {
-        holds: |seen| match (seen.istio, seen.torana) {
-            (Some(Outcome::Redirect { location: one, .. }), Some(Outcome::Redirect { location: other, .. })) => {
-                one.starts_with("http:") && one.replacen(":80/", "/", 1) == *other
-            }
-            _ => false,
+        holds: |seen| {
+            redirects(seen)
+                .is_some_and(|(one, other)| one.starts_with("http:") && one.replacen(":80/", "/", 1) == *other)
         },
         why: "port 80 of http: Istio may write it, Torana never does",
     },
     Explained {
-        holds: |seen| match (seen.istio, seen.torana) {
-            (Some(Outcome::Redirect { location: one, .. }), Some(Outcome::Redirect { location: other, .. })) => {
-                let host = seen.call.map(|call| call.host.to_lowercase()).unwrap_or_default();
-                let named = host.strip_suffix('.');
-                named.is_some_and(|named| one.replacen(&host, named, 1) == *other)
-            }
-            _ => false,
+        holds: |seen| {
+            let host = seen.call.map(|call| call.host.to_lowercase()).unwrap_or_default();
+            let named = host.strip_suffix('.').zip(redirects(seen));
+            named.is_some_and(|(named, (one, other))| one.replacen(&host, named, 1) == *other)
         },
         why: "the dot at the end of a name is no part of it: Torana redirects to the name without it",
     },
@@ -171,6 +164,16 @@ pub(super) const EXPLAINED: [Explained; 18] = [
               endpoints; both answer 503",
     },
 ];
+
+/// Where both redirect to, if both do.
+fn redirects<'s>(seen: &Seen<'s>) -> Option<(&'s str, &'s str)> {
+    match (seen.istio, seen.torana) {
+        (Some(Outcome::Redirect { location: one, .. }), Some(Outcome::Redirect { location: other, .. })) => {
+            Some((one, other))
+        }
+        _ => None,
+    }
+}
 
 /// Where requests go, and copies of them.
 fn destinations(outcome: Option<&Outcome>) -> Vec<Destination> {

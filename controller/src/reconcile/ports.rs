@@ -5,7 +5,7 @@
 use torana_crds::gateway::{Gateway, Listener, ListenerSet};
 use torana_crds::parameters::GatewayParametersSpec;
 use torana_crds::{Kind, ObjectRef};
-use torana_ir::{Snapshot, Transport};
+use torana_ir::Snapshot;
 
 use crate::provision::desired::Port;
 use crate::report::{Report, Status};
@@ -13,8 +13,7 @@ use crate::translate::{ports_of_ingress, transport};
 
 /// The ports that an ingress is given.
 pub(super) fn of_ingress(parameters: &GatewayParametersSpec) -> Vec<Port> {
-    let ports = ports_of_ingress(parameters).iter();
-    ports.map(|it| Port { number: it.port, target: it.target(), transport: Transport::Tcp }).collect()
+    ports_of_ingress(parameters).iter().copied().map(Port::from).collect()
 }
 
 /// The ports of all that proxies have.

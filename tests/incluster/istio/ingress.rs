@@ -51,16 +51,11 @@ spec: {{selector: {{app: web}}, ports: [{{name: http, port: 80, targetPort: 9001
     )
 }
 
-fn find(lab: &Lab, kind: &str, name: &str) -> Option<Value> {
-    let found = lab.kubectl(&["get", kind, name, "--ignore-not-found", "-o", "json"]);
-    (!found.trim().is_empty()).then(|| serde_json::from_str(&found).unwrap())
-}
-
 /// The address of the Service before the proxies, once it has one.
 fn address(lab: &Lab) -> String {
     let mut address = String::new();
     until("the ingress has an address", || {
-        let service = find(lab, "service", "ingress").unwrap_or_default();
+        let service = lab.find("service", "ingress").unwrap_or_default();
         address = service["status"]["loadBalancer"]["ingress"][0]["ip"].as_str().unwrap_or_default().to_owned();
         !address.is_empty()
     });
@@ -119,7 +114,7 @@ fn the_ports_are_those_of_the_parameters_and_everything_goes_with_them() {
     assert_eq!(pods.lines().count(), 1, "{pods}");
     lab.kubectl(&["delete", "gatewayparameters", "ingress"]);
     until("nothing is left of it", || {
-        ["deployment", "service", "serviceaccount"].iter().all(|kind| find(&lab, kind, "ingress").is_none())
+        ["deployment", "service", "serviceaccount"].iter().all(|kind| lab.find(kind, "ingress").is_none())
     });
 }
 
@@ -142,7 +137,7 @@ fn the_chart_brings_an_ingress_that_those_who_come_from_istio_expect() {
     ]);
     lab.apply(&rendered);
     until("its pod is ready", || {
-        find(&lab, "deployment", "torana-ingress").is_some_and(|it| it["status"]["readyReplicas"] == json!(1))
+        lab.find("deployment", "torana-ingress").is_some_and(|it| it["status"]["readyReplicas"] == json!(1))
     });
     let service = lab.get("service", "torana-ingress");
     assert_eq!(service["spec"]["type"], "LoadBalancer");

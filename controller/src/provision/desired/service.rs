@@ -3,7 +3,7 @@
 //! Gateway does not name.
 
 use serde_json::{Value, json};
-use torana_crds::parameters::{GatewayParametersSpec, ServiceType};
+use torana_crds::parameters::{GatewayParametersSpec, IngressPort, ServiceType};
 use torana_ir::Transport;
 
 use crate::provision::desired::objects::Owned;
@@ -23,6 +23,12 @@ impl Port {
     /// A port that is the same at the proxies.
     pub const fn of_listener(number: u16, transport: Transport) -> Self {
         Self { number, target: number, transport }
+    }
+}
+
+impl From<IngressPort> for Port {
+    fn from(port: IngressPort) -> Self {
+        Self { number: port.port, target: port.target(), transport: Transport::Tcp }
     }
 }
 

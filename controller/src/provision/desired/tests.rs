@@ -4,7 +4,7 @@ use std::{env, fs};
 
 use serde_json::{Value, json};
 use torana_crds::gateway::{Gateway, ProtocolType};
-use torana_crds::parameters::{GatewayParameters, GatewayParametersSpec, IngressPort};
+use torana_crds::parameters::{GatewayParameters, GatewayParametersSpec};
 use torana_ir::{SessionKey, Transport};
 
 use super::*;
@@ -58,9 +58,7 @@ fn provisioned(case: &Path, input: &str) -> Vec<Value> {
     });
     let asked = cluster.all::<GatewayParameters>().filter(|parameters| is_ingress(&cluster, parameters));
     let ingresses = asked.flat_map(|parameters| {
-        let ports = ports_of_ingress(&parameters.spec).iter();
-        let port = |it: &IngressPort| Port { number: it.port, target: it.target(), transport: Transport::Tcp };
-        let ports: Vec<_> = ports.map(port).collect();
+        let ports: Vec<_> = ports_of_ingress(&parameters.spec).iter().copied().map(Port::from).collect();
         desired(Subject::Ingress(parameters), &parameters.spec, &ports, &install()).objects
     });
     each.chain(ingresses).collect()
