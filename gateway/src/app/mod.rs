@@ -59,6 +59,8 @@ pub struct Config {
     pub drain_deadline: Duration,
     /// The DNS server that backends that are names are asked of; by default those of the system.
     pub resolver: Option<SocketAddr>,
+    /// What the proxies are called in Istio's metrics; by default as their Gateway.
+    pub workload: Option<String>,
     /// Caps on clients' connections; by default what the limit of open files allows.
     pub caps: Option<Caps>,
     /// Answers `/debug/explain`.
@@ -77,6 +79,7 @@ impl Default for Config {
             pre_stop: Duration::ZERO,
             drain_deadline: Duration::from_secs(30),
             resolver: None,
+            workload: None,
             caps: None,
             explain: None,
             log_level: None,
@@ -101,7 +104,7 @@ impl App {
     /// Starts everything; it serves what `feed` brings. An error means that a thread, or the address for health or
     /// debugging, is not to be had.
     pub fn start(config: Config, feed: Feed) -> io::Result<Self> {
-        let metrics = Arc::new(Metrics::new());
+        let metrics = Arc::new(Metrics::new().of(config.workload.clone()));
         let log = AccessLog::start(config.access_log, io::stdout(), &metrics)?;
         let readiness = Readiness::default();
         let table = Arc::new(ArcSwap::from_pointee(Table::empty()));

@@ -65,6 +65,9 @@ pub struct Serving {
     /// Format of the log on standard error
     #[arg(long, value_enum, default_value_t = LogFormat::Text, env = "TORANA_LOG_FORMAT")]
     pub log_format: LogFormat,
+    /// Name of the workload that the proxies are, for Istio's metrics [default: that of the Gateway]
+    #[arg(long, value_name = "NAME", env = "TORANA_WORKLOAD")]
+    pub workload: Option<String>,
     /// How long requests in flight get when the gateway ends
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration, env = "TORANA_DRAIN_DEADLINE")]
     pub drain_deadline: Duration,
@@ -89,6 +92,7 @@ impl Serving {
             pre_stop: self.pre_stop,
             drain_deadline: self.drain_deadline,
             resolver: self.resolver,
+            workload: self.workload.clone(),
             log_level: Some(Arc::new(logging.clone())),
             ..Config::default()
         }

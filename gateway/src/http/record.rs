@@ -135,8 +135,12 @@ impl Record {
             method: self.method,
             version: self.version,
             status: self.status,
+            fault: self.fault,
+            grpc: self.manner.grpc,
             duration,
             overhead,
+            received: self.trace.moved.received,
+            sent: self.trace.moved.sent,
         };
         let metrics = &conn.worker.metrics;
         self.meters.as_deref().unwrap_or(metrics.unrouted()).record(metrics, &outcome);

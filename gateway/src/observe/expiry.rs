@@ -39,7 +39,7 @@ fn hosts(listener: &Listener, certificate: &Certificate) -> Vec<String> {
 mod tests {
     use std::sync::Arc;
 
-    use torana_ir::{Protocol, Tls, TlsVersion};
+    use torana_ir::{Protocol, Tls};
 
     use super::*;
     use crate::samples::{self, listener_key};
@@ -54,7 +54,7 @@ mod tests {
     fn snapshot(hostname: &str, certificates: &[Arc<Certificate>]) -> Snapshot {
         let keys = certificates.iter().map(|certificate| certificate.key.clone()).collect();
         let listener = Listener {
-            protocol: Protocol::Https(Tls { certificates: keys, min_version: TlsVersion::V1_2, client: None }),
+            protocol: Protocol::Https(Tls::new(keys)),
             hostname: HostPattern::parse(hostname).unwrap(),
             ..Listener::new(listener_key("web"), 443)
         };

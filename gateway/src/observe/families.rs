@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge};
 
+use super::istio;
 use super::measure::{Counter, Gauge, Histogram};
 use super::page::Family;
 use super::register::Register;
@@ -114,6 +115,7 @@ pub(super) struct Families {
     pub(super) config_rejected: IntCounterVec,
     pub(super) certificate_expiry: Arc<Shelf<Gauge>>,
     pub(super) log_dropped: IntCounterVec,
+    pub(super) istio: istio::Families,
     pub(super) page: Arc<[Box<dyn Family>]>,
 }
 
@@ -196,6 +198,7 @@ impl Families {
                 AS_CONFIGURED,
             ),
             log_dropped: it.few("log_dropped_total", "lines that a full queue dropped", &["sink"]),
+            istio: istio::Families::new(&mut it, histograms),
             page: it.page(),
         }
     }

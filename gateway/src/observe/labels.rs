@@ -9,7 +9,20 @@ const BETWEEN: char = '\0';
 const OTHER: &str = "other";
 
 /// Names of objects: there are as many as users make. Values of other labels are from short lists.
-const OBJECTS: [&str; 7] = ["backend", "gateway", "listener", "route_kind", "route_name", "route_namespace", "rule"];
+const OBJECTS: [&str; 9] = [
+    "backend",
+    "destination_service_name",
+    "destination_service_namespace",
+    "gateway",
+    "listener",
+    "route_kind",
+    "route_name",
+    "route_namespace",
+    "rule",
+];
+
+/// The name that there are too many of: the first of these that a family has.
+const MANY: [&str; 3] = ["route_name", "backend", "destination_service"];
 
 /// Values as one text.
 pub(super) fn joined<'a>(values: impl IntoIterator<Item = &'a str>) -> String {
@@ -31,12 +44,12 @@ pub(super) fn values(joined: &str) -> impl Iterator<Item = &str> {
 /// The text of the child for all that have no child of their own: `other` for the name that there are too many of, and
 /// no other names; of the code its class. What is left are words from short lists.
 pub(super) fn folded(names: &[&str], joined: &str) -> String {
-    let too_many = if names.contains(&"route_name") { "route_name" } else { "backend" };
+    let too_many = MANY.into_iter().find(|name| names.contains(name)).unwrap_or_default();
     let class = |code: &str| format!("{}xx", code.chars().next().unwrap_or_default());
     let fold = |(name, value): (&&str, &str)| match *name {
         name if name == too_many => OTHER.to_owned(),
         name if OBJECTS.contains(&name) => String::new(),
-        "code" => class(value),
+        "code" | "response_code" => class(value),
         _ => value.to_owned(),
     };
     let folded: Vec<String> = names.iter().zip(values(joined)).map(fold).collect();
@@ -71,5 +84,7 @@ mod tests {
         };
         assert_eq!(folded(&request, &["n/b:80", "404", "n/g", "GET", "r", "0"]), "|4xx||GET|other|");
         assert_eq!(folded(&["backend"], &["n/b:80"]), "other");
+        let of_istio = ["destination_service", "destination_service_name", "reporter", "response_code"];
+        assert_eq!(folded(&of_istio, &["b.n.svc", "b", "source", "503"]), "other||source|5xx");
     }
 }

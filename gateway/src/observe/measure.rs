@@ -73,14 +73,14 @@ impl Measure for Gauge {
     }
 }
 
-/// How long things took, in buckets that all children share.
+/// How long or how large things were, in buckets that all children share.
 #[derive(Debug)]
 pub(super) struct Histogram<const N: usize> {
     bounds: &'static [f64; N],
     /// What is in this bucket and in none before it.
     buckets: [AtomicU64; N],
     beyond: AtomicU64,
-    /// Seconds, as the bits of an `f64`.
+    /// Of all values, as the bits of an `f64`.
     sum: AtomicU64,
 }
 
@@ -91,11 +91,15 @@ impl<const N: usize> Histogram<N> {
         Self { bounds, buckets, beyond: AtomicU64::default(), sum: AtomicU64::new(0f64.to_bits()) }
     }
 
-    pub(super) fn observe(&self, took: Duration) {
-        let seconds = took.as_secs_f64();
-        let bucket = self.bounds.iter().zip(&self.buckets).find(|(bound, _)| seconds <= **bound);
+    /// Of seconds.
+    pub(super) fn took(&self, time: Duration) {
+        self.observe(time.as_secs_f64());
+    }
+
+    pub(super) fn observe(&self, value: f64) {
+        let bucket = self.bounds.iter().zip(&self.buckets).find(|(bound, _)| value <= **bound);
         bucket.map_or(&self.beyond, |(_, bucket)| bucket).fetch_add(1, ORDER);
-        let more = |sum| Some((f64::from_bits(sum) + seconds).to_bits());
+        let more = |sum| Some((f64::from_bits(sum) + value).to_bits());
         // It gives a number each time.
         let _ = self.sum.fetch_update(ORDER, ORDER, more).is_ok();
     }

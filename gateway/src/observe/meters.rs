@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use torana_ir::BackendKey;
 
 use super::families::{Long, Timing};
+use super::istio::{self, Ends};
 use super::measure::{Counter, Gauge};
 use super::metrics::Metrics;
 use super::nouns::{MethodLabel, Nouns};
 use super::shelf::Held;
+use crate::fault::Fault;
 use crate::head::Version;
 
 /// Kinds of requests that a rule keeps at hand. Of more (a backend that answers with every code there is) the rest is
@@ -29,20 +31,28 @@ pub struct Outcome<'a> {
     pub version: Version,
     /// The status that was sent (or would have been: 499 if the client had left).
     pub status: u16,
+    /// Why the client did not get a backend's whole answer.
+    pub fault: Option<Fault>,
+    /// It was one of gRPC.
+    pub grpc: bool,
     /// From the first byte of the request to the last of the response.
     pub duration: Duration,
     /// Of that, what was not spent waiting for the backend or the client.
     pub overhead: Duration,
+    /// Bytes of the request's body.
+    pub received: u64,
+    /// Bytes of the response's body.
+    pub sent: u64,
 }
 
 impl Outcome<'_> {
-    /// Method, version and status in one word: what is compared first.
+    /// Method, version, status and whether it is of gRPC in one word: what is compared first.
     fn tag(&self) -> u32 {
         let version = match self.version {
             Version::Http10 => 0,
             Version::Http11 => 1,
             Version::Http2 => 2,
-        };
+        } | u32::from(self.grpc) << 2;
         u32::from(self.status) << 16 | u32::from(self.method.index()) << 8 | version
     }
 }
@@ -64,6 +74,7 @@ struct Tunnels {
 struct Cell {
     tag: u32,
     backend: Option<BackendKey>,
+    flag: &'static str,
     handles: Handles,
     next: OnceLock<Box<Self>>,
 }
@@ -78,6 +89,8 @@ pub struct Upgraded {
 struct Handles {
     requests: Held<Counter>,
     timing: Held<Timing>,
+    /// If a VirtualService took it.
+    istio: Option<Held<istio::Requests>>,
 }
 
 impl Meters {
@@ -101,14 +114,15 @@ impl Meters {
 
     /// Counts one request that is over.
     pub fn record(&self, metrics: &Metrics, outcome: &Outcome<'_>) {
-        let tag = outcome.tag();
+        let (tag, flag) = (outcome.tag(), outcome.fault.map_or("", Fault::flag));
         let mut slot = &self.cells;
         for _ in 0..MOST_CELLS {
             let cell = slot.get_or_init(|| {
                 let handles = self.handles(metrics, outcome);
-                Box::new(Cell { tag, backend: outcome.backend.cloned(), handles, next: OnceLock::new() })
+                let (backend, next) = (outcome.backend.cloned(), OnceLock::new());
+                Box::new(Cell { tag, backend, flag, handles, next })
             });
-            if cell.tag == tag && cell.backend.as_ref() == outcome.backend {
+            if cell.tag == tag && cell.flag == flag && cell.backend.as_ref() == outcome.backend {
                 return cell.handles.record(outcome);
             }
             slot = &cell.next;
@@ -135,22 +149,28 @@ impl Meters {
         let timed = [&*backend, &code, gateway, listener, protocol, kind, name, namespace, rule];
         let counted = [&*backend, &code, gateway, listener, method, protocol, kind, name, namespace, rule];
         let families = metrics.families();
-        Handles { requests: families.requests.child(counted), timing: families.timing.child(timed) }
+        let (workload, nouns) = (metrics.workload(), &self.nouns);
+        let ends = Ends { nouns, workload, backend: outcome.backend, fault: outcome.fault };
+        let istio = families.istio.requests(&ends, outcome.status, outcome.grpc);
+        Handles { requests: families.requests.child(counted), timing: families.timing.child(timed), istio }
     }
 }
 
 impl Handles {
     fn record(&self, outcome: &Outcome<'_>) {
         self.requests.inc();
-        self.timing.duration.observe(outcome.duration);
-        self.timing.overhead.observe(outcome.overhead);
+        self.timing.duration.took(outcome.duration);
+        self.timing.overhead.took(outcome.overhead);
+        if let Some(istio) = &self.istio {
+            istio.record(outcome.duration, outcome.received, outcome.sent);
+        }
     }
 }
 
 impl Drop for Upgraded {
     fn drop(&mut self) {
         self.tunnels.open.dec();
-        self.tunnels.duration.observe(self.since.elapsed());
+        self.tunnels.duration.took(self.since.elapsed());
     }
 }
 
@@ -171,7 +191,8 @@ mod tests {
     fn outcome<'a>(backend: Option<&'a BackendKey>, method: &str, status: u16) -> Outcome<'a> {
         let (duration, overhead) = (Duration::from_millis(20), Duration::from_micros(60));
         let method = MethodLabel::of(method);
-        Outcome { backend, method, version: Version::Http11, status, duration, overhead }
+        let (version, fault) = (Version::Http11, None);
+        Outcome { backend, method, version, status, fault, grpc: false, duration, overhead, received: 0, sent: 0 }
     }
 
     fn nouns(route: &str) -> Nouns {

@@ -22,6 +22,8 @@ use super::shelf::{Child, Held};
 pub struct Metrics {
     families: Families,
     live: Mutex<Live>,
+    /// What the proxies are called, if not as their Gateway.
+    workload: Option<String>,
     unrouted: super::Meters,
 }
 
@@ -56,6 +58,12 @@ impl Metrics {
         Self::with(CAPS)
     }
 
+    /// The same of proxies with this name (`source_workload` of Istio's metrics).
+    #[must_use]
+    pub fn of(self, workload: Option<String>) -> Self {
+        Self { workload, ..self }
+    }
+
     /// Other caps on the children that name a route or a backend.
     #[cfg(test)]
     pub(crate) fn capped(counters: usize, histograms: usize) -> Self {
@@ -64,7 +72,7 @@ impl Metrics {
 
     fn with(caps: Caps) -> Self {
         let unrouted = super::Meters::new(Nouns::default());
-        Self { families: Families::new(caps), live: Mutex::default(), unrouted }
+        Self { families: Families::new(caps), live: Mutex::default(), workload: None, unrouted }
     }
 
     /// The Prometheus text format, a piece at a time.
@@ -79,6 +87,10 @@ impl Metrics {
 
     pub(super) fn families(&self) -> &Families {
         &self.families
+    }
+
+    pub(super) fn workload(&self) -> Option<&str> {
+        self.workload.as_deref()
     }
 
     /// For requests that belong to no listener.
@@ -137,7 +149,7 @@ impl Metrics {
     /// A TLS handshake took this long.
     pub fn handshake(&self, listener: &ListenerKey, version: &'static str, took: Duration) {
         let (gateway, name) = listener_labels(Some(listener));
-        self.families.handshake.child([&*gateway, &name, version]).observe(took);
+        self.families.handshake.child([&*gateway, &name, version]).took(took);
     }
 
     /// A TLS handshake failed. `listener` is `None` if it failed before one was chosen.
@@ -148,7 +160,7 @@ impl Metrics {
 
     /// A connection to a backend was opened.
     pub fn upstream_connected(&self, backend: &BackendKey, took: Duration) {
-        self.families.upstream_connect.child([&*backend.to_string()]).observe(took);
+        self.families.upstream_connect.child([&*backend.to_string()]).took(took);
     }
 
     /// A request is tried once more.
@@ -248,6 +260,7 @@ impl Metrics {
     /// Gives up children whose objects are gone; called every few seconds.
     pub fn sweep(&self, now: Instant) {
         let (live, families) = (self.live(), &self.families);
+        families.istio.sweep(now);
         families.requests.sweep(now, nobody);
         families.timing.sweep(now, nobody);
         families.upgraded.sweep(now, nobody);

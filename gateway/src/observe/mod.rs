@@ -18,6 +18,8 @@ mod page;
 
 mod register;
 
+mod istio;
+
 mod families;
 
 mod metrics;

@@ -11,7 +11,7 @@ use super::measure::{Counter, Gauge, Histogram, Measure};
 use super::page::{Family, Shelved, Small};
 use super::shelf::Shelf;
 
-/// The families that were made so far. All have names that begin with `torana_`.
+/// The families that were made so far. All of our own have names that begin with `torana_`.
 pub(super) struct Register {
     families: BTreeMap<String, Box<dyn Family>>,
     folded: IntCounter,
@@ -45,7 +45,18 @@ impl Register {
         shelf: &Arc<Shelf<T>>,
         part: fn(&T) -> &M,
     ) {
-        self.add(name, Shelved { name: full(name), help, shelf: Arc::clone(shelf), part });
+        self.foreign(&full(name), help, shelf, part);
+    }
+
+    /// The same with a name that others have given it.
+    pub(super) fn foreign<T: Send + Sync + 'static, M: Measure>(
+        &mut self,
+        name: &str,
+        help: &'static str,
+        shelf: &Arc<Shelf<T>>,
+        part: fn(&T) -> &M,
+    ) {
+        self.add(name.to_owned(), Shelved { name: name.to_owned(), help, shelf: Arc::clone(shelf), part });
     }
 
     pub(super) fn counters(
@@ -117,13 +128,13 @@ impl Register {
     fn small<M: Collector + Clone + 'static>(&mut self, name: &str, metric: M) -> M {
         let registry = Registry::new();
         registry.register(Box::new(metric.clone())).expect("it is the first of this registry");
-        self.add(name, Small(registry));
+        self.add(full(name), Small(registry));
         metric
     }
 
-    fn add(&mut self, name: &str, family: impl Family + 'static) {
-        let other = self.families.insert(full(name), Box::new(family));
-        debug_assert!(other.is_none(), "every name is registered once: {name}");
+    fn add(&mut self, name: String, family: impl Family + 'static) {
+        let other = self.families.insert(name, Box::new(family));
+        debug_assert!(other.is_none(), "every name is registered once");
     }
 }
 

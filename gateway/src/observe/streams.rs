@@ -2,12 +2,14 @@
 //! The metric handles of the streams of one rule on one listener. A stream is counted once, when it is over.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use torana_ir::BackendKey;
 
 use super::families::{Long, Volume};
+use super::istio::{self, Ends};
+use super::measure::Counter;
 use super::metrics::Metrics;
 use super::nouns::Nouns;
 use super::shelf::Held;
@@ -30,10 +32,24 @@ pub struct StreamOutcome<'a> {
     pub sent: u64,
 }
 
-/// Handles of what a rule carries; kinds of ends are few and looked up.
+/// Handles of what a rule carries. Kinds of ends are few and looked up, and held, so that none is given up while the
+/// rule is there.
 pub struct StreamMeters {
     nouns: Arc<Nouns>,
     carried: OnceLock<(Held<Volume>, Held<Long>)>,
+    ends: Mutex<Vec<Held<Counter>>>,
+    of_istio: Mutex<Vec<Held<istio::Streams>>>,
+}
+
+/// Kinds of ends that a rule holds; what is beyond is given up as soon as it is quiet.
+const MOST_ENDS: usize = 64;
+
+fn hold<T>(held: &Mutex<Vec<Held<T>>>, child: Held<T>) {
+    // Entries are added whole, so a panic elsewhere left the list whole.
+    let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+    if held.len() < MOST_ENDS && !held.iter().any(|known| Arc::ptr_eq(known, &child)) {
+        held.push(child);
+    }
 }
 
 impl StreamMeters {
@@ -41,7 +57,12 @@ impl StreamMeters {
     pub fn carried(nouns: Nouns, previous: Option<&Arc<Self>>) -> Arc<Self> {
         match previous {
             Some(previous) if *previous.nouns == nouns => Arc::clone(previous),
-            _ => Arc::new(Self { nouns: Arc::new(nouns), carried: OnceLock::new() }),
+            _ => Arc::new(Self {
+                nouns: Arc::new(nouns),
+                carried: OnceLock::new(),
+                ends: Mutex::default(),
+                of_istio: Mutex::default(),
+            }),
         }
     }
 
@@ -52,14 +73,35 @@ impl StreamMeters {
 
     /// Counts one stream that is over.
     pub fn record(&self, metrics: &Metrics, outcome: &StreamOutcome<'_>) {
-        count(metrics, &self.nouns, outcome);
+        hold(&self.ends, count(metrics, &self.nouns, outcome));
+        if let Some(istio) = self.of_istio(metrics, outcome.backend, outcome.fault) {
+            istio.close(outcome.received, outcome.sent);
+            hold(&self.of_istio, istio);
+        }
         let (volume, duration) = self.carried.get_or_init(|| {
             let (families, labels) = (metrics.families(), self.nouns.route_labels());
             (families.volumes.child(labels), families.stream_duration.child(labels))
         });
-        duration.observe(outcome.duration);
+        duration.took(outcome.duration);
         volume.received.inc_by(outcome.received);
         volume.sent.inc_by(outcome.sent);
+    }
+
+    /// One begins, to be recorded when it is over.
+    pub fn opened(&self, metrics: &Metrics, backend: Option<&BackendKey>) {
+        if let Some(istio) = self.of_istio(metrics, backend, None) {
+            istio.open();
+            hold(&self.of_istio, istio);
+        }
+    }
+
+    fn of_istio(
+        &self,
+        metrics: &Metrics,
+        backend: Option<&BackendKey>,
+        fault: Option<Fault>,
+    ) -> Option<Held<istio::Streams>> {
+        metrics.families().istio.streams(&Ends { nouns: &self.nouns, workload: metrics.workload(), backend, fault })
     }
 
     /// Counts one that no rule took.
@@ -68,12 +110,14 @@ impl StreamMeters {
     }
 }
 
-fn count(metrics: &Metrics, nouns: &Nouns, outcome: &StreamOutcome<'_>) {
+fn count(metrics: &Metrics, nouns: &Nouns, outcome: &StreamOutcome<'_>) -> Held<Counter> {
     let backend = outcome.backend.map(ToString::to_string).unwrap_or_default();
     let reason = outcome.fault.map(Fault::reason).unwrap_or_default();
     let ([gateway, listener, kind, name, namespace], rule) = (nouns.route_labels(), nouns.rule_label());
     let labels = [&*backend, gateway, listener, outcome.protocol, reason, kind, name, namespace, rule];
-    metrics.families().streams.child(labels).inc();
+    let child = metrics.families().streams.child(labels);
+    child.inc();
+    child
 }
 
 impl fmt::Debug for StreamMeters {
@@ -125,10 +169,13 @@ mod tests {
     fn the_series_of_a_removed_route_go_after_a_scrape() {
         let (metrics, meters) = (Metrics::new(), StreamMeters::carried(nouns("r"), None));
         meters.record(&metrics, &outcome(None, None));
-        drop(meters);
         let now = Instant::now();
         metrics.sweep(now);
         metrics.sweep(now + Duration::from_mins(2));
+        assert!(metrics.render().contains("torana_streams_total"), "the rule is there: {}", metrics.render());
+        drop(meters);
+        metrics.sweep(now + Duration::from_mins(2));
+        metrics.sweep(now + Duration::from_mins(4));
         assert!(!metrics.render().contains("route_name=\"r\""), "{}", metrics.render());
     }
 

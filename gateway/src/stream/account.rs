@@ -34,6 +34,9 @@ impl Account {
         let listener = &course.routed.listener;
         let protocol = listener.protocol().as_str();
         let line = || Box::new(AccessRecord::new(SystemTime::now(), peer, protocol));
+        if let Some(plan) = &course.routed.plan {
+            plan.meters.opened(&worker.metrics, course.onward.as_ref().ok().map(|backend| backend.key()));
+        }
         Self {
             started: Instant::now(),
             protocol,

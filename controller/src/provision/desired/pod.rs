@@ -33,7 +33,7 @@ pub(super) fn template(owned: &Owned<'_>, parameters: &GatewayParametersSpec, in
     let host = parameters.host_network == Some(true);
     let mut spec = json!({
         "automountServiceAccountToken": false,
-        "containers": [container(parameters, install, host)],
+        "containers": [container(owned, parameters, install)],
         "enableServiceLinks": false,
         "securityContext": security(host),
         "serviceAccountName": owned.name,
@@ -65,7 +65,8 @@ pub(super) fn template(owned: &Owned<'_>, parameters: &GatewayParametersSpec, in
     template.into()
 }
 
-fn container(parameters: &GatewayParametersSpec, install: &Install, host: bool) -> Value {
+fn container(owned: &Owned<'_>, parameters: &GatewayParametersSpec, install: &Install) -> Value {
+    let host = parameters.host_network == Some(true);
     let probe = |path: &str, period: u32, failures: u32| {
         json!({"httpGet": {"path": path, "port": HEALTH_PORT}, "periodSeconds": period, "timeoutSeconds": 3,
             "failureThreshold": failures})
@@ -76,7 +77,7 @@ fn container(parameters: &GatewayParametersSpec, install: &Install, host: bool) 
         "name": CONTAINER,
         "image": parameters.image.as_ref().unwrap_or(&install.image),
         "command": ["/bin/torana-gateway"],
-        "args": arguments(parameters, install),
+        "args": arguments(owned, parameters, install),
         "ports": [{"name": "health", "containerPort": HEALTH_PORT, "protocol": "TCP"}],
         "resources": resources(parameters),
         "livenessProbe": probe("/livez", 10, 3),
@@ -95,7 +96,7 @@ fn container(parameters: &GatewayParametersSpec, install: &Install, host: bool) 
     })
 }
 
-fn arguments(parameters: &GatewayParametersSpec, install: &Install) -> Vec<String> {
+fn arguments(owned: &Owned<'_>, parameters: &GatewayParametersSpec, install: &Install) -> Vec<String> {
     let logging = parameters.logging.clone().unwrap_or_default();
     let [pre_stop, drain] = ending(parameters);
     let mut arguments = vec![
@@ -111,6 +112,7 @@ fn arguments(parameters: &GatewayParametersSpec, install: &Install) -> Vec<Strin
         format!("--log-format={}", if logging.format == Some(LogFormat::Text) { "text" } else { "json" }),
         format!("--pre-stop={pre_stop}"),
         format!("--drain-deadline={drain}"),
+        format!("--workload={}", owned.name),
     ];
     arguments.extend(parameters.workers.map(|workers| format!("--workers={workers}")));
     arguments

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use torana_ir::{Listener, Protocol, SharedMap, Tls, TlsVersion};
+use torana_ir::{Listener, Protocol, SharedMap, Tls};
 
 use super::*;
 use crate::samples::{certificate, listener_key};
@@ -129,7 +129,7 @@ fn a_rejected_resource_is_forgotten_when_it_is_removed() {
 fn the_end_of_a_certificate_is_told_while_it_is_served() {
     let metrics = Metrics::new();
     let certificate = certificate("c", &["a.com"]);
-    let tls = Tls { certificates: vec![certificate.key.clone()], min_version: TlsVersion::V1_2, client: None };
+    let tls = Tls::new(vec![certificate.key.clone()]);
     let listener = Listener { protocol: Protocol::Https(tls), ..Listener::new(listener_key("web"), 443) };
     let (key, end) = (ResourceKey::Listener(listener.key.clone()), certificate.not_after);
     let mut snapshot = Snapshot::default();

@@ -68,7 +68,7 @@ fn the_text_is_that_of_the_crate_byte_for_byte() {
         gauges.with_label_values(&labels).set(5 - i64::from(at));
         our_gauges.child(labels).set(5 - i64::from(at));
         histograms.with_label_values(&labels).observe(took.as_secs_f64());
-        our_histograms.child(labels).observe(took);
+        our_histograms.child(labels).took(took);
     }
     let expected = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
     let page: String = Page::new(ours.page()).collect();

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Istio's standard metrics (`istio_requests_total` and the others) as a gateway of Istio's reports them
+//! (`reporter="source"`), of what rules of VirtualServices took; so that the boards and the graph that are made for them
+//! go on. Of an endpoint's workload nothing is known here: it is `unknown`, as in Istio without a sidecar.
+//!
+//! Never counts what a route of Gateway API took.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use torana_ir::BackendKey;
+
+use super::measure::{Counter, Histogram};
+use super::nouns::Nouns;
+use super::register::Register;
+use super::shelf::{Held, Shelf};
+use crate::fault::Fault;
+
+/// Milliseconds, and bytes: the buckets of Envoy.
+static BUCKETS: [f64; 19] =
+    [0.5, 1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 1e4, 3e4, 6e4, 3e5, 6e5, 1.8e6, 3.6e6];
+
+const UNKNOWN: &str = "unknown";
+/// Istio's name for a cluster that was given none.
+const CLUSTER: &str = "Kubernetes";
+const LATEST: &str = "latest";
+/// The kind of the rules that are counted.
+const KIND: &str = "VirtualService";
+
+const REQUEST: [&str; 25] = [
+    "connection_security_policy",
+    "destination_app",
+    "destination_canonical_revision",
+    "destination_canonical_service",
+    "destination_cluster",
+    "destination_principal",
+    "destination_service",
+    "destination_service_name",
+    "destination_service_namespace",
+    "destination_version",
+    "destination_workload",
+    "destination_workload_namespace",
+    "grpc_response_status",
+    "reporter",
+    "request_protocol",
+    "response_code",
+    "response_flags",
+    "source_app",
+    "source_canonical_revision",
+    "source_canonical_service",
+    "source_cluster",
+    "source_principal",
+    "source_version",
+    "source_workload",
+    "source_workload_namespace",
+];
+
+/// The same without what only requests have.
+const STREAM: [&str; 23] = [
+    "connection_security_policy",
+    "destination_app",
+    "destination_canonical_revision",
+    "destination_canonical_service",
+    "destination_cluster",
+    "destination_principal",
+    "destination_service",
+    "destination_service_name",
+    "destination_service_namespace",
+    "destination_version",
+    "destination_workload",
+    "destination_workload_namespace",
+    "reporter",
+    "request_protocol",
+    "response_flags",
+    "source_app",
+    "source_canonical_revision",
+    "source_canonical_service",
+    "source_cluster",
+    "source_principal",
+    "source_version",
+    "source_workload",
+    "source_workload_namespace",
+];
+
+/// The numbers of one kind of request.
+pub(super) struct Requests {
+    total: Counter,
+    milliseconds: Histogram<19>,
+    request: Histogram<19>,
+    response: Histogram<19>,
+}
+
+/// The numbers of streams.
+#[derive(Default)]
+pub(super) struct Streams {
+    sent: Counter,
+    received: Counter,
+    opened: Counter,
+    closed: Counter,
+}
+
+/// The families.
+pub(super) struct Families {
+    requests: Arc<Shelf<Requests>>,
+    streams: Arc<Shelf<Streams>>,
+}
+
+impl Families {
+    /// All of them, without a child; of requests there are at most so many.
+    pub(super) fn new(it: &mut Register, most: usize) -> Self {
+        let make = || Requests {
+            total: Counter::default(),
+            milliseconds: Histogram::new(&BUCKETS),
+            request: Histogram::new(&BUCKETS),
+            response: Histogram::new(&BUCKETS),
+        };
+        let requests = it.shelf(&REQUEST, most, make);
+        it.foreign("istio_requests_total", "requests that VirtualServices routed", &requests, |it| &it.total);
+        let milliseconds = "istio_request_duration_milliseconds";
+        it.foreign(milliseconds, "from head to last byte", &requests, |it| &it.milliseconds);
+        it.foreign("istio_request_bytes", "bodies of requests", &requests, |it| &it.request);
+        it.foreign("istio_response_bytes", "bodies of responses", &requests, |it| &it.response);
+        let streams = it.shelf(&STREAM, most, Streams::default);
+        it.foreign("istio_tcp_sent_bytes_total", "bytes of backends", &streams, |it| &it.sent);
+        it.foreign("istio_tcp_received_bytes_total", "bytes of clients", &streams, |it| &it.received);
+        it.foreign("istio_tcp_connections_opened_total", "streams that began", &streams, |it| &it.opened);
+        it.foreign("istio_tcp_connections_closed_total", "streams that are over", &streams, |it| &it.closed);
+        Self { requests, streams }
+    }
+}
+
+impl Requests {
+    /// Counts one, with the bytes of its body and of the response's.
+    pub(super) fn record(&self, duration: Duration, received: u64, sent: u64) {
+        self.total.inc();
+        self.milliseconds.observe(duration.as_secs_f64() * 1e3);
+        self.request.observe(bytes(received));
+        self.response.observe(bytes(sent));
+    }
+}
+
+impl Streams {
+    /// One begins.
+    pub(super) fn open(&self) {
+        self.opened.inc();
+    }
+
+    /// One is over, with the bytes of the client and of the backend.
+    pub(super) fn close(&self, received: u64, sent: u64) {
+        self.closed.inc();
+        self.received.inc_by(received);
+        self.sent.inc_by(sent);
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "the page has nothing else, and it is exact up to 2^53")]
+fn bytes(count: u64) -> f64 {
+    count as f64
+}
+
+/// From where to where, and what became of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ends<'a> {
+    pub(super) nouns: &'a Nouns,
+    /// What the proxies are called; `None`: as their Gateway.
+    pub(super) workload: Option<&'a str>,
+    pub(super) backend: Option<&'a BackendKey>,
+    pub(super) fault: Option<Fault>,
+}
+
+impl Families {
+    /// The numbers of requests that end so; `None` if no VirtualService took them.
+    pub(super) fn requests(&self, ends: &Ends<'_>, status: u16, grpc: bool) -> Option<Held<Requests>> {
+        let (labels, code) = (Labels::new(ends)?, status.to_string());
+        let of = |name: &&str| match *name {
+            "request_protocol" => {
+                if grpc {
+                    "grpc"
+                } else {
+                    "http"
+                }
+            }
+            "response_code" => &code,
+            // What only trailers tell is not looked for.
+            "grpc_response_status" => "",
+            name => labels.of(name),
+        };
+        Some(self.requests.child(REQUEST.iter().map(of)))
+    }
+
+    /// The numbers of streams that end so, or have not.
+    pub(super) fn streams(&self, ends: &Ends<'_>) -> Option<Held<Streams>> {
+        let labels = Labels::new(ends)?;
+        let of = |name: &&str| if *name == "request_protocol" { "tcp" } else { labels.of(name) };
+        Some(self.streams.child(STREAM.iter().map(of)))
+    }
+
+    /// Gives up children that nobody holds any more.
+    pub(super) fn sweep(&self, now: Instant) {
+        self.requests.sweep(now, |_| false);
+        self.streams.sweep(now, |_| false);
+    }
+}
+
+/// What labels say of both ends.
+struct Labels<'n> {
+    namespace: &'n str,
+    workload: &'n str,
+    service: String,
+    service_name: &'n str,
+    service_namespace: &'n str,
+    flags: &'static str,
+}
+
+impl<'n> Labels<'n> {
+    fn new(ends: &Ends<'n>) -> Option<Self> {
+        let Ends { nouns, workload, backend, fault } = *ends;
+        nouns.route.as_ref().filter(|route| route.kind == KIND)?;
+        let (namespace, gateway) = nouns.gateway.split_once('/').unwrap_or(("", &nouns.gateway));
+        let (service, service_name, service_namespace) = match backend {
+            None => (UNKNOWN.to_owned(), UNKNOWN, UNKNOWN),
+            // The name of a host of a ServiceEntry ends in a dot.
+            Some(backend) => match backend.name.strip_suffix('.') {
+                Some(host) => (host.to_owned(), host, &*backend.namespace),
+                None => (
+                    format!("{}.{}.svc.cluster.local", backend.name, backend.namespace),
+                    &*backend.name,
+                    &*backend.namespace,
+                ),
+            },
+        };
+        let flags = fault.map_or("-", Fault::flag);
+        let workload = workload.unwrap_or(gateway);
+        Some(Self { namespace, workload, service, service_name, service_namespace, flags })
+    }
+
+    fn of(&self, name: &str) -> &str {
+        match name {
+            "reporter" => "source",
+            "response_flags" => self.flags,
+            "destination_service" => &self.service,
+            "destination_service_name" => self.service_name,
+            "destination_service_namespace" => self.service_namespace,
+            "source_app" | "source_canonical_service" | "source_workload" => self.workload,
+            "source_workload_namespace" => self.namespace,
+            "source_cluster" => CLUSTER,
+            "source_canonical_revision" | "destination_canonical_revision" => LATEST,
+            _ => UNKNOWN,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::head::Version;
+    use crate::observe::{Meters, MethodLabel, Metrics, Outcome, RouteNouns, StreamMeters, StreamOutcome};
+
+    fn nouns(kind: &'static str) -> Nouns {
+        let route = RouteNouns { kind, namespace: "shop".into(), name: "reviews".into(), rule: "0".into() };
+        Nouns { gateway: "istio-system/ingress".into(), listener: "http/80".into(), route: Some(route) }
+    }
+
+    fn outcome(backend: Option<&BackendKey>, fault: Option<Fault>) -> Outcome<'_> {
+        Outcome {
+            backend,
+            method: MethodLabel::of("GET"),
+            version: Version::Http11,
+            status: fault.map_or(200, Fault::status),
+            fault,
+            grpc: false,
+            duration: Duration::from_millis(20),
+            overhead: Duration::ZERO,
+            received: 3,
+            sent: 700,
+        }
+    }
+
+    fn line<'t>(text: &'t str, name: &str) -> &'t str {
+        text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name}\n{text}"))
+    }
+
+    #[test]
+    fn a_request_of_a_virtual_service_is_counted_as_istio_counts_it() {
+        let (metrics, meters) = (Metrics::new(), Meters::new(nouns("VirtualService")));
+        let backend = BackendKey::tcp("shop", "reviews", 80);
+        for fault in [None, None, Some(Fault::NoEndpoints)] {
+            meters.record(&metrics, &outcome(Some(&backend), fault));
+        }
+        let text = metrics.render();
+        let destination = "destination_service=\"reviews.shop.svc.cluster.local\",\
+             destination_service_name=\"reviews\",destination_service_namespace=\"shop\"";
+        let source = "source_workload=\"ingress\",source_workload_namespace=\"istio-system\"";
+        let good = "reporter=\"source\",request_protocol=\"http\",response_code=\"200\",response_flags=\"-\"";
+        let lines: Vec<_> = text.lines().filter(|line| line.starts_with("istio_requests_total")).collect();
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        for part in [destination, source, good] {
+            assert!(lines[0].contains(part), "{part}: {}", lines[0]);
+        }
+        assert!(lines[0].ends_with(" 2") && lines[1].contains("response_code=\"503\",response_flags=\"UH\""));
+        assert!(line(&text, "istio_request_duration_milliseconds_sum").ends_with(" 40"));
+        assert!(line(&text, "istio_request_bytes_sum").ends_with(" 6"));
+        assert!(line(&text, "istio_response_bytes_sum").ends_with(" 1400"));
+    }
+
+    #[test]
+    fn what_routes_of_gateway_api_take_is_not() {
+        let (metrics, meters) = (Metrics::new(), Meters::new(nouns("HTTPRoute")));
+        meters.record(&metrics, &outcome(None, None));
+        metrics.unrouted().record(&metrics, &outcome(None, Some(Fault::NoRoute)));
+        assert!(!metrics.render().contains("istio_"));
+    }
+
+    #[test]
+    fn a_host_of_a_service_entry_is_its_own_service() {
+        let (metrics, meters) = (Metrics::new(), Meters::new(nouns("VirtualService")));
+        meters.record(&metrics, &outcome(Some(&BackendKey::tcp("shop", "api.example.", 443)), None));
+        meters.record(&metrics, &outcome(None, Some(Fault::NoDestination)));
+        let text = metrics.render();
+        assert!(
+            text.contains("destination_service=\"api.example\",destination_service_name=\"api.example\""),
+            "{text}"
+        );
+        assert!(text.contains("destination_service=\"unknown\""), "{text}");
+    }
+
+    #[test]
+    fn streams_are_counted_when_they_begin_and_when_they_are_over() {
+        let (metrics, meters) = (Metrics::new(), StreamMeters::carried(nouns("VirtualService"), None));
+        let backend = BackendKey::tcp("shop", "db", 5432);
+        meters.opened(&metrics, Some(&backend));
+        assert!(line(&metrics.render(), "istio_tcp_connections_opened_total").ends_with(" 1"));
+        assert!(line(&metrics.render(), "istio_tcp_connections_closed_total").ends_with(" 0"));
+        let duration = Duration::from_secs(1);
+        let outcome =
+            StreamOutcome { backend: Some(&backend), protocol: "tcp", fault: None, duration, received: 5, sent: 7 };
+        meters.record(&metrics, &outcome);
+        let text = metrics.render();
+        assert!(line(&text, "istio_tcp_connections_closed_total").ends_with(" 1"));
+        assert!(line(&text, "istio_tcp_sent_bytes_total").ends_with(" 7"));
+        assert!(line(&text, "istio_tcp_received_bytes_total").ends_with(" 5"));
+    }
+}
