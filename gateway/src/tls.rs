@@ -12,6 +12,10 @@ mod chooser;
 
 mod clients;
 
+mod sni;
+
+mod suites;
+
 pub mod backends;
 
 use std::collections::BTreeMap;
@@ -25,9 +29,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoClientAuth, NoServerSessionStorage};
 use rustls::sign::CertifiedKey;
-use torana_ir::{
-    Certificate, CertificateKey, ClientValidation, HostPattern, Listener, ListenerKey, SharedMap, Tls, TlsVersion,
-};
+use torana_ir::{Certificate, CertificateKey, ClientValidation, HostPattern, Listener, ListenerKey, SharedMap, Tls};
 
 use authorities::Authorities;
 use chooser::{Chooser, Servable};
@@ -43,12 +45,12 @@ fn provider() -> &'static Arc<CryptoProvider> {
 /// Certificates by their keys, as a snapshot has them.
 pub type Certificates = SharedMap<CertificateKey, Arc<Certificate>>;
 
-/// What configurations are made of besides listeners.
+/// What configurations are made of besides listeners and backends.
 #[derive(Debug, Clone, Copy)]
 pub struct Material<'s> {
-    /// What is served.
+    /// What is served, and what backends are shown.
     pub certificates: &'s Certificates,
-    /// What clients' certificates are checked against.
+    /// What certificates of clients and of backends are checked against.
     pub bundles: &'s Bundles,
 }
 
@@ -192,13 +194,14 @@ impl ServerTls {
             Some(Servable::new(certificate, key))
         });
         let chooser = Chooser::new(servable.collect());
-        let versions: &[&rustls::SupportedProtocolVersion] = match tls.min_version {
-            TlsVersion::V1_2 => &[&rustls::version::TLS13, &rustls::version::TLS12],
-            TlsVersion::V1_3 => &[&rustls::version::TLS13],
+        // Where nothing may be spoken there is no handshake either.
+        let (chooser, versions) = match suites::versions(tls) {
+            [] => (Chooser::new(Vec::new()), suites::ALL),
+            some => (chooser, some),
         };
-        let mut config = ServerConfig::builder_with_provider(Arc::clone(provider()))
+        let mut config = ServerConfig::builder_with_provider(suites::provider(tls))
             .with_protocol_versions(versions)
-            .expect("the aws-lc-rs provider has suites for TLS 1.2 and 1.3")
+            .expect("a version is spoken only if there is a suite for it")
             .with_client_cert_verifier(clients)
             .with_cert_resolver(Arc::new(chooser));
         if http {

@@ -81,7 +81,9 @@ pub use key::{
     BackendKey, CertificateKey, GatewayId, ListenerKey, RouteId, RouteKind, RuleKey, Transport, TrustBundleKey,
     TrustSource,
 };
-pub use listener::{ClientValidation, ClientValidationMode, Limits, Listener, PathMode, Protocol, Tls, TlsVersion};
+pub use listener::{
+    CipherSuite, ClientValidation, ClientValidationMode, Limits, Listener, PathMode, Protocol, Tls, TlsVersion,
+};
 pub use origination::{BackendTls, DnsName, DnsNameError, Origination, PeerName, Trust};
 pub use pattern::{LONGEST_REWRITE, REGEX_SIZE_LIMIT, Regex, RegexError, RegexRewrite};
 pub use percent::{Percent, PercentError, Share, ShareError};

@@ -116,8 +116,59 @@ pub struct Tls {
     pub certificates: Vec<CertificateKey>,
     /// Lowest version accepted.
     pub min_version: TlsVersion,
+    /// Highest version accepted; `None`: the newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_version: Option<TlsVersion>,
+    /// Suites of TLS 1.2 that are accepted; `None`: all that there are. Those of TLS 1.3 are always accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suites: Option<Vec<CipherSuite>>,
     /// Whether clients are asked for a certificate.
     pub client: Option<ClientValidation>,
+}
+
+impl Tls {
+    /// With these certificates; TLS 1.2 and newer with all suites, and no client is asked for a certificate.
+    pub fn new(certificates: Vec<CertificateKey>) -> Self {
+        Self { certificates, min_version: TlsVersion::V1_2, max_version: None, suites: None, client: None }
+    }
+
+    /// Whether a version may be spoken.
+    pub fn accepts(&self, version: TlsVersion) -> bool {
+        let has_suite = version == TlsVersion::V1_3 || self.suites.as_ref().is_none_or(|suites| !suites.is_empty());
+        version >= self.min_version && self.max_version.is_none_or(|max| version <= max) && has_suite
+    }
+}
+
+/// A cipher suite of TLS 1.2: those that are sound, by the names that OpenSSL has for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CipherSuite {
+    /// `ECDHE-ECDSA-AES128-GCM-SHA256`.
+    EcdsaAes128,
+    /// `ECDHE-ECDSA-AES256-GCM-SHA384`.
+    EcdsaAes256,
+    /// `ECDHE-ECDSA-CHACHA20-POLY1305`.
+    EcdsaChaCha20,
+    /// `ECDHE-RSA-AES128-GCM-SHA256`.
+    RsaAes128,
+    /// `ECDHE-RSA-AES256-GCM-SHA384`.
+    RsaAes256,
+    /// `ECDHE-RSA-CHACHA20-POLY1305`.
+    RsaChaCha20,
+}
+
+impl CipherSuite {
+    /// The suite of that name, if it is one of these.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "ECDHE-ECDSA-AES128-GCM-SHA256" => Self::EcdsaAes128,
+            "ECDHE-ECDSA-AES256-GCM-SHA384" => Self::EcdsaAes256,
+            "ECDHE-ECDSA-CHACHA20-POLY1305" => Self::EcdsaChaCha20,
+            "ECDHE-RSA-AES128-GCM-SHA256" => Self::RsaAes128,
+            "ECDHE-RSA-AES256-GCM-SHA384" => Self::RsaAes256,
+            "ECDHE-RSA-CHACHA20-POLY1305" => Self::RsaChaCha20,
+            _ => return None,
+        })
+    }
 }
 
 /// What is asked of clients.

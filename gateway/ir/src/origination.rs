@@ -6,7 +6,7 @@ use std::fmt;
 use rustls_pki_types::ServerName;
 use serde::{Deserialize, Serialize};
 
-use crate::key::TrustBundleKey;
+use crate::key::{CertificateKey, TrustBundleKey};
 use crate::target::Invalid;
 
 /// What is between TCP and the protocol of a backend.
@@ -16,7 +16,7 @@ pub enum BackendTls {
     Plain,
     /// TLS. Never cleartext, whatever happens.
     Originate(Origination),
-    /// TLS is asked for in a way that cannot be had: requests get 500, never cleartext.
+    /// TLS is asked for in a way that cannot be had: requests get 500, those of VirtualServices 503; never cleartext.
     Refused(Invalid),
 }
 
@@ -28,6 +28,14 @@ impl BackendTls {
             _ => &[],
         }
     }
+
+    /// What the backend is shown in any case, if that is said.
+    pub fn certificate(&self) -> Option<&CertificateKey> {
+        match self {
+            Self::Originate(origination) => origination.identity.as_ref(),
+            Self::Plain | Self::Refused(_) => None,
+        }
+    }
 }
 
 /// How TLS with a backend begins.
@@ -35,10 +43,30 @@ impl BackendTls {
 pub struct Origination {
     /// Sent as SNI (RFC 6066 §3). It authenticates only if it is among `names`.
     pub server_name: DnsName,
+    /// Sent instead is the host that the request goes on with, where that is a DNS name (Istio, where a DestinationRule
+    /// has no `tls.sni`).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub follows_host: bool,
+    /// Shown to a backend that asks for a certificate, in place of what the listener has for that (`MUTUAL`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<CertificateKey>,
     /// Who must have signed the certificate.
     pub trust: Trust,
     /// The certificate must bear one of these. Empty: every certificate is refused.
     pub names: Vec<PeerName>,
+}
+
+impl Origination {
+    /// With this name and these authorities, and the name authenticates.
+    pub fn new(server_name: DnsName, trust: Trust) -> Self {
+        let names = vec![PeerName::Dns(server_name.clone())];
+        Self { server_name, follows_host: false, identity: None, trust, names }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// Authorities that a certificate may come from.
@@ -48,6 +76,8 @@ pub enum Trust {
     System,
     /// Those of these bundles. One that is absent from the snapshot vouches for nobody.
     Bundles(Vec<TrustBundleKey>),
+    /// Nobody is asked, nor are the names: whoever answers is believed (`insecureSkipVerify`).
+    Unchecked,
 }
 
 /// A subject alternative name that a certificate may bear.
@@ -59,6 +89,8 @@ pub enum PeerName {
     Wildcard(DnsName),
     /// The certificate bears this URI, byte for byte: a SPIFFE id, mostly.
     Uri(String),
+    /// The certificate is valid for the host that was sent as SNI, whichever that was.
+    Sent,
 }
 
 /// A DNS name that TLS can carry, in lower case; no IP address.

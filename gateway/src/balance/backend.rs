@@ -16,8 +16,8 @@ use super::set::EndpointSet;
 use super::usage::{Place, Usage};
 use super::weight::Turns;
 use crate::fault::Overflow;
-use crate::tls::Bundles;
 use crate::tls::backends::Originator;
+use crate::tls::{Bundles, Certificates, Material};
 
 /// A backend and its endpoints. Kept over table swaps while its configuration is the same.
 ///
@@ -46,7 +46,7 @@ impl BackendState {
         let turns = || previous.and_then(|previous| previous.turns.clone()).unwrap_or_default();
         let state = Self {
             id: next_id(),
-            tls: originator(&config, &Bundles::new()),
+            tls: originator(&config, Material { certificates: &Certificates::new(), bundles: &Bundles::new() }),
             turns: (config.balance == LoadBalance::RoundRobin).then(turns),
             config,
             endpoints: ArcSwap::default(),
@@ -62,16 +62,16 @@ impl BackendState {
         state
     }
 
-    /// The same, trusting the authorities among `bundles` that its configuration names.
-    pub(crate) fn with_authorities(mut self, bundles: &Bundles) -> Self {
-        self.tls = originator(&self.config, bundles);
+    /// The same, with the authorities and the certificate that its configuration names.
+    pub(crate) fn with_material(mut self, material: Material<'_>) -> Self {
+        self.tls = originator(&self.config, material);
         self
     }
 
-    /// Whether [`BackendState::with_authorities`] would change nothing.
-    pub(crate) fn trusts(&self, bundles: &Bundles) -> bool {
+    /// Whether [`BackendState::with_material`] would change nothing.
+    pub(crate) fn is_of(&self, material: Material<'_>) -> bool {
         match (&self.config.tls, &self.tls) {
-            (BackendTls::Originate(origination), Some(tls)) => tls.trusts(origination, bundles),
+            (BackendTls::Originate(origination), Some(tls)) => tls.is_of(origination, material),
             _ => true,
         }
     }
@@ -224,9 +224,9 @@ impl BackendState {
     }
 }
 
-fn originator(config: &Backend, bundles: &Bundles) -> Option<Arc<Originator>> {
+fn originator(config: &Backend, material: Material<'_>) -> Option<Arc<Originator>> {
     match &config.tls {
-        BackendTls::Originate(origination) => Some(Arc::new(Originator::new(origination, bundles))),
+        BackendTls::Originate(origination) => Some(Arc::new(Originator::new(origination, material))),
         BackendTls::Plain | BackendTls::Refused(_) => None,
     }
 }

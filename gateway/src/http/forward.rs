@@ -156,6 +156,7 @@ async fn attempt(
         endpoint,
         deadline: nearest,
         identity: order.identity,
+        sni: order.backend.tls().and_then(|tls| tls.sni(order.head.host())),
         fresh,
         http2: order.http2,
     };

@@ -11,9 +11,7 @@ use rustls_pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use torana_ir::{
-    Certificate, CertificateKey, HostPattern, Limits, Listener, Protocol, Snapshot, Tls, TlsVersion, Transport,
-};
+use torana_ir::{Certificate, CertificateKey, HostPattern, Limits, Listener, Protocol, Snapshot, Tls, Transport};
 
 use super::*;
 use crate::observe::{AccessLog, LogFormat, Metrics};
@@ -82,7 +80,7 @@ fn https(port: u16, hostname: &str) -> (Snapshot, Arc<ClientConfig>) {
     let key = CertificateKey { namespace: "n".into(), name: "c".into() };
     let pem = made.signing_key.serialize_pem();
     let certificate = Certificate::from_pem(key.clone(), made.cert.pem().as_bytes(), pem.as_bytes()).unwrap();
-    let tls = Tls { certificates: vec![key.clone()], min_version: TlsVersion::V1_2, client: None };
+    let tls = Tls::new(vec![key.clone()]);
     let mut snapshot = snapshot(&[listener("secure", port, hostname, Protocol::Https(tls))]);
     snapshot.certificates.insert(key, Arc::new(certificate));
     let mut roots = RootCertStore::empty();

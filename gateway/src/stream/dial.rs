@@ -44,7 +44,8 @@ pub(super) async fn dial(
         let Some(endpoint) = picked.filter(|endpoint| !tried.contains(&endpoint.id)) else { break };
         account.tried(endpoint.address);
         let in_flight = endpoint.begin();
-        let target = Target { backend, endpoint: &endpoint, deadline: None, identity, fresh: true, http2: false };
+        let target =
+            Target { backend, endpoint: &endpoint, deadline: None, identity, sni: None, fresh: true, http2: false };
         match worker.pools.dial(&target, unwrapped).await {
             Ok((io, slot)) => {
                 worker.report(backend, &endpoint, Outcome::Connected);

@@ -9,6 +9,7 @@ use hashbrown::HashSet;
 use torana_ir::{BackendKey, Endpoints, Snapshot};
 
 use crate::balance::BackendState;
+use crate::tls::Material;
 
 /// States in the order of their keys. Shared with the next table while all of them stay.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +23,7 @@ pub(super) type Changed = HashSet<BackendKey, RandomState>;
 impl Backends {
     /// The states that `snapshot` asks for: kept ones where the configuration is the same.
     pub(super) fn compile(snapshot: &Snapshot, previous: &Self) -> (Self, Changed) {
+        let material = Material { certificates: &snapshot.certificates, bundles: &snapshot.bundles };
         let mut changed = Changed::default();
         let mut old = previous.sorted.iter().peekable();
         let mut sorted = Vec::with_capacity(snapshot.backends.len());
@@ -30,12 +32,12 @@ impl Backends {
                 changed.insert(gone.key().clone());
             }
             let before = old.next_if(|before| Arc::ptr_eq(&before.config, config) || before.key() == key);
-            // New authorities make a new state too, with endpoints of its own: no connection outlives them.
-            let kept = before.filter(|before| before.config == *config && before.trusts(&snapshot.bundles));
+            // New authorities or a new certificate make a new state too, with endpoints of its own: no connection outlives them.
+            let kept = before.filter(|before| before.config == *config && before.is_of(material));
             sorted.push(kept.cloned().unwrap_or_else(|| {
                 changed.insert(key.clone());
                 let state = BackendState::new(Arc::clone(config), source(snapshot, key), before.map(AsRef::as_ref));
-                Arc::new(state.with_authorities(&snapshot.bundles))
+                Arc::new(state.with_material(material))
             }));
         }
         changed.extend(old.map(|gone| gone.key().clone()));

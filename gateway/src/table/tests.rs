@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use torana_ir::{
     Action, Attachment, Backend, BackendKey, Certificate, CertificateKey, Endpoint, Endpoints, Filter, HostPattern,
     Invalid, Limits, Listener, PathMatch, Protocol, Redirect, RedirectPort, RouteId, RouteKind, RouteMatch, Rule,
-    RuleKey, SharedMap, Snapshot, Target, Timeouts, Tls, TlsVersion, Transport, WeightedBackend,
+    RuleKey, SharedMap, Snapshot, Target, Timeouts, Tls, Transport, WeightedBackend,
 };
 
 use super::*;
@@ -27,7 +27,7 @@ fn listener(name: &str, hostname: &str, port: u16) -> Listener {
 }
 
 fn https(name: &str, hostname: &str) -> Listener {
-    let tls = Tls { certificates: vec![certificate_key()], min_version: TlsVersion::V1_2, client: None };
+    let tls = Tls::new(vec![certificate_key()]);
     Listener { protocol: Protocol::Https(tls), ..listener(name, hostname, 443) }
 }
 

@@ -20,14 +20,17 @@ pub(super) struct Authorities {
     from: Vec<Option<Arc<TrustBundle>>>,
     /// Empty if there is none: then no certificate is good.
     pub(super) roots: Arc<RootCertStore>,
+    /// Nobody is asked.
+    pub(super) unchecked: bool,
 }
 
 impl Authorities {
     /// The authorities that `trust` names.
     pub(super) fn of(trust: &Trust, bundles: &Bundles) -> Self {
         match trust {
-            Trust::System => Self { from: Vec::new(), roots: Arc::clone(&SYSTEM) },
+            Trust::System => Self { from: Vec::new(), roots: Arc::clone(&SYSTEM), unchecked: false },
             Trust::Bundles(keys) => Self::in_bundles(keys, bundles),
+            Trust::Unchecked => Self { from: Vec::new(), roots: Arc::new(RootCertStore::empty()), unchecked: true },
         }
     }
 
@@ -39,13 +42,13 @@ impl Authorities {
             // `TrustBundle` exists only if each can be added; were it not so, there would be one authority less.
             roots.add(certificate.clone()).ok();
         }
-        Self { from, roots: Arc::new(roots) }
+        Self { from, roots: Arc::new(roots), unchecked: false }
     }
 
     /// Whether [`Authorities::of`] would give these again.
     pub(super) fn are(&self, trust: &Trust, bundles: &Bundles) -> bool {
         match trust {
-            Trust::System => true,
+            Trust::System | Trust::Unchecked => true,
             Trust::Bundles(keys) => self.are_in(keys, bundles),
         }
     }

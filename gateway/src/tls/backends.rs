@@ -17,8 +17,11 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, Signa
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use torana_ir::{Certificate, Origination, PeerName};
 
-use super::authorities::{Authorities, Bundles};
-use super::provider;
+use super::authorities::Authorities;
+use super::sni::Names;
+use super::{Material, provider};
+
+pub use super::sni::Sni;
 
 /// Sessions that may be resumed, of one backend, identity and protocol.
 const SESSIONS: usize = 64;
@@ -74,6 +77,10 @@ impl Identity {
 #[derive(Debug)]
 pub struct Originator {
     server_name: ServerName<'static>,
+    /// Where the hosts of requests are sent instead.
+    hosts: Option<Names>,
+    /// Shown in place of what a listener has.
+    own: Option<Arc<Identity>>,
     authorities: Authorities,
     verifier: Arc<Verifier>,
     made: Mutex<Vec<Made>>,
@@ -104,24 +111,41 @@ impl Made {
 }
 
 impl Originator {
-    /// TLS as `origination` says. Authorities that are not among `bundles` vouch for nobody.
-    pub fn new(origination: &Origination, bundles: &Bundles) -> Self {
-        let authorities = Authorities::of(&origination.trust, bundles);
+    /// TLS as `origination` says. Authorities that are not in `material` vouch for nobody, and a certificate that is not
+    /// there is not shown.
+    pub fn new(origination: &Origination, material: Material<'_>) -> Self {
+        let authorities = Authorities::of(&origination.trust, material.bundles);
         let verifier = Verifier {
             authorities: authorities.clone(),
             names: origination.names.clone(),
             provider: Arc::clone(provider()),
         };
         let server_name = origination.server_name.server_name();
-        Self { server_name, authorities, verifier: Arc::new(verifier), made: Mutex::default() }
+        let hosts = origination.follows_host.then(Names::default);
+        let own = own(origination, material).and_then(Identity::new);
+        Self { server_name, hosts, own, authorities, verifier: Arc::new(verifier), made: Mutex::default() }
     }
 
-    /// Whether [`Originator::new`] would give the same for this, which is what it was made of but for the bundles.
-    pub fn trusts(&self, origination: &Origination, bundles: &Bundles) -> bool {
-        self.authorities.are(&origination.trust, bundles)
+    /// Whether [`Originator::new`] would give the same for this, which is what it was made of but for the material.
+    pub fn is_of(&self, origination: &Origination, material: Material<'_>) -> bool {
+        let same = match (&self.own, own(origination, material)) {
+            (Some(before), Some(now)) => before.is_of(now),
+            (before, now) => before.is_none() && now.is_none(),
+        };
+        same && self.authorities.are(&origination.trust, material.bundles)
     }
 
-    /// What is sent as SNI.
+    /// What an endpoint is shown if it asks, where `listener` is what the listener has for that.
+    pub fn identity<'s>(&'s self, listener: Option<&'s Arc<Identity>>) -> Option<&'s Arc<Identity>> {
+        self.own.as_ref().or(listener)
+    }
+
+    /// What is sent as SNI for a request to `host`; `None`: [`Originator::server_name`].
+    pub fn sni(&self, host: &str) -> Option<Arc<Sni>> {
+        self.hosts.as_ref()?.of(host)
+    }
+
+    /// What is sent as SNI unless it is the host of a request.
     pub fn server_name(&self) -> ServerName<'static> {
         self.server_name.clone()
     }
@@ -157,8 +181,13 @@ impl Originator {
     }
 }
 
+/// The certificate that is shown in any case.
+fn own<'m>(origination: &Origination, material: Material<'m>) -> Option<&'m Arc<Certificate>> {
+    material.certificates.get(origination.identity.as_ref()?)
+}
+
 /// A chain to one of the authorities, valid now, for a server (RFC 5280 §6.1), and one of the names on the leaf. What the
-/// server was called in SNI is not asked: it is among the names, or it authenticates nobody.
+/// server was called in SNI is asked only if the names say so.
 #[derive(Debug)]
 struct Verifier {
     authorities: Authorities,
@@ -171,15 +200,18 @@ impl ServerCertVerifier for Verifier {
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
+        sent: &ServerName<'_>,
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        if self.authorities.unchecked {
+            return Ok(ServerCertVerified::assertion());
+        }
         let parsed = ParsedCertificate::try_from(leaf)?;
         let algorithms = self.provider.signature_verification_algorithms.all;
         let roots = &self.authorities.roots;
         verify_server_cert_signed_by_trust_anchor(&parsed, roots, intermediates, now, algorithms)?;
-        if self.names.iter().any(|name| bears(leaf, &parsed, name)) {
+        if self.names.iter().any(|name| bears(leaf, &parsed, (name, sent))) {
             return Ok(ServerCertVerified::assertion());
         }
         Err(CertificateError::NotValidForName.into())
@@ -208,9 +240,14 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-fn bears(leaf: &CertificateDer<'_>, parsed: &ParsedCertificate<'_>, name: &PeerName) -> bool {
+fn bears(
+    leaf: &CertificateDer<'_>,
+    parsed: &ParsedCertificate<'_>,
+    (name, sent): (&PeerName, &ServerName<'_>),
+) -> bool {
     let Ok(names) = webpki::EndEntityCert::try_from(leaf) else { return false };
     match name {
+        PeerName::Sent => verify_server_name(parsed, sent).is_ok(),
         PeerName::Dns(host) => verify_server_name(parsed, &host.server_name()).is_ok(),
         PeerName::Wildcard(suffix) => names
             .valid_dns_names()

@@ -5,7 +5,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, ServerConnection, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use torana_ir::{ClientValidationMode, Protocol, TrustBundle, TrustBundleKey, TrustSource};
+use torana_ir::{CipherSuite, ClientValidationMode, Protocol, TlsVersion, TrustBundle, TrustBundleKey, TrustSource};
 
 use super::*;
 use crate::samples::listener_key;
@@ -26,11 +26,7 @@ fn certificates(list: &[&Arc<Certificate>]) -> Certificates {
 }
 
 fn listener(name: &str, hostname: &str, secrets: &[&str]) -> Listener {
-    let tls = Tls {
-        certificates: secrets.iter().map(|name| secret(name)).collect(),
-        min_version: TlsVersion::V1_2,
-        client: None,
-    };
+    let tls = Tls::new(secrets.iter().map(|name| secret(name)).collect());
     let hostname = HostPattern::parse(hostname).unwrap();
     Listener { protocol: Protocol::Https(tls), hostname, ..Listener::new(listener_key(name), 443) }
 }
@@ -208,9 +204,12 @@ fn without_a_certificate_the_handshake_is_refused() {
 #[test]
 fn an_old_version_is_refused_where_1_3_is_asked_for() {
     let ecdsa = certificate("ecdsa", "a.com", &PKCS_ECDSA_P256_SHA256);
-    let mut strict = listener("any", "", &["ecdsa"]);
-    let Protocol::Https(tls) = &mut strict.protocol else { unreachable!() };
-    tls.min_version = TlsVersion::V1_3;
+    let with = |edit: fn(&mut Tls)| {
+        let mut listener = listener("any", "", &["ecdsa"]);
+        let Protocol::Https(tls) = &mut listener.protocol else { unreachable!() };
+        edit(tls);
+        listener
+    };
     let old = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS12])
         .unwrap()
@@ -219,8 +218,18 @@ fn an_old_version_is_refused_where_1_3_is_asked_for() {
         .with_no_client_auth();
     let old = Arc::new(old);
     let table = certificates(&[&ecdsa]);
-    assert!(shake(&build(&[strict], &table, None), "a.com", &old).is_err());
-    assert!(shake(&build(&[listener("any", "", &["ecdsa"])], &table, None), "a.com", &old).is_ok());
+    let takes = |listener: Listener, client| shake(&build(&[listener], &table, None), "a.com", client).is_ok();
+    assert!(takes(with(|_| {}), &old));
+    assert!(!takes(with(|tls| tls.min_version = TlsVersion::V1_3), &old));
+    // A suite of the other kind of key, one of this, and none at all.
+    assert!(!takes(with(|tls| tls.suites = Some(vec![CipherSuite::RsaAes128])), &old));
+    assert!(takes(with(|tls| tls.suites = Some(vec![CipherSuite::RsaAes128, CipherSuite::EcdsaAes128])), &old));
+    assert!(!takes(with(|tls| tls.suites = Some(Vec::new())), &old));
+    // Whoever speaks both falls back, and where nothing is left is told so.
+    let both = client(&[ECDSA]);
+    assert!(takes(with(|tls| tls.max_version = Some(TlsVersion::V1_2)), &both));
+    let nothing = with(|tls| (tls.min_version, tls.max_version) = (TlsVersion::V1_3, Some(TlsVersion::V1_2)));
+    assert!(!takes(nothing, &both));
 }
 
 #[test]

@@ -56,8 +56,9 @@ async fn shake(
     target: &Target<'_>,
     (alpn, deadline): (Alpn, Instant),
 ) -> Result<Io, Fault> {
-    let connector = TlsConnector::from(tls.config(target.identity, alpn));
-    let shaking = tokio::time::timeout_at(deadline, connector.connect(tls.server_name(), stream));
+    let connector = TlsConnector::from(tls.config(tls.identity(target.identity), alpn));
+    let name = target.sni.as_ref().map_or_else(|| tls.server_name(), |sni| sni.name.clone());
+    let shaking = tokio::time::timeout_at(deadline, connector.connect(name, stream));
     let why = match shaking.await {
         Ok(Ok(stream)) => return Ok(Io::tls_client(stream)),
         Ok(Err(error)) => {

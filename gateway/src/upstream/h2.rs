@@ -54,7 +54,7 @@ struct Line {
     opening: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// By endpoint and identity.
+/// By endpoint, identity and name.
 #[derive(Default)]
 pub(super) struct Pool(Mutex<HashMap<Key, Line, RandomState>>);
 

@@ -2,8 +2,8 @@
 //! Connections to endpoints: opening them, keeping them, lending them out. Knows nothing of requests.
 //!
 //! Pools belong to one worker. Their keys are ids that are never used twice: of the backend, which is new whenever its
-//! configuration or authorities are, of the endpoint, and of the identity that was shown to it. So a connection opened
-//! under another policy, or as somebody else, can never be lent out.
+//! configuration, authorities or certificate are, of the endpoint, of the identity that was shown to it, and of the name
+//! that it was called by. So a connection opened under another policy, as or to somebody else, can never be lent out.
 
 mod connect;
 
@@ -21,7 +21,7 @@ use crate::balance::{BackendState, Endpoint};
 use crate::fault::{Fault, Overflow};
 use crate::io::Io;
 use crate::observe::Metrics;
-use crate::tls::backends::{Alpn, Identity};
+use crate::tls::backends::{Alpn, Identity, Sni};
 
 pub(crate) use connect::Slot;
 pub(crate) use h1::Carrier;
@@ -40,8 +40,10 @@ pub(crate) struct Target<'a> {
     pub(crate) endpoint: &'a Arc<Endpoint>,
     /// The request's own deadline, if it is nearer than the connect deadline.
     pub(crate) deadline: Option<Instant>,
-    /// What the backend is shown if it asks for a certificate.
+    /// What the backend is shown if it asks for a certificate and has none of its own for that.
     pub(crate) identity: Option<&'a Arc<Identity>>,
+    /// What it is called in TLS, where that is the request's host.
+    pub(crate) sni: Option<Arc<Sni>>,
     /// An idle connection will not do: one was just found stale.
     pub(crate) fresh: bool,
     /// HTTP/2 is spoken, whatever the backend is said to speak.
@@ -55,12 +57,15 @@ struct Key {
     endpoint: u64,
     /// 0: none, and in cleartext, where none is shown.
     identity: u64,
+    /// 0: the name that its configuration has, and in cleartext.
+    sni: u64,
 }
 
 impl Target<'_> {
     fn key(&self) -> Key {
-        let identity = self.identity.filter(|_| self.backend.tls().is_some()).map_or(0, |identity| identity.id);
-        Key { backend: self.backend.id, endpoint: self.endpoint.id, identity }
+        let identity = self.backend.tls().and_then(|tls| tls.identity(self.identity)).map_or(0, |identity| identity.id);
+        let sni = self.sni.as_ref().map_or(0, |sni| sni.id);
+        Key { backend: self.backend.id, endpoint: self.endpoint.id, identity, sni }
     }
 
     fn connect_deadline(&self) -> Instant {

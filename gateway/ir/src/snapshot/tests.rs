@@ -16,7 +16,7 @@ use proptest::test_runner::TestRunner;
 
 use super::*;
 use crate::{
-    Abort, AbortWith, Action, Attachment, AuthProtocol, Authority, BackendTls, Caps, ClientValidation,
+    Abort, AbortWith, Action, Attachment, AuthProtocol, Authority, BackendTls, Caps, CipherSuite, ClientValidation,
     ClientValidationMode, CookieName, CookiePath, Cors, Delay, DirectResponse, DnsName, Endpoint, ExternalAuth,
     FieldMatch, Filter, GatewayId, HashOn, HeaderEdit, HeaderName, HeaderValue, HostPattern, Invalid, Limits,
     LineMatch, LinePart, LoadBalance, Method, Mirror, Order, OriginPattern, Origination, OutlierDetection, PathMatch,
@@ -91,7 +91,10 @@ fn listener(key: ListenerKey) -> impl Strategy<Value = Listener> {
     let client =
         (select(modes), vec(bundle_key(), 0..2)).prop_map(|(mode, bundles)| ClientValidation { mode, bundles });
     let tls = (vec(certificate_key(), 0..2), select(vec![TlsVersion::V1_2, TlsVersion::V1_3]), option::of(client))
-        .prop_map(|(certificates, min_version, client)| Tls { certificates, min_version, client });
+        .prop_map(|(certificates, min_version, client)| {
+            let suites = client.as_ref().map(|_| vec![CipherSuite::EcdsaAes128]);
+            Tls { min_version, max_version: Some(TlsVersion::V1_3), suites, client, ..Tls::new(certificates) }
+        });
     let ended = (tls, any::<bool>())
         .prop_map(|(tls, http)| if http { Protocol::Https(tls) } else { Protocol::TlsTerminate(tls) });
     let plain = select(vec![Protocol::Http, Protocol::Tcp, Protocol::Udp, Protocol::TlsPassthrough]);
@@ -299,11 +302,21 @@ fn stream(key: RuleKey) -> impl Strategy<Value = StreamRule> {
 }
 
 fn backend_tls() -> impl Strategy<Value = BackendTls> {
-    let trust = prop_oneof![Just(Trust::System), vec(bundle_key(), 0..2).prop_map(Trust::Bundles)];
+    let trust =
+        prop_oneof![Just(Trust::System), Just(Trust::Unchecked), vec(bundle_key(), 0..2).prop_map(Trust::Bundles)];
     let host = || DnsName::new("a.example").unwrap();
-    let peers = vec![PeerName::Dns(host()), PeerName::Wildcard(host()), PeerName::Uri("spiffe://a/b".to_owned())];
-    let originate = (trust, vec(select(peers), 1..3))
-        .prop_map(move |(trust, names)| BackendTls::Originate(Origination { server_name: host(), trust, names }));
+    let peers = vec![
+        PeerName::Dns(host()),
+        PeerName::Wildcard(host()),
+        PeerName::Uri("spiffe://a/b".to_owned()),
+        PeerName::Sent,
+    ];
+    let identity = option::of(certificate_key());
+    let originate = (trust, vec(select(peers), 1..3), any::<bool>(), identity).prop_map(
+        move |(trust, names, follows_host, identity)| {
+            BackendTls::Originate(Origination { server_name: host(), follows_host, identity, trust, names })
+        },
+    );
     let invalid = Invalid { reason: "NoValidCACertificate".into(), message: "there is no such ConfigMap".to_owned() };
     prop_oneof![Just(BackendTls::Plain), originate, Just(BackendTls::Refused(invalid))]
 }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use torana_ir::{
-    Attachment, Backend, Listener, Protocol, RouteId, RouteKind, Snapshot, StreamBackend, Tls, TlsVersion, Transport,
-};
+use torana_ir::{Attachment, Backend, Listener, Protocol, RouteId, RouteKind, Snapshot, StreamBackend, Tls, Transport};
 
 use super::*;
 use crate::samples::{certificate, listener_key};
@@ -129,7 +127,7 @@ fn a_rule_leads_to_its_backends_of_today() {
 #[test]
 fn a_handshake_belongs_to_the_most_specific_listener_and_then_to_the_most_specific_route() {
     let made = certificate("c", &["x"]);
-    let tls = || Tls { certificates: vec![made.key.clone()], min_version: TlsVersion::V1_2, client: None };
+    let tls = || Tls::new(vec![made.key.clone()]);
     let listeners = vec![
         listener("pass", "a.com", Protocol::TlsPassthrough),
         listener("wide", "*.b.com", Protocol::TlsPassthrough),

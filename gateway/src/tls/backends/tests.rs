@@ -6,6 +6,8 @@ use rustls::{ClientConnection, HandshakeKind, RootCertStore, ServerConfig, Serve
 use rustls_pki_types::PrivateKeyDer;
 use torana_ir::{CertificateKey, DnsName, Trust, TrustBundle, TrustBundleKey, TrustSource};
 
+use super::super::Certificates;
+use super::super::authorities::Bundles;
 use super::*;
 
 /// An authority whose subject is the same as every other's.
@@ -72,7 +74,12 @@ fn host(name: &str) -> DnsName {
 }
 
 fn origination(names: Vec<PeerName>) -> Origination {
-    Origination { server_name: host("sni.example.com"), trust: Trust::Bundles(vec![bundle_key()]), names }
+    Origination { names, ..Origination::new(host("sni.example.com"), Trust::Bundles(vec![bundle_key()])) }
+}
+
+/// TLS that knows these authorities and no certificate.
+fn originator(origination: &Origination, bundles: &Bundles) -> Originator {
+    Originator::new(origination, Material { certificates: &Certificates::new(), bundles })
 }
 
 type Shaken = (HandshakeKind, Option<Vec<u8>>, Option<String>);
@@ -84,7 +91,18 @@ fn shake(
     alpn: Alpn,
     backend: &Arc<ServerConfig>,
 ) -> Result<Shaken, Error> {
-    let mut client = ClientConnection::new(tls.config(identity, alpn), tls.server_name()).unwrap();
+    call(tls, tls.server_name(), identity, alpn, backend)
+}
+
+/// The same with a backend that is called by a name.
+fn call(
+    tls: &Originator,
+    name: ServerName<'static>,
+    identity: Option<&Arc<Identity>>,
+    alpn: Alpn,
+    backend: &Arc<ServerConfig>,
+) -> Result<Shaken, Error> {
+    let mut client = ClientConnection::new(tls.config(tls.identity(identity), alpn), name).unwrap();
     let mut server = ServerConnection::new(Arc::clone(backend)).unwrap();
     for _ in 0..8 {
         let mut wire = Vec::new();
@@ -126,7 +144,7 @@ fn a_certificate_must_bear_one_of_the_names() {
         (vec![], false),
     ];
     for (names, expected) in rows {
-        let tls = Originator::new(&origination(names.clone()), &authority.bundles());
+        let tls = originator(&origination(names.clone()), &authority.bundles());
         let result = shake(&tls, None, Alpn::Http1, &backend);
         assert_eq!(result.is_ok(), expected, "{names:?}: {result:?}");
         match result {
@@ -141,16 +159,16 @@ fn a_certificate_must_come_from_one_of_the_authorities_and_be_in_force() {
     let (ours, other) = (Authority::new(), Authority::new());
     let asked = origination(vec![PeerName::Dns(host("a.com"))]);
     let rows = [
-        (Originator::new(&asked, &ours.bundles()), ours.backend(&["a.com"], 4000, None), None),
-        (Originator::new(&asked, &other.bundles()), ours.backend(&["a.com"], 4000, None), Some("bad_signature")),
-        (Originator::new(&asked, &Bundles::new()), ours.backend(&["a.com"], 4000, None), Some("unknown_issuer")),
-        (Originator::new(&asked, &ours.bundles()), ours.backend(&["a.com"], 2000, None), Some("expired")),
+        (originator(&asked, &ours.bundles()), ours.backend(&["a.com"], 4000, None), None),
+        (originator(&asked, &other.bundles()), ours.backend(&["a.com"], 4000, None), Some("bad_signature")),
+        (originator(&asked, &Bundles::new()), ours.backend(&["a.com"], 4000, None), Some("unknown_issuer")),
+        (originator(&asked, &ours.bundles()), ours.backend(&["a.com"], 2000, None), Some("expired")),
     ];
     for (tls, backend, expected) in rows {
         let error = shake(&tls, None, Alpn::Http1, &backend).err();
         assert_eq!(error.as_ref().map(failure), expected, "{error:?}");
     }
-    let system = Originator::new(&Origination { trust: Trust::System, ..asked }, &ours.bundles());
+    let system = originator(&Origination { trust: Trust::System, ..asked }, &ours.bundles());
     assert!(shake(&system, None, Alpn::Http1, &ours.backend(&["a.com"], 4000, None)).is_err());
 }
 
@@ -158,30 +176,36 @@ fn a_certificate_must_come_from_one_of_the_authorities_and_be_in_force() {
 fn the_protocol_is_fixed_before_the_handshake() {
     let authority = Authority::new();
     let backend = authority.backend(&["a.com"], 4000, None);
-    let tls = Originator::new(&origination(vec![PeerName::Dns(host("a.com"))]), &authority.bundles());
+    let tls = originator(&origination(vec![PeerName::Dns(host("a.com"))]), &authority.bundles());
     let agreed = |alpn| shake(&tls, None, alpn, &backend).unwrap().1;
     assert_eq!(agreed(Alpn::Http1).as_deref(), Some(&b"http/1.1"[..]));
     assert_eq!(agreed(Alpn::Http2).as_deref(), Some(&b"h2"[..]));
     assert_eq!(agreed(Alpn::None), None);
 }
 
-fn identity(authority: &Authority) -> Arc<Identity> {
+fn secret() -> CertificateKey {
+    CertificateKey { namespace: "n".into(), name: "id".into() }
+}
+
+fn certificate(authority: &Authority) -> Arc<Certificate> {
     let (leaf, key) = authority.issue(&[], 4000);
-    let secret = CertificateKey { namespace: "n".into(), name: "id".into() };
     let pem = {
         use base64::Engine as _;
         let text = base64::engine::general_purpose::STANDARD.encode(&leaf);
         format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
     };
-    let certificate = Certificate::from_pem(secret, pem.as_bytes(), key.serialize_pem().as_bytes()).unwrap();
-    Identity::new(&Arc::new(certificate)).unwrap()
+    Arc::new(Certificate::from_pem(secret(), pem.as_bytes(), key.serialize_pem().as_bytes()).unwrap())
+}
+
+fn identity(authority: &Authority) -> Arc<Identity> {
+    Identity::new(&certificate(authority)).unwrap()
 }
 
 #[test]
 fn the_identity_is_shown_and_sessions_stay_with_it() {
     let authority = Authority::new();
     let backend = authority.backend(&["a.com"], 4000, Some(&authority));
-    let tls = Originator::new(&origination(vec![PeerName::Dns(host("a.com"))]), &authority.bundles());
+    let tls = originator(&origination(vec![PeerName::Dns(host("a.com"))]), &authority.bundles());
     let (one, two) = (identity(&authority), identity(&authority));
     let kind = |identity| shake(&tls, identity, Alpn::Http1, &backend).map(|shaken| shaken.0);
     assert!(kind(None).is_err(), "nobody is shown");
@@ -194,7 +218,7 @@ fn the_identity_is_shown_and_sessions_stay_with_it() {
 #[test]
 fn forms_of_identities_that_are_gone_are_forgotten() {
     let authority = Authority::new();
-    let tls = Originator::new(&origination(vec![]), &authority.bundles());
+    let tls = originator(&origination(vec![]), &authority.bundles());
     for _ in 0..10 {
         let _ = tls.config(Some(&identity(&authority)), Alpn::Http1);
     }
@@ -202,4 +226,45 @@ fn forms_of_identities_that_are_gone_are_forgotten() {
     let one = tls.config(Some(&stays), Alpn::Http1);
     assert!(Arc::ptr_eq(&one, &tls.config(Some(&stays), Alpn::Http1)));
     assert_eq!(tls.made.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn a_backend_s_own_identity_goes_before_the_listener_s() {
+    let (ours, other) = (Authority::new(), Authority::new());
+    let backend = ours.backend(&["a.com"], 4000, Some(&ours));
+    let asked = Origination { identity: Some(secret()), ..origination(vec![PeerName::Dns(host("a.com"))]) };
+    let listener = identity(&other);
+    let certificates = Certificates::from([(secret(), certificate(&ours))]);
+    let bundles = ours.bundles();
+    let material = Material { certificates: &certificates, bundles: &bundles };
+    let tls = Originator::new(&asked, material);
+    assert!(shake(&tls, Some(&listener), Alpn::Http1, &backend).is_ok());
+    assert!(tls.is_of(&asked, material));
+    let renewed = Certificates::from([(secret(), certificate(&ours))]);
+    assert!(!tls.is_of(&asked, Material { certificates: &renewed, bundles: &bundles }), "it was renewed");
+    let gone = Material { certificates: &Certificates::new(), bundles: &bundles };
+    assert!(!tls.is_of(&asked, gone));
+    assert!(shake(&Originator::new(&asked, gone), Some(&listener), Alpn::Http1, &backend).is_err());
+}
+
+#[test]
+fn the_host_of_a_request_is_what_the_backend_is_called_and_what_its_certificate_must_say() {
+    let authority = Authority::new();
+    let backend = authority.backend(&["a.com"], 4000, None);
+    let tls =
+        originator(&Origination { follows_host: true, ..origination(vec![PeerName::Sent]) }, &authority.bundles());
+    let to = |name: &str| call(&tls, tls.sni(name).unwrap().name.clone(), None, Alpn::Http1, &backend);
+    assert_eq!(to("a.com").unwrap().2.as_deref(), Some("a.com"));
+    assert_eq!(failure(&to("b.com").unwrap_err()), "name_mismatch");
+    assert!(tls.sni("10.0.0.1").is_none(), "an address is no name");
+    let fixed = originator(&origination(vec![PeerName::Sent]), &authority.bundles());
+    assert!(fixed.sni("a.com").is_none());
+    assert_eq!(failure(&shake(&fixed, None, Alpn::Http1, &backend).unwrap_err()), "name_mismatch");
+}
+
+#[test]
+fn who_is_not_to_be_checked_is_believed() {
+    let (ours, other) = (Authority::new(), Authority::new());
+    let tls = originator(&Origination { trust: Trust::Unchecked, ..origination(vec![]) }, &ours.bundles());
+    assert!(shake(&tls, None, Alpn::Http1, &other.backend(&["b.com"], 2000, None)).is_ok());
 }
