@@ -49,7 +49,7 @@ pub(super) fn judge(cluster: &Cluster, policy: &BackendTlsPolicy, store: &mut Tr
         let server_name = DnsName::new(&validation.hostname);
         let server_name = server_name.map_err(|why| invalid(path, &why.to_string(), "write the backend's DNS name"))?;
         let names = names(validation, &server_name)?;
-        Ok(Origination { server_name, trust, names })
+        Ok(Origination { names, ..Origination::new(server_name, trust) })
     });
     let options = policy.spec.options.keys().map(|option| {
         let path = format!("spec.options[{option:?}]");

@@ -10,11 +10,13 @@ use std::sync::Arc;
 
 use torana_crds::core::{Secret, SecretBytes};
 use torana_crds::istio::gateway::Server;
-use torana_crds::istio::server_tls::{ServerCertificates, ServerTls, ServerTlsMode, TlsVersion as Version};
+use torana_crds::istio::server_tls::{
+    ServerCertificates, ServerTls, ServerTlsMode, TlsVersion as Version, is_cipher_suite,
+};
 use torana_crds::{Kind, Object, ObjectRef, Spoken};
 use torana_ir::{
-    Certificate, CertificateKey, ClientValidation, ClientValidationMode, Tls, TlsVersion, TrustBundle, TrustBundleKey,
-    TrustSource,
+    Certificate, CertificateKey, CipherSuite, ClientValidation, ClientValidationMode, Tls, TlsVersion, TrustBundle,
+    TrustBundleKey, TrustSource,
 };
 
 use crate::report::Remark;
@@ -25,7 +27,7 @@ use crate::translate::servers::{Terms, UNSUPPORTED};
 use crate::translate::trust::{self, TrustStore};
 
 /// A Secret that is absent or cannot be used (Istio's IST0161).
-const INVALID_CREDENTIAL: &str = "InvalidCredential";
+pub(super) const INVALID_CREDENTIAL: &str = "InvalidCredential";
 
 /// Secrets that were read, with what came of them.
 #[derive(Debug, Clone, Default)]
@@ -39,8 +41,25 @@ impl Credentials {
         self.0.iter().filter_map(|(key, (_, result))| Some((key, result.as_ref().ok()?)))
     }
 
-    fn read(&mut self, cluster: &Cluster, before: &Self, key: &CertificateKey) -> Result<Arc<Certificate>, String> {
+    /// What was read of this key, if it can be used.
+    pub(super) fn get(&self, key: &CertificateKey) -> Option<&Arc<Certificate>> {
+        self.0.get(key)?.1.as_ref().ok()
+    }
+
+    /// Forgets what is not `needed`.
+    pub(super) fn retain(&mut self, needed: impl Fn(&CertificateKey) -> bool) {
+        self.0.retain(|key, _| needed(key));
+    }
+
+    /// The certificate in a Secret, or what is wrong with it in one sentence. What was read `before` is not read again.
+    pub(super) fn read(
+        &mut self,
+        cluster: &Cluster,
+        before: &Self,
+        key: &CertificateKey,
+    ) -> Result<Arc<Certificate>, String> {
         let Some(object) = cluster.object(Kind::Secret, &key.namespace, &key.name) else {
+            self.0.remove(key);
             return Err(format!("there is no Secret {key}"));
         };
         let known = self.0.get(key).or_else(|| before.0.get(key)).filter(|(known, _)| Arc::ptr_eq(known, object));
@@ -89,16 +108,20 @@ impl Reading<'_> {
             _ => None,
         };
         let client = mode.map(|mode| ClientValidation { mode, bundles: self.clients(proxies, tls, at, remarks) });
-        for (field, is_there) in
-            [("maxProtocolVersion", tls.max_version != Version::Auto), ("cipherSuites", !tls.cipher_suites.is_empty())]
-        {
-            if is_there {
-                let message = "is not supported: TLS 1.2 and 1.3 are spoken with the usual suites";
-                remarks.push(Remark::warning(UNSUPPORTED, &format!("{at}.{field}"), message, ""));
-            }
-        }
         let min_version = if tls.min_version == Version::V1_3 { TlsVersion::V1_3 } else { TlsVersion::V1_2 };
-        Ok(Tls { certificates, min_version, client })
+        let max_version = match tls.max_version {
+            Version::Auto | Version::V1_3 => None,
+            _ => Some(TlsVersion::V1_2),
+        };
+        let suites = suites(tls, at, remarks);
+        let terms = Tls { min_version, max_version, suites, client, ..Tls::new(certificates) };
+        let is_too_old = matches!(tls.max_version, Version::V1_0 | Version::V1_1);
+        if is_too_old || ![TlsVersion::V1_2, TlsVersion::V1_3].into_iter().any(|version| terms.accepts(version)) {
+            let message = "no version of TLS is left that Torana speaks (1.2 and 1.3), so the server is left out";
+            let remedy = "allow TLSV1_3, or TLSV1_2 with a suite of ECDHE and GCM or CHACHA20";
+            return Err(Remark::error(UNSUPPORTED, &format!("{at}.maxProtocolVersion"), message, remedy));
+        }
+        Ok(terms)
     }
 
     fn certificates(
@@ -154,6 +177,10 @@ impl Reading<'_> {
             let name = name.strip_prefix("kubernetes://").unwrap_or(&name);
             let to = ObjectRef::new(Kind::Secret, &proxies.namespace, name);
             self.asked.insert(to.clone());
+            if let Some(entry) = trust::revokes(self.cluster, &to) {
+                why = format!("{to} revokes certificates by {entry}, which is not supported");
+                break;
+            }
             match self.trust.0.read(self.cluster, self.trust.1, (TrustSource::Secret, &to)) {
                 Ok(bundle) => {
                     bundles.push(bundle.key.clone());
@@ -169,6 +196,22 @@ impl Reading<'_> {
         }
         bundles
     }
+}
+
+/// Suites of TLS 1.2 that may be spoken; `None`: all that there are.
+fn suites(tls: &ServerTls, at: &str, remarks: &mut Vec<Remark>) -> Option<Vec<CipherSuite>> {
+    // What is not the name of a suite Istio overlooks, and so is it here.
+    let written = tls.cipher_suites.iter().filter(|suite| is_cipher_suite(suite));
+    let mut suites = Vec::new();
+    for suite in written.clone() {
+        if let Some(known) = CipherSuite::named(suite) {
+            suites.push(known);
+            continue;
+        }
+        let message = format!("{suite} has no forward secrecy or no sound cipher and is not spoken");
+        remarks.push(Remark::warning(UNSUPPORTED, &format!("{at}.cipherSuites"), message, "remove it"));
+    }
+    (written.count() > 0).then_some(suites)
 }
 
 /// What is asked of clients, or done for them, that is not done here.

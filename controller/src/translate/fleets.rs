@@ -11,7 +11,9 @@ use torana_ir::{Attachment, BackendKey, Delta, GatewayId, Resource, ResourceKey,
 
 use crate::store::FleetId;
 use crate::translate::routes::{backends_of, backends_of_streams};
-use crate::translate::work::take;
+
+/// Forms of resources that some fleets have in place of the common one.
+pub(super) type Apart = BTreeMap<ResourceKey, BTreeMap<FleetId, Resource>>;
 
 /// Programs by fleet.
 pub(super) type Programs = BTreeMap<FleetId, Arc<Snapshot>>;
@@ -19,8 +21,10 @@ pub(super) type Programs = BTreeMap<FleetId, Arc<Snapshot>>;
 /// Who has what, as of the last division.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Division {
-    /// What each resource needs beside it.
+    /// What each resource needs beside it, in its common form.
     needs: BTreeMap<ResourceKey, BTreeSet<ResourceKey>>,
+    /// What it needs where a fleet has another form of it.
+    needs_apart: BTreeMap<ResourceKey, BTreeMap<FleetId, BTreeSet<ResourceKey>>>,
     /// How often a fleet has reason to have a resource: its own listeners and rules once, others as often as they are
     /// needed by what it has.
     reasons: BTreeMap<ResourceKey, Reasons>,
@@ -32,21 +36,22 @@ type Reasons = BTreeMap<FleetId, u32>;
 type Touched = BTreeMap<FleetId, BTreeSet<ResourceKey>>;
 
 impl Division {
-    /// Divides what turned the whole program into `whole` among the fleets, and applies it to their programs.
+    /// Divides what turned the whole program into `whole` among the fleets, and applies it to their programs. A resource
+    /// whose forms in `apart` changed is in the delta, changed or not.
     pub(super) fn divide(
         &mut self,
         delta: Delta,
-        whole: &Snapshot,
+        (whole, apart): (&Snapshot, &Apart),
         programs: &mut Programs,
     ) -> BTreeMap<FleetId, Delta> {
         let mut touched = Touched::new();
         for key in delta.upserts.iter().map(Resource::key).chain(delta.removals) {
-            self.take(&key, whole.get(&key).as_ref(), &mut touched);
+            self.take(&key, (whole.get(&key).as_ref(), apart.get(&key)), &mut touched);
         }
         let mut deltas = BTreeMap::new();
         for (fleet, keys) in touched {
             let program = programs.entry(fleet.clone()).or_default();
-            let delta = self.changes(&fleet, &keys, whole, program);
+            let delta = self.changes(&fleet, &keys, (whole, apart), program);
             if !delta.is_empty() {
                 Arc::make_mut(program).apply(delta.clone());
                 deltas.insert(fleet.clone(), delta);
@@ -60,21 +65,25 @@ impl Division {
 
     /// A resource came, changed, or went. What is new is taken before the old is given up, so that nothing is let go
     /// that stays.
-    fn take(&mut self, key: &ResourceKey, resource: Option<&Resource>, touched: &mut Touched) {
+    fn take(
+        &mut self,
+        key: &ResourceKey,
+        (resource, apart): (Option<&Resource>, Option<&BTreeMap<FleetId, Resource>>),
+        touched: &mut Touched,
+    ) {
         let fleets: Vec<_> = self.reasons.get(key).into_iter().flat_map(BTreeMap::keys).cloned().collect();
-        let needs = resource.map(needs).unwrap_or_default();
-        let old = self.needs.remove(key).unwrap_or_default();
-        for fleet in &fleets {
+        let before: Vec<_> = fleets.iter().map(|fleet| self.needs_of(fleet, key)).collect();
+        put(&mut self.needs, key, resource.map(needs).unwrap_or_default(), BTreeSet::is_empty);
+        let others = apart.into_iter().flatten().map(|(fleet, form)| (fleet.clone(), needs(form)));
+        put(&mut self.needs_apart, key, others.collect(), BTreeMap::is_empty);
+        for (fleet, old) in fleets.iter().zip(&before) {
             touched.entry(fleet.clone()).or_default().insert(key.clone());
-            for need in &needs {
+            for need in &self.needs_of(fleet, key) {
                 self.acquire(fleet, need, touched);
             }
-            for need in &old {
+            for need in old {
                 self.release(fleet, need, touched);
             }
-        }
-        if !needs.is_empty() {
-            self.needs.insert(key.clone(), needs);
         }
         if is_root(key) {
             let owners = resource.map(owners).unwrap_or_default();
@@ -83,13 +92,19 @@ impl Division {
         }
     }
 
+    /// What a resource cannot do without in the form that a fleet has.
+    fn needs_of(&self, fleet: &FleetId, key: &ResourceKey) -> BTreeSet<ResourceKey> {
+        let own = self.needs_apart.get(key).and_then(|forms| forms.get(fleet));
+        own.or_else(|| self.needs.get(key)).cloned().unwrap_or_default()
+    }
+
     /// One reason more for a fleet to have a resource.
     fn acquire(&mut self, fleet: &FleetId, key: &ResourceKey, touched: &mut Touched) {
         let count = self.reasons.entry(key.clone()).or_default().entry(fleet.clone()).or_default();
         *count += 1;
         if *count == 1 {
             touched.entry(fleet.clone()).or_default().insert(key.clone());
-            for need in self.needs.get(key).cloned().unwrap_or_default() {
+            for need in self.needs_of(fleet, key) {
                 self.acquire(fleet, &need, touched);
             }
         }
@@ -105,16 +120,24 @@ impl Division {
             self.reasons.remove(key);
         }
         touched.entry(fleet.clone()).or_default().insert(key.clone());
-        for need in self.needs.get(key).cloned().unwrap_or_default() {
+        for need in self.needs_of(fleet, key) {
             self.release(fleet, &need, touched);
         }
     }
 
-    fn changes(&self, fleet: &FleetId, keys: &BTreeSet<ResourceKey>, whole: &Snapshot, program: &Snapshot) -> Delta {
+    fn changes(
+        &self,
+        fleet: &FleetId,
+        keys: &BTreeSet<ResourceKey>,
+        (whole, apart): (&Snapshot, &Apart),
+        program: &Snapshot,
+    ) -> Delta {
         let mut delta = Delta::default();
         for key in keys {
             let has = self.reasons.get(key).is_some_and(|fleets| fleets.contains_key(fleet));
-            let wanted = whole.get(key).filter(|_| has).map(|resource| narrowed(resource, fleet));
+            let own = || apart.get(key).and_then(|forms| forms.get(fleet)).cloned();
+            let common = || whole.get(key).map(|resource| narrowed(resource, fleet));
+            let wanted = if has { own().or_else(common) } else { None };
             let present = program.get(key);
             match wanted {
                 Some(resource) if present.as_ref() != Some(&resource) => delta.upserts.push(resource),
@@ -123,6 +146,15 @@ impl Division {
             }
         }
         delta
+    }
+}
+
+/// Puts a value that says something in the place of what is there.
+fn put<V>(map: &mut BTreeMap<ResourceKey, V>, key: &ResourceKey, value: V, is_empty: impl Fn(&V) -> bool) {
+    if is_empty(&value) {
+        map.remove(key);
+    } else {
+        map.insert(key.clone(), value);
     }
 }
 
@@ -166,7 +198,8 @@ fn needs(resource: &Resource) -> BTreeSet<ResourceKey> {
         Resource::Stream(rule) => backends(backends_of_streams(rule)),
         Resource::Backend(backend) => {
             let bundles = backend.tls.bundles().iter().cloned().map(ResourceKey::TrustBundle);
-            bundles.chain([ResourceKey::Endpoints(backend.key.clone())]).collect()
+            let certificate = backend.tls.certificate().cloned().map(ResourceKey::Certificate);
+            bundles.chain(certificate).chain([ResourceKey::Endpoints(backend.key.clone())]).collect()
         }
         Resource::Certificate(_) | Resource::TrustBundle(_) | Resource::Endpoints(_) => BTreeSet::new(),
     }
@@ -189,4 +222,15 @@ fn narrowed(resource: Resource, fleet: &FleetId) -> Resource {
         }
         _ => resource,
     }
+}
+
+/// Counts one less; forgets what is counted no more, and returns whether that is so.
+pub(super) fn take<K: Ord>(counts: &mut BTreeMap<K, u32>, key: &K) -> bool {
+    let Some(count) = counts.get_mut(key) else { return false };
+    *count = count.saturating_sub(1);
+    let is_last = *count == 0;
+    if is_last {
+        counts.remove(key);
+    }
+    is_last
 }

@@ -14,7 +14,7 @@ use torana_crds::istio::gateway::Server;
 use torana_crds::parameters::GatewayParameters;
 use torana_crds::{Kind, ObjectRef};
 use torana_ir::{
-    Certificate, CertificateKey, HostPattern, Listener, ListenerKey, Protocol, Tls, TlsVersion, Transport, TrustBundle,
+    Certificate, CertificateKey, GatewayId, HostPattern, Listener, ListenerKey, Protocol, Tls, Transport, TrustBundle,
     TrustBundleKey,
 };
 
@@ -46,6 +46,8 @@ pub(super) struct Frame {
     pub(super) bundles: BTreeMap<TrustBundleKey, Arc<TrustBundle>>,
     /// What routes may attach to.
     pub(super) parents: Parents,
+    /// Who serves, by the Gateway or ingress that their listeners are of.
+    pub(super) proxies: BTreeMap<GatewayId, Arc<Proxies>>,
     /// What there is to say, before routes are counted.
     pub(super) drafts: BTreeMap<ObjectRef, Draft>,
     secrets: Certificates,
@@ -253,6 +255,7 @@ impl Frame {
     /// Puts the listeners of a Gateway into the program and before the routes.
     fn serve(&mut self, cluster: &Cluster, gateway: &GatewayDraft<'_>) {
         let proxies = Arc::new(Proxies::of_gateway(cluster, gateway.gateway));
+        self.proxies.insert(gateway.id.clone(), Arc::clone(&proxies));
         let takes_mesh = gateway.gateway.meta.annotations.get(MESH).is_some_and(|value| value == "true");
         self.parents.insert(gateway.reference.clone(), Parent::Ours(Vec::new()));
         let sets = gateway.sets.iter().map(|set| (set.reference.clone(), Parent::Ours(Vec::new())));
@@ -289,6 +292,7 @@ impl Frame {
     fn servers(&mut self, cluster: &Cluster, before: &Self, gateways: &[GatewayDraft<'_>]) {
         let settings = cluster.settings();
         let mut fleets: Vec<_> = ingresses(cluster).iter().map(|it| Arc::new(Proxies::of_ingress(it))).collect();
+        self.proxies.extend(fleets.iter().map(|proxies| (proxies.fleet.clone(), Arc::clone(proxies))));
         if settings.is_cluster() {
             let usable = gateways.iter().filter(|gateway| gateway.is_usable());
             fleets.extend(usable.map(|gateway| Arc::new(Proxies::of_gateway(cluster, gateway.gateway))));
@@ -381,11 +385,7 @@ fn listener(gateway: &GatewayDraft<'_>, draft: &ListenerDraft<'_>) -> Listener {
 }
 
 fn protocol(draft: &ListenerDraft<'_>) -> Protocol {
-    let tls = || Tls {
-        certificates: draft.certificates.clone(),
-        min_version: TlsVersion::V1_2,
-        client: draft.client.clone(),
-    };
+    let tls = || Tls { client: draft.client.clone(), ..Tls::new(draft.certificates.clone()) };
     match &draft.spec.protocol {
         ProtocolType::Https => Protocol::Https(tls()),
         ProtocolType::Tls if draft.terminates() => Protocol::TlsTerminate(tls()),

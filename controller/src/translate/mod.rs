@@ -77,6 +77,8 @@ mod destination_rules;
 
 mod traffic;
 
+mod originations;
+
 mod service_entries;
 
 mod routes;
@@ -91,9 +93,13 @@ mod policies;
 
 mod services;
 
-mod work;
+mod shared_hosts;
 
 mod fleets;
+
+mod views;
+
+mod work;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -149,8 +155,8 @@ pub fn translate(cluster: &Cluster) -> Translation {
 /// change is shared with `last`.
 pub fn retranslate(cluster: &Cluster, dirty: &Dirty, last: Translation) -> Translation {
     let Translation { mut snapshots, mut report, mut whole, mut division, mut memo, .. } = last;
-    let (snapshot, delta) = (&*whole, Delta::default());
-    let work = Work { cluster, dirty, snapshot, report: &mut report, memo: &mut memo, delta, is_news: false };
+    let snapshot = &*whole;
+    let work = Work::new((cluster, dirty), snapshot, &mut report, &mut memo);
     let (delta, is_news) = work.run();
     let deltas = match cluster.settings().fleets {
         Fleets::One => {
@@ -165,7 +171,7 @@ pub fn retranslate(cluster: &Cluster, dirty: &Dirty, last: Translation) -> Trans
         }
         Fleets::Each => {
             Arc::make_mut(&mut whole).apply(delta.clone());
-            division.divide(delta, &whole, &mut snapshots)
+            division.divide(delta, (&whole, memo.apart()), &mut snapshots)
         }
     };
     Translation { snapshots, deltas, report, is_news, whole, division, memo }

@@ -75,6 +75,11 @@ impl<'c> External<'c> {
         self.entries.first().map(|entry| entry.meta.namespace.as_str()).unwrap_or_default()
     }
 
+    /// Names that certificates of its endpoints have, if that is said.
+    pub(super) fn names(&self) -> &'c [String] {
+        self.entries.first().map(|entry| entry.spec.subject_alt_names.as_slice()).unwrap_or_default()
+    }
+
     /// Whether the proxies see it.
     pub(super) fn is_seen(&self, proxies: &Proxies) -> bool {
         self.entries.iter().any(|entry| proxies.see(&entry.spec.export_to, &entry.meta))
@@ -172,9 +177,6 @@ pub(super) fn entry(entry: &ServiceEntry) -> Entry {
         let paths = spec.endpoints.iter().any(|it| matches!(it.address, WorkloadAddress::Unix(_)));
         if paths {
             say("endpoints", "sockets of files are not connected to");
-        }
-        if !spec.subject_alt_names.is_empty() {
-            say("subjectAltNames", "names of certificates are those of the DestinationRule");
         }
     }
     Entry { generation: entry.meta.generation, remarks, ..Entry::default() }

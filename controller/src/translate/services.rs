@@ -2,9 +2,10 @@
 //! One Service that rules send to: a backend for each of its ports that is used, with its endpoints. A pure function of
 //! the Service, its EndpointSlices, the policies that target it and who uses it. Never looks at a route.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use torana_crds::core::{EndpointSlice, Pod, Service, ServicePort, SliceEndpoint, TransportProtocol};
+use torana_crds::istio::DestinationRule;
 use torana_crds::istio::destination_rule::Subset;
 use torana_crds::istio::names::Protocol as Spoken;
 use torana_crds::{Kind, ObjectRef, StringMap};
@@ -14,8 +15,9 @@ use crate::hosts;
 use crate::report::{Entry, Remark};
 use crate::store::Cluster;
 use crate::translate::backends::{is_alias, speaks_tls};
-use crate::translate::destination_rules::{InForce, in_force};
+use crate::translate::destination_rules::{Blocks, in_force};
 use crate::translate::endpoints::endpoints;
+use crate::translate::originations::{Originations, Peer};
 use crate::translate::policies::Policies;
 use crate::translate::proxies::Proxies;
 use crate::translate::service_entries::{host_of, within};
@@ -62,6 +64,26 @@ pub(super) struct ServiceOutput {
     pub(super) backends: BTreeMap<BackendKey, Addressed>,
     /// What there is to say about the Service and its slices.
     pub(super) entries: BTreeMap<ObjectRef, Entry>,
+    /// Objects, there or not, that hold what it is spoken to with.
+    pub(super) asked: BTreeSet<ObjectRef>,
+}
+
+/// Who looks at a Service: DestinationRules may say another thing to each fleet.
+#[derive(Debug)]
+pub(super) struct View<'v> {
+    /// The proxies.
+    pub(super) proxies: &'v Proxies,
+    /// What TLS begins with.
+    pub(super) originations: &'v mut Originations,
+}
+
+/// Whether some DestinationRule is of a service.
+pub(super) fn has_rule(cluster: &Cluster, reference: &ObjectRef) -> bool {
+    let own = || hosts::of_service(&reference.namespace, &reference.name);
+    let host = host_of(&reference.name).map_or_else(own, str::to_owned);
+    let is_meant = |pattern: &&str| hosts::takes_in(pattern, &host);
+    cluster.of_host::<DestinationRule>(&host).next().is_some()
+        || cluster.patterns::<DestinationRule>().iter().any(|pattern| is_meant(&pattern))
 }
 
 /// Translates the ports of a Service that are used. `reference` is a Service, or stands for a host of ServiceEntries.
@@ -70,14 +92,15 @@ pub(super) fn service(
     reference: &ObjectRef,
     used: &UsedPorts,
     policies: &Policies,
+    mut view: View<'_>,
 ) -> ServiceOutput {
     if let Some(host) = host_of(&reference.name) {
-        return of_entries(cluster, reference, host, used);
+        return of_entries(cluster, reference, host, used, view);
     }
     let mut output = ServiceOutput::default();
     let Some(service) = cluster.find::<Service>(&reference.namespace, &reference.name) else { return output };
     let host = hosts::of_service(&reference.namespace, &reference.name);
-    let rule = rule(cluster, (&host, &reference.namespace));
+    let rule = in_force(cluster, (&host, &reference.namespace), view.proxies);
     for ((number, transport, subset), users) in used {
         let key = key(reference, (*number, *transport, subset.as_ref()));
         let protocol = match transport {
@@ -91,7 +114,8 @@ pub(super) fn service(
         backend.protocol = output.protocol(reference, declared, cleartext, *users);
         let part = subset.as_ref().and_then(|name| rule.as_ref()?.subset(name));
         if let Some(rule) = &rule {
-            traffic::apply(rule.blocks(part, *number), &host, &mut backend);
+            let peer = Peer { host: &host, names: &[] };
+            output.apply(cluster, rule.blocks(part, *number), peer, &mut view, &mut backend);
         }
         let addresses = if is_alias(service) {
             output.alias(reference, service, &key)
@@ -108,24 +132,22 @@ pub(super) fn service(
     output
 }
 
-/// The DestinationRule in force for a service.
-fn rule<'c>(cluster: &'c Cluster, service: (&str, &str)) -> Option<InForce<'c>> {
-    let ingress = cluster.settings().ingress.as_ref();
-    // Where each Gateway has proxies of its own a backend is the same for all: rules of their namespaces are not asked.
-    let proxies = ingress.map_or_else(Proxies::of_the_root, Proxies::of_ingress);
-    in_force(cluster, service, &proxies)
-}
-
 fn key(reference: &ObjectRef, (port, transport, subset): (u16, Transport, Option<&String>)) -> BackendKey {
     let (namespace, name) = (reference.namespace.clone(), reference.name.clone());
     BackendKey { namespace, name, port, transport, subset: subset.cloned() }
 }
 
 /// A backend for each port of a host of ServiceEntries that is used.
-fn of_entries(cluster: &Cluster, reference: &ObjectRef, host: &str, used: &UsedPorts) -> ServiceOutput {
+fn of_entries(
+    cluster: &Cluster,
+    reference: &ObjectRef,
+    host: &str,
+    used: &UsedPorts,
+    mut view: View<'_>,
+) -> ServiceOutput {
     let mut output = ServiceOutput::default();
     let Some(external) = within(cluster, host, &reference.namespace) else { return output };
-    let rule = rule(cluster, (host, &reference.namespace));
+    let rule = in_force(cluster, (host, &reference.namespace), view.proxies);
     for (number, transport, subset) in used.keys() {
         let key = key(reference, (*number, *transport, subset.as_ref()));
         let mut backend = Backend::new(key.clone());
@@ -135,7 +157,8 @@ fn of_entries(cluster: &Cluster, reference: &ObjectRef, host: &str, used: &UsedP
         }
         let part = subset.as_ref().and_then(|name| rule.as_ref()?.subset(name));
         if let Some(rule) = &rule {
-            traffic::apply(rule.blocks(part, *number), host, &mut backend);
+            let peer = Peer { host, names: external.names() };
+            output.apply(cluster, rule.blocks(part, *number), peer, &mut view, &mut backend);
         }
         let labels = part.map(|part| part.labels.clone()).unwrap_or_default();
         let addresses = external.endpoints(cluster, host, &key, &labels);
@@ -145,6 +168,22 @@ fn of_entries(cluster: &Cluster, reference: &ObjectRef, host: &str, used: &UsedP
 }
 
 impl ServiceOutput {
+    /// Puts what a DestinationRule says into force. A policy of Gateway API that was there gives way to `tls` only.
+    fn apply(
+        &mut self,
+        cluster: &Cluster,
+        blocks: Blocks<'_>,
+        peer: Peer<'_>,
+        view: &mut View<'_>,
+        backend: &mut Backend,
+    ) {
+        if let Some(tls) = blocks.tls {
+            let to = (cluster, view.proxies.namespace.as_str());
+            backend.tls = view.originations.backend(to, (tls, peer), &mut self.asked);
+        }
+        traffic::apply(blocks, backend);
+    }
+
     fn say(&mut self, object: &ObjectRef, remark: Remark) {
         let remarks = &mut self.entries.entry(object.clone()).or_default().remarks;
         // A slice says the same for every port of its Service.

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use torana_crds::istio::DestinationRule;
 use torana_crds::istio::connection_pool::{ConnectionPool, H2UpgradePolicy, OutlierDetection as Outliers};
-use torana_crds::istio::destination_rule::{ClientTls, ClientTlsMode, TrafficPolicy};
+use torana_crds::istio::destination_rule::TrafficPolicy;
 use torana_crds::istio::load_balancer::{Balancing, ConsistentHash, HashKey, HashTable, LoadBalancer, SimpleLb};
 use torana_ir::{
-    Backend, BackendTls, CookieName, CookiePath, DnsName, HashOn, HeaderName, Invalid, LoadBalance, MOST_POINTS,
-    Origination, OutlierDetection, PeerName, Percent, RetryCap, TableSize, Trust, Unanswered, UpstreamProtocol, WarmUp,
+    Backend, BackendTls, CookieName, CookiePath, HashOn, HeaderName, Invalid, LoadBalance, MOST_POINTS,
+    OutlierDetection, Percent, RetryCap, TableSize, Unanswered, UpstreamProtocol, WarmUp,
 };
 
 use crate::report::Remark;
@@ -26,9 +26,8 @@ const FOR_EVER: Duration = Duration::from_hours(24 * 365);
 /// Istio's mesh default (`connectTimeout`).
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// Puts the blocks into force for `backend`, the service `host`. A policy of Gateway API that was there gives way to a
-/// `tls` block only.
-pub(super) fn apply(blocks: Blocks<'_>, host: &str, backend: &mut Backend) {
+/// Puts all blocks but `tls` into force for `backend`. What it may not be sent to without closes it, whatever `tls` says.
+pub(super) fn apply(blocks: Blocks<'_>, backend: &mut Backend) {
     if let Some(balance) = blocks.balance {
         backend.balance = balancing(balance);
         backend.warm_up = warm_up(balance);
@@ -40,9 +39,6 @@ pub(super) fn apply(blocks: Blocks<'_>, host: &str, backend: &mut Backend) {
         backend.outliers = Some(ejection(outliers));
         backend.panic =
             Percent::new(u8::try_from(outliers.min_health_percent.min(100)).unwrap_or(100)).unwrap_or_default();
-    }
-    if let Some(tls) = blocks.tls {
-        backend.tls = originate(tls, host);
     }
     if blocks.tunnel.is_some() || blocks.proxy_protocol.is_some() {
         let message =
@@ -142,48 +138,6 @@ fn refused(message: &str) -> BackendTls {
     BackendTls::Refused(Invalid { reason: UNSUPPORTED.into(), message: message.to_owned() })
 }
 
-/// Never cleartext where TLS is asked for.
-fn originate(tls: &ClientTls, host: &str) -> BackendTls {
-    match tls.mode {
-        ClientTlsMode::Disable => return BackendTls::Plain,
-        ClientTlsMode::Simple => {}
-        ClientTlsMode::Mutual => return refused("tls.mode MUTUAL of the DestinationRule is not supported yet"),
-        ClientTlsMode::IstioMutual => {
-            return refused("tls.mode ISTIO_MUTUAL of the DestinationRule is not supported yet");
-        }
-    }
-    let is_system = |file: &str| file == "system";
-    if let Some(obstacle) = obstacle(tls).filter(|_| !tls.ca_certificates.as_deref().is_some_and(is_system)) {
-        return refused(&format!("{obstacle} of the DestinationRule is not supported"));
-    }
-    let Ok(server_name) = DnsName::new(tls.sni.as_deref().unwrap_or(host)) else {
-        return refused("tls.sni of the DestinationRule is not a DNS name");
-    };
-    let names: Vec<_> = tls.subject_alt_names.iter().map(|name| peer(name)).collect();
-    let names = if names.is_empty() { vec![PeerName::Dns(server_name.clone())] } else { names };
-    BackendTls::Originate(Origination { server_name, trust: Trust::System, names })
-}
-
-fn peer(name: &str) -> PeerName {
-    match DnsName::new(name) {
-        Ok(name) => PeerName::Dns(name),
-        Err(_) => PeerName::Uri(name.to_owned()),
-    }
-}
-
-/// What of a `tls` block cannot be done.
-fn obstacle(tls: &ClientTls) -> Option<&'static str> {
-    [
-        ("tls.credentialName", tls.credential_name.is_some()),
-        ("tls.caCertificates", tls.ca_certificates.as_deref().is_some_and(|file| file != "system")),
-        ("tls.insecureSkipVerify", tls.insecure_skip_verify),
-        ("tls.caCrl", tls.ca_crl.is_some()),
-        ("tls.clientCertificate", tls.client_certificate.is_some()),
-    ]
-    .into_iter()
-    .find_map(|(field, is_there)| is_there.then_some(field))
-}
-
 /// What of a rule is not done, each with its place.
 pub(super) fn unsupported(rule: &DestinationRule) -> Vec<Remark> {
     let mut remarks = Vec::new();
@@ -199,15 +153,10 @@ pub(super) fn unsupported(rule: &DestinationRule) -> Vec<Remark> {
 }
 
 fn of_policy(policy: &TrafficPolicy, at: &str, remarks: &mut Vec<Remark>) {
-    let blocks = (&policy.load_balancer, &policy.connection_pool, &policy.outlier_detection, &policy.tls);
-    of_blocks((blocks.0.as_ref(), blocks.1.as_ref(), blocks.2.as_ref(), blocks.3.as_ref()), at, remarks);
+    let blocks = (&policy.load_balancer, &policy.connection_pool, &policy.outlier_detection);
+    of_blocks((blocks.0.as_ref(), blocks.1.as_ref(), blocks.2.as_ref()), at, remarks);
     for (index, port) in policy.port_level.iter().enumerate() {
-        let blocks = (
-            port.load_balancer.as_ref(),
-            port.connection_pool.as_ref(),
-            port.outlier_detection.as_ref(),
-            port.tls.as_ref(),
-        );
+        let blocks = (port.load_balancer.as_ref(), port.connection_pool.as_ref(), port.outlier_detection.as_ref());
         of_blocks(blocks, &format!("{at}.portLevelSettings[{index}]"), remarks);
     }
     let mut say = |field: &str, is_there: bool, follows: &str| {
@@ -220,9 +169,9 @@ fn of_policy(policy: &TrafficPolicy, at: &str, remarks: &mut Vec<Remark>) {
     say("retryBudget", policy.retry_budget.is_some(), "the usual budget holds");
 }
 
-type Parts<'p> = (Option<&'p LoadBalancer>, Option<&'p ConnectionPool>, Option<&'p Outliers>, Option<&'p ClientTls>);
+type Parts<'p> = (Option<&'p LoadBalancer>, Option<&'p ConnectionPool>, Option<&'p Outliers>);
 
-fn of_blocks((balance, pool, outliers, tls): Parts<'_>, at: &str, remarks: &mut Vec<Remark>) {
+fn of_blocks((balance, pool, outliers): Parts<'_>, at: &str, remarks: &mut Vec<Remark>) {
     let mut say = |field: &str, is_there: bool, follows: &str| {
         if is_there {
             remarks.push(not_done(&format!("{at}.{field}"), follows));
@@ -253,16 +202,6 @@ fn of_blocks((balance, pool, outliers, tls): Parts<'_>, at: &str, remarks: &mut 
     if let Some(outliers) = outliers {
         let codes = !outliers.http_error_codes.is_empty();
         say("outlierDetection.outlierDetectionHttpErrorCodes", codes, "5xx count");
-    }
-    let Some(tls) = tls else { return };
-    match tls.mode {
-        ClientTlsMode::Disable => {}
-        ClientTlsMode::Mutual | ClientTlsMode::IstioMutual => say("tls.mode", true, "requests get 503"),
-        ClientTlsMode::Simple => {
-            if let Some(field) = obstacle(tls) {
-                say(field, true, "requests get 503");
-            }
-        }
     }
 }
 

@@ -13,6 +13,8 @@ use crate::store::Cluster;
 
 /// The entry that holds the certificates.
 const ENTRY: &str = "ca.crt";
+/// Its other name in a Secret of Istio's.
+const OF_ISTIO: &str = "cacert";
 /// What to do about one that cannot be used.
 pub(super) const REMEDY: &str = "put the authorities' certificates into ca.crt, in PEM";
 
@@ -24,6 +26,15 @@ pub(super) struct TrustStore(BTreeMap<TrustBundleKey, Read>);
 struct Read {
     object: Arc<Object>,
     result: Result<Arc<TrustBundle>, String>,
+}
+
+/// Entries of a Secret that revoke certificates.
+const REVOKED: [&str; 2] = ["ca.crl", "crl"];
+
+/// The entry by which a Secret revokes certificates, which is not done: whoever would be kept out by it must not get in.
+pub(super) fn revokes(cluster: &Cluster, secret: &ObjectRef) -> Option<&'static str> {
+    let secret = cluster.find::<Secret>(&secret.namespace, &secret.name)?;
+    REVOKED.into_iter().find(|entry| secret.data.contains_key(*entry))
 }
 
 /// The kind of source that a reference means, if it is one.
@@ -84,7 +95,8 @@ fn bundle(key: &TrustBundleKey, object: &Object) -> Result<TrustBundle, String> 
     let config_map = ConfigMap::of(object);
     let text = config_map.and_then(|it| it.data.get(ENTRY)).map(String::as_bytes);
     let binary = config_map.and_then(|it| it.binary_data.get(ENTRY)).map(Vec::as_slice);
-    let secret = Secret::of(object).and_then(|it| it.data.get(ENTRY)).map(SecretBytes::expose);
+    let secret = Secret::of(object).and_then(|it| it.data.get(ENTRY).or_else(|| it.data.get(OF_ISTIO)));
+    let secret = secret.map(SecretBytes::expose);
     let pem = text.or(binary).or(secret).ok_or_else(|| format!("it has no {ENTRY}"))?;
     TrustBundle::from_pem(key.clone(), pem).map_err(|error| error.to_string())
 }

@@ -11,18 +11,26 @@ use std::sync::Arc;
 
 use torana_crds::istio::{DestinationRule, ServiceEntry};
 use torana_crds::{Kind, ObjectRef};
-use torana_ir::{BackendKey, Delta, GatewayId, ListenerKey, Resource, ResourceKey, Snapshot, TrustBundleKey};
+use torana_ir::{
+    BackendKey, Certificate, CertificateKey, Delta, GatewayId, ListenerKey, Resource, ResourceKey, Snapshot,
+    TrustBundle, TrustBundleKey,
+};
 
 use crate::hosts;
 use crate::report::{Entry, Remark, Report};
 use crate::store::{Cluster, Dirty, unlink};
 use crate::translate::destination_rules::of_host;
+use crate::translate::fleets::{Apart, take};
 use crate::translate::frame::{Frame, Parent};
 use crate::translate::ledger::every;
+use crate::translate::originations::{Originations, is_about_tls};
 use crate::translate::policies::{Policies, Reach};
+use crate::translate::proxies::Proxies;
 use crate::translate::routes::{self, RouteOutput};
 use crate::translate::service_entries::host_of;
-use crate::translate::services::{self, UsedPorts, Users};
+use crate::translate::services::{UsedPorts, Users, has_rule};
+use crate::translate::shared_hosts::SharedHosts;
+use crate::translate::views::{Viewed, viewed};
 use crate::translate::{destination_rules, istio, service_entries, traffic};
 
 /// What a translation remembers for the next one.
@@ -40,8 +48,14 @@ pub(super) struct Memo {
     policies: Policies,
     /// Gateways by the Services that their routes reach.
     reach: Reach,
-    /// How many Services need a bundle.
-    trusted: BTreeMap<TrustBundleKey, u32>,
+    /// What is read for DestinationRules.
+    originations: Originations,
+    /// What services are to some fleets only.
+    apart: Apart,
+    /// Hosts of routes and VirtualServices.
+    hosts: SharedHosts,
+    /// How many Services need a certificate or authorities.
+    needed: BTreeMap<ResourceKey, u32>,
 }
 
 impl Memo {
@@ -49,6 +63,30 @@ impl Memo {
     pub(super) fn parents(&self) -> impl Iterator<Item = &ObjectRef> {
         let parents = self.frame.parents.iter();
         parents.filter(|(_, parent)| matches!(parent, Parent::Ours(_))).map(|(object, _)| object)
+    }
+
+    /// What services are to some fleets in place of what they are to the others.
+    pub(super) fn apart(&self) -> &Apart {
+        &self.apart
+    }
+
+    /// Proxies whose routes lead to a service, each fleet once.
+    fn fleets(&self, service: &ObjectRef) -> Vec<Arc<Proxies>> {
+        let gateways = self.reach.get(service).into_iter().flat_map(BTreeMap::keys);
+        gateways.filter_map(|gateway| self.frame.proxies.get(gateway)).map(Arc::clone).collect()
+    }
+
+    /// A certificate that a backend is shown.
+    fn certificate<'m>(&'m self, need: &'m ResourceKey) -> Option<(&'m CertificateKey, &'m Arc<Certificate>)> {
+        let ResourceKey::Certificate(key) = need else { return None };
+        let served = self.frame.certificates.get(key);
+        Some((key, served.or_else(|| self.originations.certificate(key))?))
+    }
+
+    /// Authorities of a backend.
+    fn bundle<'m>(&'m self, need: &'m ResourceKey) -> Option<(&'m TrustBundleKey, &'m Arc<TrustBundle>)> {
+        let ResourceKey::TrustBundle(key) = need else { return None };
+        Some((key, self.policies.bundle(key).or_else(|| self.originations.bundle(key))?))
     }
 }
 
@@ -59,46 +97,66 @@ struct RouteMemo {
     attached: BTreeSet<ListenerKey>,
     backends: BTreeSet<BackendKey>,
     needs: BTreeSet<ObjectRef>,
+    /// What there is to say of a VirtualService, but for the hosts that it shares.
+    entry: Option<Arc<Entry>>,
 }
 
 #[derive(Debug, Clone, Default)]
 struct ServiceMemo {
     backends: BTreeSet<BackendKey>,
-    bundles: BTreeSet<TrustBundleKey>,
+    /// Certificates and authorities.
+    needs: BTreeSet<ResourceKey>,
     entries: BTreeSet<ObjectRef>,
 }
 
 /// One translation under way.
 pub(super) struct Work<'w> {
-    pub(super) cluster: &'w Cluster,
-    pub(super) dirty: &'w Dirty,
+    cluster: &'w Cluster,
+    dirty: &'w Dirty,
     /// As it was; changes are gathered in `delta`.
-    pub(super) snapshot: &'w Snapshot,
-    pub(super) report: &'w mut Report,
-    pub(super) memo: &'w mut Memo,
-    pub(super) delta: Delta,
+    snapshot: &'w Snapshot,
+    report: &'w mut Report,
+    memo: &'w mut Memo,
+    delta: Delta,
     /// Whether the report says something else than it did.
-    pub(super) is_news: bool,
+    is_news: bool,
+    /// Whether some backend needs other certificates or authorities than it did.
+    is_shown_anew: bool,
 }
 
-impl Work<'_> {
+impl<'w> Work<'w> {
+    /// What is to be done about `dirty` objects; `snapshot`, `report` and `memo` are of the last time.
+    pub(super) fn new(
+        (cluster, dirty): (&'w Cluster, &'w Dirty),
+        snapshot: &'w Snapshot,
+        report: &'w mut Report,
+        memo: &'w mut Memo,
+    ) -> Self {
+        let (is_news, is_shown_anew) = (false, false);
+        Self { cluster, dirty, snapshot, report, memo, delta: Delta::default(), is_news, is_shown_anew }
+    }
+
     /// Does all of it and returns what changes in the snapshot, and whether anything does in the report.
     pub(super) fn run(mut self) -> (Delta, bool) {
         let is_new_frame = self.dirty.objects.iter().any(|object| self.memo.frame.is_made_of(object));
-        let mut causes = if is_new_frame { self.frame() } else { BTreeSet::new() };
+        let (mut causes, moved) = if is_new_frame { self.frame() } else { <_>::default() };
         causes.extend(self.dirty.objects.iter().cloned());
         let routes = self.affected(&causes);
         let counted = self.memo.attached.clone();
         let mut services = self.memo.policies.update(self.cluster, self.dirty);
+        let mut told = BTreeSet::new();
         for route in routes {
-            self.route(&route, &mut services);
+            self.route(&route, &mut services, &mut told);
         }
+        self.tell(&told);
         if is_new_frame || counted != self.memo.attached {
             self.count();
         }
         services.extend(self.dirty.endpoints.iter().cloned());
         services.extend(self.dirty.objects.iter().filter(|it| it.known_kind() == Some(Kind::Service)).cloned());
         services.extend(self.of_hosts());
+        let (rules, credited) = self.credited(moved);
+        services.extend(credited);
         // A slice may move from one Service to another: what one has no more to say of it, the other may say now.
         let mut said = BTreeMap::new();
         for service in &services {
@@ -108,14 +166,17 @@ impl Work<'_> {
             self.is_news |= remove(self.report, object);
         }
         self.policies(&services);
-        self.described();
+        self.described(&rules);
+        if is_new_frame || self.is_shown_anew {
+            self.certificates();
+        }
         self.bundles();
         self.unreadable();
         (self.delta, self.is_news)
     }
 
-    /// Makes a new frame; returns the parents that look different now.
-    fn frame(&mut self) -> BTreeSet<ObjectRef> {
+    /// Makes a new frame; returns the parents that look different now, and the Gateways whose proxies do.
+    fn frame(&mut self) -> (BTreeSet<ObjectRef>, BTreeSet<GatewayId>) {
         let frame = Frame::new(self.cluster, &self.memo.frame);
         let snapshot = self.snapshot;
         for (key, listener) in &frame.listeners {
@@ -125,13 +186,6 @@ impl Work<'_> {
         }
         let gone = snapshot.listeners.keys().filter(|key| !frame.listeners.contains_key(key));
         self.delta.removals.extend(gone.cloned().map(ResourceKey::Listener));
-        for (key, certificate) in &frame.certificates {
-            if snapshot.certificates.get(key).is_none_or(|old| old != certificate) {
-                self.delta.upserts.push(Resource::Certificate(Arc::clone(certificate)));
-            }
-        }
-        let gone = snapshot.certificates.keys().filter(|key| !frame.certificates.contains_key(key));
-        self.delta.removals.extend(gone.cloned().map(ResourceKey::Certificate));
         let before = std::mem::replace(&mut self.memo.frame, frame);
         let frame = &self.memo.frame;
         for gone in before.drafts.keys().filter(|object| !frame.drafts.contains_key(object)) {
@@ -139,7 +193,10 @@ impl Work<'_> {
         }
         let new = frame.parents.iter().filter(|(object, parent)| before.parents.get(object) != Some(*parent));
         let gone = before.parents.keys().filter(|object| !frame.parents.contains_key(object));
-        new.map(|(object, _)| object).chain(gone).cloned().collect()
+        let parents = new.map(|(object, _)| object).chain(gone).cloned().collect();
+        let moved = frame.proxies.iter().filter(|(gateway, proxies)| before.proxies.get(gateway) != Some(*proxies));
+        let gone = before.proxies.keys().filter(|gateway| !frame.proxies.contains_key(gateway));
+        (parents, moved.map(|(gateway, _)| gateway).chain(gone).cloned().collect())
     }
 
     /// Routes that must be translated because of `causes`.
@@ -166,7 +223,8 @@ impl Work<'_> {
         affected
     }
 
-    fn route(&mut self, reference: &ObjectRef, services: &mut BTreeSet<ObjectRef>) {
+    /// Translates a route; its VirtualServices, and those that share a host with it, are added to `told`.
+    fn route(&mut self, reference: &ObjectRef, services: &mut BTreeSet<ObjectRef>, told: &mut BTreeSet<ObjectRef>) {
         let kind = reference.known_kind();
         let object = kind.and_then(|kind| self.cluster.object(kind, &reference.namespace, &reference.name));
         let parents = &self.memo.frame.parents;
@@ -174,6 +232,8 @@ impl Work<'_> {
             let of_istio = || istio::route(self.cluster, parents, object);
             routes::route(self.cluster, parents, object).or_else(of_istio)
         });
+        let rules = output.as_ref().map(|output| output.rules.as_slice()).unwrap_or_default();
+        told.extend(self.memo.hosts.put(reference, rules));
         if let Some(old) = self.memo.routes.remove(reference) {
             self.forget(reference, &old, services);
             let stays = output.as_ref().map(rules_of).unwrap_or_default();
@@ -243,9 +303,12 @@ impl Work<'_> {
                 .of(reference.known_kind()) += 1;
             services.insert(service);
         }
-        // What there is to say of a Gateway the frame says.
-        if reference.known_kind() != Some(Kind::IstioGateway) {
-            self.is_news |= put(self.report, reference, entry);
+        let mut waits = None;
+        match reference.known_kind() {
+            // What there is to say of a Gateway the frame says.
+            Some(Kind::IstioGateway) => {}
+            Some(Kind::VirtualService) => waits = Some(Arc::new(entry)),
+            _ => self.is_news |= put(self.report, reference, entry),
         }
         for rule in rules {
             if self.snapshot.rules.get(&rule.key).is_none_or(|old| **old != rule) {
@@ -257,7 +320,17 @@ impl Work<'_> {
                 self.delta.upserts.push(Resource::Stream(Arc::new(rule)));
             }
         }
-        self.memo.routes.insert(reference.clone(), RouteMemo { rules: keys, attached, backends, needs });
+        self.memo.routes.insert(reference.clone(), RouteMemo { rules: keys, attached, backends, needs, entry: waits });
+    }
+
+    /// Says what there is to say of VirtualServices, now that all hosts are known.
+    fn tell(&mut self, virtual_services: &BTreeSet<ObjectRef>) {
+        for reference in virtual_services {
+            let Some(entry) = self.memo.routes.get(reference).and_then(|memo| memo.entry.as_deref()) else { continue };
+            let mut entry = entry.clone();
+            entry.remarks.extend(self.memo.hosts.remark(reference));
+            self.is_news |= put(self.report, reference, entry);
+        }
     }
 
     /// Fills in the numbers of attached routes.
@@ -274,36 +347,41 @@ impl Work<'_> {
     /// Translates a Service; `said` takes the objects that it had something to say of, and whether there still is.
     fn service(&mut self, reference: &ObjectRef, said: &mut BTreeMap<ObjectRef, bool>) {
         let old = self.memo.services.remove(reference).unwrap_or_default();
-        let output = match self.memo.uses.get(reference) {
-            Some(used) => services::service(self.cluster, reference, used, &self.memo.policies),
-            None => services::ServiceOutput::default(),
+        let fleets = self.memo.fleets(reference);
+        let read = (&self.memo.policies, &mut self.memo.originations);
+        let viewed = match self.memo.uses.get(reference) {
+            Some(used) => viewed(self.cluster, (reference, used), &fleets, read),
+            None => Viewed::default(),
         };
+        let needs = viewed.needs();
+        let Viewed { output, mut apart } = viewed;
         let snapshot = self.snapshot;
         for key in old.backends.iter().filter(|key| !output.backends.contains_key(key)) {
-            self.delta.removals.extend([ResourceKey::Backend(key.clone()), ResourceKey::Endpoints(key.clone())]);
+            let gone = [ResourceKey::Backend(key.clone()), ResourceKey::Endpoints(key.clone())];
+            self.memo.apart.retain(|key, _| !gone.contains(key));
+            self.delta.removals.extend(gone);
         }
+        self.memo.originations.settle(reference, output.asked);
         for object in old.entries {
             said.entry(object).or_insert(false);
         }
-        let bundles = output.backends.values().flat_map(|(backend, _)| backend.tls.bundles()).cloned().collect();
         let memo = ServiceMemo {
             backends: output.backends.keys().cloned().collect(),
-            bundles,
+            needs,
             entries: output.entries.keys().cloned().collect(),
         };
-        for bundle in &memo.bundles {
-            *self.memo.trusted.entry(bundle.clone()).or_default() += 1;
+        self.is_shown_anew |= memo.needs != old.needs;
+        for need in &memo.needs {
+            *self.memo.needed.entry(need.clone()).or_default() += 1;
         }
-        for bundle in &old.bundles {
-            take(&mut self.memo.trusted, bundle);
+        for need in &old.needs {
+            take(&mut self.memo.needed, need);
         }
         for (key, (backend, endpoints)) in output.backends {
-            if snapshot.backends.get(&key).is_none_or(|old| **old != backend) {
-                self.delta.upserts.push(Resource::Backend(Arc::new(backend)));
-            }
-            if snapshot.endpoints.get(&key).is_none_or(|old| **old != endpoints) {
-                self.delta.upserts.push(Resource::Endpoints(Arc::new(endpoints)));
-            }
+            let is_new = snapshot.backends.get(&key).is_none_or(|old| **old != backend);
+            self.offer(Resource::Backend(Arc::new(backend)), is_new, &mut apart);
+            let is_new = snapshot.endpoints.get(&key).is_none_or(|old| **old != endpoints);
+            self.offer(Resource::Endpoints(Arc::new(endpoints)), is_new, &mut apart);
         }
         for (object, entry) in output.entries {
             self.is_news |= put(self.report, &object, entry);
@@ -312,6 +390,36 @@ impl Work<'_> {
         if !memo.backends.is_empty() {
             self.memo.services.insert(reference.clone(), memo);
         }
+    }
+
+    /// Puts a resource of a service into the program, with the forms of it that some fleets have.
+    fn offer(&mut self, resource: Resource, is_new: bool, apart: &mut Apart) {
+        let key = resource.key();
+        let forms = apart.remove(&key);
+        let differs = self.memo.apart.get(&key) != forms.as_ref();
+        if let Some(forms) = forms {
+            self.memo.apart.insert(key, forms);
+        } else {
+            self.memo.apart.remove(&key);
+        }
+        if is_new || differs {
+            self.delta.upserts.push(resource);
+        }
+    }
+
+    /// What is judged by objects that changed, and by proxies that did, on account of DestinationRules: some of these,
+    /// and services.
+    fn credited(&self, moved: BTreeSet<GatewayId>) -> (BTreeSet<ObjectRef>, BTreeSet<ObjectRef>) {
+        let originations = &self.memo.originations;
+        let mut judged: BTreeSet<_> = self.dirty.objects.iter().flat_map(|it| originations.of(it)).cloned().collect();
+        if !moved.is_empty() {
+            let rules = self.cluster.all::<DestinationRule>().filter(|rule| is_about_tls(rule)).map(|rule| &rule.meta);
+            judged.extend(rules.map(|meta| ObjectRef::new(Kind::DestinationRule, &meta.namespace, &meta.name)));
+            let reached = self.memo.reach.iter().filter(|(_, by)| by.keys().any(|gateway| moved.contains(gateway)));
+            let reached = reached.map(|(service, _)| service).filter(|service| has_rule(self.cluster, service));
+            judged.extend(reached.cloned());
+        }
+        judged.into_iter().partition(|object| object.known_kind() == Some(Kind::DestinationRule))
     }
 
     /// Services that are used and of which hosts of ServiceEntries or DestinationRules say something else now, or whose
@@ -341,14 +449,28 @@ impl Work<'_> {
         services
     }
 
-    /// Tells the authors of DestinationRules and of ServiceEntries what is wrong with them.
-    fn described(&mut self) {
-        for object in &self.dirty.objects {
+    /// Tells the authors of DestinationRules and of ServiceEntries what is wrong with them: of those that changed, and of
+    /// these `rules`.
+    fn described(&mut self, rules: &BTreeSet<ObjectRef>) {
+        let proxies = self.memo.frame.proxies.values();
+        let mut namespaces: BTreeSet<_> = proxies.map(|proxies| proxies.namespace.as_str()).collect();
+        if let Some(ingress) = &self.cluster.settings().ingress {
+            namespaces.insert(&ingress.id.namespace);
+        }
+        for object in self.dirty.objects.union(rules) {
             let (namespace, name) = (&object.namespace, &object.name);
             let entry = match object.known_kind() {
                 Some(Kind::DestinationRule) => {
                     let rule = self.cluster.find::<DestinationRule>(namespace, name);
-                    rule.map(|rule| destination_rules::entry(rule, traffic::unsupported(rule)))
+                    let originations = &mut self.memo.originations;
+                    if rule.is_none() {
+                        originations.settle(object, BTreeSet::new());
+                    }
+                    rule.map(|rule| {
+                        let mut remarks = originations.remarks(self.cluster, (object, rule), &namespaces);
+                        remarks.extend(traffic::unsupported(rule));
+                        destination_rules::entry(rule, remarks)
+                    })
                 }
                 Some(Kind::ServiceEntry) => {
                     self.cluster.find::<ServiceEntry>(namespace, name).map(service_entries::entry)
@@ -375,10 +497,24 @@ impl Work<'_> {
         }
     }
 
+    /// Sends the certificates that are served and shown, and no others.
+    fn certificates(&mut self) {
+        let (snapshot, memo) = (self.snapshot, &self.memo);
+        let shown = memo.needed.keys().filter_map(|key| memo.certificate(key));
+        let needed: BTreeMap<_, _> = shown.chain(&memo.frame.certificates).collect();
+        for (key, certificate) in &needed {
+            if snapshot.certificates.get(*key).is_none_or(|old| old != *certificate) {
+                self.delta.upserts.push(Resource::Certificate(Arc::clone(certificate)));
+            }
+        }
+        let gone = snapshot.certificates.keys().filter(|key| !needed.contains_key(key));
+        self.delta.removals.extend(gone.cloned().map(ResourceKey::Certificate));
+    }
+
     /// Sends the bundles that listeners and backends need, and no others. There are few.
     fn bundles(&mut self) {
-        let (snapshot, frame, policies) = (self.snapshot, &self.memo.frame, &self.memo.policies);
-        let of_backends = self.memo.trusted.keys().filter_map(|key| Some((key, policies.bundle(key)?)));
+        let (snapshot, memo, frame) = (self.snapshot, &self.memo, &self.memo.frame);
+        let of_backends = memo.needed.keys().filter_map(|key| memo.bundle(key));
         let needed: BTreeMap<_, _> = of_backends.chain(&frame.bundles).collect();
         for (key, bundle) in &needed {
             let same = |old: &Arc<_>| Arc::ptr_eq(old, bundle) || old == *bundle;
@@ -425,17 +561,6 @@ fn remove(report: &mut Report, object: &ObjectRef) -> bool {
 fn rules_of(output: &RouteOutput) -> Vec<ResourceKey> {
     let requests = output.rules.iter().map(|rule| ResourceKey::Rule(rule.key.clone()));
     requests.chain(output.streams.iter().map(|rule| ResourceKey::Stream(rule.key.clone()))).collect()
-}
-
-/// Counts one less; forgets what is counted no more, and returns whether that is so.
-pub(super) fn take<K: Ord>(counts: &mut BTreeMap<K, u32>, key: &K) -> bool {
-    let Some(count) = counts.get_mut(key) else { return false };
-    *count = count.saturating_sub(1);
-    let is_last = *count == 0;
-    if is_last {
-        counts.remove(key);
-    }
-    is_last
 }
 
 /// Every Service of `backends` with every Gateway of `listeners`, each pair once.

@@ -44,6 +44,30 @@ words! {
     }
 }
 
+/// Names of OpenSSL that Envoy knows.
+const CIPHERS: [&str; 15] = [
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+    "ECDHE-ECDSA-AES128-SHA",
+    "ECDHE-RSA-AES128-SHA",
+    "ECDHE-ECDSA-AES256-SHA",
+    "ECDHE-RSA-AES256-SHA",
+    "AES128-GCM-SHA256",
+    "AES256-GCM-SHA384",
+    "AES128-SHA",
+    "AES256-SHA",
+    "DES-CBC3-SHA",
+];
+
+/// Whether it is the name of a cipher suite: Istio overlooks others.
+pub fn is_cipher_suite(name: &str) -> bool {
+    CIPHERS.contains(&name)
+}
+
 /// Where the certificates of a server are.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum ServerCertificates {

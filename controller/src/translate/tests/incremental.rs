@@ -7,11 +7,12 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use torana_ir::{Delta, ResourceKey, Rule, SessionKey, SharedMap, Snapshot, StreamRule};
+use torana_ir::{BackendKey, Delta, Resource, ResourceKey, Rule, SessionKey, SharedMap, Snapshot, StreamRule};
 
 use crate::store::{Cluster, FleetId, Settings};
 use crate::translate::routes::{backends_of, backends_of_streams};
 use crate::translate::tests::world::{WORLD, decoded, event};
+use crate::translate::views::material;
 use crate::translate::{Translation, fleet_of, retranslate, translate};
 
 fn shared<K: Ord + Debug, V: PartialEq>(before: &SharedMap<K, Arc<V>>, after: &SharedMap<K, Arc<V>>) {
@@ -23,7 +24,20 @@ fn shared<K: Ord + Debug, V: PartialEq>(before: &SharedMap<K, Arc<V>>, after: &S
 }
 
 /// What one fleet needs of the whole, found without remembering anything.
-fn part(whole: &Snapshot, fleet: &FleetId) -> Snapshot {
+fn part(now: &Translation, fleet: &FleetId) -> Snapshot {
+    let whole = &now.whole;
+    let form = |key: &ResourceKey| {
+        let own = now.memo.apart().get(key).and_then(|forms| forms.get(fleet)).cloned();
+        own.or_else(|| whole.get(key))
+    };
+    let of_backend = |key: &BackendKey| {
+        let both = [ResourceKey::Backend(key.clone()), ResourceKey::Endpoints(key.clone())];
+        let material = match form(&both[0]) {
+            Some(Resource::Backend(backend)) => material(&backend.tls).collect(),
+            _ => Vec::new(),
+        };
+        both.into_iter().chain(material)
+    };
     let mut part = Snapshot::default();
     let mut needs = Vec::new();
     for listener in whole.listeners.values().filter(|it| fleet_of(&it.key.gateway) == *fleet) {
@@ -39,11 +53,7 @@ fn part(whole: &Snapshot, fleet: &FleetId) -> Snapshot {
         let mut rule = Rule::clone(rule);
         rule.attachments.retain(|it| fleet_of(&it.listener.gateway) == *fleet);
         if !rule.attachments.is_empty() {
-            for key in backends_of(&rule) {
-                needs.extend([ResourceKey::Backend(key.clone()), ResourceKey::Endpoints(key.clone())]);
-                let bundles = whole.backends.get(key).into_iter().flat_map(|backend| backend.tls.bundles());
-                needs.extend(bundles.cloned().map(ResourceKey::TrustBundle));
-            }
+            needs.extend(backends_of(&rule).into_iter().flat_map(of_backend));
             part.rules.insert(rule.key.clone(), Arc::new(rule));
         }
     }
@@ -51,14 +61,11 @@ fn part(whole: &Snapshot, fleet: &FleetId) -> Snapshot {
         let mut rule = StreamRule::clone(rule);
         rule.attachments.retain(|it| fleet_of(&it.listener.gateway) == *fleet);
         if !rule.attachments.is_empty() {
-            let backends = backends_of_streams(&rule).into_iter();
-            needs.extend(
-                backends.flat_map(|key| [ResourceKey::Backend(key.clone()), ResourceKey::Endpoints(key.clone())]),
-            );
+            needs.extend(backends_of_streams(&rule).into_iter().flat_map(of_backend));
             part.streams.insert(rule.key.clone(), Arc::new(rule));
         }
     }
-    let upserts = needs.iter().filter_map(|key| whole.get(key)).collect();
+    let upserts = needs.iter().filter_map(form).collect();
     part.apply(Delta { upserts, removals: Vec::new() });
     part
 }
@@ -75,7 +82,7 @@ fn check(cluster: &Cluster, before: &BTreeMap<FleetId, Arc<Snapshot>>, now: &Tra
         applied.apply(now.deltas.get(fleet).cloned().unwrap_or_default());
         assert_eq!(applied, *after);
         if cluster.settings().is_cluster() {
-            assert_eq!(*after, part(&now.whole, fleet));
+            assert_eq!(*after, part(now, fleet));
         }
         shared(&before.listeners, &after.listeners);
         shared(&before.certificates, &after.certificates);

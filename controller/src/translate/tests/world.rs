@@ -231,8 +231,15 @@ fn destination_rule((namespace, name): (&str, &str), variant: usize) -> Value {
     if variant < 3 {
         spec["subsets"] = subsets;
     }
-    if variant == 1 {
-        spec["exportTo"] = json!(["."]);
+    match variant {
+        1 => spec["exportTo"] = json!(["."]),
+        2 => {
+            spec["trafficPolicy"]["tls"] =
+                json!({"mode": "MUTUAL", "credentialName": "cert", "insecureSkipVerify": true})
+        }
+        3 => spec["workloadSelector"] = json!({"matchLabels": {"gateway.networking.k8s.io/gateway-name": "h"}}),
+        4 => spec["trafficPolicy"]["tls"] = json!({"mode": "SIMPLE", "credentialName": "configmap://ca"}),
+        _ => {}
     }
     object(ISTIO, "DestinationRule", &metadata(namespace, name, variant), &spec)
 }

@@ -8,27 +8,10 @@ use crate::istio::gateway::Server;
 use crate::istio::names::{HostScope, Protocol, ServerHost};
 use crate::istio::rules::facts;
 use crate::istio::rules::shared::at_most;
-use crate::istio::server_tls::{CertificateFiles, ServerCertificates, ServerTls, ServerTlsMode, TlsVersion};
+use crate::istio::server_tls::{
+    CertificateFiles, ServerCertificates, ServerTls, ServerTlsMode, TlsVersion, is_cipher_suite,
+};
 use crate::violation::{At, Findings};
-
-/// Names of OpenSSL that Envoy knows.
-const CIPHERS: [&str; 15] = [
-    "ECDHE-ECDSA-AES128-GCM-SHA256",
-    "ECDHE-RSA-AES128-GCM-SHA256",
-    "ECDHE-ECDSA-AES256-GCM-SHA384",
-    "ECDHE-RSA-AES256-GCM-SHA384",
-    "ECDHE-ECDSA-CHACHA20-POLY1305",
-    "ECDHE-RSA-CHACHA20-POLY1305",
-    "ECDHE-ECDSA-AES128-SHA",
-    "ECDHE-RSA-AES128-SHA",
-    "ECDHE-ECDSA-AES256-SHA",
-    "ECDHE-RSA-AES256-SHA",
-    "AES128-GCM-SHA256",
-    "AES256-GCM-SHA384",
-    "AES128-SHA",
-    "AES256-SHA",
-    "DES-CBC3-SHA",
-];
 
 pub(super) fn judge(gateway: &IstioGateway, root: &At<'_>, found: &mut Findings) {
     if !facts::is_label(&gateway.meta.name) {
@@ -170,7 +153,7 @@ fn judge_ciphers(tls: &ServerTls, at: &At<'_>, found: &mut Findings) {
     let mut seen = BTreeSet::new();
     for (index, suite) in tls.cipher_suites.iter().enumerate() {
         let place = at.field("cipherSuites");
-        if !CIPHERS.contains(&suite.as_str()) {
+        if !is_cipher_suite(suite) {
             found.warning(&place.item(index), format!("is not a cipher suite: {suite:?}"), "use a name of OpenSSL");
         } else if !seen.insert(suite) {
             found.warning(&place.item(index), "repeats a cipher suite", "remove it");
