@@ -21,6 +21,8 @@ mod clients;
 
 mod cors;
 
+mod destination_tls;
+
 mod drain;
 
 mod edits;
