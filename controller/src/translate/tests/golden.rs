@@ -15,7 +15,7 @@ use crate::translate::{Translation, translate};
 const SEPARATOR: &str = "# Output\n";
 
 /// Asked of cargo when the test runs: two checkouts that share a target folder may share this very binary.
-fn testdata() -> PathBuf {
+pub(super) fn testdata() -> PathBuf {
     let package = env::var_os("CARGO_MANIFEST_DIR").expect("CARGO_MANIFEST_DIR is not set: run this with cargo test");
     Path::new(&package).join("testdata")
 }
@@ -28,7 +28,7 @@ fn settings() -> Settings {
     settings
 }
 
-fn cases() -> Vec<PathBuf> {
+pub(super) fn cases() -> Vec<PathBuf> {
     let mut cases: Vec<_> = fs::read_dir(testdata())
         .unwrap()
         .map(|entry| entry.unwrap().path())

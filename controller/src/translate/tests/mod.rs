@@ -4,6 +4,8 @@
 
 pub(crate) mod golden;
 
+mod fields;
+
 mod world;
 
 mod incremental;
