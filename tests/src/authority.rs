@@ -94,21 +94,7 @@ impl Authority {
     /// If the cryptography refuses.
     #[must_use]
     pub fn server(&self, names: &[&str], protocols: &[&str], clients: Option<&Self>) -> Arc<ServerConfig> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
-        let builder = builder.with_safe_default_protocol_versions().expect("TLS 1.2 and 1.3");
-        let builder = match clients {
-            None => builder.with_no_client_auth(),
-            Some(clients) => {
-                let roots = Arc::new(clients.roots());
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build().expect("a root");
-                builder.with_client_cert_verifier(verifier)
-            }
-        };
-        let (chain, key) = self.issue("server", names).parts();
-        let mut config = builder.with_single_cert(chain, key).expect("a certificate with its key");
-        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-        Arc::new(config)
+        self.issue("server", names).server(protocols, clients)
     }
 
     /// As [`Authority::server`], with a certificate that ended long ago.
@@ -179,6 +165,30 @@ impl Issued {
             "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: default}}\ntype: kubernetes.io/tls\n\
              data: {{tls.crt: {chain}, tls.key: {key}}}\n---\n"
         )
+    }
+
+    /// How a server shakes hands that has this certificate and speaks `protocols`. With `clients` it demands a certificate
+    /// of theirs.
+    ///
+    /// # Panics
+    /// If the cryptography refuses.
+    #[must_use]
+    pub fn server(&self, protocols: &[&str], clients: Option<&Authority>) -> Arc<ServerConfig> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
+        let builder = builder.with_safe_default_protocol_versions().expect("TLS 1.2 and 1.3");
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(clients) => {
+                let roots = Arc::new(clients.roots());
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build().expect("a root");
+                builder.with_client_cert_verifier(verifier)
+            }
+        };
+        let (chain, key) = self.parts();
+        let mut config = builder.with_single_cert(chain, key).expect("a certificate with its key");
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        Arc::new(config)
     }
 
     /// The leaf as it travels.
