@@ -159,7 +159,8 @@ impl Reading<'_> {
         certificates
     }
 
-    /// Who must have signed the certificates of clients: authorities that are named, or those beside the certificate.
+    /// Who must have signed the certificates of clients: authorities that are named, or else those of the Secret with
+    /// `-cacert` at its end, or else those beside the certificate.
     fn clients(
         &mut self,
         proxies: &Proxies,
@@ -169,7 +170,7 @@ impl Reading<'_> {
     ) -> Vec<TrustBundleKey> {
         let mut names: Vec<String> = tls.ca_credential.iter().cloned().collect();
         if let (true, ServerCertificates::Credentials(credentials)) = (names.is_empty(), &tls.certificates) {
-            names.extend(credentials.iter().flat_map(|name| [name.clone(), format!("{name}-cacert")]));
+            names.extend(credentials.iter().flat_map(|name| [format!("{name}-cacert"), name.clone()]));
         }
         let mut why = "it names none".to_owned();
         let mut bundles = Vec::new();

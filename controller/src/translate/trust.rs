@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! From a reference to a bundle of authorities: `ca.crt` of a ConfigMap, or of a Secret where that is allowed. Never asks
-//! whether the reference is permitted.
+//! From a reference to a bundle of authorities: `ca.crt` of a ConfigMap, or `ca.crt` or `cacert` of a Secret where that is
+//! allowed. Never asks whether the reference is permitted.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use crate::store::Cluster;
 
 /// The entry that holds the certificates.
 const ENTRY: &str = "ca.crt";
-/// Its other name in a Secret of Istio's.
-const OF_ISTIO: &str = "cacert";
+/// Its name in Secrets of no type of their own, as Istio knows them.
+const GENERIC_ENTRY: &str = "cacert";
 /// What to do about one that cannot be used.
 pub(super) const REMEDY: &str = "put the authorities' certificates into ca.crt, in PEM";
 
@@ -95,7 +95,7 @@ fn bundle(key: &TrustBundleKey, object: &Object) -> Result<TrustBundle, String> 
     let config_map = ConfigMap::of(object);
     let text = config_map.and_then(|it| it.data.get(ENTRY)).map(String::as_bytes);
     let binary = config_map.and_then(|it| it.binary_data.get(ENTRY)).map(Vec::as_slice);
-    let secret = Secret::of(object).and_then(|it| it.data.get(ENTRY).or_else(|| it.data.get(OF_ISTIO)));
+    let secret = Secret::of(object).and_then(|it| it.data.get(ENTRY).or_else(|| it.data.get(GENERIC_ENTRY)));
     let secret = secret.map(SecretBytes::expose);
     let pem = text.or(binary).or(secret).ok_or_else(|| format!("it has no {ENTRY}"))?;
     TrustBundle::from_pem(key.clone(), pem).map_err(|error| error.to_string())
