@@ -222,7 +222,7 @@ fn what_is_misspelt_or_says_nothing_is_no_case() {
         "expect: {backend: one, error: alert}",
         "expect: {error: gone}",
         "expect: {status: 404, path: /}",
-        "expect: 404, tls: {sni: a}",
+        "expect: 404, tls: {name: a}",
         "expect: 404, hedaers: {}",
         "port: HTTP",
     ] {
