@@ -214,6 +214,11 @@ impl Draft<'_> {
         self.proxies.listens_on(self.server.port.number)
     }
 
+    /// What no other server is called.
+    fn name(&self) -> String {
+        format!("{}/{}/{}", self.gateway.meta.namespace, self.gateway.meta.name, self.path)
+    }
+
     fn at(&self, field: &str) -> String {
         format!("{}.{field}", self.path)
     }
@@ -248,10 +253,12 @@ impl Draft<'_> {
             hosts,
         };
         let key = |host: Option<&HostPattern>| self.key(&protocol, address, host);
+        let shared = (matches!(protocol, Protocol::Https(_)) && slot.hosts.len() > 1).then(|| self.name());
         let listener = |key: &ListenerKey, host: &HostPattern| Listener {
             addresses: address.into_iter().collect(),
             protocol: protocol.clone(),
             hostname: host.clone(),
+            server: shared.clone(),
             ..Listener::new(key.clone(), port)
         };
         if !protocol.begins_with_tls() {

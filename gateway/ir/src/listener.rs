@@ -32,6 +32,10 @@ pub struct Listener {
     /// Why nobody is let through: requests get 403, streams are closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed: Option<Invalid>,
+    /// The server of Istio's Gateway that it is one host of. TLS that was set up for one host of a server is good for its
+    /// others, too; listeners of none stand for themselves (RFC 9110, 7.4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
 }
 
 impl Listener {
@@ -47,6 +51,7 @@ impl Listener {
             limits: Limits::default(),
             identity: None,
             closed: None,
+            server: None,
         }
     }
 }

@@ -192,10 +192,17 @@ impl BindTable {
         };
         // RFC 9110 §7.4: what was agreed for one host is not to be used for another. A listener of streams takes no
         // requests: only a handshake for its host leads to it.
-        if sni_listener.is_some_and(|key| *key != listener.plan.key) || !listener.plan.protocol().is_http() {
+        if sni_listener.is_some_and(|key| !self.shares(key, listener)) || !listener.plan.protocol().is_http() {
             return Err(Routed::fault(Fault::Misdirected, Some(listener), head));
         }
         Ok(listener)
+    }
+
+    /// Whether TLS that was set up for one listener is good for another: they are one, or hosts of one server.
+    fn shares(&self, key: &ListenerKey, listener: &ListenerTable) -> bool {
+        let server = &listener.plan.spec.server;
+        let is_beside = |member: &Arc<ListenerTable>| member.plan.key == *key && member.plan.spec.server == *server;
+        *key == listener.plan.key || (server.is_some() && self.members.iter().any(is_beside))
     }
 
     /// Every listener that can be chosen, the most specific first.

@@ -113,6 +113,7 @@ fn listener(key: ListenerKey) -> impl Strategy<Value = Listener> {
             limits,
             identity,
             closed,
+            server: None,
         },
     )
 }
