@@ -115,7 +115,9 @@ fn arrived(name: &str, call: &Call, request: &Seen) -> Vec<String> {
     // The host and headers are those that the copy has, if there is one.
     if expected.mirror.as_deref().is_none_or(|copy| copy == name) {
         let host = expected.host.as_deref();
-        wrong.extend(host.and_then(|host| differs(&format!("host that {name} saw"), &request.header("host"), &Some(host))));
+        wrong.extend(
+            host.and_then(|host| differs(&format!("host that {name} saw"), &request.header("host"), &Some(host))),
+        );
         wrong.extend(fields(&format!("{name}'s"), &expected.seen, |field| request.header(field)));
     }
     wrong

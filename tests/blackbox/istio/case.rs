@@ -204,7 +204,9 @@ impl Outcome {
         let of_requests = [self.path.is_some(), self.host.is_some(), !self.seen.is_empty(), self.tries.is_some()];
         match ends.iter().filter(|end| **end).count() {
             0 if self.status.is_none() => Err("expect says nothing".to_owned()),
-            0 | 1 if !is_seen && of_requests.contains(&true) => Err("no backend is named that sees a request".to_owned()),
+            0 | 1 if !is_seen && of_requests.contains(&true) => {
+                Err("no backend is named that sees a request".to_owned())
+            }
             0 | 1 => Ok(()),
             _ => Err("of backend, shares and error there can be one".to_owned()),
         }
@@ -213,7 +215,8 @@ impl Outcome {
 
 #[test]
 fn what_is_misspelt_or_says_nothing_is_no_case() {
-    let with = |calls: &str| Case::read(&format!("# A.b: c.\nkind: X\n# Calls\ncalls:\n- {{request: GET a/, {calls}}}\n"));
+    let with =
+        |calls: &str| Case::read(&format!("# A.b: c.\nkind: X\n# Calls\ncalls:\n- {{request: GET a/, {calls}}}\n"));
     assert!(with("expect: 404").is_ok() && with("expect: {backend: one, path: /}").is_ok());
     for wrong in [
         "expect: {}",

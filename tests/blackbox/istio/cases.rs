@@ -82,7 +82,11 @@ fn every_case_holds() {
     let (mut told, calls) = (told.into_inner().unwrap(), calls.into_inner());
     told.sort();
     assert!(told.is_empty(), "{} of {} cases do not hold:\n{}", told.len(), cases.len(), told.join("\n"));
-    assert!(!wanted.is_empty() || (cases.len() >= FEWEST.0 && calls >= FEWEST.1), "{} cases, {calls} calls", cases.len());
+    assert!(
+        !wanted.is_empty() || (cases.len() >= FEWEST.0 && calls >= FEWEST.1),
+        "{} cases, {calls} calls",
+        cases.len()
+    );
     println!("{} cases, {calls} calls", cases.len());
 }
 
@@ -131,7 +135,8 @@ tls: {two: two.example}
         "{error: closed}",
         "{error: alert}",
     ];
-    let rows: String = right.iter().chain(&wrong).map(|it| format!("- {{request: GET a.example/x, expect: {it}}}\n")).collect();
+    let rows: String =
+        right.iter().chain(&wrong).map(|it| format!("- {{request: GET a.example/x, expect: {it}}}\n")).collect();
     let (_, told) = run(&format!("{manifests}says: [nothing like this]\ncalls:\n{rows}")).unwrap();
     let about = |what: &str| told.iter().any(|line| line.starts_with(what));
     assert!(!about("call 1,"), "{told:?}");

@@ -114,12 +114,10 @@ fn replaced(
 /// A Service `namespace/name` with one endpoint, the backend of that name.
 fn service(reference: &str) -> String {
     let (namespace, name) = reference.split_once('/').unwrap_or(("default", reference));
-    let (placeholder, namespace) = (format!("${{{name}}}"), format!("namespace: {namespace}"));
-    let manifests = World::service(name, 0).replace("namespace: default", &namespace);
-    format!("---\n{}", manifests.replace("targetPort: 0", &format!("targetPort: {placeholder}")).replace(
-        "port: 0",
-        &format!("port: {placeholder}"),
-    ))
+    let manifests = World::service(name, 0).replace("namespace: default", &format!("namespace: {namespace}"));
+    let (of_service, of_slice) = (format!("targetPort: ${{{name}}}"), format!("port: ${{{name}}}"));
+    let manifests = manifests.replace("targetPort: 0", &of_service).replace("port: 0", &of_slice);
+    format!("---\n{manifests}")
 }
 
 /// Answers with its name, in the status that the request asks for by `x-answer`, after as many milliseconds as `x-wait` says.
