@@ -55,6 +55,7 @@ fn snapshot(backend: SocketAddr) -> Snapshot {
         limits: Limits::default(),
         identity: None,
         closed: None,
+        server: None,
     };
     Snapshot {
         listeners: SharedMap::from([(listener.key.clone(), Arc::new(listener))]),

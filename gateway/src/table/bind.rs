@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use rustls::ServerConfig;
-use torana_ir::{Certificate, Limits, ListenerKey, Protocol, TrustBundle};
+use torana_ir::{Certificate, ClientValidation, Limits, ListenerKey, Protocol, TrustBundle};
 
 use super::listener::{ListenerPlan, ListenerTable};
 use super::plan::Plan;
@@ -192,7 +192,8 @@ impl BindTable {
         };
         // RFC 9110 §7.4: what was agreed for one host is not to be used for another. A listener of streams takes no
         // requests: only a handshake for its host leads to it.
-        if sni_listener.is_some_and(|key| !self.shares(key, listener)) || !listener.plan.protocol().is_http() {
+        let is_set_up = sni_listener.map_or_else(|| self.asks_alike(listener), |key| self.shares(key, listener));
+        if !is_set_up || !listener.plan.protocol().is_http() {
             return Err(Routed::fault(Fault::Misdirected, Some(listener), head));
         }
         Ok(listener)
@@ -203,6 +204,12 @@ impl BindTable {
         let server = &listener.plan.spec.server;
         let is_beside = |member: &Arc<ListenerTable>| member.plan.key == *key && member.plan.spec.server == *server;
         *key == listener.plan.key || (server.is_some() && self.members.iter().any(is_beside))
+    }
+
+    /// Whether clients that named no host, and so shook hands with the listener of every host, were asked for the
+    /// certificate that this one asks for: to name nobody is no way around.
+    fn asks_alike(&self, listener: &ListenerTable) -> bool {
+        self.tls.is_none() || self.listeners.best("").is_none_or(|any| asked(any) == asked(listener))
     }
 
     /// Every listener that can be chosen, the most specific first.
@@ -238,6 +245,11 @@ impl Routed {
     pub(super) fn fault(fault: Fault, listener: Option<&ListenerTable>, head: &Head) -> Self {
         Self::Fault { fault, listener: listener.map(|listener| Arc::clone(&listener.plan)), grpc: head.is_grpc() }
     }
+}
+
+/// What a listener asks of clients.
+fn asked(listener: &ListenerTable) -> Option<&ClientValidation> {
+    listener.plan.protocol().tls()?.client.as_ref()
 }
 
 fn all_same<T>(before: &[Arc<T>], now: &[Arc<T>]) -> bool {
