@@ -204,7 +204,7 @@ impl Reading<'_> {
             return Ok((Trust::Unchecked, identity));
         }
         let beside = format!("{name}-cacert");
-        let trust = self.authorities(&[(TrustSource::Secret, name), (TrustSource::Secret, &beside)])?;
+        let trust = self.authorities(&[(TrustSource::Secret, &beside), (TrustSource::Secret, name)])?;
         Ok((trust, identity))
     }
 
