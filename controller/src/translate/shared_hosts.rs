@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hosts that routes of Gateway API and VirtualServices have on one listener. There the routes are asked first, whatever
-//! their rules are, and authors of VirtualServices cannot see that. Never decides who is asked.
+//! Hosts that several VirtualServices, or VirtualServices and routes of Gateway API, have on one listener. There the
+//! routes are asked first, then the VirtualServices by age, whatever their rules are, and authors cannot see that in what
+//! they wrote. Never decides who is asked.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,11 +38,9 @@ impl SharedHosts {
         for place in now.difference(&before) {
             index.entry(place.clone()).or_default().insert(route.clone());
         }
-        let mut touched: BTreeSet<_> = is_istio.then(|| route.clone()).into_iter().collect();
-        if !is_istio {
-            let moved = before.symmetric_difference(&now);
-            touched.extend(moved.filter_map(|place| self.virtual_services.get(place)).flatten().cloned());
-        }
+        let moved = before.symmetric_difference(&now);
+        let beside = moved.filter_map(|place| self.virtual_services.get(place)).flatten();
+        let touched = beside.chain(is_istio.then_some(route)).cloned().collect();
         if !now.is_empty() {
             self.places.insert(route.clone(), now);
         }
@@ -49,17 +48,27 @@ impl SharedHosts {
     }
 
     /// What the author of a VirtualService should know.
-    pub(super) fn remark(&self, virtual_service: &ObjectRef) -> Option<Remark> {
+    pub(super) fn remarks(&self, virtual_service: &ObjectRef) -> impl Iterator<Item = Remark> {
+        let with_route = self.remark(virtual_service, &self.routes, "and its rules are asked first");
+        let beside = "and of the rules of both those of the older are asked first";
+        with_route.into_iter().chain(self.remark(virtual_service, &self.virtual_services, beside))
+    }
+
+    fn remark(
+        &self,
+        virtual_service: &ObjectRef,
+        index: &BTreeMap<Place, BTreeSet<ObjectRef>>,
+        follows: &str,
+    ) -> Option<Remark> {
         let places = self.places.get(virtual_service).into_iter().flatten();
-        let mut shared = places.filter_map(|place| Some((place, self.routes.get(place)?.first()?)));
-        let ((listener, host), route) = shared.next()?;
+        let other = |place| index.get(place)?.iter().find(|other| *other != virtual_service);
+        let mut shared = places.filter_map(|place| Some((place, other(place)?)));
+        let ((listener, host), other) = shared.next()?;
         let more = match shared.count() {
             0 => String::new(),
             more => format!(" (and {more} more)"),
         };
-        let message =
-            format!("{route} has host {host} on listener {listener} too, and its rules are asked first{more}");
-        let remedy = "keep the host in one of them";
-        Some(Remark::warning("HostShared", "spec.hosts", message, remedy))
+        let message = format!("{other} has host {host} on listener {listener} too, {follows}{more}");
+        Some(Remark::warning("HostShared", "spec.hosts", message, "keep the host in one of them"))
     }
 }

@@ -328,7 +328,7 @@ impl<'w> Work<'w> {
         for reference in virtual_services {
             let Some(entry) = self.memo.routes.get(reference).and_then(|memo| memo.entry.as_deref()) else { continue };
             let mut entry = entry.clone();
-            entry.remarks.extend(self.memo.hosts.remark(reference));
+            entry.remarks.extend(self.memo.hosts.remarks(reference));
             self.is_news |= put(self.report, reference, entry);
         }
     }
