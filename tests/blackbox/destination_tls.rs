@@ -22,7 +22,7 @@ fn of_proxies(manifest: &str) -> String {
 
 /// A Secret of authorities.
 fn authorities(authority: &Authority, name: &str) -> String {
-    of_proxies(&authority.bundle(name)).replace("kind: ConfigMap", "kind: Secret").replace("data:", "stringData:")
+    of_proxies(&authority.bundle(name)).replace("kind: ConfigMap", "kind: Secret").replace("\ndata:", "\nstringData:")
 }
 
 fn by_path(name: &str) -> String {
