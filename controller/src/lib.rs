@@ -15,6 +15,8 @@ mod hosts;
 
 mod certificate;
 
+pub mod mesh;
+
 pub mod store;
 
 pub mod class;

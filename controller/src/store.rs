@@ -5,6 +5,8 @@
 //!
 //! Never asks anybody for an object, never decides what one means.
 
+mod scope;
+
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,13 +14,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde::Serialize;
-use torana_crds::core::EndpointSlice;
+use torana_crds::core::{ConfigMap, EndpointSlice};
 use torana_crds::parameters::IngressPort;
 use torana_crds::{Kind, Object, ObjectRef, Spoken, StringMap, Unreadable};
 use torana_ir::{GatewayId, SessionKey};
 
 use crate::certificate::certificate;
 use crate::hosts;
+use crate::mesh::{self, Mesh};
+
+pub use scope::Elsewhere;
 
 /// One change of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,15 +77,12 @@ pub struct Ingress {
 impl Ingress {
     /// As those who come from Istio expect it: `istio-system/istio-ingressgateway`, labelled `istio: ingressgateway`.
     pub fn of_istio() -> Self {
-        let (namespace, name) = (ROOT_NAMESPACE.to_owned(), "istio-ingressgateway".to_owned());
+        let (namespace, name) = (mesh::NAMESPACE.to_owned(), "istio-ingressgateway".to_owned());
         let labels = [("app", "istio-ingressgateway"), ("istio", "ingressgateway")];
         let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         Self { id: GatewayId { namespace, name }, labels, ports: None }
     }
 }
-
-/// Where Istio's rules for the whole mesh are (`rootNamespace`).
-pub const ROOT_NAMESPACE: &str = "istio-system";
 
 /// What translation must know besides the objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +95,8 @@ pub struct Settings {
     pub session_key: SessionKey,
     /// Proxies for Gateways of Istio, if there are such.
     pub ingress: Option<Ingress>,
+    /// Of Istio's objects those count that are for this revision, or for all (`istio.io/rev`).
+    pub revision: String,
     /// Now, in seconds since 1970: only decides whether to warn of an expired certificate.
     pub now: i64,
 }
@@ -103,12 +107,14 @@ impl Settings {
     pub fn standalone(now: i64) -> Self {
         let session_key = SessionKey::new([0; 32]);
         let ingress = Some(Ingress::of_istio());
-        Self { fleets: Fleets::One, reserved: Vec::new(), session_key, ingress, now }
+        let revision = mesh::REVISION.to_owned();
+        Self { fleets: Fleets::One, reserved: Vec::new(), session_key, ingress, revision, now }
     }
 
     /// A cluster, in which the proxies of every Gateway have servers at `reserved`.
     pub fn cluster(reserved: Vec<(SocketAddr, &'static str)>, session_key: SessionKey, now: i64) -> Self {
-        Self { fleets: Fleets::Each, reserved, session_key, ingress: None, now }
+        let revision = mesh::REVISION.to_owned();
+        Self { fleets: Fleets::Each, reserved, session_key, ingress: None, revision, now }
     }
 
     /// Whether each Gateway has proxies of its own.
@@ -126,12 +132,14 @@ pub struct Dirty {
     pub endpoints: BTreeSet<ObjectRef>,
     /// Whole names and patterns of hosts whose ServiceEntries or DestinationRules did.
     pub hosts: BTreeSet<String>,
+    /// What holds for all of Istio's objects did.
+    pub mesh: bool,
 }
 
 impl Dirty {
     /// Nothing changed.
     pub fn is_empty(&self) -> bool {
-        self.objects.is_empty() && self.endpoints.is_empty() && self.hosts.is_empty()
+        self.objects.is_empty() && self.endpoints.is_empty() && self.hosts.is_empty() && !self.mesh
     }
 
     /// Adds what `other` touched.
@@ -139,6 +147,7 @@ impl Dirty {
         self.objects.extend(other.objects);
         self.endpoints.extend(other.endpoints);
         self.hosts.extend(other.hosts);
+        self.mesh |= other.mesh;
     }
 }
 
@@ -155,6 +164,10 @@ pub struct Cluster {
     unreadable: BTreeMap<ObjectRef, Unreadable>,
     /// The last good form of Secrets whose certificate cannot be used as they are now.
     good: BTreeMap<ObjectRef, Arc<Object>>,
+    /// What holds for all of Istio's objects.
+    mesh: Mesh,
+    /// Objects of Istio that are for others.
+    aside: BTreeMap<ObjectRef, Arc<Object>>,
 }
 
 impl Cluster {
@@ -167,12 +180,19 @@ impl Cluster {
             hosts: BTreeMap::new(),
             unreadable: BTreeMap::new(),
             good: BTreeMap::new(),
+            mesh: Mesh::default(),
+            aside: BTreeMap::new(),
         }
     }
 
     /// What translation must know besides the objects.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// What holds for all of Istio's objects.
+    pub fn mesh(&self) -> &Mesh {
+        &self.mesh
     }
 
     /// Sets the time that certificates are judged by. It takes effect at the next translation that looks at them.
@@ -184,27 +204,16 @@ impl Cluster {
     pub fn apply(&mut self, event: Event) -> Dirty {
         let mut dirty = Dirty::default();
         match event {
-            Event::Applied(object) => {
-                let reference = object.reference();
-                let healed = self.unreadable.remove(&reference).is_some();
-                let old = self.insert(&reference, Arc::clone(&object));
-                let same = old.as_ref().is_some_and(|old| Arc::ptr_eq(old, &object) || *old == object);
-                if !same {
-                    self.renewed(&reference, old.as_ref(), &object);
-                    self.slice_changed(old.as_deref(), Some(&*object), &mut dirty);
-                    self.hosts_changed(&reference, (old.as_deref(), Some(&*object)), &mut dirty);
-                }
-                if !same || healed {
-                    dirty.objects.insert(reference);
-                }
-            }
+            Event::Applied(object) => self.applied(&object, &mut dirty),
             Event::Removed(reference) => {
                 let was_unreadable = self.unreadable.remove(&reference).is_some();
                 self.good.remove(&reference);
+                let beside = self.aside.remove(&reference);
                 let old = self.remove(&reference);
                 self.slice_changed(old.as_deref(), None, &mut dirty);
                 self.hosts_changed(&reference, (old.as_deref(), None), &mut dirty);
-                if old.is_some() || was_unreadable {
+                self.mesh_changed(&reference, None, &mut dirty);
+                if old.is_some() || beside.is_some() || was_unreadable {
                     dirty.objects.insert(reference);
                 }
             }
@@ -216,6 +225,32 @@ impl Cluster {
             }
         }
         dirty
+    }
+
+    fn applied(&mut self, object: &Arc<Object>, dirty: &mut Dirty) {
+        let reference = object.reference();
+        let healed = self.unreadable.remove(&reference).is_some();
+        let is_same = |old: &Arc<Object>| Arc::ptr_eq(old, object) || old == object;
+        let beside = self.aside.remove(&reference);
+        let same = if self.elsewhere(object).is_some() {
+            let old = self.remove(&reference);
+            self.hosts_changed(&reference, (old.as_deref(), None), dirty);
+            self.aside.insert(reference.clone(), Arc::clone(object));
+            beside.as_ref().is_some_and(is_same)
+        } else {
+            let old = self.insert(&reference, Arc::clone(object));
+            let same = old.as_ref().is_some_and(is_same);
+            if !same {
+                self.renewed(&reference, old.as_ref(), object);
+                self.slice_changed(old.as_deref(), Some(&**object), dirty);
+                self.hosts_changed(&reference, (old.as_deref(), Some(&**object)), dirty);
+                self.mesh_changed(&reference, Some(&**object), dirty);
+            }
+            same
+        };
+        if !same || healed {
+            dirty.objects.insert(reference);
+        }
     }
 
     /// Applies several changes.
@@ -291,9 +326,10 @@ impl Cluster {
     /// As if every object had just come.
     pub fn everything(&self) -> Dirty {
         let named = self.kinds.values().flat_map(BTreeMap::values).flat_map(BTreeMap::values);
-        let objects = named.map(|object| object.reference()).chain(self.unreadable.keys().cloned()).collect();
+        let objects = named.map(|object| object.reference()).chain(self.unreadable.keys().cloned());
+        let objects = objects.chain(self.aside.keys().cloned()).collect();
         let hosts = self.hosts.keys().cloned().collect();
-        Dirty { objects, endpoints: self.slices.keys().cloned().collect(), hosts }
+        Dirty { objects, endpoints: self.slices.keys().cloned().collect(), hosts, mesh: true }
     }
 
     /// How many objects there are.
@@ -339,6 +375,22 @@ impl Cluster {
         for host in change.1.map(hosts_of).unwrap_or_default() {
             self.hosts.entry(host.clone()).or_default().insert(reference.clone());
             dirty.hosts.insert(host);
+        }
+    }
+
+    /// What the mesh says may concern every object, and a namespace those in it.
+    fn mesh_changed(&mut self, reference: &ObjectRef, now: Option<&Object>, dirty: &mut Dirty) {
+        match reference.known_kind() {
+            Some(Kind::ConfigMap) => {
+                if self.mesh.take(reference, &self.settings.revision, now.and_then(ConfigMap::of)) {
+                    self.sort(None, dirty);
+                    dirty.mesh = true;
+                }
+            }
+            Some(Kind::Namespace) if !self.mesh.config().discovery_selectors.is_empty() => {
+                self.sort(Some(&reference.name), dirty);
+            }
+            _ => {}
         }
     }
 

@@ -253,7 +253,7 @@ impl Door<'_> {
 }
 
 /// Where it cannot be read.
-fn place<T>(read: Result<T, serde_path_to_error::Error<serde_json::Error>>) -> String {
+pub(crate) fn place<T>(read: Result<T, serde_path_to_error::Error<serde_json::Error>>) -> String {
     match read {
         Err(error) if error.path().to_string() != "." => error.path().to_string(),
         _ => String::new(),
@@ -261,7 +261,7 @@ fn place<T>(read: Result<T, serde_path_to_error::Error<serde_json::Error>>) -> S
 }
 
 /// `spec.rules[0].matchs`.
-fn shown(path: &Path<'_>) -> String {
+pub(crate) fn shown(path: &Path<'_>) -> String {
     match path {
         Path::Root => String::new(),
         Path::Seq { parent, index } => format!("{}[{index}]", shown(parent)),

@@ -16,7 +16,8 @@
 //! * [`route`]: HttpRoute, GrpcRoute, TlsRoute, TcpRoute, UdpRoute; [`filter`]: one [`Filter`] for all of them.
 //! * [`policy`]: ReferenceGrant (`permits`), BackendTlsPolicy. [`mod@core`]: Service, EndpointSlice, Secret, ConfigMap,
 //!   Namespace. [`parameters`]: GatewayParameters, our own; [`definitions`] are the CRDs that follow from such types.
-//! * [`istio`]: Gateway, VirtualService, DestinationRule, ServiceEntry, WorkloadEntry. There an unknown enum value, or two
+//! * [`istio`]: Gateway, VirtualService, DestinationRule, ServiceEntry, WorkloadEntry, and MeshConfig, which is no object
+//!   but a text in a ConfigMap ([`parse_mesh_config`]). There an unknown enum value, or two
 //!   of one choice, make the object unreadable, as Istio's own decoder has it; `.problems()` are its webhook's rules.
 //! * In all others an enum value, filter type or union that this version does not know is data (`Other`, `Unknown`,
 //!   `Malformed`): the rest of the object stays usable. A value of a wrong type makes the object unreadable.
@@ -51,6 +52,8 @@ mod object;
 
 mod decode;
 
+mod mesh;
+
 mod definition;
 
 pub mod schema;
@@ -60,6 +63,7 @@ pub use definition::definitions;
 pub use duration::parse as parse_duration;
 pub use filter::{BackendRef, Filter};
 pub use kind::{GATEWAY_GROUP, ISTIO_GROUP, Kind, ObjectRef, SECURITY_GROUP, TORANA_GROUP};
+pub use mesh::{parse_mesh_config, read_mesh_config};
 pub use meta::{LabelOperator, LabelRequirement, LabelSelector, ObjectMeta, StringMap};
 pub use object::{Object, Spoken};
 pub use refs::{LocalRef, NamespacedRef, ParentRef, SecretRef};

@@ -39,6 +39,8 @@ mod listeners;
 
 mod log;
 
+mod mesh_config;
+
 mod names;
 
 mod pool;

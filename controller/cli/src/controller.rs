@@ -62,6 +62,9 @@ pub struct ControllerArgs {
     /// The Service that leads proxies to the leader
     #[arg(long, value_name = "NAME", default_value = "torana-feed", env = "TORANA_FEED_SERVICE")]
     pub feed_service: String,
+    /// Istio's revision that this is: objects labelled istio.io/rev for another are left alone
+    #[arg(long, value_name = "NAME", default_value = "default", env = "TORANA_REVISION")]
+    pub revision: String,
     /// How to reach the API server from outside [default: KUBECONFIG, ~/.kube/config, or the pod's service account]
     #[arg(long, value_name = "FILE", env = "TORANA_KUBECONFIG")]
     pub kubeconfig: Option<PathBuf>,
@@ -124,7 +127,8 @@ async fn run(args: ControllerArgs) -> anyhow::Result<u8> {
         metrics,
     };
     let reserved = RESERVED.map(|(port, name)| (SocketAddr::from(([0, 0, 0, 0], port)), name)).to_vec();
-    let reconciler = Reconciler::new(client.clone(), parts, Settings::cluster(reserved, sessions, now()));
+    let settings = Settings { revision: args.revision, ..Settings::cluster(reserved, sessions, now()) };
+    let reconciler = Reconciler::new(client.clone(), parts, settings);
     let (watched, head_start) = (client.clone(), leader::head_start(leaderships));
     let reconciling = tokio::spawn(async move {
         head_start.await;

@@ -8,17 +8,19 @@
 //! Never says what a block means.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use torana_crds::istio::DestinationRule;
 use torana_crds::istio::connection_pool::{ConnectionPool, OutlierDetection};
 use torana_crds::istio::destination_rule::{ClientTls, ProxyProtocol, Subset, TrafficPolicy, Tunnel};
 use torana_crds::istio::load_balancer::LoadBalancer;
+use torana_crds::istio::mesh_config::DefaultTrafficPolicy;
 use torana_crds::istio::names::Export;
+use torana_crds::istio::{DestinationRule, MeshConfig};
 use torana_crds::{Kind, ObjectRef};
 
 use crate::hosts;
 use crate::report::{Entry, Severity};
-use crate::store::{Cluster, ROOT_NAMESPACE};
+use crate::store::Cluster;
 use crate::translate::proxies::{Proxies, exported};
 use crate::translate::servers::verdict;
 
@@ -50,28 +52,35 @@ pub(super) fn in_force<'c>(
     proxies: &Proxies,
 ) -> Option<InForce<'c>> {
     let own = proxies.namespace.as_str();
+    let (mesh, root) = (cluster.mesh().config(), cluster.mesh().root_namespace());
     let all = |_: &DestinationRule| true;
-    let visible = |rule: &DestinationRule| exported(&rule.spec.export_to, &rule.meta.namespace, own);
-    let public = |rule: &DestinationRule| !is_private(rule);
+    let visible = |rule: &DestinationRule| exported(export_of(mesh, rule), &rule.meta.namespace, own);
+    let private = |rule: &DestinationRule| is_private(mesh, rule);
+    let public = |rule: &DestinationRule| !is_private(mesh, rule);
     // To others a rule is exported by their own name only: `.` is for proxies that look at their own namespace first.
     let offered = |rule: &DestinationRule| {
-        let export = &rule.spec.export_to;
+        let export = export_of(mesh, rule);
         let is_theirs = |to: &Export| *to == Export::All || *to == Export::Namespace(own.to_owned());
         export.is_empty() || export.iter().any(is_theirs)
     };
     let level =
         |namespace: &str, among: Which<'_>, sees: Which<'_>| of_level(cluster, host, namespace, proxies, (among, sees));
-    let first = if own == ROOT_NAMESPACE { level(own, &is_private, &all) } else { level(own, &visible, &all) };
+    let first = if own == root { level(own, &private, &all) } else { level(own, &visible, &all) };
     let second = || level(namespace, &public, &offered);
-    first.or_else(second).or_else(|| level(ROOT_NAMESPACE, &public, &offered))
+    first.or_else(second).or_else(|| level(root, &public, &offered))
 }
 
 /// Picks rules.
 type Which<'w> = &'w dyn Fn(&DestinationRule) -> bool;
 
+/// Its `exportTo`, or that of the mesh.
+fn export_of<'m>(mesh: &'m MeshConfig, rule: &'m DestinationRule) -> &'m [Export] {
+    mesh.destination_rule_export(&rule.spec.export_to)
+}
+
 /// Whether it is for its own namespace only.
-fn is_private(rule: &DestinationRule) -> bool {
-    let mut export = rule.spec.export_to.iter();
+fn is_private(mesh: &MeshConfig, rule: &DestinationRule) -> bool {
+    let mut export = export_of(mesh, rule).iter();
     let Some(first) = export.next() else { return false };
     let is_own = *first == Export::Own || *first == Export::Namespace(rule.meta.namespace.clone());
     is_own && export.all(|to| to == first)
@@ -159,18 +168,37 @@ impl<'c> InForce<'c> {
         self.0.iter().flat_map(|rule| &rule.spec.subsets).find(|subset| subset.name == name)
     }
 
-    /// What is said to `port` of a subset, or of the whole.
-    pub(super) fn blocks(&self, subset: Option<&'c Subset>, port: u16) -> Blocks<'c> {
-        let whole = self.0.iter().find_map(|rule| rule.spec.traffic_policy.as_deref());
-        let mut blocks = Blocks::default();
-        for policy in [whole, subset.and_then(|subset| subset.traffic_policy.as_deref())].into_iter().flatten() {
-            blocks.lay(policy, port);
-        }
-        blocks
+    fn whole(&self) -> Option<&'c TrafficPolicy> {
+        self.0.iter().find_map(|rule| rule.spec.traffic_policy.as_deref())
     }
 }
 
 impl<'c> Blocks<'c> {
+    /// What is said to `port` of a subset, or of the whole, by the rule that is in force, if one is, and by the mesh.
+    pub(super) fn of(
+        mesh: &'c DefaultTrafficPolicy,
+        rule: Option<&InForce<'c>>,
+        subset: Option<&'c Subset>,
+        port: u16,
+    ) -> Self {
+        let mut blocks = Self::default();
+        if let Some(whole) = rule.and_then(InForce::whole) {
+            blocks.lay(whole, port);
+        }
+        blocks.pool = blocks.pool.or(mesh.connection_pool.as_ref());
+        blocks.outliers = blocks.outliers.or(mesh.outlier_detection.as_ref());
+        // Over both, and what a port of a subset leaves out is as if nobody had written it.
+        if let Some(part) = subset.and_then(|subset| subset.traffic_policy.as_deref()) {
+            blocks.lay(part, port);
+        }
+        blocks
+    }
+
+    /// How long connecting may take, if somebody wrote that.
+    pub(super) fn connect_timeout(&self) -> Option<Duration> {
+        self.pool?.tcp.as_ref()?.connect_timeout
+    }
+
     /// Puts the blocks of a policy in place of those that are there.
     fn lay(&mut self, policy: &'c TrafficPolicy, port: u16) {
         fn put<'c, T>(there: &mut Option<&'c T>, new: Option<&'c T>) {

@@ -33,7 +33,7 @@ use crate::translate::listeners::ListenerDraft;
 use crate::translate::proxies::{Proxies, ingresses};
 use crate::translate::servers::{ServerSlot, Servers};
 use crate::translate::trust::TrustStore;
-use crate::translate::{entries, listener_sets, parameters};
+use crate::translate::{entries, listener_sets, mesh_config, parameters};
 
 /// Everything that is not about routes.
 #[derive(Debug, Clone, Default)]
@@ -156,6 +156,7 @@ impl Frame {
         frame.servers(cluster, before, &gateways);
         frame.guard(cluster, &gateways);
         frame.orphans(cluster);
+        frame.normalise(cluster);
         frame.keep_certificates();
         frame
     }
@@ -348,6 +349,14 @@ impl Frame {
         let all: Vec<_> = all.iter().map(|(it, gateway)| (it, gateway.map(|(_, reference)| reference))).collect();
         let entries = guards.entries(&all).into_iter();
         self.drafts.extend(entries.map(|(policy, entry)| (policy, Draft { entry, keys: Vec::new() })));
+    }
+
+    /// One form of paths holds for all, whichever API a listener is of.
+    fn normalise(&mut self, cluster: &Cluster) {
+        let mode = mesh_config::path_mode(cluster.mesh().config());
+        for listener in self.listeners.values_mut().filter(|listener| listener.protocol.is_http()) {
+            listener.path_mode = mode;
+        }
     }
 
     fn orphans(&mut self, cluster: &Cluster) {

@@ -10,7 +10,7 @@ use torana_ir::Invalid;
 
 use crate::report::conditions::istio as conditions;
 use crate::report::{Entry, Remark};
-use crate::store::{Cluster, ROOT_NAMESPACE};
+use crate::store::Cluster;
 use crate::translate::proxies::Proxies;
 
 /// The reason.
@@ -20,9 +20,11 @@ const NOT_EVALUATED: &str = "PolicyNotEvaluated";
 const DRY_RUN: &str = "istio.io/dry-run";
 
 /// Policies that deny or may deny.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Guards<'c> {
     policies: Vec<(ObjectRef, &'c ObjectMeta, &'c Scope)>,
+    /// Where policies for the whole mesh are.
+    root: &'c str,
 }
 
 impl<'c> Guards<'c> {
@@ -37,12 +39,12 @@ impl<'c> Guards<'c> {
         };
         let all = authorization.chain(authentication).filter(|(_, meta, scope)| !only_tells(meta, scope));
         let named = all.map(|(kind, meta, scope)| (ObjectRef::new(kind, &meta.namespace, &meta.name), meta, scope));
-        Self { policies: named.collect() }
+        Self { policies: named.collect(), root: cluster.mesh().root_namespace() }
     }
 
     /// Why nobody is let through by listeners of these proxies, of a Gateway of Gateway API if one is given.
     pub(super) fn closes(&self, proxies: &Proxies, gateway: Option<&ObjectRef>) -> Option<Invalid> {
-        let (policy, ..) = self.policies.iter().find(|(_, meta, scope)| is_for(meta, scope, proxies, gateway))?;
+        let (policy, ..) = self.policies.iter().find(|(_, meta, scope)| self.is_for(meta, scope, proxies, gateway))?;
         let message = format!("{policy} is for this listener and is not evaluated yet, so nobody is let through");
         Some(Invalid { reason: NOT_EVALUATED.into(), message })
     }
@@ -50,7 +52,7 @@ impl<'c> Guards<'c> {
     /// What there is to say of each policy, given all whom it may be for.
     pub(super) fn entries(&self, all: &[(&Proxies, Option<&ObjectRef>)]) -> Vec<(ObjectRef, Entry)> {
         let said = self.policies.iter().map(|(policy, meta, scope)| {
-            let closes = all.iter().any(|(proxies, gateway)| is_for(meta, scope, proxies, *gateway));
+            let closes = all.iter().any(|(proxies, gateway)| self.is_for(meta, scope, proxies, *gateway));
             let mut entry = Entry { generation: meta.generation, ..Entry::default() };
             let remark = if closes {
                 let message = "it is not evaluated yet, so the listeners that it is for answer 403";
@@ -66,18 +68,18 @@ impl<'c> Guards<'c> {
         });
         said.collect()
     }
-}
 
-/// A policy of the root namespace is for the whole mesh, gateways included.
-fn is_for(meta: &ObjectMeta, scope: &Scope, proxies: &Proxies, gateway: Option<&ObjectRef>) -> bool {
-    let is_root = meta.namespace == ROOT_NAMESPACE;
-    if scope.targets().next().is_some() {
-        return scope.targets().any(|target| {
-            let is_gateway = target.group == GATEWAY_GROUP && target.kind == "Gateway";
-            let is_it = gateway.is_some_and(|it| it.name == target.name && it.namespace == meta.namespace);
-            (is_gateway && is_it) || (target.kind == "GatewayClass" && is_root && gateway.is_some())
-        });
+    /// A policy of the root namespace is for the whole mesh, gateways included.
+    fn is_for(&self, meta: &ObjectMeta, scope: &Scope, proxies: &Proxies, gateway: Option<&ObjectRef>) -> bool {
+        let is_root = meta.namespace == self.root;
+        if scope.targets().next().is_some() {
+            return scope.targets().any(|target| {
+                let is_gateway = target.group == GATEWAY_GROUP && target.kind == "Gateway";
+                let is_it = gateway.is_some_and(|it| it.name == target.name && it.namespace == meta.namespace);
+                (is_gateway && is_it) || (target.kind == "GatewayClass" && is_root && gateway.is_some())
+            });
+        }
+        let is_near = is_root || meta.namespace == proxies.namespace;
+        is_near && scope.selector.as_ref().is_none_or(|selector| proxies.have(&selector.match_labels))
     }
-    let is_near = is_root || meta.namespace == proxies.namespace;
-    is_near && scope.selector.as_ref().is_none_or(|selector| proxies.have(&selector.match_labels))
 }

@@ -85,6 +85,8 @@ mod routes;
 
 mod istio;
 
+mod mesh_config;
+
 mod endpoints;
 
 mod backend_tls;

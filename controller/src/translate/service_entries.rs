@@ -27,10 +27,12 @@ pub(super) struct External<'c> {
 
 /// The service of that very name, if there is one that the proxies see.
 pub(super) fn external<'c>(cluster: &'c Cluster, host: &str, proxies: &Proxies) -> Option<External<'c>> {
-    let sees = |entry: &&ServiceEntry| proxies.see(&entry.spec.export_to, &entry.meta) && is_valid(entry);
+    let mesh = cluster.mesh().config();
+    let export = |entry: &'c ServiceEntry| mesh.service_export(&entry.spec.export_to);
+    let sees = |entry: &&'c ServiceEntry| proxies.see(export(entry), &entry.meta) && is_valid(entry);
     // The proxies' own namespace goes first, then what was exported to few, then what all see.
-    let rank = |entry: &ServiceEntry| {
-        let is_public = entry.spec.export_to.is_empty() || entry.spec.export_to.contains(&Export::All);
+    let rank = |entry: &'c ServiceEntry| {
+        let is_public = export(entry).is_empty() || export(entry).contains(&Export::All);
         if entry.meta.namespace == proxies.namespace { 0 } else { 1 + u8::from(is_public) }
     };
     let entries: Vec<_> = cluster.of_host::<ServiceEntry>(host).filter(sees).collect();
@@ -81,8 +83,9 @@ impl<'c> External<'c> {
     }
 
     /// Whether the proxies see it.
-    pub(super) fn is_seen(&self, proxies: &Proxies) -> bool {
-        self.entries.iter().any(|entry| proxies.see(&entry.spec.export_to, &entry.meta))
+    pub(super) fn is_seen(&self, cluster: &Cluster, proxies: &Proxies) -> bool {
+        let mesh = cluster.mesh().config();
+        self.entries.iter().any(|entry| proxies.see(mesh.service_export(&entry.spec.export_to), &entry.meta))
     }
 
     /// Its ports, each number once.

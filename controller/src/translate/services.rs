@@ -15,7 +15,7 @@ use crate::hosts;
 use crate::report::{Entry, Remark};
 use crate::store::Cluster;
 use crate::translate::backends::{is_alias, speaks_tls};
-use crate::translate::destination_rules::{Blocks, in_force};
+use crate::translate::destination_rules::{Blocks, InForce, in_force};
 use crate::translate::endpoints::endpoints;
 use crate::translate::originations::{Originations, Peer};
 use crate::translate::policies::Policies;
@@ -113,10 +113,8 @@ pub(super) fn service(
         let (cleartext, declared) = (backend.tls == BackendTls::Plain, (service, port));
         backend.protocol = output.protocol(reference, declared, cleartext, *users);
         let part = subset.as_ref().and_then(|name| rule.as_ref()?.subset(name));
-        if let Some(rule) = &rule {
-            let peer = Peer { host: &host, names: &[] };
-            output.apply(cluster, rule.blocks(part, *number), peer, &mut view, &mut backend);
-        }
+        let peer = Peer { host: &host, names: &[] };
+        output.govern(cluster, (rule.as_ref(), part), peer, &mut view, &mut backend);
         let addresses = if is_alias(service) {
             output.alias(reference, service, &key)
         } else {
@@ -156,10 +154,8 @@ fn of_entries(
             backend.protocol = UpstreamProtocol::H2c;
         }
         let part = subset.as_ref().and_then(|name| rule.as_ref()?.subset(name));
-        if let Some(rule) = &rule {
-            let peer = Peer { host, names: external.names() };
-            output.apply(cluster, rule.blocks(part, *number), peer, &mut view, &mut backend);
-        }
+        let peer = Peer { host: host, names: external.names() };
+        output.govern(cluster, (rule.as_ref(), part), peer, &mut view, &mut backend);
         let labels = part.map(|part| part.labels.clone()).unwrap_or_default();
         let addresses = external.endpoints(cluster, host, &key, &labels);
         output.backends.insert(key, (backend, addresses));
@@ -168,20 +164,26 @@ fn of_entries(
 }
 
 impl ServiceOutput {
-    /// Puts what a DestinationRule says into force. A policy of Gateway API that was there gives way to `tls` only.
-    fn apply(
+    /// Puts what the mesh and the DestinationRule in force say of a subset, or of the whole, into force. A policy of
+    /// Gateway API that was there gives way to `tls` only.
+    fn govern<'c>(
         &mut self,
-        cluster: &Cluster,
-        blocks: Blocks<'_>,
+        cluster: &'c Cluster,
+        (rule, part): (Option<&InForce<'c>>, Option<&'c Subset>),
         peer: Peer<'_>,
         view: &mut View<'_>,
         backend: &mut Backend,
     ) {
+        let mesh = cluster.mesh().config();
+        let blocks = Blocks::of(&mesh.default_traffic_policy, rule, part, backend.key.port);
         if let Some(tls) = blocks.tls {
             let to = (cluster, view.proxies.namespace.as_str());
             backend.tls = view.originations.backend(to, (tls, peer), &mut self.asked);
         }
         traffic::apply(blocks, backend);
+        if let (Some(timeout), None) = (mesh.connect_timeout, blocks.connect_timeout()) {
+            backend.connect_deadline = timeout;
+        }
     }
 
     fn say(&mut self, object: &ObjectRef, remark: Remark) {

@@ -169,9 +169,9 @@ fn of_policy(policy: &TrafficPolicy, at: &str, remarks: &mut Vec<Remark>) {
     say("retryBudget", policy.retry_budget.is_some(), "the usual budget holds");
 }
 
-type Parts<'p> = (Option<&'p LoadBalancer>, Option<&'p ConnectionPool>, Option<&'p Outliers>);
+pub(super) type Parts<'p> = (Option<&'p LoadBalancer>, Option<&'p ConnectionPool>, Option<&'p Outliers>);
 
-fn of_blocks((balance, pool, outliers): Parts<'_>, at: &str, remarks: &mut Vec<Remark>) {
+pub(super) fn of_blocks((balance, pool, outliers): Parts<'_>, at: &str, remarks: &mut Vec<Remark>) {
     let mut say = |field: &str, is_there: bool, follows: &str| {
         if is_there {
             remarks.push(not_done(&format!("{at}.{field}"), follows));

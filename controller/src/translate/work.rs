@@ -4,7 +4,8 @@
 //!
 //! A route is translated again if it changed, or an object that it was judged by, or a parent that it names; a Service
 //! if it changed, its EndpointSlices, a policy that targets it, or who uses it; a policy if it changed, what it refers to,
-//! or a Service that it targets; the frame if one of its kinds changed.
+//! or a Service that it targets; the frame if one of its kinds changed. What holds for the whole mesh concerns the frame,
+//! every VirtualService and every Service that is used.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -31,7 +32,7 @@ use crate::translate::service_entries::host_of;
 use crate::translate::services::{UsedPorts, Users, has_rule};
 use crate::translate::shared_hosts::SharedHosts;
 use crate::translate::views::{Viewed, viewed};
-use crate::translate::{destination_rules, istio, service_entries, traffic};
+use crate::translate::{destination_rules, istio, mesh_config, service_entries, traffic};
 
 /// What a translation remembers for the next one.
 #[derive(Debug, Clone, Default)]
@@ -56,6 +57,8 @@ pub(super) struct Memo {
     hosts: SharedHosts,
     /// How many Services need a certificate or authorities.
     needed: BTreeMap<ResourceKey, u32>,
+    /// Objects of which is said that they are for others.
+    elsewhere: BTreeSet<ObjectRef>,
 }
 
 impl Memo {
@@ -138,7 +141,9 @@ impl<'w> Work<'w> {
 
     /// Does all of it and returns what changes in the snapshot, and whether anything does in the report.
     pub(super) fn run(mut self) -> (Delta, bool) {
-        let is_new_frame = self.dirty.objects.iter().any(|object| self.memo.frame.is_made_of(object));
+        self.returned();
+        let is_new_frame =
+            self.dirty.mesh || self.dirty.objects.iter().any(|object| self.memo.frame.is_made_of(object));
         let (mut causes, moved) = if is_new_frame { self.frame() } else { <_>::default() };
         causes.extend(self.dirty.objects.iter().cloned());
         let routes = self.affected(&causes);
@@ -149,6 +154,9 @@ impl<'w> Work<'w> {
             self.route(&route, &mut services, &mut told);
         }
         self.tell(&told);
+        if self.dirty.mesh {
+            services.extend(self.memo.uses.keys().cloned());
+        }
         if is_new_frame || counted != self.memo.attached {
             self.count();
         }
@@ -170,6 +178,7 @@ impl<'w> Work<'w> {
         if is_new_frame || self.is_shown_anew {
             self.certificates();
         }
+        self.elsewhere();
         self.bundles();
         self.unreadable();
         (self.delta, self.is_news)
@@ -219,6 +228,10 @@ impl<'w> Work<'w> {
             let asked = self.memo.needs.range(of_host("")..).take_while(|(need, _)| is_host(need));
             let because = asked.filter(|(need, _)| hosts::takes_in(host, &need.name)).flat_map(|(_, routes)| routes);
             affected.extend(because.cloned());
+        }
+        if self.dirty.mesh {
+            let is_istios = |route: &&ObjectRef| route.known_kind() == Some(Kind::VirtualService);
+            affected.extend(self.memo.routes.keys().filter(is_istios).cloned());
         }
         affected
     }
@@ -449,8 +462,27 @@ impl<'w> Work<'w> {
         services
     }
 
-    /// Tells the authors of DestinationRules and of ServiceEntries what is wrong with them: of those that changed, and of
-    /// these `rules`.
+    /// Takes back what was said of objects that are not for others any more, before anything else is said of them.
+    fn returned(&mut self) {
+        for object in self.dirty.objects.iter().filter(|object| self.cluster.aside(object).is_none()) {
+            if self.memo.elsewhere.remove(object) {
+                self.is_news |= remove(self.report, object);
+            }
+        }
+    }
+
+    /// Says of objects that they are for others, when everything else that was said of them is taken back.
+    fn elsewhere(&mut self) {
+        for object in &self.dirty.objects {
+            if let Some(entry) = mesh_config::elsewhere(self.cluster, object) {
+                self.is_news |= put(self.report, object, entry);
+                self.memo.elsewhere.insert(object.clone());
+            }
+        }
+    }
+
+    /// Tells the authors of DestinationRules, of ServiceEntries and of the mesh's settings what is wrong with them: of
+    /// those that changed, and of these `rules`.
     fn described(&mut self, rules: &BTreeSet<ObjectRef>) {
         let proxies = self.memo.frame.proxies.values();
         let mut namespaces: BTreeSet<_> = proxies.map(|proxies| proxies.namespace.as_str()).collect();
@@ -475,6 +507,7 @@ impl<'w> Work<'w> {
                 Some(Kind::ServiceEntry) => {
                     self.cluster.find::<ServiceEntry>(namespace, name).map(service_entries::entry)
                 }
+                Some(Kind::ConfigMap) => mesh_config::entry(self.cluster, object),
                 _ => continue,
             };
             self.is_news |= match entry {

@@ -40,6 +40,8 @@ pub mod service_entry;
 
 pub mod security;
 
+pub mod mesh_config;
+
 pub(crate) mod ignored;
 
 mod rules;
@@ -47,6 +49,7 @@ mod rules;
 pub use destination_rule::DestinationRule;
 pub use duration::parse as parse_duration;
 pub use gateway::IstioGateway;
+pub use mesh_config::MeshConfig;
 pub use security::{AuthorizationPolicy, RequestAuthentication};
 pub use service_entry::{ServiceEntry, WorkloadEntry};
 pub use virtual_service::VirtualService;

@@ -206,11 +206,19 @@ pub enum TlsVersion {
     V1_3,
 }
 
-/// Path normalisation; the names are Istio's (`pathNormalization`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Path normalisation; the names are Istio's (`pathNormalization`). Whatever the mode, routes, policies and backends see
+/// the same path, and what cannot be read in one way (`%00`, a bad escape) is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub enum PathMode {
+    /// Nothing is changed: `/a/../b` is a path of its own.
+    None,
     /// Dot segments resolved, escaped unreserved characters decoded once, `\` → `/`. `%2F`, `%5C` and `//` untouched.
+    #[default]
     Base,
+    /// `Base`, and of several slashes in a row one stays.
+    MergeSlashes,
+    /// `%2F` and `%5C` are slashes before anything else is looked at; then `MergeSlashes`.
+    DecodeAndMergeSlashes,
 }
 
 /// Limits and deadlines of a listener. Durations are wall time.

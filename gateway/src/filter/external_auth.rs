@@ -5,7 +5,7 @@
 //! authorization server." What is asked and what an answer means is here; `http` asks. Whatever is no clear yes is a no.
 
 use bytes::Bytes;
-use torana_ir::{AuthProtocol, HeaderName};
+use torana_ir::{AuthProtocol, HeaderName, PathMode};
 
 use super::check;
 use super::path::replaced;
@@ -93,7 +93,7 @@ impl<B> ExternalAuth<B> {
         match &self.spec.protocol {
             AuthProtocol::Http { prefix, headers, .. } => {
                 // No expression is among what may be put before a path.
-                let path = replaced(prefix, head.path(), 0).unwrap_or_default();
+                let path = replaced(prefix, head.path(), 0, PathMode::Base).unwrap_or_default();
                 let target = head.query().map_or_else(|| path.clone(), |query| format!("{path}?{query}"));
                 let mut asked = Head::new(Version::Http11, head.scheme, head.method(), head.authority(), &target);
                 for (known, name, value) in head.fields.iter() {

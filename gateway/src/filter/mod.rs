@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use smallvec::SmallVec;
-use torana_ir::{BackendKey, Filter, Target};
+use torana_ir::{BackendKey, Filter, PathMode, Target};
 
 use crate::answer::Answer;
 use crate::fault::Fault;
@@ -115,8 +115,9 @@ enum Step<B> {
 }
 
 impl<B: Clone> Chain<B> {
-    /// Compiles `filters` for a listener on `port`; `resolve` finds mirrored backends (an unknown one mirrors nothing).
-    pub fn compile<F>(filters: &[Filter], port: u16, resolve: F) -> Self
+    /// Compiles `filters` for a listener on that port with paths of that mode; `resolve` finds mirrored backends (an
+    /// unknown one mirrors nothing).
+    pub fn compile<F>(filters: &[Filter], listener: (u16, PathMode), resolve: F) -> Self
     where
         F: Fn(&BackendKey) -> Option<B>,
     {
@@ -124,8 +125,8 @@ impl<B: Clone> Chain<B> {
             Some(match filter {
                 Filter::RequestHeaders(edit) => Step::RequestHeaders(RequestHeaders::compile(edit)),
                 Filter::ResponseHeaders(edit) => Step::ResponseHeaders(ResponseHeaders::compile(edit)),
-                Filter::Redirect(redirect) => Step::Redirect(Redirect::compile(redirect, port)),
-                Filter::Rewrite(rewrite) => Step::Rewrite(Rewrite::compile(rewrite)),
+                Filter::Redirect(redirect) => Step::Redirect(Redirect::compile(redirect, listener)),
+                Filter::Rewrite(rewrite) => Step::Rewrite(Rewrite::compile(rewrite, listener.1)),
                 Filter::Cors(cors) => Step::Cors(Cors::compile(cors)),
                 Filter::Respond(response) => Step::Respond(Respond::compile(response)),
                 Filter::Delay(delay) => Step::Delay(Delay::compile(delay)),

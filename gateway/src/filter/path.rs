@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use torana_ir::PathRewrite;
+use torana_ir::{PathMode, PathRewrite};
 
 use crate::fault::Reject;
 use crate::gate;
@@ -14,8 +14,9 @@ const TOO_LONG: Reject = Reject::with(414, "target_too_long");
 /// The new path. `prefix_len` bytes of `path` were matched.
 ///
 /// `ReplacePrefixMatch`: what follows the prefix stays; an empty or slash-ended replacement makes no double slash. As text
-/// (Istio) it makes whatever the two make together.
-pub(crate) fn replaced(rewrite: &PathRewrite, path: &str, prefix_len: usize) -> Result<String, Reject> {
+/// (Istio) it makes whatever the two make together: slashes in a row stay even where those of clients are merged, for
+/// their author wrote them. Where nothing of a client's path is normalised (`mode`), nothing of this is.
+pub(crate) fn replaced(rewrite: &PathRewrite, path: &str, prefix_len: usize, mode: PathMode) -> Result<String, Reject> {
     let rest = path.get(prefix_len..).unwrap_or_default();
     match rewrite {
         PathRewrite::Full(full) => Ok(rooted(full.clone())),
@@ -23,8 +24,8 @@ pub(crate) fn replaced(rewrite: &PathRewrite, path: &str, prefix_len: usize) -> 
             let prefix = if rest.is_empty() { prefix } else { prefix.trim_end_matches('/') };
             Ok(rooted(format!("{prefix}{rest}")))
         }
-        PathRewrite::Text(text) => made([text, rest].concat()),
-        PathRewrite::Regex(rewrite) => made(rewrite.apply(path).ok_or(TOO_LONG)?),
+        PathRewrite::Text(text) => made([text, rest].concat(), mode),
+        PathRewrite::Regex(rewrite) => made(rewrite.apply(path).ok_or(TOO_LONG)?, mode),
     }
 }
 
@@ -34,18 +35,19 @@ fn rooted(path: String) -> String {
 }
 
 /// What was put together from texts, made a canonical path: `/foo..` without `/foo` must not climb, whoever wrote it.
-fn made(text: String) -> Result<String, Reject> {
-    let path = rooted(escaped(text));
+fn made(text: String, mode: PathMode) -> Result<String, Reject> {
+    let path = rooted(escaped(text, mode));
     let canonical = match gate::canonical(path.as_bytes())? {
-        Cow::Borrowed(_) => None,
-        Cow::Owned(canonical) => Some(canonical),
+        Cow::Owned(canonical) if mode != PathMode::None => Some(canonical),
+        _ => None,
     };
     Ok(canonical.unwrap_or(path))
 }
 
 /// What may not stand in a path is escaped; a `%` that begins no escape is one.
-fn escaped(text: String) -> String {
-    let stands = |byte: u8| byte.is_ascii_graphic() && !br#"?#"<>\`%"#.contains(&byte);
+fn escaped(text: String, mode: PathMode) -> String {
+    let as_it_came = |byte: u8| byte == b'\\' && mode == PathMode::None;
+    let stands = |byte: u8| byte.is_ascii_graphic() && (!br#"?#"<>\`%"#.contains(&byte) || as_it_came(byte));
     if text.bytes().all(stands) {
         return text;
     }
@@ -91,20 +93,20 @@ mod tests {
             ("/", "", "/xyz", "/xyz/"),
         ];
         for (path, prefix, with, expected) in rows {
-            let got = replaced(&PathRewrite::Prefix(with.to_owned()), path, prefix.len());
+            let got = replaced(&PathRewrite::Prefix(with.to_owned()), path, prefix.len(), PathMode::Base);
             assert_eq!(got.as_deref(), Ok(expected), "{path} {prefix} → {with}");
         }
     }
 
     #[test]
     fn an_empty_full_path_is_the_root() {
-        assert_eq!(replaced(&PathRewrite::Full(String::new()), "/a", 2).as_deref(), Ok("/"));
-        assert_eq!(replaced(&PathRewrite::Full("/x".to_owned()), "/a", 2).as_deref(), Ok("/x"));
+        assert_eq!(replaced(&PathRewrite::Full(String::new()), "/a", 2, PathMode::Base).as_deref(), Ok("/"));
+        assert_eq!(replaced(&PathRewrite::Full("/x".to_owned()), "/a", 2, PathMode::Base).as_deref(), Ok("/x"));
     }
 
     #[test]
     fn a_prefix_beyond_the_path_replaces_all_of_it() {
-        assert_eq!(replaced(&PathRewrite::Prefix("/x".to_owned()), "/a", 9).as_deref(), Ok("/x"));
+        assert_eq!(replaced(&PathRewrite::Prefix("/x".to_owned()), "/a", 9, PathMode::Base).as_deref(), Ok("/x"));
     }
 
     #[test]
@@ -123,13 +125,34 @@ mod tests {
             ("/foo%2e", "/foo", "/a", "/a."),
         ];
         for (path, prefix, with, expected) in rows {
-            let got = replaced(&PathRewrite::Text(with.to_owned()), path, prefix.len());
+            let got = replaced(&PathRewrite::Text(with.to_owned()), path, prefix.len(), PathMode::Base);
             assert_eq!(got.as_deref(), Ok(expected), "{path} {prefix} → {with}");
         }
     }
 
+    #[test]
+    fn a_path_that_is_not_normalised_is_not_after_a_rewrite_either() {
+        let rows = [
+            (PathMode::None, "/a/../%61\\b", "/x/../%61\\b"),
+            (PathMode::Base, "/a/../%61", "/a"),
+            (PathMode::MergeSlashes, "/a//b", "/x//b"),
+            (PathMode::DecodeAndMergeSlashes, "/a/b%2Fc", "/x/b%2Fc"),
+        ];
+        for (mode, path, expected) in rows {
+            let got = replaced(&PathRewrite::Text("/x".to_owned()), path, "/a".len(), mode);
+            assert_eq!(got.as_deref(), Ok(expected), "{mode:?} {path}");
+        }
+        let nul = replaced(&PathRewrite::Text("/x".to_owned()), "/a%00", "/a".len(), PathMode::None);
+        assert_eq!(nul.map_err(|reject| reject.reason), Err("nul_in_target"));
+    }
+
     fn by_regex(pattern: &str, substitution: &str, path: &str) -> Result<String, Reject> {
-        replaced(&PathRewrite::Regex(RegexRewrite::new(pattern, substitution).unwrap()), path, path.len())
+        replaced(
+            &PathRewrite::Regex(RegexRewrite::new(pattern, substitution).unwrap()),
+            path,
+            path.len(),
+            PathMode::Base,
+        )
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! Spec: "HTTPRequestRedirectFilter defines a filter that redirects a request. This filter MUST NOT be used on the same
 //! Route rule as a HTTPURLRewrite filter." The `Location` is absolute, so a path of `//evil` names no host.
 
-use torana_ir::{Authority, PathRewrite, RedirectPort, hostname_of};
+use torana_ir::{Authority, PathMode, PathRewrite, RedirectPort, hostname_of};
 
 use super::path::{escape, replaced};
 use crate::answer::Answer;
@@ -21,11 +21,12 @@ pub struct Redirect {
     /// `None`: the port is kept.
     port: Option<u16>,
     status: u16,
+    mode: PathMode,
 }
 
 impl Redirect {
-    /// Prepares `redirect` for a listener on `listener_port`.
-    pub fn compile(redirect: &torana_ir::Redirect, listener_port: u16) -> Self {
+    /// Prepares `redirect` for a listener on that port, with paths of that mode.
+    pub fn compile(redirect: &torana_ir::Redirect, (listener_port, mode): (u16, PathMode)) -> Self {
         let of_scheme = redirect.scheme.and_then(well_known);
         Self {
             scheme: redirect.scheme,
@@ -38,6 +39,7 @@ impl Redirect {
                 RedirectPort::Kept => None,
             },
             status: redirect.status,
+            mode,
         }
     }
 
@@ -45,7 +47,7 @@ impl Redirect {
     pub fn apply(&self, head: &Head, prefix_len: usize) -> Result<Answer, Reject> {
         let scheme = self.scheme.unwrap_or(head.scheme.as_str());
         let path = match &self.path {
-            Some(rewrite) => replaced(rewrite, head.path(), prefix_len)?,
+            Some(rewrite) => replaced(rewrite, head.path(), prefix_len, self.mode)?,
             None if head.path().starts_with('/') => head.path().to_owned(),
             // `OPTIONS *` has no path.
             None => "/".to_owned(),
@@ -132,7 +134,7 @@ mod tests {
 
     fn location(redirect: &torana_ir::Redirect, listener: (Scheme, u16), authority: &str, target: &str) -> String {
         let head = Head::new(Version::Http11, listener.0, "GET", authority, target);
-        let answer = Redirect::compile(redirect, listener.1).apply(&head, "/a".len()).unwrap();
+        let answer = Redirect::compile(redirect, (listener.1, PathMode::Base)).apply(&head, "/a".len()).unwrap();
         assert_eq!((answer.status, answer.fields.len()), (redirect.status, 1));
         String::from_utf8(answer.fields.first("location").unwrap().to_vec()).unwrap()
     }

@@ -4,7 +4,7 @@
 //! Spec: "HTTPURLRewriteFilter defines a filter that modifies a request during forwarding. At most one of these filters
 //! may be used on a Route rule." The query stays as it came.
 
-use torana_ir::PathRewrite;
+use torana_ir::{PathMode, PathRewrite};
 
 use super::RequestContext;
 use super::path::replaced;
@@ -16,13 +16,14 @@ use crate::head::Head;
 pub struct Rewrite {
     authority: Option<String>,
     path: Option<PathRewrite>,
+    mode: PathMode,
 }
 
 impl Rewrite {
-    /// Prepares `rewrite`.
-    pub fn compile(rewrite: &torana_ir::Rewrite) -> Self {
+    /// Prepares `rewrite` for a listener with paths of this mode.
+    pub fn compile(rewrite: &torana_ir::Rewrite, mode: PathMode) -> Self {
         let authority = rewrite.host.as_ref().map(|name| name.as_str().to_owned());
-        Self { authority, path: rewrite.path.clone() }
+        Self { authority, path: rewrite.path.clone(), mode }
     }
 
     /// Edits `head`. The context's prefix follows, so that a backend's own rewrite goes on from here. A path that
@@ -32,7 +33,7 @@ impl Rewrite {
             head.set_authority(authority);
         }
         let Some(rewrite) = &self.path else { return Ok(()) };
-        let path = replaced(rewrite, head.path(), context.prefix_len)?;
+        let path = replaced(rewrite, head.path(), context.prefix_len, self.mode)?;
         context.prefix_len = match rewrite {
             PathRewrite::Full(_) | PathRewrite::Regex(_) => path.len(),
             PathRewrite::Text(text) => text.len(),
@@ -54,7 +55,7 @@ mod tests {
         let mut context = RequestContext { prefix_len, random: 0 };
         for path in rewrites {
             let spec = torana_ir::Rewrite { host: None, path: Some(path.clone()) };
-            Rewrite::compile(&spec).apply(&mut head, &mut context).unwrap();
+            Rewrite::compile(&spec, PathMode::Base).apply(&mut head, &mut context).unwrap();
         }
         assert_eq!(head.authority(), "a.com:80");
         head.target().to_owned()
@@ -76,7 +77,9 @@ mod tests {
     fn the_rewritten_host_has_no_port() {
         let mut head = Head::new(Version::Http11, Scheme::Http, "GET", "a.com:80", "/");
         let spec = torana_ir::Rewrite { host: Authority::new("b.com").ok(), path: None };
-        Rewrite::compile(&spec).apply(&mut head, &mut RequestContext { prefix_len: 0, random: 0 }).unwrap();
+        Rewrite::compile(&spec, PathMode::Base)
+            .apply(&mut head, &mut RequestContext { prefix_len: 0, random: 0 })
+            .unwrap();
         assert_eq!((head.authority(), head.target()), ("b.com", "/"));
     }
 }

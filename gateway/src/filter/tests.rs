@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Filters together.
 
-use torana_ir::{HeaderEdit, HeaderName, HeaderValue, Invalid, PathRewrite, Share};
+use torana_ir::{HeaderEdit, HeaderName, HeaderValue, Invalid, PathMode, PathRewrite, Share};
 
 use super::*;
 use crate::head::{Scheme, Version};
@@ -18,7 +18,7 @@ fn mirror(name: &str, numerator: u32) -> Filter {
 
 /// Backends are their own names here; `gone` is none.
 fn chain(filters: &[Filter]) -> Chain<String> {
-    Chain::compile(filters, 80, |key| (key.name != "gone").then(|| key.name.clone()))
+    Chain::compile(filters, (80, PathMode::Base), |key| (key.name != "gone").then(|| key.name.clone()))
 }
 
 fn head() -> Head {

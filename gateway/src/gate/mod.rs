@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The strict gate: the one place that decides, for HTTP/1 and HTTP/2 alike and before routing, what is a valid
 //! request. Everything ambiguous is refused; what leaves is canonical, so that router, policy, log and backend see the
-//! same bytes.
+//! same bytes. Which form of a path a listener wants is known with the host: [`normalise`] gives it that.
 //!
 //! It never routes, never reads a socket, and knows nothing of how a body is framed on the wire.
 
@@ -30,7 +30,7 @@ use crate::head::{BodyLength, Head, Scheme, Version};
 pub(crate) use connection::Options;
 pub(crate) use fields::forbidden_in_trailers;
 pub(crate) use h2::h2;
-pub(crate) use path::canonical;
+pub(crate) use path::{canonical, normalise};
 pub(crate) use text::{content_length, is_token, is_value};
 
 /// What a parser found, not judged yet. Texts are as they came.
@@ -76,6 +76,9 @@ where
     let authority = authority::choose(draft.scheme, [form.authority, draft.authority, found.host()])?;
     let asterisk = form.target == "*";
     let mut head = Box::new(Head::new(draft.version, draft.scheme, method, &authority, &form.target));
+    if let Some(written) = form.written {
+        head.keep_written(written);
+    }
     head.body = found.body(draft.version)?;
     head.upgrade = found.upgrade(draft.version) && method == "GET" && head.body == BodyLength::None;
     head.trailers = found.trailers && draft.version != Version::Http10;

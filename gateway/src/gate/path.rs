@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The request target's canonical form, Istio's `BASE`: dot segments are resolved, escaped unreserved characters are
-//! decoded once, `\` becomes `/`. `%2F`, `%5C`, `//`, `;` and the query are left as they are.
+//! decoded once, `\` becomes `/`. `%2F`, `%5C`, `//`, `;` and the query are left as they are. A listener may want more or
+//! less of it ([`PathMode`]); what is refused is refused in every mode. Never looks at a query but for what is refused.
 
 use std::borrow::Cow;
 
+use torana_ir::PathMode;
+
 use crate::fault::Reject;
+use crate::head::Head;
 
 /// Never part of a target: controls, space, `"`, `<`, `>`, DEL, what is not ASCII.
 const BAD: u8 = 1;
@@ -51,10 +55,58 @@ pub(crate) fn canonical(target: &[u8]) -> Result<Cow<'_, str>, Reject> {
         return Ok(Cow::Borrowed(text));
     }
     let mut bytes = Vec::with_capacity(target.len());
-    decode(path, &mut bytes);
+    decode(path, is_unreserved, &mut bytes);
     resolve(&mut bytes);
     bytes.extend_from_slice(query);
     String::from_utf8(bytes).map(Cow::Owned).map_err(|_| BAD_TARGET)
+}
+
+/// Gives a head that passed the gate the target that a listener of this mode wants: made of the target as it came, so
+/// that no step is taken twice.
+///
+/// # Errors
+/// What came is no path in that mode: `\a`, which only `BASE` makes one of.
+pub(crate) fn normalise(head: &mut Head, mode: PathMode) -> Result<(), Reject> {
+    let written = head.take_written();
+    match mode {
+        PathMode::Base => {}
+        PathMode::None => match written {
+            Some(written) if written.starts_with('/') => head.set_target(&written),
+            Some(_) => return Err(Reject::bad("bad_target")),
+            None => {}
+        },
+        PathMode::MergeSlashes => {
+            if let Some(path) = merged(head.path().as_bytes()) {
+                head.set_path(&text(path)?);
+            }
+        }
+        PathMode::DecodeAndMergeSlashes => {
+            let target = written.as_deref().unwrap_or_else(|| head.target());
+            let path = target.split('?').next().unwrap_or_default().as_bytes();
+            let hidden = memchr::memchr_iter(b'%', path).any(|at| escaped(&path[at..]).is_some_and(is_slash));
+            if hidden {
+                let mut bytes = Vec::with_capacity(path.len());
+                decode(path, |byte| is_unreserved(byte) || is_slash(byte), &mut bytes);
+                resolve(&mut bytes);
+                head.set_path(&text(merged(&bytes).unwrap_or(bytes))?);
+            } else if let Some(path) = merged(head.path().as_bytes()) {
+                head.set_path(&text(path)?);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One slash where there are several in a row; `None` if there is nothing to do.
+fn merged(path: &[u8]) -> Option<Vec<u8>> {
+    memchr::memmem::find(path, b"//")?;
+    let mut path = path.to_vec();
+    path.dedup_by(|one, before| (*one, *before) == (b'/', b'/'));
+    Some(path)
+}
+
+fn text(path: Vec<u8>) -> Result<String, Reject> {
+    String::from_utf8(path).map_err(|_| Reject::bad("bad_target"))
 }
 
 fn kinds(bytes: &[u8]) -> u8 {
@@ -97,19 +149,23 @@ fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-/// Decodes escaped unreserved characters, once; turns `\` into `/`.
-fn decode(path: &[u8], into: &mut Vec<u8>) {
+/// What other systems take for one.
+fn is_slash(byte: u8) -> bool {
+    matches!(byte, b'/' | b'\\')
+}
+
+/// Decodes those escaped characters that are `meant`, once; turns `\` into `/`, also where it was escaped.
+fn decode(path: &[u8], meant: impl Fn(u8) -> bool, into: &mut Vec<u8>) {
     let mut at = 0;
     while at < path.len() {
         let (byte, len) = match path[at] {
             b'%' => match escaped(&path[at..]) {
-                Some(byte) if is_unreserved(byte) => (byte, 3),
+                Some(byte) if meant(byte) => (byte, 3),
                 _ => (b'%', 1),
             },
-            b'\\' => (b'/', 1),
             byte => (byte, 1),
         };
-        into.push(byte);
+        into.push(if byte == b'\\' { b'/' } else { byte });
         at += len;
     }
 }
@@ -147,6 +203,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::head::{Scheme, Version};
+
+    const MODES: [PathMode; 4] =
+        [PathMode::None, PathMode::Base, PathMode::MergeSlashes, PathMode::DecodeAndMergeSlashes];
 
     fn canonical_text(target: &str) -> Result<String, &'static str> {
         canonical(target.as_bytes()).map(Cow::into_owned).map_err(|reject| reject.reason)
@@ -225,7 +285,102 @@ mod tests {
         assert!(matches!(canonical(b"/a%2Fb/c.d"), Ok(Cow::Borrowed(_))));
     }
 
+    /// What a listener of that mode makes of a target that passed the gate, which is written here as a client sends it.
+    fn in_mode(mode: PathMode, target: &str) -> Result<String, &'static str> {
+        let canonical = canonical(target.as_bytes()).map_err(|reject| reject.reason)?;
+        let mut head = Head::new(Version::Http11, Scheme::Http, "GET", "a.com", &canonical);
+        if let Cow::Owned(_) = canonical {
+            head.keep_written(target);
+        }
+        normalise(&mut head, mode).map_err(|reject| reject.reason)?;
+        assert_eq!(head.take_written(), None, "nobody takes what came for what is in force");
+        Ok(head.target().to_owned())
+    }
+
+    #[test]
+    fn every_mode_has_its_own_form_of_a_path() {
+        // What came; NONE, BASE, MERGE_SLASHES, DECODE_AND_MERGE_SLASHES.
+        let rows = [
+            ("/", "/", "/", "/", "/"),
+            ("/a?b=//%2f..\\", "/a?b=//%2f..\\", "/a?b=//%2f..\\", "/a?b=//%2f..\\", "/a?b=//%2f..\\"),
+            ("/a/../b", "/a/../b", "/b", "/b", "/b"),
+            ("/%61/./b?", "/%61/./b?", "/a/b?", "/a/b?", "/a/b?"),
+            ("/a\\b", "/a\\b", "/a/b", "/a/b", "/a/b"),
+            ("//a///b//", "//a///b//", "//a///b//", "/a/b/", "/a/b/"),
+            ("/a//../b", "/a//../b", "/a/b", "/a/b", "/a/b"),
+            ("/a\\\\b", "/a\\\\b", "/a//b", "/a/b", "/a/b"),
+            ("/a/.//b", "/a/.//b", "/a//b", "/a/b", "/a/b"),
+            ("/a%2Fb", "/a%2Fb", "/a%2Fb", "/a%2Fb", "/a/b"),
+            ("/a%2fb%5Cc%5cd", "/a%2fb%5Cc%5cd", "/a%2fb%5Cc%5cd", "/a%2fb%5Cc%5cd", "/a/b/c/d"),
+            ("/a/%2F/b?%2F", "/a/%2F/b?%2F", "/a/%2F/b?%2F", "/a/%2F/b?%2F", "/a/b?%2F"),
+            ("/a%2fb/..", "/a%2fb/..", "/", "/", "/a/"),
+            ("/a/%2e%2e%2f..%5cb", "/a/%2e%2e%2f..%5cb", "/a/..%2f..%5cb", "/a/..%2f..%5cb", "/b"),
+            ("/a/b/..%2f..%2fadmin", "/a/b/..%2f..%2fadmin", "/a/b/..%2f..%2fadmin", "/a/b/..%2f..%2fadmin", "/admin"),
+            ("/a/..%5c..%5c../b", "/a/..%5c..%5c../b", "/a/..%5c..%5c../b", "/a/..%5c..%5c../b", "/b"),
+            ("/%2e%2e%2f%2e%2e%2fb", "/%2e%2e%2f%2e%2e%2fb", "/..%2f..%2fb", "/..%2f..%2fb", "/b"),
+            ("/a%252Fb", "/a%252Fb", "/a%252Fb", "/a%252Fb", "/a%252Fb"),
+            ("/a%25%32%46b", "/a%25%32%46b", "/a%252Fb", "/a%252Fb", "/a%252Fb"),
+            ("/a/%252e%252e/b", "/a/%252e%252e/b", "/a/%252e%252e/b", "/a/%252e%252e/b", "/a/%252e%252e/b"),
+            ("/a/..;/b", "/a/..;/b", "/a/..;/b", "/a/..;/b", "/a/..;/b"),
+            ("/x2Fy", "/x2Fy", "/x2Fy", "/x2Fy", "/x2Fy"),
+            ("/%c3%a9%2f", "/%c3%a9%2f", "/%c3%a9%2f", "/%c3%a9%2f", "/%c3%a9/"),
+        ];
+        for (came, none, base, merged, decoded) in rows {
+            let expected = MODES.into_iter().zip([none, base, merged, decoded]);
+            for (mode, expected) in expected {
+                assert_eq!(in_mode(mode, came).as_deref(), Ok(expected), "{mode:?} {came}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_in_one_way_is_refused_in_every_mode() {
+        for mode in MODES {
+            for (target, reason) in [
+                ("/a%00", "nul_in_target"),
+                ("/a%2f%00b", "nul_in_target"),
+                ("/%2", "bad_escape"),
+                ("/%2g", "bad_escape"),
+                ("/%%32F", "bad_escape"),
+                ("/%c0%af", "overlong_utf8"),
+                ("/a#b", "fragment_in_target"),
+                ("/a b", "bad_target"),
+            ] {
+                assert_eq!(in_mode(mode, target), Err(reason), "{mode:?} {target}");
+            }
+        }
+        // A path begins with a slash, and there a backslash is none.
+        assert_eq!(in_mode(PathMode::None, "\\admin"), Err("bad_target"));
+        assert_eq!(in_mode(PathMode::MergeSlashes, "\\\\admin").as_deref(), Ok("/admin"));
+        assert_eq!(in_mode(PathMode::DecodeAndMergeSlashes, "\\%5cadmin").as_deref(), Ok("/admin"));
+    }
+
     proptest! {
+        #[test]
+        fn a_path_in_the_form_of_a_mode_stays_as_it_is(
+            mode in proptest::sample::select(&MODES[..]),
+            target in "/([a./\\\\;]|%2e|%2f|%5C|%25|%41|%32|%46|%c3%a9){0,24}(\\?[a./%\\\\]{0,5})?",
+        ) {
+            let once = in_mode(mode, &target).unwrap();
+            let path = once.split('?').next().unwrap();
+            prop_assert_eq!(once.split_once('?').map(|it| it.1), target.split_once('?').map(|it| it.1));
+            prop_assert!(path.starts_with('/'));
+            prop_assert_eq!(in_mode(mode, &once), Ok(once.clone()));
+            if mode == PathMode::None {
+                prop_assert_eq!(&once, &target);
+            } else {
+                prop_assert!(!path.split('/').any(|segment| segment == "." || segment == ".."), "{}", once);
+                prop_assert!(!path.contains('\\'));
+            }
+            if matches!(mode, PathMode::MergeSlashes | PathMode::DecodeAndMergeSlashes) {
+                prop_assert!(!path.contains("//"), "{}", once);
+            }
+            if mode == PathMode::DecodeAndMergeSlashes {
+                let lower = path.to_ascii_lowercase();
+                prop_assert!(!lower.contains("%2f") && !lower.contains("%5c"), "{}", once);
+            }
+        }
+
         #[test]
         fn normalising_twice_changes_nothing(target in "/([a./\\\\;]|%2e|%2f|%5c|%25|%41|%c3%a9){0,24}(\\?[a./%\\\\]{0,5})?") {
             let once = canonical_text(&target).unwrap();

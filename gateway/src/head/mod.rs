@@ -90,6 +90,8 @@ pub struct Head {
     authority: Range<usize>,
     target: Range<usize>,
     path_len: usize,
+    /// The target as it came, if the gate made another of it.
+    written: Option<Box<str>>,
 }
 
 /// Room that a rewritten path or host may need.
@@ -116,7 +118,18 @@ impl Head {
             authority,
             target,
             path_len,
+            written: None,
         }
+    }
+
+    /// Keeps the target as it came: a listener may ask for another form than the one that it has now.
+    pub(crate) fn keep_written(&mut self, target: &str) {
+        self.written = Some(target.into());
+    }
+
+    /// The target as it came, if it is not the one that it has; gives it away.
+    pub(crate) fn take_written(&mut self) -> Option<Box<str>> {
+        self.written.take()
     }
 
     /// The method, as written.

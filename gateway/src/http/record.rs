@@ -35,10 +35,10 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Begins the account of a request that passed the gate.
-    pub(crate) fn begin(conn: &Conn, head: &Head) -> Self {
+    /// Begins the account of a request that passed the gate, and came at `started`.
+    pub(crate) fn begin(conn: &Conn, head: &Head, started: Instant) -> Self {
         let line = conn.worker.log.is_on().then(|| Box::new(line(conn, head)));
-        Self::new(head.version, MethodLabel::of(head.method()), line)
+        Self { started, ..Self::new(head.version, MethodLabel::of(head.method()), line) }
     }
 
     /// Begins the account of one that did not.

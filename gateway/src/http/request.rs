@@ -28,8 +28,10 @@ use crate::table::{Choice, Notes, Plan, Routed, Verdict, WeightedPlan};
 
 /// Handles a request that passed the gate. The response is wholly sent, or cut, when this returns.
 pub(crate) async fn handle(conn: &Arc<Conn>, down: &mut Down, mut head: Box<Head>) {
-    let mut record = Record::begin(conn, &head);
-    let routed = conn.worker.table.load().bind(&conn.bind).map(|bind| bind.route(&head, conn.sni_listener()));
+    let began = Instant::now();
+    // First, for the log has the path as its listener reads it.
+    let routed = conn.worker.table.load().bind(&conn.bind).map(|bind| bind.route(&mut head, conn.sni_listener()));
+    let mut record = Record::begin(conn, &head, began);
     let result = match routed {
         Some(Routed::Plan { plan, prefix_len }) => {
             record.routed(&plan, plan.manner(&head));

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use rustls::ServerConfig;
-use torana_ir::{Certificate, ClientValidation, Limits, ListenerKey, Protocol, TrustBundle};
+use torana_ir::{Certificate, ClientValidation, Limits, ListenerKey, PathMode, Protocol, TrustBundle};
 
 use super::listener::{ListenerPlan, ListenerTable};
 use super::plan::Plan;
 use super::stream::StreamRouted;
 use crate::fault::Fault;
 use crate::head::Head;
-use crate::route::{HostIndex, Silent};
+use crate::route::HostIndex;
 use crate::tls::{Material, ServerTls};
 
 /// The listeners of one socket.
@@ -163,9 +163,10 @@ impl BindTable {
         self.listeners.best(host).map(|listener| &listener.plan)
     }
 
-    /// Where `head` goes. The most specific listener for its host is chosen first, then only that listener's routes
-    /// count (listener isolation). `sni_listener` is the one that the TLS handshake chose, if it chose by name.
-    pub fn route(&self, head: &Head, sni_listener: Option<&ListenerKey>) -> Routed {
+    /// Where `head` goes, whose path gets the form that its listener wants. The most specific listener for its host is
+    /// chosen first, then only that listener's routes count (listener isolation). `sni_listener` is the one that the TLS
+    /// handshake chose, if it chose by name.
+    pub fn route(&self, head: &mut Head, sni_listener: Option<&ListenerKey>) -> Routed {
         let host = head.host();
         let listener = match self.admit(host, head, sni_listener) {
             Ok(listener) => listener,
@@ -174,9 +175,12 @@ impl BindTable {
         if listener.plan.spec.closed.is_some() {
             return Routed::fault(Fault::Guarded, Some(listener), head);
         }
-        match listener.router.find(host, head, &mut Silent) {
-            Some(found) => Routed::Plan { plan: Arc::clone(found.candidate.target()), prefix_len: found.prefix_len },
-            None => Routed::fault(Fault::NoRoute, Some(listener), head),
+        if listener.plan.path_mode == PathMode::Base {
+            return listener.route(host, head);
+        }
+        match listener.normalise(head) {
+            Ok(()) => listener.route(head.host(), head),
+            Err(fault) => fault,
         }
     }
 

@@ -62,8 +62,8 @@ pub enum ListenerFate {
 }
 
 impl BindTable {
-    /// Decides as [`BindTable::route`] does and says why.
-    pub fn explain(&self, head: &Head, sni_listener: Option<&ListenerKey>) -> Explanation {
+    /// Decides as [`BindTable::route`] does, does the same to `head`, and says why.
+    pub fn explain(&self, head: &mut Head, sni_listener: Option<&ListenerKey>) -> Explanation {
         let chosen = self.admit(head.host(), head, sni_listener);
         let best = match &chosen {
             Ok(listener) => Some(&listener.plan.key),
@@ -85,6 +85,9 @@ impl BindTable {
             Ok(listener) => listener,
             Err(routed) => return Explanation { listeners, decision: Decision::default(), routed },
         };
+        if let Err(routed) = listener.normalise(head) {
+            return Explanation { listeners, decision: Decision::default(), routed };
+        }
         let Explained { found, decision } = listener.router.explain(head);
         let routed = match found {
             Some(found) => {

@@ -6,11 +6,14 @@ use std::sync::Arc;
 use torana_ir::{HostPattern, Limits, Listener, ListenerKey, PathMode, Protocol, Rule, StreamRule};
 
 use super::backends::{Backends, Changed};
+use super::bind::Routed;
 use super::plan::Plan;
 use super::stream::{StreamRouted, Streams};
-use crate::head::Scheme;
+use crate::fault::Fault;
+use crate::gate;
+use crate::head::{Head, Scheme};
 use crate::observe::{Meters, Nouns};
-use crate::route::{Route, Router};
+use crate::route::{Route, Router, Silent};
 use crate::tls::backends::Identity;
 
 /// What a request or a stream needs of its listener.
@@ -113,6 +116,20 @@ impl ListenerTable {
             _ => Router::build(plans.iter().map(route), kept.map(|before| &before.router)),
         };
         Arc::new(Self { plan, router, streams, plans })
+    }
+
+    /// Which of its rules takes a request for `host`.
+    pub(super) fn route(&self, host: &str, head: &Head) -> Routed {
+        match self.router.find(host, head, &mut Silent) {
+            Some(found) => Routed::Plan { plan: Arc::clone(found.candidate.target()), prefix_len: found.prefix_len },
+            None => Routed::fault(Fault::NoRoute, Some(self), head),
+        }
+    }
+
+    /// Gives the path the form that its rules are written for.
+    pub(super) fn normalise(&self, head: &mut Head) -> Result<(), Routed> {
+        gate::normalise(head, self.plan.path_mode)
+            .map_err(|reject| Routed::fault(Fault::Rejected(reject), Some(self), head))
     }
 
     /// Where a stream for `host` goes, which is empty where streams name none.

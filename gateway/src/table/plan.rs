@@ -78,7 +78,7 @@ impl Plan {
         previous: Option<&Self>,
     ) -> Self {
         let resolve = |key: &BackendKey| backends.find(key).map(Arc::clone);
-        let chain = |filters: &[Filter]| Chain::compile(filters, listener.port, resolve);
+        let chain = |filters: &[Filter]| Chain::compile(filters, (listener.port, listener.path_mode), resolve);
         let (filters, entries, unusable) = match &rule.action {
             Action::Forward(entries) => (chain(&rule.filters), entries.as_slice(), no_backend(entries.is_empty())),
             // The rule as a whole is not honoured, so neither are its filters.

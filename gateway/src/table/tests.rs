@@ -8,8 +8,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use torana_ir::{
     Action, Attachment, Backend, BackendKey, Certificate, CertificateKey, Endpoint, Endpoints, Filter, HostPattern,
-    Invalid, Limits, Listener, PathMatch, Protocol, Redirect, RedirectPort, RouteId, RouteKind, RouteMatch, Rule,
-    RuleKey, SharedMap, Snapshot, Target, Timeouts, Tls, Transport, WeightedBackend,
+    Invalid, Limits, Listener, PathMatch, PathMode, Protocol, Redirect, RedirectPort, RouteId, RouteKind, RouteMatch,
+    Rule, RuleKey, SharedMap, Snapshot, Target, Timeouts, Tls, Transport, WeightedBackend,
 };
 
 use super::*;
@@ -120,7 +120,7 @@ fn bind(table: &Table, port: u16) -> &Arc<BindTable> {
 }
 
 fn ask(table: &Table, host: &str, target: &str) -> Result<String, Fault> {
-    outcome(&bind(table, 80).route(&get(host, target), None))
+    outcome(&bind(table, 80).route(&mut get(host, target), None))
 }
 
 fn outcome(routed: &Routed) -> Result<String, Fault> {
@@ -165,9 +165,55 @@ fn only_the_routes_of_the_most_specific_listener_count() {
 }
 
 #[test]
+fn a_path_has_the_form_that_the_listener_of_its_host_wants() {
+    let of = |name: &str, path_mode| Listener { path_mode, ..listener(name, &format!("{name}.com"), 80) };
+    let modes = [PathMode::None, PathMode::Base, PathMode::MergeSlashes, PathMode::DecodeAndMergeSlashes];
+    let names = ["none", "base", "merge", "decode"];
+    let rules = names.into_iter().flat_map(|name| {
+        let admin = rule(&format!("{name}-admin"), &[name], &[""], "/admin");
+        [admin, rule(name, &[name], &[""], "")]
+    });
+    let table =
+        compile(&snapshot(names.into_iter().zip(modes).map(|(name, mode)| of(name, mode)).collect(), rules.collect()));
+    let judge = |host: &str, target: &str| {
+        let written = ("host", host);
+        let mut head = imagine(Scheme::Http, "GET", target, &[written]).unwrap();
+        let routed = outcome(&bind(&table, 80).route(&mut head.clone(), None));
+        let explained = bind(&table, 80).explain(&mut head, None);
+        assert_eq!(outcome(&explained.routed), routed);
+        (routed, head.target().to_owned())
+    };
+    let rows = [
+        (
+            "/x/../admin?q",
+            ["none", "base-admin", "merge-admin", "decode-admin"],
+            ["/x/../admin?q", "/admin?q", "/admin?q", "/admin?q"],
+        ),
+        ("//admin", ["none", "base", "merge-admin", "decode-admin"], ["//admin", "//admin", "/admin", "/admin"]),
+        (
+            "/x%2f..%2Fadmin",
+            ["none", "base", "merge", "decode-admin"],
+            ["/x%2f..%2Fadmin", "/x%2f..%2Fadmin", "/x%2f..%2Fadmin", "/admin"],
+        ),
+    ];
+    for (target, takes, seen) in rows {
+        for ((name, taken), seen) in names.into_iter().zip(takes).zip(seen) {
+            assert_eq!(
+                judge(&format!("{name}.com"), target),
+                (Ok(taken.to_owned()), seen.to_owned()),
+                "{name} {target}"
+            );
+        }
+    }
+    let mut head = imagine(Scheme::Http, "GET", "\\admin", &[("host", "none.com")]).unwrap();
+    let routed = bind(&table, 80).route(&mut head, None);
+    assert!(matches!(routed, Routed::Fault { fault: Fault::Rejected(_), listener: Some(_), .. }));
+}
+
+#[test]
 fn a_host_of_no_listener_has_none() {
     let table = compile(&snapshot(vec![listener("one", "a.com", 80)], vec![rule("r", &["one"], &[""], "")]));
-    let routed = bind(&table, 80).route(&get("b.com", "/"), None);
+    let routed = bind(&table, 80).route(&mut get("b.com", "/"), None);
     assert!(matches!(routed, Routed::Fault { fault: Fault::NoListener, listener: None, grpc: false }));
 }
 
@@ -178,7 +224,7 @@ fn listeners_of_other_ports_do_not_mix() {
         vec![rule("a", &["a"], &[""], ""), rule("b", &["b"], &[""], "")],
     ));
     assert_eq!(ask(&table, "a.com", "/"), Ok("a".into()));
-    assert_eq!(outcome(&bind(&table, 81).route(&get("a.com", "/"), None)), Ok("b".into()));
+    assert_eq!(outcome(&bind(&table, 81).route(&mut get("a.com", "/"), None)), Ok("b".into()));
 }
 
 #[test]
@@ -194,7 +240,7 @@ fn a_host_of_another_listener_than_that_of_the_handshake_is_misdirected() {
     snapshot.certificates.insert(certificate_key(), certificate());
     let table = compile(&snapshot);
     let ask = |sni: &str, host: &str, target: &str| {
-        outcome(&bind(&table, 443).route(&get(host, target), Some(&listener_key(sni))))
+        outcome(&bind(&table, 443).route(&mut get(host, target), Some(&listener_key(sni))))
     };
     assert_eq!(ask("one", "one.org", "/a"), Ok("one".into()));
     assert_eq!(ask("one", "one.org", "/b"), Err(Fault::NoRoute));
@@ -203,7 +249,7 @@ fn a_host_of_another_listener_than_that_of_the_handshake_is_misdirected() {
     assert_eq!(ask("wild", "y.wild.org", "/"), Err(Fault::NoRoute));
     assert_eq!(ask("one", "three.org", "/"), Err(Fault::NoListener));
     assert_eq!(ask("gone", "one.org", "/a"), Err(Fault::Misdirected));
-    assert_eq!(outcome(&bind(&table, 443).route(&get("two.org", "/"), None)), Ok("two".into()));
+    assert_eq!(outcome(&bind(&table, 443).route(&mut get("two.org", "/"), None)), Ok("two".into()));
 }
 
 #[test]
@@ -219,7 +265,7 @@ fn a_client_that_speaks_grpc_is_answered_in_grpc() {
     for (kind, expected) in rows {
         let mut head = get("a.com", "/s/m");
         head.fields.push(b"content-type", kind.as_bytes());
-        let Routed::Fault { grpc, .. } = bind(&table, 80).route(&head, None) else { panic!("there is no route") };
+        let Routed::Fault { grpc, .. } = bind(&table, 80).route(&mut head, None) else { panic!("there is no route") };
         assert_eq!(grpc, expected, "{kind}");
     }
 }
@@ -244,7 +290,7 @@ fn a_listener_on_every_address_also_serves_the_sockets_of_single_ones() {
     ));
     let single = Bind { address: Some([127, 0, 0, 2].into()), port: 80, transport: Transport::Tcp };
     assert_eq!(table.binds(), [Bind { address: None, port: 80, transport: Transport::Tcp }, single]);
-    let on_single = |host: &str| outcome(&table.bind(&single).unwrap().route(&get(host, "/"), None));
+    let on_single = |host: &str| outcome(&table.bind(&single).unwrap().route(&mut get(host, "/"), None));
     assert_eq!((on_single("a.com"), on_single("b.com")), (Ok("narrow".into()), Ok("wide".into())));
     assert_eq!(ask(&table, "a.com", "/"), Ok("wide".into()));
 }
@@ -255,7 +301,7 @@ fn the_explanation_names_the_listener_that_hides_a_route() {
         vec![listener("wide", "", 80), listener("narrow", "a.com", 80), listener("other", "b.com", 80)],
         vec![rule("wide", &["wide"], &[""], "/x"), rule("narrow", &["narrow"], &[""], "/y")],
     ));
-    let explanation = bind(&table, 80).explain(&get("a.com", "/x"), None);
+    let explanation = bind(&table, 80).explain(&mut get("a.com", "/x"), None);
     let fates: Vec<_> = explanation.listeners.iter().map(|it| (it.listener.name.as_str(), it.fate.clone())).collect();
     let expected = [
         ("other", ListenerFate::HostNotCovered),
@@ -265,7 +311,7 @@ fn the_explanation_names_the_listener_that_hides_a_route() {
     assert_eq!(fates, expected);
     assert_eq!(outcome(&explanation.routed), Err(Fault::NoRoute));
     assert_eq!(explanation.decision.losers.iter().map(|it| it.why.clone()).collect::<Vec<_>>(), [Loss::Path]);
-    let misdirected = bind(&table, 80).explain(&get("a.com", "/y"), Some(&listener_key("wide")));
+    let misdirected = bind(&table, 80).explain(&mut get("a.com", "/y"), Some(&listener_key("wide")));
     assert_eq!(misdirected.listeners[1].fate, ListenerFate::Misdirected);
 }
 
@@ -468,7 +514,7 @@ fn seen(table: &Table) -> Vec<String> {
     for socket in table.binds() {
         for host in ["a.com", "b.com", "x.a.com", "org"] {
             for target in ["/", "/x", "/x/y/z"] {
-                let routed = table.bind(&socket).unwrap().route(&get(host, target), None);
+                let routed = table.bind(&socket).unwrap().route(&mut get(host, target), None);
                 all.push(match routed {
                     Routed::Fault { fault, listener, .. } => {
                         format!("{host}{target} {fault:?} {:?}", listener.map(|it| it.key.to_string()))

@@ -38,11 +38,11 @@ pub fn explain(table: &Table, plane: &Plane, question: &Question) -> Answer {
     let request = format!("{} {scheme}://{}{}", question.method, question.authority, question.target);
     let answer = match question.head() {
         Err(reject) => refused(reject),
-        Ok(head) => match case.bind(table) {
+        Ok(mut head) => match case.bind(table) {
             Some(bind) => match streams::explain(&case, bind) {
                 Some(answer) => answer,
                 None if bind.is_tls() != (question.scheme == Scheme::Https) => case.wrong_scheme(bind),
-                None => case.on(bind, &head),
+                None => case.on(bind, &mut head),
             },
             None => case.nobody_listens(table),
         },
@@ -102,7 +102,7 @@ impl Case<'_> {
         self.snapshot.listeners.values().filter(|it| it.port == self.question.port).map(|it| &it.key)
     }
 
-    fn on(&self, bind: &BindTable, head: &Head) -> Answer {
+    fn on(&self, bind: &BindTable, head: &mut Head) -> Answer {
         // Clients send no name for an address; then the handshake has chosen nothing.
         let named = bind.is_tls() && self.question.host.trim_matches(['[', ']']).parse::<IpAddr>().is_err();
         let sni = bind.listener(&self.question.host).filter(|_| named).map(|listener| listener.key.clone());
@@ -112,6 +112,7 @@ impl Case<'_> {
             Routed::Fault { fault, listener, .. } => {
                 let key = listener.as_ref().map(|listener| &listener.key);
                 let causes = match fault {
+                    Fault::Rejected(reject) => return refused(*reject),
                     Fault::NoListener => cause::no_listener(self, head),
                     Fault::Misdirected => cause::misdirected(self, key, sni.as_ref()),
                     _ => cause::no_route(self, key, &explanation.decision.losers, head),

@@ -8,9 +8,10 @@ use torana_crds::{Content, Kind};
 
 use super::Sighting;
 use super::object::Raw;
+use crate::mesh::{KEY, is_of_some_mesh};
 use crate::store::Event;
 
-/// The only entry of a ConfigMap that anything reads.
+/// What is read of a ConfigMap, but for those of a mesh.
 const CA: &str = "ca.crt";
 
 /// The object through the door.
@@ -60,7 +61,8 @@ fn decoded(
     mut value: Map<String, Value>,
 ) -> (Content, Vec<String>) {
     if kind == Kind::ConfigMap {
-        only_ca(&mut value);
+        let text = |field: &str| metadata.get(field).and_then(Value::as_str).unwrap_or_default();
+        only_read(&mut value, is_of_some_mesh(text("namespace"), text("name")));
     }
     value.insert("metadata".to_owned(), Value::Object(metadata));
     value.insert("apiVersion".to_owned(), Value::String(resource.api_version.clone()));
@@ -87,10 +89,11 @@ fn annotations(mut annotations: std::collections::BTreeMap<String, String>) -> V
     json!(annotations)
 }
 
-fn only_ca(config_map: &mut Map<String, Value>) {
+/// Leaves of a ConfigMap what anybody reads.
+fn only_read(config_map: &mut Map<String, Value>, is_of_mesh: bool) {
     for field in ["data", "binaryData"] {
         if let Some(Value::Object(entries)) = config_map.get_mut(field) {
-            entries.retain(|key, _| key == CA);
+            entries.retain(|key, _| key == CA || (is_of_mesh && key == KEY));
         }
     }
 }
@@ -123,12 +126,20 @@ mod tests {
     }
 
     #[test]
-    fn of_a_config_map_only_the_ca_is_kept() {
-        let with = |other: &str| {
-            let data = json!({"ca.crt": "x", "other": other});
-            seen(Kind::ConfigMap, json!({"metadata": {"name": "c", "namespace": "a"}, "data": data})).0
+    fn of_a_config_map_only_the_ca_is_kept_and_of_a_meshs_what_it_says() {
+        let with = |(namespace, name): (&str, &str), key: &str, value: &str| {
+            let data = json!({"ca.crt": "x", key: value});
+            seen(Kind::ConfigMap, json!({"metadata": {"name": name, "namespace": namespace}, "data": data})).0
         };
-        assert_eq!(with("1"), with("2"));
+        for (map, key, is_kept) in [
+            (("a", "c"), "other", false),
+            (("a", "istio"), "mesh", false),
+            (("istio-system", "istio"), "meshNetworks", false),
+            (("istio-system", "istio"), "mesh", true),
+            (("istio-system", "istio-canary"), "mesh", true),
+        ] {
+            assert_eq!(with(map, key, "1") != with(map, key, "2"), is_kept, "{map:?} {key}");
+        }
     }
 
     #[test]

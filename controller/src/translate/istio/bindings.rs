@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use torana_crds::istio::VirtualService;
 use torana_crds::istio::names::{Export, GatewayName};
-use torana_crds::{GATEWAY_GROUP, Kind, ObjectRef};
+use torana_crds::istio::{MeshConfig, VirtualService};
+use torana_crds::{GATEWAY_GROUP, Kind, ObjectMeta, ObjectRef};
 use torana_ir::{HostPattern, ListenerKey};
 
 use crate::hosts;
@@ -45,8 +45,21 @@ pub(super) struct Binding<'p> {
     pub(super) server: u16,
 }
 
+/// A VirtualService as others see it.
+struct Seen<'s> {
+    meta: &'s ObjectMeta,
+    /// Its `exportTo`, or that of the mesh.
+    export: &'s [Export],
+}
+
 /// Every server that serves it; why others do not goes to the ledger.
-pub(super) fn of<'p>(parents: &'p Parents, service: &VirtualService, ledger: &mut Ledger) -> Vec<Binding<'p>> {
+pub(super) fn of<'p>(
+    whole: &MeshConfig,
+    parents: &'p Parents,
+    service: &VirtualService,
+    ledger: &mut Ledger,
+) -> Vec<Binding<'p>> {
+    let seen = Seen { meta: &service.meta, export: whole.virtual_service_export(&service.spec.export_to) };
     let spec = &service.spec;
     if spec.is_delegate() {
         return Vec::new();
@@ -62,7 +75,7 @@ pub(super) fn of<'p>(parents: &'p Parents, service: &VirtualService, ledger: &mu
             if let Some(Parent::Ours(slots)) = parents.get(&mesh()) {
                 let hosts = hosts.get_or_insert_with(|| hosts_of(service, ledger)).clone();
                 let admitting = slots.iter().filter(|slot| slot.namespaces.admit(&service.meta.namespace));
-                bindings.extend(admitting.filter_map(|slot| of_listener(slot, "mesh", service, &hosts)));
+                bindings.extend(admitting.filter_map(|slot| of_listener(slot, "mesh", &seen, &hosts)));
             }
             continue;
         }
@@ -81,7 +94,7 @@ pub(super) fn of<'p>(parents: &'p Parents, service: &VirtualService, ledger: &mu
         match (parents.get(&theirs), parents.get(&ours)) {
             // Who has both means Istio's, as it always did.
             (Some(Parent::Servers(slots)), _) => {
-                let found: Vec<_> = slots.iter().filter_map(|slot| of_server(slot, &shown, service, &hosts)).collect();
+                let found: Vec<_> = slots.iter().filter_map(|slot| of_server(slot, &shown, &seen, &hosts)).collect();
                 if found.is_empty() && !slots.is_empty() {
                     ledger.remarks.push(unmet(&path, &shown));
                 }
@@ -90,7 +103,7 @@ pub(super) fn of<'p>(parents: &'p Parents, service: &VirtualService, ledger: &mu
             (Some(_), _) | (_, Some(Parent::Foreign)) => {}
             (None, Some(Parent::Ours(slots))) => {
                 let admitting = || slots.iter().filter(|slot| slot.namespaces.admit(&service.meta.namespace));
-                let found: Vec<_> = admitting().filter_map(|slot| of_listener(slot, &shown, service, &hosts)).collect();
+                let found: Vec<_> = admitting().filter_map(|slot| of_listener(slot, &shown, &seen, &hosts)).collect();
                 if found.is_empty() {
                     let is_let_in = slots.is_empty() || admitting().next().is_some();
                     ledger.remarks.push(if is_let_in {
@@ -142,7 +155,7 @@ fn hosts_of(service: &VirtualService, ledger: &mut Ledger) -> Vec<HostPattern> {
 fn of_server<'p>(
     slot: &'p ServerSlot,
     gateway: &str,
-    service: &VirtualService,
+    service: &Seen<'_>,
     hosts: &[HostPattern],
 ) -> Option<Binding<'p>> {
     let own: Vec<_> = slot.listeners.iter().map(|(key, host)| (key, host)).collect();
@@ -153,12 +166,7 @@ fn of_server<'p>(
 }
 
 /// A listener of Gateway API.
-fn of_listener<'p>(
-    slot: &'p Slot,
-    gateway: &str,
-    service: &VirtualService,
-    hosts: &[HostPattern],
-) -> Option<Binding<'p>> {
+fn of_listener<'p>(slot: &'p Slot, gateway: &str, service: &Seen<'_>, hosts: &[HostPattern]) -> Option<Binding<'p>> {
     let takes = |kind: &str| slot.kinds.iter().any(|it| it.group == GATEWAY_GROUP && it.kind == kind);
     let cargo = if takes("HTTPRoute") {
         Incoming::Requests
@@ -184,8 +192,8 @@ struct Place<'p, 's> {
 
 impl<'p> Place<'p, '_> {
     /// `None` if they do not see it, or share no host with it.
-    fn bind(self, gateway: &str, service: &VirtualService, hosts: &[HostPattern]) -> Option<Binding<'p>> {
-        if !self.proxies.see(&service.spec.export_to, &service.meta) {
+    fn bind(self, gateway: &str, service: &Seen<'_>, hosts: &[HostPattern]) -> Option<Binding<'p>> {
+        if !self.proxies.see(service.export, service.meta) {
             return None;
         }
         let shared: Vec<HostPattern> = self
@@ -222,8 +230,8 @@ impl<'p> Place<'p, '_> {
 }
 
 /// What only the proxies' own namespace sees goes before what was exported to it, and that before what all see.
-fn rank(service: &VirtualService, proxies: &Proxies) -> u8 {
-    let export = &service.spec.export_to;
+fn rank(service: &Seen<'_>, proxies: &Proxies) -> u8 {
+    let export = service.export;
     let is_theirs = service.meta.namespace == proxies.namespace;
     let names = |to: &Export| match to {
         Export::Own => is_theirs,

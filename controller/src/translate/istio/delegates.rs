@@ -95,7 +95,7 @@ fn found<'c>(
     if !delegate.spec.is_delegate() {
         return refuse(format!("{reference} has hosts of its own"), "remove its hosts");
     }
-    if !exported(&delegate.spec.export_to, namespace, home) {
+    if !exported(cluster.mesh().config().virtual_service_export(&delegate.spec.export_to), namespace, home) {
         return refuse(format!("{reference} is not exported to {home}"), "add the namespace to its exportTo");
     }
     if !verdict(delegate.problems()).1 {

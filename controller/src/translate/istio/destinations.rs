@@ -6,6 +6,7 @@
 
 use torana_crds::core::{Service, ServiceType, TransportProtocol};
 use torana_crds::istio::names::{Destination, Export, Protocol};
+use torana_crds::{Kind, ObjectRef};
 use torana_ir::{BackendKey, Target, Transport};
 
 use crate::hosts;
@@ -75,8 +76,9 @@ fn resolve(
 
 /// Ports of the host's entry in the namespace of the rule, if there is one that the proxies see.
 fn near(cluster: &Cluster, host: &str, proxies: &Proxies, home: &str) -> Option<Ports> {
-    let is_kubernetes_own = hosts::service(host).is_some_and(|it| cluster.contains(&it));
-    let external = within(cluster, host, home).filter(|it| !is_kubernetes_own && it.is_seen(proxies))?;
+    let is_kubernetes_own =
+        hosts::service(host).is_some_and(|it| cluster.contains(&it) && cluster.looks_into(&it.namespace));
+    let external = within(cluster, host, home).filter(|it| !is_kubernetes_own && it.is_seen(cluster, proxies))?;
     Some(external.ports().map(|port| (port.number, port.protocol != Protocol::Udp)).collect())
 }
 
@@ -94,8 +96,13 @@ struct Known {
 fn known(cluster: &Cluster, host: &str, proxies: &Proxies, ledger: &mut Ledger) -> Option<Known> {
     if let Some(reference) = hosts::service(host) {
         ledger.need(&reference);
+        let selects = !cluster.mesh().config().discovery_selectors.is_empty();
+        if selects {
+            ledger.need(&ObjectRef::new(Kind::Namespace, "", &reference.namespace));
+        }
         let service = cluster.find::<Service>(&reference.namespace, &reference.name);
-        if let Some(service) = service.filter(|service| is_seen(service, proxies)) {
+        let service = service.filter(|service| !selects || cluster.looks_into(&service.meta.namespace));
+        if let Some(service) = service.filter(|service| is_seen(cluster, service, proxies)) {
             let is_alias = service.spec.service_type == ServiceType::ExternalName;
             let ports = service.spec.ports.iter().map(|port| (port.port, port.protocol == TransportProtocol::Tcp));
             let mut ports: Vec<_> = ports.collect();
@@ -110,9 +117,10 @@ fn known(cluster: &Cluster, host: &str, proxies: &Proxies, ledger: &mut Ledger) 
     Some(Known { namespace: external.namespace().to_owned(), name: name_of(host), ports })
 }
 
-fn is_seen(service: &Service, proxies: &Proxies) -> bool {
+fn is_seen(cluster: &Cluster, service: &Service, proxies: &Proxies) -> bool {
     let written = service.meta.annotations.get(EXPORT_TO);
     let export: Vec<_> =
         written.iter().flat_map(|text| text.split(',')).map(|text| Export::from(text.trim().to_owned())).collect();
-    exported(&export, &service.meta.namespace, &proxies.namespace)
+    let export = cluster.mesh().config().service_export(&export);
+    exported(export, &service.meta.namespace, &proxies.namespace)
 }

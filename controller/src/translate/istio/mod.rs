@@ -20,7 +20,7 @@ mod destinations;
 
 mod values;
 
-mod retries;
+pub(super) mod retries;
 
 mod policies;
 
@@ -57,7 +57,7 @@ pub(super) fn route(cluster: &Cluster, parents: &Parents, object: &Object) -> Op
 fn virtual_service(cluster: &Cluster, parents: &Parents, service: &VirtualService) -> RouteOutput {
     let reference = ObjectRef::new(Kind::VirtualService, &service.meta.namespace, &service.meta.name);
     let mut ledger = Ledger::new(reference);
-    let bindings = bindings::of(parents, service, &mut ledger);
+    let bindings = bindings::of(cluster.mesh().config(), parents, service, &mut ledger);
     let (said, is_valid) = verdict(service.problems());
     let mut output = RouteOutput::default();
     if !bindings.is_empty() {

@@ -4,8 +4,11 @@
 //!
 //! A VirtualService of which nothing is left in a place has no virtual host there.
 
+use std::time::Duration;
+
 use torana_crds::istio::VirtualService;
 use torana_crds::istio::http::HttpDestination;
+use torana_crds::istio::http_policy::Retries;
 use torana_ir::{
     Action, Attachment, Filter, Invalid, Mirror, Order, Redirect, RedirectPort, Retry, Rewrite, RouteId, RouteKind,
     RouteMatch, Rule, RuleKey, Target, Timeouts, WeightedBackend,
@@ -221,9 +224,7 @@ fn draft(
         let forward = Forward { cluster, rule, place };
         targets = forward.targets(&own, &mut filters, ledger, &mut faults);
     }
-    let at_retries = format!("{at}.retries");
-    let retry = retries::retry(spec.retries.as_ref(), &at_retries, &mut ledger.remarks);
-    let per_try = spec.retries.as_ref().and_then(|retries| retries.per_try_timeout);
+    let (retry, per_try) = tries(cluster, spec.retries.as_ref(), &format!("{at}.retries"), ledger);
     let (errors, others): (Vec<_>, Vec<_>) = faults.into_iter().partition(|it| it.severity == Severity::Error);
     ledger.remarks.extend(others);
     let action = match errors.first() {
@@ -234,6 +235,16 @@ fn draft(
     ledger.remarks.extend(errors);
     let timeouts = Timeouts { request: spec.timeout, backend_request: per_try };
     Some(Draft { name: spec.name.clone(), matches, filters, action, timeouts, retry: Some(retry) })
+}
+
+/// How often it is tried, and how long a try may take: as the rule says, else the mesh, of which is told elsewhere.
+fn tries(cluster: &Cluster, own: Option<&Retries>, at: &str, ledger: &mut Ledger) -> (Retry, Option<Duration>) {
+    let usual = cluster.mesh().config().default_http_retry_policy.as_ref();
+    let retry = match (own, usual) {
+        (None, Some(usual)) => retries::retry(Some(usual), at, &mut Vec::new()),
+        (own, _) => retries::retry(own, at, &mut ledger.remarks),
+    };
+    (retry, own.or(usual).and_then(|retries| retries.per_try_timeout))
 }
 
 fn mirrors(cluster: &Cluster, rule: &delegates::Rule, place: &Binding<'_>, ledger: &mut Ledger) -> Vec<Filter> {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `HTTPRetry`. Without one a request is tried twice more, for what was never processed and for gRPC's `unavailable` and
-//! `cancelled` (`DefaultPolicy`). Never counts tries.
+//! `HTTPRetry`. Without one, of a rule or of the mesh, a request is tried twice more, for what was never processed and for
+//! gRPC's `unavailable` and `cancelled` (`DefaultPolicy`). Never counts tries.
 
 use torana_crds::istio::http_policy::{Retries, RetryOn, RetryReason};
 use torana_ir::{HeaderName, Retry};
@@ -16,7 +16,7 @@ const CANCELLED: u8 = 1;
 const UNAVAILABLE: u8 = 14;
 
 /// What a rule asks for, written at `at`.
-pub(super) fn retry(written: Option<&Retries>, at: &str, remarks: &mut Vec<Remark>) -> Retry {
+pub(in crate::translate) fn retry(written: Option<&Retries>, at: &str, remarks: &mut Vec<Remark>) -> Retry {
     let Some(written) = written else { return usual(ATTEMPTS) };
     if written.attempts == 0 {
         return Retry { unsent: false, ..Retry::new(0) };

@@ -7,7 +7,9 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use torana_ir::{BackendKey, Delta, Resource, ResourceKey, Rule, SessionKey, SharedMap, Snapshot, StreamRule};
+use torana_ir::{
+    BackendKey, Delta, PathMode, Resource, ResourceKey, Rule, SessionKey, SharedMap, Snapshot, StreamRule,
+};
 
 use crate::store::{Cluster, FleetId, Settings};
 use crate::translate::routes::{backends_of, backends_of_streams};
@@ -104,7 +106,7 @@ proptest! {
     fn translating_what_changed_equals_translating_everything(
         in_cluster: bool,
         start in proptest::collection::vec(0usize..7, WORLD),
-        batches in proptest::collection::vec(proptest::collection::vec((0..WORLD, 0usize..9), 1..4), 1..12),
+        batches in proptest::collection::vec(proptest::collection::vec((0..WORLD, 0usize..12), 1..4), 1..12),
     ) {
         let now = 1_798_761_600;
         let settings = if in_cluster { Settings::cluster(Vec::new(), SessionKey::new([0; 32]), now) } else { Settings::standalone(now) };
@@ -184,4 +186,27 @@ fn a_certificate_that_was_never_good_closes_its_listener() {
     assert!(served(&retranslate(&cluster, &dirty, Translation::default())).0.is_empty());
     let dirty = cluster.apply(event((13, 3)));
     assert!(served(&retranslate(&cluster, &dirty, Translation::default())).0.is_empty());
+}
+
+#[test]
+fn an_edit_of_the_mesh_reaches_every_listener_and_rule_and_back() {
+    let mut cluster = Cluster::new(Settings::standalone(1_798_761_600));
+    let objects = [(0, 0), (2, 0), (6, 0), (10, 0), (28, 0), (30, 0), (35, 4)];
+    let dirty = cluster.apply_all(objects.map(event));
+    let mut last = retranslate(&cluster, &dirty, Translation::default());
+    let first = last.clone();
+    let modes = |translation: &Translation| {
+        let snapshot = &translation.snapshots[&FleetId::standalone()];
+        snapshot.listeners.values().map(|listener| listener.path_mode).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(modes(&last), [PathMode::Base].into());
+    for (variant, expected) in [(2, PathMode::MergeSlashes), (3, PathMode::MergeSlashes), (4, PathMode::None)] {
+        let dirty = cluster.apply(event((40, variant)));
+        last = retranslate(&cluster, &dirty, last);
+        assert_eq!(modes(&last), [expected].into(), "{variant}");
+        assert_eq!(last.report.objects.get(&decoded(40, 0).reference()).is_some(), variant > 2, "{variant}");
+    }
+    let dirty = cluster.apply(event((40, 5)));
+    last = retranslate(&cluster, &dirty, last);
+    assert_eq!((&last.snapshots, &last.report), (&first.snapshots, &first.report));
 }

@@ -10,7 +10,8 @@ use crate::store::Event;
 
 const GATEWAY_API: &str = "gateway.networking.k8s.io/v1";
 
-/// One edit: which object becomes which of its variants; the variants beyond the last delete it or make it unreadable.
+/// One edit: which object becomes which of its variants; the variants beyond the last delete it, make it unreadable, or
+/// give it to another revision.
 pub(super) type Edit = (usize, usize);
 
 fn metadata(namespace: &str, name: &str, variant: usize) -> Value {
@@ -284,12 +285,27 @@ fn authorization(variant: usize) -> Value {
     object("security.istio.io/v1", "AuthorizationPolicy", &metadata(namespace, "policy", variant), &spec)
 }
 
+fn mesh(name: &str, variant: usize) -> Value {
+    let text = match variant {
+        0 => "{rootNamespace: a, defaultDestinationRuleExportTo: ['.'], defaultServiceExportTo: ['.'], trustDomain: x}",
+        1 => "discoverySelectors: [{matchLabels: {team: x}}, {matchLabels: {kubernetes.io/metadata.name: istio-system}}]",
+        2 => {
+            "{pathNormalization: {normalization: MERGE_SLASHES}, connectTimeout: 3s, defaultHttpRetryPolicy: {attempts: 7,
+             perTryTimeout: 2s, retryOn: 5xx}, defaultTrafficPolicy: {outlierDetection: {consecutive5xxErrors: 3}}}"
+        }
+        3 => "connectTimeout: [",
+        _ => "{defaultVirtualServiceExportTo: ['.'], pathNormalization: {normalization: NONE}, unknown: 1}",
+    };
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata("istio-system", name, variant),
+        "data": {"mesh": text}})
+}
+
 fn namespace(variant: usize) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a",
         "labels": {"team": if variant.is_multiple_of(2) { "x" } else { "y" }}}})
 }
 
-pub(super) const WORLD: usize = 40;
+pub(super) const WORLD: usize = 42;
 
 fn raw(object: usize, variant: usize) -> Value {
     match object {
@@ -332,12 +348,25 @@ fn raw(object: usize, variant: usize) -> Value {
         37 => workload(variant),
         38 => pod("one", variant),
         39 => authorization(variant),
+        40 => mesh("istio", variant),
+        41 => mesh("istio-user", variant),
         _ => namespace(variant),
     }
 }
 
 pub(super) fn decoded(object: usize, variant: usize) -> Object {
-    let decoded = torana_crds::decode(raw(object, variant), "");
+    made(raw(object, variant))
+}
+
+/// Labelled for another revision, which only Istio's objects mind.
+fn of_canary(object: usize, variant: usize) -> Object {
+    let mut raw = raw(object, variant);
+    raw["metadata"]["labels"]["istio.io/rev"] = "canary".into();
+    made(raw)
+}
+
+fn made(raw: Value) -> Object {
+    let decoded = torana_crds::decode(raw, "");
     let reference = decoded.reference;
     decoded.content.object().unwrap_or_else(|| panic!("{reference} is unreadable"))
 }
@@ -345,6 +374,7 @@ pub(super) fn decoded(object: usize, variant: usize) -> Object {
 pub(super) fn event((object, variant): Edit) -> Event {
     match variant {
         0..=4 => Event::Applied(Arc::new(decoded(object, variant))),
+        9.. => Event::Applied(Arc::new(of_canary(object, variant % 5))),
         5 | 6 => Event::Removed(decoded(object, 0).reference()),
         _ => {
             let why = Unreadable { path: "spec".into(), why: format!("wrong {variant}") };

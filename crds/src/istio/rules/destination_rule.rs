@@ -135,7 +135,7 @@ fn judge_tunnel(tunnel: Option<&Tunnel>, proxy: Option<ProxyProtocol>, at: &At<'
     }
 }
 
-fn judge_pool(pool: &ConnectionPool, at: &At<'_>, found: &mut Findings) {
+pub(super) fn judge_pool(pool: &ConnectionPool, at: &At<'_>, found: &mut Findings) {
     if pool.tcp.is_none() && pool.http.is_none() {
         found.error(at, "says nothing", "add tcp or http");
     }
@@ -175,7 +175,7 @@ fn judge_http(http: &HttpPool, at: &At<'_>, found: &mut Findings) {
     }
 }
 
-fn judge_outliers(outliers: &OutlierDetection, at: &At<'_>, found: &mut Findings) {
+pub(super) fn judge_outliers(outliers: &OutlierDetection, at: &At<'_>, found: &mut Findings) {
     duration(Some(outliers.interval), &at.field("interval"), found);
     duration(Some(outliers.base_ejection_time), &at.field("baseEjectionTime"), found);
     if outliers.consecutive_local_origin_failures.is_some() && !outliers.split_external_local_origin_errors {

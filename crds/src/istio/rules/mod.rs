@@ -26,6 +26,9 @@ mod destination_rule;
 
 mod service_entry;
 
+mod mesh_config;
+
+use crate::istio::mesh_config::MeshConfig;
 use crate::istio::{DestinationRule, IstioGateway, ServiceEntry, VirtualService, WorkloadEntry};
 use crate::violation::{At, Findings, Violation};
 
@@ -62,6 +65,13 @@ impl ServiceEntry {
     /// What is wrong with it, or hardly meant.
     pub fn problems(&self) -> Vec<Violation> {
         found(|root, found| service_entry::judge(self, root, found))
+    }
+}
+
+impl MeshConfig {
+    /// Why Istio would refuse it.
+    pub fn problems(&self) -> Vec<Violation> {
+        found(|root, found| mesh_config::judge(self, root, found))
     }
 }
 

@@ -100,16 +100,18 @@ fn listener(key: ListenerKey) -> impl Strategy<Value = Listener> {
     let plain = select(vec![Protocol::Http, Protocol::Tcp, Protocol::Udp, Protocol::TlsPassthrough]);
     let protocol = prop_oneof![plain, ended];
     let limits = prop_oneof![Just(Limits::default()), Just(Limits { streams: 7, ..Limits::default() })];
+    let modes = vec![PathMode::None, PathMode::Base, PathMode::MergeSlashes, PathMode::DecodeAndMergeSlashes];
+    let limits = (limits, select(modes));
     let invalid = Invalid { reason: "PolicyNotEvaluated".into(), message: "a policy guards it".to_owned() };
     let shown = (option::of(certificate_key()), option::of(Just(invalid)));
     (vec(any::<std::net::IpAddr>(), 0..2), select(vec![80, 443]), protocol, host(), limits, shown).prop_map(
-        move |(addresses, port, protocol, hostname, limits, (identity, closed))| Listener {
+        move |(addresses, port, protocol, hostname, (limits, path_mode), (identity, closed))| Listener {
             key: key.clone(),
             addresses,
             port,
             protocol,
             hostname,
-            path_mode: PathMode::Base,
+            path_mode,
             limits,
             identity,
             closed,

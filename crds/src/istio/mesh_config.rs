@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `MeshConfig`: what holds for a whole mesh, as a text of YAML in a ConfigMap. Only what an edge obeys is decoded; what
+//! would concern one and is not obeyed is told by [`unheeded`], and the rest is other people's. Never reads the text.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::istio::connection_pool::{ConnectionPool, OutlierDetection};
+use crate::istio::duration;
+use crate::istio::http_policy::Retries;
+use crate::istio::names::Export;
+use crate::istio::scalars::{text, words};
+use crate::meta::LabelSelector;
+
+/// `MeshConfig` of `istio.io/api`, as far as it is obeyed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MeshConfig {
+    /// How paths of requests are normalised.
+    pub path_normalization: PathNormalization,
+    /// Of a connection to an endpoint; `None`: 10 s where a DestinationRule has a connection pool.
+    #[serde(deserialize_with = "duration::optional")]
+    pub connect_timeout: Option<Duration>,
+    /// Of rules of VirtualServices that have none.
+    pub default_http_retry_policy: Option<Retries>,
+    /// In place of the blocks that no DestinationRule has.
+    pub default_traffic_policy: DefaultTrafficPolicy,
+    /// Of Services and ServiceEntries that have none.
+    pub default_service_export_to: Vec<Export>,
+    /// Of VirtualServices that have none.
+    pub default_virtual_service_export_to: Vec<Export>,
+    /// Of DestinationRules that have none.
+    pub default_destination_rule_export_to: Vec<Export>,
+    /// Where the rules for the whole mesh are; `None`: `istio-system`.
+    #[serde(deserialize_with = "text")]
+    pub root_namespace: Option<String>,
+    /// Namespaces that are looked into; empty: all.
+    pub discovery_selectors: Vec<LabelSelector>,
+}
+
+/// `ProxyPathNormalization`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct PathNormalization {
+    /// The form.
+    pub normalization: NormalizationType,
+}
+
+words! {
+    /// `NormalizationType`.
+    #[derive(Default)]
+    NormalizationType {
+        /// `BASE`.
+        #[default]
+        Default = "DEFAULT",
+        /// As it came.
+        None = "NONE",
+        /// Dot segments resolved, `\` → `/`.
+        Base = "BASE",
+        /// And `//` → `/`.
+        MergeSlashes = "MERGE_SLASHES",
+        /// And before both `%2F` and `%5C` → `/`.
+        DecodeAndMergeSlashes = "DECODE_AND_MERGE_SLASHES",
+    }
+}
+
+/// `DefaultTrafficPolicy`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DefaultTrafficPolicy {
+    /// How many connections and requests.
+    pub connection_pool: Option<ConnectionPool>,
+    /// Which endpoints are left out for a while.
+    pub outlier_detection: Option<OutlierDetection>,
+}
+
+/// Istio honours only `.` and `*` as the default of DestinationRules.
+const OWN: &[Export] = &[Export::Own];
+
+impl MeshConfig {
+    /// `exportTo` of a Service or a ServiceEntry.
+    pub fn service_export<'e>(&'e self, written: &'e [Export]) -> &'e [Export] {
+        if written.is_empty() { &self.default_service_export_to } else { written }
+    }
+
+    /// `exportTo` of a VirtualService.
+    pub fn virtual_service_export<'e>(&'e self, written: &'e [Export]) -> &'e [Export] {
+        if written.is_empty() { &self.default_virtual_service_export_to } else { written }
+    }
+
+    /// `exportTo` of a DestinationRule.
+    pub fn destination_rule_export<'e>(&'e self, written: &'e [Export]) -> &'e [Export] {
+        let is_private = written.is_empty() && self.default_destination_rule_export_to.contains(&Export::Own);
+        if is_private { OWN } else { written }
+    }
+}
+
+/// A field that would concern an edge and is not obeyed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unheeded {
+    /// Where it is: `defaultConfig.proxyHeaders`.
+    pub path: &'static str,
+    /// What is done instead.
+    pub follows: &'static str,
+    /// Clients or backends may see a difference; otherwise only who looks at the mesh does.
+    pub is_grave: bool,
+}
+
+const fn grave(path: &'static str, follows: &'static str) -> Unheeded {
+    Unheeded { path, follows, is_grave: true }
+}
+
+const fn slight(path: &'static str, follows: &'static str) -> Unheeded {
+    Unheeded { path, follows, is_grave: false }
+}
+
+const CLEARTEXT: &str = "backends are spoken to in cleartext unless a policy asks for TLS";
+const OWN_LOG: &str = "Torana's access log is as it is";
+const ALIKE: &str = "all endpoints are alike";
+const NO_INGRESS: &str = "no Ingress is served";
+
+const UNHEEDED: [Unheeded; 27] = [
+    slight("trustDomain", "no identity of the mesh is used"),
+    slight("trustDomainAliases", "no identity of the mesh is used"),
+    slight("caCertificates", "no identity of the mesh is used"),
+    slight("enableAutoMtls", CLEARTEXT),
+    grave("meshMTLS", CLEARTEXT),
+    grave("tlsDefaults", "TLS 1.2 and 1.3 are spoken with the usual ciphers"),
+    grave("tcpKeepalive", "connections are kept as the system does"),
+    grave("localityLbSetting", ALIKE),
+    grave("zoneAwareLbSetting", ALIKE),
+    slight("outboundTrafficPolicy", "a host that is no service gets 503"),
+    grave("h2UpgradePolicy", "the port or its DestinationRule decides what is spoken"),
+    grave("serviceSettings", ALIKE),
+    grave("serviceScopeConfigs", ALIKE),
+    slight("accessLogFile", OWN_LOG),
+    slight("accessLogFormat", OWN_LOG),
+    slight("accessLogEncoding", OWN_LOG),
+    slight("enableTracing", "no spans are reported"),
+    slight("extensionProviders", "no provider is asked or told anything"),
+    slight("defaultProviders", "no provider is asked or told anything"),
+    grave("ingressClass", NO_INGRESS),
+    grave("ingressControllerMode", NO_INGRESS),
+    grave("ingressService", NO_INGRESS),
+    grave("ingressSelector", NO_INGRESS),
+    grave("defaultConfig.gatewayTopology.numTrustedProxies", "the address of a client is that of its connection"),
+    grave("defaultConfig.gatewayTopology.forwardClientCertDetails", "certificates of clients are not told to backends"),
+    grave("defaultConfig.gatewayTopology.proxyProtocol", "clients must not begin with it"),
+    grave("defaultConfig.proxyHeaders", "headers are as Torana always writes them"),
+];
+
+/// Fields of sidecars, of istiod itself, or of what nobody has any more.
+const OTHERS: [&str; 20] = [
+    "ca",
+    "certificates",
+    "configSources",
+    "defaultConfig",
+    "disableEnvoyListenerLog",
+    "dnsRefreshRate",
+    "enableEnvoyAccessLogService",
+    "enablePrometheusMerge",
+    "hboneIdleTimeout",
+    "inboundClusterStatName",
+    "inboundTrafficPolicy",
+    "meshNetworks",
+    "outboundClusterStatName",
+    "protocolDetectionTimeout",
+    "proxyHttpPort",
+    "proxyInboundListenPort",
+    "proxyListenPort",
+    "sdsUdsPath",
+    "serviceEntryVisibility",
+    "verifyCertificateAtClient",
+];
+
+/// Whether a field that is not decoded is one of Istio's.
+pub(crate) fn is_known(path: &str) -> bool {
+    OTHERS.contains(&path) || UNHEEDED.iter().any(|field| field.path == path)
+}
+
+/// Fields of a map that would concern an edge and are not obeyed, in the order of their groups. What they say by default
+/// is what is done in any case.
+pub fn unheeded(value: &Value) -> impl Iterator<Item = &'static Unheeded> {
+    let written = move |field: &&Unheeded| {
+        let found = field.path.split('.').try_fold(value, |value, name| value.get(name));
+        found.is_some_and(|found| match (field.path, found) {
+            (_, Value::Null) => false,
+            ("trustDomain", Value::String(domain)) => domain != "cluster.local",
+            ("enableAutoMtls", found) => *found == Value::Bool(true),
+            ("enableTracing", found) => *found == Value::Bool(true),
+            (_, Value::String(text)) => !text.is_empty(),
+            (_, Value::Array(items)) => !items.is_empty(),
+            (_, Value::Object(fields)) => !fields.is_empty(),
+            (_, Value::Number(number)) => number.as_f64() != Some(0.0),
+            (_, Value::Bool(_)) => true,
+        })
+    };
+    UNHEEDED.iter().filter(written)
+}
