@@ -354,7 +354,8 @@ impl From<RawConfigMap> for ConfigMap {
     }
 }
 
-/// `v1` Pod: its labels decide to which subset of a DestinationRule an endpoint belongs. Nothing else is read.
+/// `v1` Pod: its labels decide to which subset of a DestinationRule an endpoint belongs, and say where it stands. Nothing
+/// else is read.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Pod {
     /// Metadata.

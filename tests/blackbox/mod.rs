@@ -37,6 +37,8 @@ mod istio;
 
 mod listeners;
 
+mod localities;
+
 mod log;
 
 mod mesh_config;

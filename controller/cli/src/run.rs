@@ -13,7 +13,7 @@ use torana_controller::embedded::{Answers, Embedded, View};
 use torana_controller::plane::Plane;
 use torana_controller::publish::{Ack, Publication, Rejection};
 use torana_controller::store::Settings;
-use torana_gateway::app::{App, Config, Ending, Serving, until_signal};
+use torana_gateway::app::{App, Config, Ending, Labels, Serving, Site, until_signal};
 use torana_gateway::feed::{self, Publisher};
 use torana_gateway::logging::Logging;
 use torana_gateway::table::Table;
@@ -48,6 +48,7 @@ pub fn main(args: &RunArgs) -> anyhow::Result<u8> {
     let logging = args.serving.logging()?;
     let settings = settings(args.serving.admin, args.serving.health);
     let settings = Settings { session_key: session_key()?, ..settings };
+    let labels = settings.ingress.iter().flat_map(|ingress| ingress.labels.clone()).collect();
     let plane = Plane::open(&args.sources.files, settings);
     if let Some((path, why)) = plane.missing().next() {
         bail!("{}: {why}", path.display());
@@ -56,7 +57,7 @@ pub fn main(args: &RunArgs) -> anyhow::Result<u8> {
     // The data plane ends only with the process: a generation that it cannot take any more is of no use.
     let embedded = Embedded::start(plane, move |it| drop(sender.blocking_send(it)))?;
     let (publisher, feed) = feed::channel();
-    let app = App::start(config(args, &logging, embedded.view()), feed).context("cannot start")?;
+    let app = App::start(config(args, (&logging, labels), embedded.view()), feed).context("cannot start")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let bridge = Bridge { publisher, publications, answers: embedded.answers(), view: embedded.view(), greeted: false };
     let code = runtime.block_on(serve(&app, bridge, args));
@@ -65,9 +66,13 @@ pub fn main(args: &RunArgs) -> anyhow::Result<u8> {
     code
 }
 
-fn config(args: &RunArgs, logging: &Logging, view: View) -> Config {
+/// `labels` are those by which Gateways of Istio select it.
+fn config(args: &RunArgs, (logging, mut labels): (&Logging, Labels), view: View) -> Config {
     let explain = move |table: &Table, query: &str| explain::answer(table, &view.plane(), query);
-    Config { explain: Some(Arc::new(explain)), ..args.serving.config(logging) }
+    let config = args.serving.config(logging);
+    labels.extend(config.site.labels);
+    let site = Site { labels, ..config.site };
+    Config { explain: Some(Arc::new(explain)), site, ..config }
 }
 
 async fn serve(app: &App, mut bridge: Bridge, args: &RunArgs) -> anyhow::Result<u8> {

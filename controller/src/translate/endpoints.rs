@@ -20,26 +20,35 @@ type Found<R> = (Vec<Endpoint>, Vec<R>);
 /// A remark about a slice.
 type Said = (ObjectRef, Remark);
 
-/// Endpoints of `port` that are to `keep`, sorted, each once, with what there is to say about the slices.
+/// What is asked about an endpoint of a slice.
+pub(super) struct Wanted<'w> {
+    /// Whether it is one of those.
+    pub(super) keep: &'w dyn Fn(&SliceEndpoint) -> bool,
+    /// Says where it stands.
+    pub(super) place: &'w dyn Fn(&SliceEndpoint, &mut Endpoint),
+}
+
+/// Endpoints of `port` that are `wanted`, sorted, each once, with what there is to say about the slices.
 pub(super) fn endpoints<'s>(
     port: &ServicePort,
     slices: impl Iterator<Item = &'s EndpointSlice>,
-    keep: &dyn Fn(&SliceEndpoint) -> bool,
+    wanted: &Wanted<'_>,
 ) -> Found<Said> {
-    let mut found: BTreeMap<SocketAddr, bool> = BTreeMap::new();
+    let mut found: BTreeMap<SocketAddr, Endpoint> = BTreeMap::new();
     let mut remarks = Vec::new();
     for slice in slices {
-        let (endpoints, notes) = of_slice(port, slice, keep);
+        let (endpoints, notes) = of_slice(port, slice, wanted);
         for endpoint in endpoints {
-            *found.entry(endpoint.address).or_default() |= endpoint.ready;
+            let ready = endpoint.ready;
+            found.entry(endpoint.address).or_insert(endpoint).ready |= ready;
         }
         let reference = ObjectRef::new(Kind::EndpointSlice, &slice.meta.namespace, &slice.meta.name);
         remarks.extend(notes.into_iter().map(|remark| (reference.clone(), remark)));
     }
-    (found.into_iter().map(|(address, ready)| Endpoint::new(address, ready)).collect(), remarks)
+    (found.into_values().collect(), remarks)
 }
 
-fn of_slice(port: &ServicePort, slice: &EndpointSlice, keep: &dyn Fn(&SliceEndpoint) -> bool) -> Found<Remark> {
+fn of_slice(port: &ServicePort, slice: &EndpointSlice, wanted: &Wanted<'_>) -> Found<Remark> {
     let mut remarks = Vec::new();
     if let AddressType::Fqdn | AddressType::Other(_) = slice.address_type {
         let message = "only addresses of type IPv4 and IPv6 are used";
@@ -56,11 +65,13 @@ fn of_slice(port: &ServicePort, slice: &EndpointSlice, keep: &dyn Fn(&SliceEndpo
     };
     let mut endpoints = Vec::with_capacity(slice.endpoints.len());
     for (index, endpoint) in slice.endpoints.iter().enumerate() {
-        let Some(ready) = readiness(endpoint).filter(|_| keep(endpoint)) else { continue };
+        let Some(ready) = readiness(endpoint).filter(|_| (wanted.keep)(endpoint)) else { continue };
         // All addresses of an endpoint mean the same: consumers use the first (`Endpoint.addresses`).
         let Some(text) = endpoint.addresses.first() else { continue };
         if let Some(ip) = address(&slice.address_type, text) {
-            endpoints.push(Endpoint::new(SocketAddr::new(ip, number), ready));
+            let mut found = Endpoint::new(SocketAddr::new(ip, number), ready);
+            (wanted.place)(endpoint, &mut found);
+            endpoints.push(found);
             continue;
         }
         let path = format!("endpoints[{index}].addresses[0]");
@@ -113,8 +124,10 @@ mod tests {
         serde_json::from_value(json!({"name": name, "port": 80})).unwrap()
     }
 
+    const ALL: Wanted<'_> = Wanted { keep: &|_| true, place: &|_, _| {} };
+
     fn shown(port: &ServicePort, slices: &[EndpointSlice]) -> Vec<(String, bool)> {
-        let (endpoints, _) = endpoints(port, slices.iter(), &|_| true);
+        let (endpoints, _) = endpoints(port, slices.iter(), &ALL);
         endpoints.iter().map(|endpoint| (endpoint.address.to_string(), endpoint.ready)).collect()
     }
 
@@ -150,7 +163,7 @@ mod tests {
         let slice = slice(&json!({"endpoints": [{"addresses": ["127.0.0.1"]}],
             "ports": [{"name": "metrics", "port": 9}, {"name": "web", "port": 8080}]}));
         assert_eq!(shown(&port("web"), std::slice::from_ref(&slice)), [("127.0.0.1:8080".to_owned(), true)]);
-        let (none, remarks) = endpoints(&port("other"), [&slice].into_iter(), &|_| true);
+        let (none, remarks) = endpoints(&port("other"), [&slice].into_iter(), &ALL);
         assert!(none.is_empty());
         assert_eq!(remarks[0].1.path, "ports");
     }
@@ -159,7 +172,7 @@ mod tests {
     fn what_is_no_address_is_named_and_not_used() {
         let slice = slice(&json!({"endpoints": [{"addresses": ["localhost"]}, {"addresses": ["0.0.0.0"]},
             {"addresses": ["::1"]}, {"addresses": []}, {"addresses": ["10.0.0.1", "x"]}]}));
-        let (found, remarks) = endpoints(&port(""), [&slice].into_iter(), &|_| true);
+        let (found, remarks) = endpoints(&port(""), [&slice].into_iter(), &ALL);
         assert_eq!(found.len(), 1);
         let paths: Vec<_> = remarks.iter().map(|(_, remark)| remark.path.as_str()).collect();
         let expected = ["endpoints[0].addresses[0]", "endpoints[1].addresses[0]", "endpoints[2].addresses[0]"];

@@ -12,10 +12,11 @@ use torana_crds::StringMap;
 use torana_crds::istio::names::{Export, Protocol};
 use torana_crds::istio::service_entry::{EntryPort, Resolution, Workload, WorkloadAddress};
 use torana_crds::istio::{ServiceEntry, WorkloadEntry};
-use torana_ir::{BackendKey, Endpoint, Endpoints, Hostname};
+use torana_ir::{Backend, Endpoint, Endpoints, Hostname};
 
 use crate::report::{Entry, Remark};
 use crate::store::Cluster;
+use crate::translate::localities;
 use crate::translate::proxies::Proxies;
 use crate::translate::servers::{UNSUPPORTED, verdict};
 
@@ -104,7 +105,8 @@ impl<'c> External<'c> {
     }
 
     /// Where the endpoints of a port are that have these labels.
-    pub(super) fn endpoints(&self, cluster: &Cluster, host: &str, key: &BackendKey, labels: &StringMap) -> Endpoints {
+    pub(super) fn endpoints(&self, cluster: &Cluster, host: &str, backend: &Backend, labels: &StringMap) -> Endpoints {
+        let key = &backend.key;
         let none = || Endpoints::Static { backend: key.clone(), endpoints: Vec::new() };
         let (Some(entry), Some(port)) = (self.entries.first(), self.port(key.port)) else { return none() };
         let number = port.target_port.unwrap_or(port.number);
@@ -123,13 +125,13 @@ impl<'c> External<'c> {
             None => none(),
         };
         match entry.spec.resolution {
-            Resolution::Static => fixed(key, &chosen),
+            Resolution::Static => fixed(backend, &chosen),
             // The host itself has no labels.
             Resolution::Dns | Resolution::DnsRoundRobin if is_none_written && labels.is_empty() => dns(host, number),
             Resolution::Dns | Resolution::DnsRoundRobin => {
                 match chosen.iter().find_map(|(it, port)| Some((name(it)?, *port))) {
                     Some((name, port)) => dns(name, port),
-                    None => fixed(key, &chosen),
+                    None => fixed(backend, &chosen),
                 }
             }
             Resolution::None | Resolution::DynamicDns => none(),
@@ -144,18 +146,21 @@ fn name(workload: &Workload) -> Option<&str> {
     }
 }
 
-fn fixed(key: &BackendKey, chosen: &[(&Workload, u16)]) -> Endpoints {
-    let mut found: BTreeMap<SocketAddr, NonZeroU32> = BTreeMap::new();
+fn fixed(backend: &Backend, chosen: &[(&Workload, u16)]) -> Endpoints {
+    let mut found: BTreeMap<SocketAddr, Endpoint> = BTreeMap::new();
     for (workload, port) in chosen {
         if let WorkloadAddress::Ip(address) = &workload.address
             && is_reachable(*address)
         {
             let weight = workload.weight.and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
-            found.insert(SocketAddr::new(*address, *port), weight);
+            let mut endpoint = Endpoint { weight, ..Endpoint::new(SocketAddr::new(*address, *port), true) };
+            if let Some(policy) = &backend.locality {
+                localities::place_workload(policy, workload, &mut endpoint);
+            }
+            found.insert(endpoint.address, endpoint);
         }
     }
-    let endpoints = found.into_iter().map(|(address, weight)| Endpoint { weight, ..Endpoint::new(address, true) });
-    Endpoints::Static { backend: key.clone(), endpoints: endpoints.collect() }
+    Endpoints::Static { backend: backend.key.clone(), endpoints: found.into_values().collect() }
 }
 
 fn is_reachable(address: IpAddr) -> bool {

@@ -9,14 +9,15 @@ use torana_crds::istio::DestinationRule;
 use torana_crds::istio::destination_rule::Subset;
 use torana_crds::istio::names::Protocol as Spoken;
 use torana_crds::{Kind, ObjectRef, StringMap};
-use torana_ir::{Backend, BackendKey, BackendTls, Endpoints, Hostname, Transport, UpstreamProtocol};
+use torana_ir::{Backend, BackendKey, BackendTls, Endpoint, Endpoints, Hostname, Transport, UpstreamProtocol};
 
 use crate::hosts;
 use crate::report::{Entry, Remark};
 use crate::store::Cluster;
 use crate::translate::backends::{is_alias, speaks_tls};
 use crate::translate::destination_rules::{Blocks, InForce, in_force};
-use crate::translate::endpoints::endpoints;
+use crate::translate::endpoints::{Wanted, endpoints};
+use crate::translate::localities;
 use crate::translate::originations::{Originations, Peer};
 use crate::translate::policies::Policies;
 use crate::translate::proxies::Proxies;
@@ -53,6 +54,11 @@ pub(super) type UsedPort = (u16, Transport, Option<String>);
 
 /// Who uses which ports of a Service.
 pub(super) type UsedPorts = BTreeMap<UsedPort, Users>;
+
+/// Whether labels of pods decide which endpoints it has, or where they stand.
+pub(super) fn reads_pods(backend: &Backend) -> bool {
+    backend.key.subset.is_some() || backend.locality.is_some()
+}
 
 /// A backend with its endpoints.
 pub(super) type Addressed = (Backend, Endpoints);
@@ -118,7 +124,7 @@ pub(super) fn service(
         let addresses = if is_alias(service) {
             output.alias(reference, service, &key)
         } else {
-            output.slices(cluster, reference, (port, part), &key)
+            output.slices(cluster, reference, (port, part), &backend)
         };
         output.backends.insert(key, (backend, addresses));
     }
@@ -154,10 +160,10 @@ fn of_entries(
             backend.protocol = UpstreamProtocol::H2c;
         }
         let part = subset.as_ref().and_then(|name| rule.as_ref()?.subset(name));
-        let peer = Peer { host: host, names: external.names() };
+        let peer = Peer { host, names: external.names() };
         output.govern(cluster, (rule.as_ref(), part), peer, &mut view, &mut backend);
         let labels = part.map(|part| part.labels.clone()).unwrap_or_default();
-        let addresses = external.endpoints(cluster, host, &key, &labels);
+        let addresses = external.endpoints(cluster, host, &backend, &labels);
         output.backends.insert(key, (backend, addresses));
     }
     output
@@ -255,12 +261,19 @@ impl ServiceOutput {
         cluster: &Cluster,
         reference: &ObjectRef,
         (port, part): (Option<&ServicePort>, Option<&Subset>),
-        key: &BackendKey,
+        Backend { key, locality, .. }: &Backend,
     ) -> Endpoints {
         let labels = part.map(|part| &part.labels).filter(|labels| !labels.is_empty());
-        let keep = |endpoint: &SliceEndpoint| labels.is_none_or(|labels| is_part(cluster, reference, endpoint, labels));
+        let pod = |endpoint: &SliceEndpoint| pod_of(cluster, reference, endpoint);
+        let keep = |endpoint: &SliceEndpoint| labels.is_none_or(|labels| is_part(pod(endpoint), labels));
+        let place = |written: &SliceEndpoint, endpoint: &mut Endpoint| {
+            if let Some(policy) = locality {
+                localities::place(policy, written, pod(written), endpoint);
+            }
+        };
+        let wanted = Wanted { keep: &keep, place: &place };
         let (endpoints, remarks) =
-            port.map(|port| endpoints(port, cluster.slices(reference), &keep)).unwrap_or_default();
+            port.map(|port| endpoints(port, cluster.slices(reference), &wanted)).unwrap_or_default();
         for (slice, remark) in remarks {
             self.say(&slice, remark);
         }
@@ -275,10 +288,13 @@ impl ServiceOutput {
     }
 }
 
-/// Whether the pod of an endpoint has these labels.
-fn is_part(cluster: &Cluster, service: &ObjectRef, endpoint: &SliceEndpoint, labels: &StringMap) -> bool {
+fn pod_of<'c>(cluster: &'c Cluster, service: &ObjectRef, endpoint: &SliceEndpoint) -> Option<&'c Pod> {
     let pod = endpoint.target_ref.as_ref().filter(|target| target.kind == "Pod");
-    let pod = pod.and_then(|target| cluster.find::<Pod>(&service.namespace, &target.name));
+    pod.and_then(|target| cluster.find::<Pod>(&service.namespace, &target.name))
+}
+
+/// Whether the pod of an endpoint has these labels.
+fn is_part(pod: Option<&Pod>, labels: &StringMap) -> bool {
     pod.is_some_and(|pod| labels.iter().all(|(name, value)| pod.meta.labels.get(name) == Some(value)))
 }
 

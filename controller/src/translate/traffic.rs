@@ -18,6 +18,7 @@ use torana_ir::{
 
 use crate::report::Remark;
 use crate::translate::destination_rules::Blocks;
+use crate::translate::localities;
 use crate::translate::servers::UNSUPPORTED;
 
 /// As long as anything is kept.
@@ -28,6 +29,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 
 /// Puts all blocks but `tls` into force for `backend`. What it may not be sent to without closes it, whatever `tls` says.
 pub(super) fn apply(blocks: Blocks<'_>, backend: &mut Backend) {
+    backend.locality = localities::policy(&blocks);
     if let Some(balance) = blocks.balance {
         backend.balance = balancing(balance);
         backend.warm_up = warm_up(balance);
@@ -178,11 +180,6 @@ pub(super) fn of_blocks((balance, pool, outliers): Parts<'_>, at: &str, remarks:
         }
     };
     if let Some(balance) = balance {
-        let locality = balance.locality.as_ref();
-        let is_asked = locality.is_some_and(|it| !it.distribute.is_empty() || !it.failover.is_empty());
-        say("loadBalancer.localityLbSetting", is_asked, "all endpoints are alike");
-        let priorities = locality.is_some_and(|it| !it.failover_priority.is_empty());
-        say("loadBalancer.localityLbSetting.failoverPriority", priorities, "all endpoints are alike");
         say("loadBalancer.zoneAwareLbSetting", balance.zone_aware.is_some(), "all endpoints are alike");
         let is_original = balance.balancing == Balancing::Simple(SimpleLb::Passthrough);
         say("loadBalancer.simple", is_original, "the least busy endpoint is chosen");

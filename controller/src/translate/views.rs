@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use torana_crds::ObjectRef;
-use torana_ir::{BackendTls, Resource, ResourceKey};
+use torana_ir::{Backend, BackendTls, Resource, ResourceKey};
 
 use crate::store::{Cluster, FleetId};
 use crate::translate::fleets::{Apart, fleet_of};
 use crate::translate::originations::Originations;
 use crate::translate::policies::Policies;
 use crate::translate::proxies::Proxies;
-use crate::translate::services::{Addressed, ServiceOutput, UsedPorts, View, has_rule, service};
+use crate::translate::services::{Addressed, ServiceOutput, UsedPorts, View, has_rule, reads_pods, service};
 
 /// A service as fleets see it.
 #[derive(Debug, Default)]
@@ -69,14 +69,23 @@ impl Viewed {
         self.output.asked.extend(output.asked);
     }
 
-    /// Certificates and authorities that some form of it needs.
-    pub(super) fn needs(&self) -> BTreeSet<ResourceKey> {
+    /// Every form of its backends.
+    fn backends(&self) -> impl Iterator<Item = &Backend> {
         let apart = self.apart.values().flat_map(BTreeMap::values).filter_map(|resource| match resource {
-            Resource::Backend(backend) => Some(&backend.tls),
+            Resource::Backend(backend) => Some(&**backend),
             _ => None,
         });
-        let common = self.output.backends.values().map(|(backend, _): &Addressed| &backend.tls);
-        common.chain(apart).flat_map(material).collect()
+        self.output.backends.values().map(|(backend, _): &Addressed| backend).chain(apart)
+    }
+
+    /// Certificates and authorities that some form of it needs.
+    pub(super) fn needs(&self) -> BTreeSet<ResourceKey> {
+        self.backends().flat_map(|backend| material(&backend.tls)).collect()
+    }
+
+    /// Whether labels of pods decide what some form of it is.
+    pub(super) fn reads_pods(&self) -> bool {
+        self.backends().any(reads_pods)
     }
 }
 

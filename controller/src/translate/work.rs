@@ -110,6 +110,8 @@ struct ServiceMemo {
     /// Certificates and authorities.
     needs: BTreeSet<ResourceKey>,
     entries: BTreeSet<ObjectRef>,
+    /// Pods of its namespace were looked at.
+    reads_pods: bool,
 }
 
 /// One translation under way.
@@ -366,7 +368,7 @@ impl<'w> Work<'w> {
             Some(used) => viewed(self.cluster, (reference, used), &fleets, read),
             None => Viewed::default(),
         };
-        let needs = viewed.needs();
+        let (needs, reads_pods) = (viewed.needs(), viewed.reads_pods());
         let Viewed { output, mut apart } = viewed;
         let snapshot = self.snapshot;
         for key in old.backends.iter().filter(|key| !output.backends.contains_key(key)) {
@@ -382,6 +384,7 @@ impl<'w> Work<'w> {
             backends: output.backends.keys().cloned().collect(),
             needs,
             entries: output.entries.keys().cloned().collect(),
+            reads_pods,
         };
         self.is_shown_anew |= memo.needs != old.needs;
         for need in &memo.needs {
@@ -450,8 +453,7 @@ impl<'w> Work<'w> {
             services.extend(entries.cloned());
         }
         for pod in self.dirty.objects.iter().filter(|it| it.known_kind() == Some(Kind::Pod)) {
-            let has_part = |ports: &UsedPorts| ports.keys().any(|(_, _, subset)| subset.is_some());
-            let here = self.memo.uses.iter().filter(|(it, ports)| it.namespace == pod.namespace && has_part(ports));
+            let here = self.memo.services.iter().filter(|(it, memo)| it.namespace == pod.namespace && memo.reads_pods);
             services.extend(here.map(|(service, _)| service.clone()));
         }
         let is_workload = |it: &&ObjectRef| it.known_kind() == Some(Kind::WorkloadEntry);

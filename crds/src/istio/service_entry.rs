@@ -185,7 +185,7 @@ impl From<String> for WorkloadAddress {
     }
 }
 
-/// `region/zone/subzone`; what is missing is `""`.
+/// `region/zone/subzone`; what is missing is `""`, and what follows a third slash is not looked at.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
 #[serde(from = "String")]
 pub struct Locality {
@@ -199,7 +199,7 @@ pub struct Locality {
 
 impl From<String> for Locality {
     fn from(text: String) -> Self {
-        let mut parts = text.splitn(3, '/').map(str::to_owned);
+        let mut parts = text.split('/').map(str::to_owned);
         let mut next = || parts.next().unwrap_or_default();
         Self { region: next(), zone: next(), subzone: next() }
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::balance::{LoadBalance, WarmUp};
 use crate::health::{Caps, OutlierDetection};
 use crate::key::BackendKey;
+use crate::locality::LocalityPolicy;
 use crate::origination::BackendTls;
 use crate::percent::Percent;
 
@@ -41,6 +42,9 @@ pub struct Backend {
     /// (panic threshold; `outlierDetection.minHealthPercent`). 0: they never are.
     #[serde(default)]
     pub panic: Percent,
+    /// Whether it matters where endpoints stand; `None`: they are all alike.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locality: Option<LocalityPolicy>,
 }
 
 impl Backend {
@@ -59,6 +63,7 @@ impl Backend {
             warm_up: None,
             outliers: unreachable_ones(),
             panic: Percent::NONE,
+            locality: None,
         }
     }
 }

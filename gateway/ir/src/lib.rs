@@ -50,6 +50,8 @@ mod balance;
 
 mod health;
 
+mod locality;
+
 mod endpoint;
 
 mod backend;
@@ -84,6 +86,7 @@ pub use key::{
 pub use listener::{
     CipherSuite, ClientValidation, ClientValidationMode, Limits, Listener, PathMode, Protocol, Tls, TlsVersion,
 };
+pub use locality::{CommonLabel, Locality, LocalityPattern, LocalityPolicy, LocalityShares, RegionFailover};
 pub use origination::{BackendTls, DnsName, DnsNameError, Origination, PeerName, Trust};
 pub use pattern::{LONGEST_REWRITE, REGEX_SIZE_LIMIT, Regex, RegexError, RegexRewrite};
 pub use percent::{Percent, PercentError, Share, ShareError};

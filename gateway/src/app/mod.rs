@@ -27,11 +27,12 @@ use crate::observe::{AccessLog, Metrics, Readiness};
 use crate::table::Table;
 
 pub use crate::admin::{Explain, LogLevel};
+pub use crate::balance::Site;
 pub use crate::listen::Caps;
 pub use crate::observe::LogFormat;
 
 pub use ending::{Ending, until_signal};
-pub use serving::{Server, Serving};
+pub use serving::{Labels, Server, Serving};
 
 /// The blocker of a process that drains.
 const DRAINING: &str = "draining";
@@ -63,6 +64,8 @@ pub struct Config {
     pub workload: Option<String>,
     /// Caps on clients' connections; by default what the limit of open files allows.
     pub caps: Option<Caps>,
+    /// Where it stands, which decides who is near.
+    pub site: Site,
     /// Answers `/debug/explain`.
     pub explain: Option<Explain>,
     /// Answers `/log-level`.
@@ -81,6 +84,7 @@ impl Default for Config {
             resolver: None,
             workload: None,
             caps: None,
+            site: Site::default(),
             explain: None,
             log_level: None,
         }
@@ -107,7 +111,7 @@ impl App {
         let metrics = Arc::new(Metrics::new().of(config.workload.clone()));
         let log = AccessLog::start(config.access_log, io::stdout(), &metrics)?;
         let readiness = Readiness::default();
-        let table = Arc::new(ArcSwap::from_pointee(Table::empty()));
+        let table = Arc::new(ArcSwap::from_pointee(Table::of(config.site.clone())));
         let (drain, draining) = watch::channel(false);
         let admission = Admission::new(config.caps.unwrap_or_else(|| Caps::for_open_files(files::most_open())));
         let worker = |_| Worker::new(Arc::clone(&table), Arc::clone(&metrics), log.clone(), draining.clone());

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The flags of every program that serves: `torana run` and `torana-gateway` have the same. Starts nothing but the log.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Config, LogFormat as AccessLog};
+use torana_ir::Locality;
+
+use super::{Config, LogFormat as AccessLog, Site};
 use crate::logging::{LogFormat, Logging};
 
 /// The address of one of the gateway's own servers.
@@ -74,7 +77,16 @@ pub struct Serving {
     /// How long the gateway still accepts after it says that it is not ready any more
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration, env = "TORANA_PRE_STOP")]
     pub pre_stop: Duration,
+    /// Where it stands: REGION/ZONE/SUBZONE, as far as it is known. Endpoints that are near may be preferred
+    #[arg(long, value_name = "PLACE", default_value = "", hide_default_value = true, value_parser = locality, env = "TORANA_LOCALITY")]
+    pub locality: Locality,
+    /// Labels of its pod, such as team=web,tier=edge: endpoints that have them in common may be preferred
+    #[arg(long, value_name = "LABELS", default_value = "", hide_default_value = true, value_parser = labels, env = "TORANA_LABELS")]
+    pub labels: Labels,
 }
+
+/// Labels by key.
+pub type Labels = BTreeMap<String, String>;
 
 impl Serving {
     /// Starts the log of the process; may be called once.
@@ -93,10 +105,26 @@ impl Serving {
             drain_deadline: self.drain_deadline,
             resolver: self.resolver,
             workload: self.workload.clone(),
+            site: Site { locality: self.locality.clone(), labels: self.labels.clone() },
             log_level: Some(Arc::new(logging.clone())),
             ..Config::default()
         }
     }
+}
+
+fn locality(text: &str) -> Result<Locality, String> {
+    let is_one = text.matches('/').count() < 3;
+    is_one
+        .then(|| text.to_owned().into())
+        .ok_or_else(|| "write REGION/ZONE/SUBZONE; what is not known is empty".to_owned())
+}
+
+fn labels(text: &str) -> Result<Labels, String> {
+    let each = text.split(',').filter(|label| !label.is_empty()).map(|label| {
+        let (key, value) = label.split_once('=').filter(|(key, _)| !key.is_empty())?;
+        Some((key.to_owned(), value.to_owned()))
+    });
+    each.collect::<Option<_>>().ok_or_else(|| "write labels like team=web,tier=edge".to_owned())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -137,6 +165,22 @@ mod tests {
         assert_eq!("off".parse(), Ok(Server(None)));
         assert_eq!("[::1]:1".parse(), Ok(Server(Some("[::1]:1".parse().unwrap()))));
         assert!("localhost:80".parse::<Server>().is_err() && "".parse::<Server>().is_err());
+    }
+
+    #[test]
+    fn a_place_has_three_parts_at_most() {
+        for (text, expected) in [("", ""), ("//", ""), ("r/z/", "r/z"), ("/z/", "/z"), ("r/z/s", "r/z/s")] {
+            assert_eq!(locality(text).unwrap().as_str(), expected, "{text}");
+        }
+        assert!(locality("r/z/s/t").is_err());
+    }
+
+    #[test]
+    fn labels_have_a_key_and_perhaps_a_value() {
+        let found = labels("a=b,example.com/c=,,d=e=f").unwrap();
+        let found: Vec<_> = found.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        assert_eq!(found, [("a", "b"), ("d", "e=f"), ("example.com/c", "")]);
+        assert!(labels("").unwrap().is_empty() && labels("a").is_err() && labels("=b").is_err());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::endpoint::{Endpoint, next_id};
 use super::health::{Outcome, Reason};
 use super::pick::{self, Draw};
 use super::set::EndpointSet;
+use super::site::Site;
 use super::usage::{Place, Usage};
 use super::weight::Turns;
 use crate::fault::Overflow;
@@ -29,6 +30,8 @@ pub struct BackendState {
     pub id: u64,
     /// Protocol, balancing, deadlines, caps.
     pub config: Arc<Backend>,
+    /// Where this proxy stands.
+    site: Arc<Site>,
     endpoints: ArcSwap<EndpointSet>,
     /// Where endpoints come from; held while they are replaced.
     source: Mutex<Arc<Endpoints>>,
@@ -40,15 +43,16 @@ pub struct BackendState {
 }
 
 impl BackendState {
-    /// A backend fed by `source`, which trusts nobody yet if it is spoken to in TLS. `previous` is the same backend
-    /// configured otherwise.
-    pub(crate) fn new(config: Arc<Backend>, source: Arc<Endpoints>, previous: Option<&Self>) -> Self {
+    /// A backend fed by `source`, which trusts nobody yet if it is spoken to in TLS; `site` is where this proxy stands.
+    /// `previous` is the same backend configured otherwise.
+    pub(crate) fn new(config: Arc<Backend>, site: Arc<Site>, source: Arc<Endpoints>, previous: Option<&Self>) -> Self {
         let turns = || previous.and_then(|previous| previous.turns.clone()).unwrap_or_default();
         let state = Self {
             id: next_id(),
             tls: originator(&config, Material { certificates: &Certificates::new(), bundles: &Bundles::new() }),
             turns: (config.balance == LoadBalance::RoundRobin).then(turns),
             config,
+            site,
             endpoints: ArcSwap::default(),
             source: Mutex::new(Arc::new(nothing(source.backend()))),
             usage: previous.map(|previous| Arc::clone(&previous.usage)).unwrap_or_default(),
@@ -56,7 +60,7 @@ impl BackendState {
         if let Some(previous) = previous {
             // Through the old source, so that what `set_source` keeps of a name is kept here too.
             *state.lock() = Arc::clone(&previous.lock());
-            state.endpoints.store(Arc::new(previous.endpoints.load().under(&state.config)));
+            state.endpoints.store(Arc::new(previous.endpoints.load().under(&state.config, &state.site)));
         }
         state.set_source(source);
         state
@@ -116,11 +120,13 @@ impl BackendState {
         }
         let before = self.endpoints.load();
         let set = match (&**current, &*source) {
-            (_, Endpoints::Static { endpoints, .. }) => before.updated(endpoints.iter().cloned(), &self.config),
+            (_, Endpoints::Static { endpoints, .. }) => {
+                before.updated(endpoints.iter().cloned(), &self.config, &self.site)
+            }
             (Endpoints::Dns { host: old, .. }, Endpoints::Dns { host: new, port, .. }) if old == new => {
                 let moved = |address: SocketAddr| SocketAddr::new(address.ip(), *port);
                 let listed = before.iter().map(|(it, ready)| torana_ir::Endpoint::new(moved(it.address), ready));
-                before.updated(listed, &self.config)
+                before.updated(listed, &self.config, &self.site)
             }
             // Another name: what the old one meant is not where users want to go.
             (_, Endpoints::Dns { .. }) => EndpointSet::default(),
@@ -136,7 +142,7 @@ impl BackendState {
         let asked = matches!(&**current, Endpoints::Dns { host: name, .. } if name == host);
         if asked && !addresses.is_empty() {
             let listed = addresses.iter().map(|address| torana_ir::Endpoint::new(*address, true));
-            let set = self.endpoints.load().updated(listed, &self.config);
+            let set = self.endpoints.load().updated(listed, &self.config, &self.site);
             self.endpoints.store(Arc::new(set));
         }
     }

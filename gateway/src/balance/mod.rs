@@ -8,6 +8,9 @@
 //!               └── backend: ejects ◀── health: failures in a row ◀── outcome ──┘
 //! ```
 //!
+//! Where it matters where endpoints stand (`site`), they are in parts, between which load is divided by how many of each
+//! are left (`load`): the shares of a set have that in them already, and no pick costs more.
+//!
 //! One [`BackendState`] is shared by all routes to it and outlives tables. Nothing here connects or resolves;
 //! randomness and time are arguments.
 
@@ -24,6 +27,14 @@ mod endpoint;
 mod ring;
 
 mod maglev;
+
+mod site;
+
+mod load;
+
+mod members;
+
+mod shares;
 
 mod set;
 
@@ -44,6 +55,7 @@ pub use health::{Outcome, Reason};
 pub use key::Key;
 pub use pick::Draw;
 pub use set::EndpointSet;
+pub use site::Site;
 pub use usage::Place;
 pub use weight::{Turns, Weights};
 

@@ -99,9 +99,9 @@ impl Candidate {
 
 /// Where the key leads, and if nobody may be chosen there, where it leads from there.
 fn by_key<'s>(set: &'s EndpointSet, key: u64, tried: &[u64]) -> Option<&'s Arc<Endpoint>> {
-    let mut probe = key;
+    let (part, mut probe) = (set.part_of(key), key);
     for _ in 0..PROBES {
-        if let Some(found) = set.led_to(probe).filter(|found| !tried.contains(&found.id)) {
+        if let Some(found) = set.led_to(part, probe).filter(|found| !tried.contains(&found.id)) {
             return Some(found);
         }
         probe = scrambled(probe);

@@ -5,6 +5,7 @@
 //! then. So time costs nothing where nothing is about to change, and no endpoint has a timer.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,9 +14,10 @@ use hashbrown::{HashMap, HashSet};
 use torana_ir::{Backend, LoadBalance, Percent};
 
 use super::endpoint::Endpoint;
-use super::maglev::Maglev;
-use super::ring::Ring;
-use super::scramble::below;
+use super::load::{self, Load, Stock};
+use super::members::{Member, Members, Parts};
+use super::shares::{Shares, scaled};
+use super::site::Site;
 use super::warm;
 use super::weight::Weights;
 
@@ -28,33 +30,14 @@ pub struct EndpointSet {
     eligible: Box<[Arc<Endpoint>]>,
     /// Unless all weigh the same.
     weights: Option<Weights>,
+    /// Where parts of the eligible end, if several have a share.
+    ends: Box<[usize]>,
+    /// What each part gets, where keys lead to parts.
+    parts: Option<Weights>,
     /// By position among those that would be eligible, whether one is left out; empty if none is.
     out: Box<[bool]>,
     ejected: usize,
     due: Due,
-}
-
-/// Those that are listed.
-#[derive(Debug, Default)]
-struct Members {
-    /// Ready ones first.
-    all: Box<[Member]>,
-    ready: usize,
-    /// Of the usable ones.
-    lookup: Option<Lookup>,
-}
-
-#[derive(Debug, Clone)]
-struct Member {
-    endpoint: Arc<Endpoint>,
-    weight: u32,
-}
-
-/// Where keys lead.
-#[derive(Debug)]
-enum Lookup {
-    Ring(Ring),
-    Maglev(Maglev),
 }
 
 /// When a set is to be replaced.
@@ -69,41 +52,32 @@ pub(super) enum Due {
     Never,
 }
 
-/// Who is where among the eligible.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Shares<'s> {
-    Even(usize),
-    Uneven(&'s Weights),
-}
-
 impl EndpointSet {
     /// The set that is `listed`, keeping endpoints of `self` by address.
-    pub(super) fn updated(&self, listed: impl Iterator<Item = torana_ir::Endpoint>, config: &Backend) -> Self {
+    pub(super) fn updated(
+        &self,
+        listed: impl Iterator<Item = torana_ir::Endpoint>,
+        config: &Backend,
+        site: &Site,
+    ) -> Self {
         let mut known: ByAddress<&Arc<Endpoint>> =
-            self.members.all.iter().map(|member| (member.endpoint.address, &member.endpoint)).collect();
+            self.iter().map(|(endpoint, _)| (endpoint.address, endpoint)).collect();
         let (mut all, mut serving) = (Vec::new(), Vec::new());
         let mut seen: HashSet<SocketAddr, RandomState> = HashSet::default();
-        for torana_ir::Endpoint { address, ready, weight } in listed {
+        for torana_ir::Endpoint { address, ready, weight, locality, labels } in listed {
             if !seen.insert(address) {
                 continue;
             }
             let endpoint = known.remove(&address).map_or_else(|| Arc::new(Endpoint::new(address)), Arc::clone);
-            let member = Member { endpoint, weight: weight.get() };
+            let member = Member { endpoint, weight: weight.get(), site: Site { locality, labels } };
             if ready { all.push(member) } else { serving.push(member) }
         }
-        let ready = all.len();
-        all.append(&mut serving);
-        let mut members = Members { all: all.into_boxed_slice(), ready, lookup: None };
-        members.lookup = Lookup::new(members.usable(), &config.balance);
-        Self::reckoned(Arc::new(members), config, None)
+        Self::reckoned(Arc::new(Members::new(all, serving, config, site)), config, None)
     }
 
     /// The same endpoints for another configuration.
-    pub(super) fn under(&self, config: &Backend) -> Self {
-        let Members { all, ready, .. } = &*self.members;
-        let mut members = Members { all: all.clone(), ready: *ready, lookup: None };
-        members.lookup = Lookup::new(members.usable(), &config.balance);
-        Self::reckoned(Arc::new(members), config, None)
+    pub(super) fn under(&self, config: &Backend, site: &Site) -> Self {
+        Self::reckoned(Arc::new(self.members.under(config, site)), config, None)
     }
 
     /// The same endpoints at another moment.
@@ -124,26 +98,36 @@ impl EndpointSet {
             }
         }
         let ejected = out.iter().filter(|out| **out).count();
-        if is_ignored(config, usable.len(), ejected) {
-            out.clear();
+        let loads = loads(&members, config, &mut out);
+        let by_part = members.has_tables().then(|| Weights::new(loads.iter().map(|(_, share)| *share)));
+        let left = |at: &usize| !out.get(*at).is_some_and(|out| *out);
+        let some: Vec<_> =
+            loads.iter().filter(|(part, share)| *share > 0 && part.clone().any(|at| left(&at))).collect();
+        let (mut eligible, mut weights, mut ends) = (Vec::with_capacity(usable.len()), Vec::new(), Vec::new());
+        for (part, share) in &some {
+            let chosen = || part.clone().filter(left).filter_map(|at| usable.get(at));
+            eligible.extend(chosen().map(|member| Arc::clone(&member.endpoint)));
+            let own: Vec<u64> = chosen().map(|member| weight(member, config, now, &mut due)).collect();
+            if some.len() > 1 {
+                weights.extend(scaled(&own, *share));
+                ends.push(eligible.len());
+            } else {
+                weights = own;
+            }
         }
-        let chosen = || {
-            let left = |at: usize| !out.get(at).is_some_and(|out| *out);
-            usable.iter().enumerate().filter(move |(at, _)| left(*at)).map(|(_, member)| member)
-        };
-        let eligible: Box<[_]> = chosen().map(|member| Arc::clone(&member.endpoint)).collect();
-        let weights: Vec<u64> = chosen().map(|member| weight(member, config, now, &mut due)).collect();
-        let even = weights.first().is_none_or(|first| weights.iter().all(|weight| weight == first));
+        let even = some.len() < 2 && weights.first().is_none_or(|first| weights.iter().all(|weight| weight == first));
         let weights = (!even).then(|| Weights::new(weights));
-        Self { eligible, weights, out: out.into(), ejected, due, members }
+        let (eligible, ends) = (eligible.into(), ends.into());
+        Self { eligible, weights, ends, parts: by_part, out: out.into(), ejected, due, members }
     }
 
     /// Every endpoint and whether it is ready.
     pub fn iter(&self) -> impl Iterator<Item = (&Arc<Endpoint>, bool)> {
-        self.members.all.iter().enumerate().map(|(at, member)| (&member.endpoint, at < self.members.ready))
+        self.members.iter().map(|(member, ready)| (&member.endpoint, ready))
     }
 
-    /// Those that may be chosen: the ready ones, or the serving ones if none is ready, without those that are ejected.
+    /// Those that may be chosen: the ready ones, or the serving ones if none is ready, without those that are ejected,
+    /// and those of parts that get nothing.
     pub fn usable(&self) -> &[Arc<Endpoint>] {
         &self.eligible
     }
@@ -177,38 +161,24 @@ impl EndpointSet {
 
     /// Who is where among the eligible.
     pub(super) fn shares(&self) -> Shares<'_> {
-        self.weights.as_ref().map_or(Shares::Even(self.eligible.len()), Shares::Uneven)
+        match &self.weights {
+            None => Shares::Even(self.eligible.len()),
+            Some(weights) if self.ends.is_empty() => Shares::Uneven(weights),
+            Some(weights) => Shares::Parted(weights, &self.ends),
+        }
     }
 
-    /// The endpoint that a key leads to, unless that is left out.
-    pub(super) fn led_to(&self, key: u64) -> Option<&Arc<Endpoint>> {
-        let at = match self.members.lookup.as_ref()? {
-            Lookup::Ring(ring) => ring.find(key),
-            Lookup::Maglev(table) => table.find(key),
-        }?;
+    /// The part that a key belongs to.
+    pub(super) fn part_of(&self, key: u64) -> usize {
+        // By its other half: where it leads within a part must not follow from which part that is.
+        self.parts.as_ref().and_then(|parts| parts.draw(key.rotate_left(32))).unwrap_or_default()
+    }
+
+    /// The endpoint that a key leads to in a part, unless that is left out.
+    pub(super) fn led_to(&self, part: usize, key: u64) -> Option<&Arc<Endpoint>> {
+        let at = self.members.led_to(part, key)?;
         let out = self.out.get(at).is_some_and(|out| *out);
         self.members.usable().get(at).map(|member| &member.endpoint).filter(|_| !out)
-    }
-}
-
-impl Members {
-    /// The ready ones, or the serving ones if none is ready.
-    fn usable(&self) -> &[Member] {
-        match self.ready {
-            0 => &self.all,
-            ready => self.all.get(..ready).unwrap_or_default(),
-        }
-    }
-}
-
-impl Lookup {
-    fn new(usable: &[Member], balance: &LoadBalance) -> Option<Self> {
-        let weighted = || usable.iter().map(|member| (member.endpoint.address, member.weight)).collect::<Vec<_>>();
-        match balance {
-            LoadBalance::RingHash { least, .. } => Some(Self::Ring(Ring::new(&weighted(), *least))),
-            LoadBalance::Maglev { table, .. } => Some(Self::Maglev(Maglev::new(&weighted(), *table))),
-            LoadBalance::LeastRequest | LoadBalance::LeastOf(_) | LoadBalance::RoundRobin | LoadBalance::Random => None,
-        }
     }
 }
 
@@ -223,49 +193,37 @@ impl Due {
     }
 }
 
-impl Shares<'_> {
-    /// One by chance.
-    pub(super) fn draw(self, random: u64) -> Option<usize> {
-        match self {
-            Self::Even(count) => below(random, count as u64).map(|at| at as usize),
-            Self::Uneven(weights) => weights.draw(random),
-        }
-    }
-
-    /// Another than `first`.
-    pub(super) fn draw_another(self, random: u64, first: usize) -> Option<usize> {
-        match self {
-            Self::Even(count) => {
-                let step = below(random, (count as u64).checked_sub(1)?)? as usize;
-                Some((first + 1 + step) % count)
+/// What each part of the usable ones gets; lets those of `out` in that take part all the same.
+fn loads(members: &Members, config: &Backend, out: &mut Vec<bool>) -> Vec<(Range<usize>, u64)> {
+    let count = members.usable().len();
+    let ranges = members.parts().map(Parts::ranges).unwrap_or_default();
+    let stock = |part: &Range<usize>| {
+        let lost = out.get(part.clone()).unwrap_or_default().iter().filter(|out| **out).count();
+        Stock { left: (part.len() - lost) as u64, all: part.len() as u64 }
+    };
+    let stocks: Vec<Stock> = ranges.iter().map(stock).collect();
+    let must_be = config.outliers.as_ref().is_none_or(|outliers| outliers.most < Percent::ALL);
+    let of_all = is_ignored(config.panic, count, out, must_be);
+    let loads = match members.parts() {
+        Some(Parts::InOrder(_)) => load::in_order(&stocks, config.panic, must_be),
+        Some(Parts::Shares(parts)) if !of_all => load::by_shares(&stocks, parts.iter().map(|(_, share)| *share)),
+        Some(Parts::Shares(_)) | None => {
+            if of_all {
+                out.clear();
             }
-            Self::Uneven(weights) => weights.draw_another(random, first),
+            return vec![(0..count, 1)];
         }
+    };
+    for (part, _) in ranges.iter().zip(&loads).filter(|(_, load)| load.whole) {
+        out.get_mut(part.clone()).unwrap_or_default().fill(false);
     }
-
-    /// The one at a turn.
-    pub(super) fn at(self, turn: u64) -> Option<usize> {
-        match self {
-            Self::Even(count) => turn.checked_rem(count as u64).map(|at| at as usize),
-            Self::Uneven(weights) => weights.at(turn),
-        }
-    }
-
-    /// What one weighs.
-    pub(super) fn weight(self, at: usize) -> u64 {
-        match self {
-            Self::Even(_) => 1,
-            Self::Uneven(weights) => weights.weight(at),
-        }
-    }
+    ranges.into_iter().zip(loads.iter().map(|Load { share, .. }| *share)).collect()
 }
 
 /// Whether so few of so many are left that all take part.
-fn is_ignored(config: &Backend, count: usize, ejected: usize) -> bool {
-    let left = count - ejected;
-    let few = left * 100 < count * usize::from(config.panic.number());
-    let nobody = left == 0 && config.outliers.as_ref().is_none_or(|outliers| outliers.most < Percent::ALL);
-    few || nobody
+fn is_ignored(threshold: Percent, count: usize, out: &[bool], must_be: bool) -> bool {
+    let left = count - out.iter().filter(|out| **out).count();
+    left * 100 < count * usize::from(threshold.number()) || (left == 0 && must_be)
 }
 
 /// In thousandths where endpoints warm up.

@@ -3,6 +3,8 @@
 
 mod ejection;
 
+mod localities;
+
 mod simulation;
 
 use std::collections::BTreeMap;
@@ -34,7 +36,7 @@ pub(super) fn state(balance: &LoadBalance, weights: &[u32]) -> BackendState {
 }
 
 pub(super) fn configured(config: Backend, weights: &[u32]) -> BackendState {
-    BackendState::new(Arc::new(config), listed(weights), None)
+    BackendState::new(Arc::new(config), Arc::default(), listed(weights), None)
 }
 
 pub(super) fn ids(state: &BackendState) -> Vec<u64> {

@@ -8,6 +8,7 @@
 //!
 //! The same weights can be drawn from by chance.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -72,11 +73,15 @@ impl Weights {
         self.covering(below(random, self.sums.last()?.until)?)
     }
 
-    /// Position of another one than `first`, where no weight is 0; `None` if there is no other.
-    pub(super) fn draw_another(&self, random: u64, first: usize) -> Option<usize> {
+    /// Position of another one than `first`, of those at some positions or of all, where no weight is 0; `None` if there
+    /// is no other.
+    pub(super) fn draw_another(&self, random: u64, first: usize, among: Option<Range<usize>>) -> Option<usize> {
         let (before, after) = self.span(first)?;
-        let all = self.sums.last()?.until;
-        let point = below(random, all - (after - before))?;
+        let (start, end) = match among {
+            Some(among) => (self.until(among.start), self.until(among.end)),
+            None => (0, self.sums.last()?.until),
+        };
+        let point = start + below(random, (end - start).checked_sub(after - before)?)?;
         self.covering(if point < before { point } else { point + (after - before) })
     }
 
@@ -86,8 +91,12 @@ impl Weights {
     }
 
     fn span(&self, at: usize) -> Option<(u64, u64)> {
-        let before = at.checked_sub(1).and_then(|before| self.sums.get(before)).map_or(0, |sum| sum.until);
-        Some((before, self.sums.get(at)?.until))
+        Some((self.until(at), self.sums.get(at)?.until))
+    }
+
+    /// What those before one weigh.
+    fn until(&self, at: usize) -> u64 {
+        at.checked_sub(1).and_then(|before| self.sums.get(before)).map_or(0, |sum| sum.until)
     }
 
     fn covering(&self, point: u64) -> Option<usize> {
@@ -173,9 +182,13 @@ mod tests {
             assert_eq!((weights.draw(start + 99), weights.draw(end - 99)), (Some(at), Some(at)), "eighth {eighth}");
         }
         let third = u64::MAX / 3;
-        let others: Vec<_> = [0, third - 9, third + 9, u64::MAX].map(|random| weights.draw_another(random, 1)).into();
+        let others: Vec<_> =
+            [0, third - 9, third + 9, u64::MAX].map(|random| weights.draw_another(random, 1, None)).into();
         assert_eq!(others, [Some(0), Some(0), Some(2), Some(2)]);
-        assert_eq!(Weights::new([7u32]).draw_another(1, 0), None);
+        assert_eq!(Weights::new([7u32]).draw_another(1, 0, None), None);
+        let among =
+            |range: Range<usize>| [0, u64::MAX].map(|random| weights.draw_another(random, 1, Some(range.clone())));
+        assert_eq!((among(0..2), among(1..3), among(1..2)), ([Some(0); 2], [Some(2); 2], [None; 2]));
         assert_eq!([0, 1, 2, 3].map(|at| weights.weight(at)), [1, 5, 2, 0]);
     }
 

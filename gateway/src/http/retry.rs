@@ -167,7 +167,7 @@ mod tests {
     fn backend() -> BackendState {
         let key = BackendKey::tcp("n", "b", 80);
         let source = Endpoints::Static { backend: key.clone(), endpoints: vec![] };
-        BackendState::new(Arc::new(Backend::new(key)), Arc::new(source), None)
+        BackendState::new(Arc::new(Backend::new(key)), Arc::default(), Arc::new(source), None)
     }
 
     fn policy(attempts: u32, backoff: Option<u64>) -> Retry {

@@ -8,19 +8,26 @@ use foldhash::fast::RandomState;
 use hashbrown::HashSet;
 use torana_ir::{BackendKey, Endpoints, Snapshot};
 
-use crate::balance::BackendState;
+use crate::balance::{BackendState, Site};
 use crate::tls::Material;
 
 /// States in the order of their keys. Shared with the next table while all of them stay.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Backends {
     sorted: Arc<Vec<Arc<BackendState>>>,
+    /// Where this proxy stands.
+    site: Arc<Site>,
 }
 
 /// Keys that lead to another state than before, or to one where there was none, or to none any more.
 pub(super) type Changed = HashSet<BackendKey, RandomState>;
 
 impl Backends {
+    /// None yet, of a proxy that stands there.
+    pub(super) fn none(site: Site) -> Self {
+        Self { site: Arc::new(site), ..Self::default() }
+    }
+
     /// The states that `snapshot` asks for: kept ones where the configuration is the same.
     pub(super) fn compile(snapshot: &Snapshot, previous: &Self) -> (Self, Changed) {
         let material = Material { certificates: &snapshot.certificates, bundles: &snapshot.bundles };
@@ -36,12 +43,17 @@ impl Backends {
             let kept = before.filter(|before| before.config == *config && before.is_of(material));
             sorted.push(kept.cloned().unwrap_or_else(|| {
                 changed.insert(key.clone());
-                let state = BackendState::new(Arc::clone(config), source(snapshot, key), before.map(AsRef::as_ref));
+                let (config, site) = (Arc::clone(config), Arc::clone(&previous.site));
+                let state = BackendState::new(config, site, source(snapshot, key), before.map(AsRef::as_ref));
                 Arc::new(state.with_material(material))
             }));
         }
         changed.extend(old.map(|gone| gone.key().clone()));
-        let backends = if changed.is_empty() { previous.clone() } else { Self { sorted: Arc::new(sorted) } };
+        let backends = if changed.is_empty() {
+            previous.clone()
+        } else {
+            Self { sorted: Arc::new(sorted), site: Arc::clone(&previous.site) }
+        };
         (backends, changed)
     }
 

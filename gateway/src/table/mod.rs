@@ -28,7 +28,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use torana_ir::{BackendKey, ListenerKey, Transport};
 
-use crate::balance::BackendState;
+use crate::balance::{BackendState, Site};
 
 pub use bind::{BindTable, Handshake, Opening, Routed};
 pub use explain::{Explanation, ListenerFate, ListenerVerdict, imagine};
@@ -61,9 +61,14 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table that listens nowhere.
+    /// A table that listens nowhere, of a proxy that stands anywhere.
     pub fn empty() -> Self {
         Self::default()
+    }
+
+    /// A table that listens nowhere. It and those that come after it are of a proxy that stands there.
+    pub fn of(site: Site) -> Self {
+        Self { backends: Backends::none(site), ..Self::default() }
     }
 
     /// Every socket that should be listening.

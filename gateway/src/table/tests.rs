@@ -8,8 +8,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use torana_ir::{
     Action, Attachment, Backend, BackendKey, Certificate, CertificateKey, Endpoint, Endpoints, Filter, HostPattern,
-    Invalid, Limits, Listener, PathMatch, PathMode, Protocol, Redirect, RedirectPort, RouteId, RouteKind, RouteMatch,
-    Rule, RuleKey, SharedMap, Snapshot, Target, Timeouts, Tls, Transport, WeightedBackend,
+    Invalid, Limits, Listener, LocalityPolicy, PathMatch, PathMode, Protocol, Redirect, RedirectPort, RouteId,
+    RouteKind, RouteMatch, Rule, RuleKey, SharedMap, Snapshot, Target, Timeouts, Tls, Transport, WeightedBackend,
 };
 
 use super::*;
@@ -471,6 +471,35 @@ fn tls_is_renewed_with_its_certificates_only() {
     assert!(bind(&after, 443).is_tls() && Arc::ptr_eq(&tls(&before), &tls(&after)));
     edited.certificates.insert(certificate_key(), certificate());
     assert!(!Arc::ptr_eq(&tls(&after), &tls(&Table::compile(&edited, &after))));
+}
+
+#[test]
+fn every_generation_knows_where_its_proxy_stands() {
+    let place = |port: u16, locality: &str| Endpoint {
+        locality: locality.to_owned().into(),
+        ..Endpoint::new(SocketAddr::from(([127, 0, 0, 1], port)), true)
+    };
+    let (key, nearest) = (backend_key("b"), LocalityPolicy::Nearest { labels: Vec::new(), failover: Vec::new() });
+    for (here, expected) in [("r/z", 1), ("r/y", 2), ("q", 3)] {
+        let mut table = Table::of(Site { locality: here.to_owned().into(), ..Site::default() });
+        for generation in 1..4 {
+            let endpoints = vec![place(1, "r/z"), place(2, "r/y"), place(3, "q"), place(4 + generation, "p")];
+            let config = Backend {
+                // The second generation changes endpoints, the third the backend, too.
+                max_connections: u32::from(1 + generation / 3),
+                locality: Some(nearest.clone()),
+                ..Backend::new(key.clone())
+            };
+            let mut snapshot = Snapshot::default();
+            snapshot.backends.insert(key.clone(), Arc::new(config));
+            let endpoints = Endpoints::Static { backend: key.clone(), endpoints };
+            snapshot.endpoints.insert(key.clone(), Arc::new(endpoints));
+            table = Table::compile(&snapshot, &table);
+            let set = table.backend(&key).unwrap().endpoints();
+            let ports: Vec<u16> = set.usable().iter().map(|endpoint| endpoint.address.port()).collect();
+            assert_eq!(ports, [expected], "{here}, generation {generation}");
+        }
+    }
 }
 
 // === compile(new, previous) == compile(new, empty) ===

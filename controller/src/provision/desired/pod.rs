@@ -5,11 +5,13 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use torana_crds::StringMap;
 use torana_crds::parameters::{AccessLog, GatewayParametersSpec, LogFormat};
 
 use crate::provision::desired::Install;
 use crate::provision::desired::objects::Owned;
 use crate::provision::desired::patch;
+use crate::translate::WHOLE_LOCALITY;
 
 /// The container, as `podPatch` names it.
 const CONTAINER: &str = "torana";
@@ -27,6 +29,14 @@ const STATE_SIZE: &str = "256Mi";
 const FAREWELL: Duration = Duration::from_secs(5);
 const PRE_STOP: &str = "5s";
 const DRAIN_DEADLINE: &str = "30s";
+/// Variables with what Kubernetes says of where the pod stands. Labels of its node it puts on every pod
+/// (`PodTopologyLabels`); where it does not, they are empty.
+const PLACE: [(&str, &str); 4] = [
+    ("TORANA_REGION", "metadata.labels['topology.kubernetes.io/region']"),
+    ("TORANA_ZONE", "metadata.labels['topology.kubernetes.io/zone']"),
+    ("TORANA_SUBZONE", "metadata.labels['topology.istio.io/subzone']"),
+    ("TORANA_NODE", "spec.nodeName"),
+];
 
 /// The template of the pods.
 pub(super) fn template(owned: &Owned<'_>, parameters: &GatewayParametersSpec, install: &Install) -> Value {
@@ -78,6 +88,7 @@ fn container(owned: &Owned<'_>, parameters: &GatewayParametersSpec, install: &In
         "image": parameters.image.as_ref().unwrap_or(&install.image),
         "command": ["/bin/torana-gateway"],
         "args": arguments(owned, parameters, install),
+        "env": environment(&labels(owned, parameters)),
         "ports": [{"name": "health", "containerPort": HEALTH_PORT, "protocol": "TCP"}],
         "resources": resources(parameters),
         "livenessProbe": probe("/livez", 10, 3),
@@ -94,6 +105,32 @@ fn container(owned: &Owned<'_>, parameters: &GatewayParametersSpec, install: &In
             {"name": "ca", "mountPath": "/run/torana/ca", "readOnly": true},
         ],
     })
+}
+
+/// Where the proxy stands, and what others may have in common with it.
+fn environment(labels: &StringMap) -> Vec<Value> {
+    let told = |(name, path): (&str, &str)| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}});
+    // What a label of its own says goes before its node.
+    let own = WHOLE_LOCALITY.iter().find_map(|key| labels.get(*key)).map(|own| own.replace('.', "/"));
+    let locality = own.unwrap_or_else(|| "$(TORANA_REGION)/$(TORANA_ZONE)/$(TORANA_SUBZONE)".to_owned());
+    let labels = labels.iter().map(|(key, value)| format!("{key}={value}"));
+    let labels: Vec<_> = labels.chain(["kubernetes.io/hostname=$(TORANA_NODE)".to_owned()]).collect();
+    let mut variables: Vec<Value> = PLACE.map(told).into();
+    variables.push(json!({"name": "TORANA_LOCALITY", "value": locality}));
+    variables.push(json!({"name": "TORANA_LABELS", "value": labels.join(",")}));
+    variables
+}
+
+/// What the pods have at last.
+fn labels(owned: &Owned<'_>, parameters: &GatewayParametersSpec) -> StringMap {
+    let mut template = Map::from_iter([("metadata".to_owned(), owned.pod_metadata())]);
+    if let Some(metadata) = parameters.pod_patch.as_ref().and_then(|patch| patch.get("metadata")) {
+        patch::merge(&mut template, &Map::from_iter([("metadata".to_owned(), metadata.clone())]));
+        owned.select(&mut template);
+    }
+    let labels = template.get("metadata").and_then(|metadata| metadata["labels"].as_object());
+    let text = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
+    labels.into_iter().flatten().filter_map(text).collect()
 }
 
 fn arguments(owned: &Owned<'_>, parameters: &GatewayParametersSpec, install: &Install) -> Vec<String> {

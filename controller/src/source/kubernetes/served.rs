@@ -14,7 +14,7 @@ use crate::api::within;
 const CALL: Duration = Duration::from_secs(5);
 
 /// The resource of the best version that is served, if any is. Of pods nothing is asked before DestinationRules are there:
-/// their subsets alone look at pods.
+/// they alone look at pods, for their subsets and for where endpoints stand.
 pub(super) async fn resource(client: &Client, kind: Kind) -> Result<Option<ApiResource>, kube::Error> {
     if kind == Kind::Pod && best(client, Kind::DestinationRule).await?.is_none() {
         return Ok(None);

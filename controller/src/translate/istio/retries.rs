@@ -28,7 +28,7 @@ pub(in crate::translate) fn retry(written: Option<&Retries>, at: &str, remarks: 
     retry.backoff = written.backoff;
     retry.anywhere = written.retry_ignore_previous_hosts == Some(false);
     if written.retry_remote_localities == Some(true) {
-        let message = "is not supported: all endpoints are alike";
+        let message = "is not supported: further tries go where first ones do";
         remarks.push(Remark::warning(UNSUPPORTED, &format!("{at}.retryRemoteLocalities"), message, ""));
     }
     retry

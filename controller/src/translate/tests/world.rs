@@ -96,7 +96,7 @@ fn slice((namespace, name): (&str, &str), variant: usize) -> Value {
     metadata["labels"] = json!({"kubernetes.io/service-name": if variant == 1 { "t" } else { "s" }});
     let address = format!("10.0.0.{variant}");
     let addresses = json!([{"addresses": [if variant == 4 { "nowhere" } else { &address }],
-        "targetRef": {"kind": "Pod", "name": "one"}}]);
+        "zone": if variant == 3 { Value::Null } else { "z".into() }, "targetRef": {"kind": "Pod", "name": "one"}}]);
     let port = json!([{"name": if variant == 2 { "x" } else { "" }, "port": 8080}]);
     json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": metadata, "addressType": "IPv4",
         "endpoints": addresses, "ports": port})
@@ -242,11 +242,19 @@ fn destination_rule((namespace, name): (&str, &str), variant: usize) -> Value {
         4 => spec["trafficPolicy"]["tls"] = json!({"mode": "SIMPLE", "credentialName": "configmap://ca"}),
         _ => {}
     }
+    match variant {
+        1 | 4 => spec["trafficPolicy"]["outlierDetection"] = json!({}),
+        2 => {
+            let shares = json!([{"from": "*", "to": {"r": 70, "q": 30}}]);
+            spec["trafficPolicy"]["loadBalancer"]["localityLbSetting"] = json!({"distribute": shares});
+        }
+        _ => {}
+    }
     object(ISTIO, "DestinationRule", &metadata(namespace, name, variant), &spec)
 }
 
 fn service_entry(namespace: &str, variant: usize) -> Value {
-    let endpoint = json!({"address": "192.0.2.1", "labels": {"version": "v1"}});
+    let endpoint = json!({"address": "192.0.2.1", "labels": {"version": "v1"}, "locality": "r/z"});
     let mut spec = json!({"hosts": [if variant == 3 { "other.example.com" } else { "ext.example.com" }],
         "ports": [{"number": if variant == 2 { 81 } else { 80 }, "name": "http", "protocol": "HTTP"}],
         "resolution": if variant == 1 { "DNS" } else { "STATIC" }});
@@ -267,7 +275,8 @@ fn workload(variant: usize) -> Value {
 
 fn pod(name: &str, variant: usize) -> Value {
     let mut metadata = metadata("a", name, variant);
-    metadata["labels"] = json!({"version": if variant.is_multiple_of(2) { "v1" } else { "v2" }});
+    let region = if variant < 2 { "r" } else { "q" };
+    metadata["labels"] = json!({"version": if variant.is_multiple_of(2) { "v1" } else { "v2" }, "topology.kubernetes.io/region": region});
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata})
 }
 

@@ -17,13 +17,13 @@ use proptest::test_runner::TestRunner;
 use super::*;
 use crate::{
     Abort, AbortWith, Action, Attachment, AuthProtocol, Authority, BackendTls, Caps, CipherSuite, ClientValidation,
-    ClientValidationMode, CookieName, CookiePath, Cors, Delay, DirectResponse, DnsName, Endpoint, ExternalAuth,
-    FieldMatch, Filter, GatewayId, HashOn, HeaderEdit, HeaderName, HeaderValue, HostPattern, Invalid, Limits,
-    LineMatch, LinePart, LoadBalance, Method, Mirror, Order, OriginPattern, Origination, OutlierDetection, PathMatch,
-    PathMode, PathRewrite, PeerName, Percent, Protocol, Redirect, RedirectPort, Regex, RegexRewrite, Retry, RetryCap,
-    Rewrite, RouteId, RouteKind, RouteMatch, Session, SessionCarrier, SessionKey, Share, StreamBackend, TableSize,
-    Target, TextMatch, Timeouts, Tls, TlsVersion, Transport, Trust, TrustSource, Unanswered, UpstreamProtocol, WarmUp,
-    WeightedBackend,
+    ClientValidationMode, CommonLabel, CookieName, CookiePath, Cors, Delay, DirectResponse, DnsName, Endpoint,
+    ExternalAuth, FieldMatch, Filter, GatewayId, HashOn, HeaderEdit, HeaderName, HeaderValue, HostPattern, Invalid,
+    Limits, LineMatch, LinePart, LoadBalance, Locality, LocalityPattern, LocalityPolicy, LocalityShares, Method,
+    Mirror, Order, OriginPattern, Origination, OutlierDetection, PathMatch, PathMode, PathRewrite, PeerName, Percent,
+    Protocol, Redirect, RedirectPort, Regex, RegexRewrite, RegionFailover, Retry, RetryCap, Rewrite, RouteId,
+    RouteKind, RouteMatch, Session, SessionCarrier, SessionKey, Share, StreamBackend, TableSize, Target, TextMatch,
+    Timeouts, Tls, TlsVersion, Transport, Trust, TrustSource, Unanswered, UpstreamProtocol, WarmUp, WeightedBackend,
 };
 
 /// Most resources of one kind in a snapshot.
@@ -328,10 +328,24 @@ fn backend(key: BackendKey) -> impl Strategy<Value = Backend> {
     let protocol = select(vec![UpstreamProtocol::Http1, UpstreamProtocol::H2c]);
     let policy = (balance(), option::of(outliers()), caps());
     let warm_up = option::of((1u64..9).prop_map(|seconds| WarmUp::over(Duration::from_secs(seconds))));
-    (protocol, backend_tls(), policy, warm_up).prop_map(move |(protocol, tls, (balance, outliers, caps), warm_up)| {
+    let told = (protocol, backend_tls(), policy, warm_up, option::of(locality_policy()));
+    told.prop_map(move |(protocol, tls, (balance, outliers, caps), warm_up, locality)| {
         let panic = outliers.as_ref().map_or(Percent::NONE, |outliers| outliers.most);
-        Backend { protocol, tls, balance, caps, warm_up, outliers, panic, ..Backend::new(key.clone()) }
+        Backend { protocol, tls, balance, caps, warm_up, outliers, panic, locality, ..Backend::new(key.clone()) }
     })
+}
+
+fn locality_policy() -> impl Strategy<Value = LocalityPolicy> {
+    let label = (name(), option::of(name())).prop_map(|(key, value)| CommonLabel { key, value });
+    let region = (name(), name()).prop_map(|(from, to)| RegionFailover { from, to });
+    let nearest = (vec(label, 0..3), vec(region, 0..2));
+    let share = (name().prop_map(LocalityPattern), 1u32..100);
+    let shares =
+        (name().prop_map(LocalityPattern), vec(share, 1..3)).prop_map(|(from, to)| LocalityShares { from, to });
+    prop_oneof![
+        nearest.prop_map(|(labels, failover)| LocalityPolicy::Nearest { labels, failover }),
+        vec(shares, 1..3).prop_map(LocalityPolicy::Shares),
+    ]
 }
 
 fn balance() -> impl Strategy<Value = LoadBalance> {
@@ -387,8 +401,13 @@ fn caps() -> impl Strategy<Value = Caps> {
 }
 
 fn endpoints(backend: BackendKey) -> impl Strategy<Value = Endpoints> {
-    let endpoint = (1u8..4, any::<bool>(), any::<NonZeroU32>())
-        .prop_map(|(host, ready, weight)| Endpoint { weight, ..Endpoint::new(([10, 0, 0, host], 8080).into(), ready) });
+    let stands = (option::of(name()), option::of((name(), name())));
+    let endpoint =
+        (1u8..4, any::<bool>(), any::<NonZeroU32>(), stands).prop_map(|(host, ready, weight, (zone, label))| {
+            let locality = zone.map(|zone| Locality::new("r", &zone, "")).unwrap_or_default();
+            let labels = label.into_iter().collect();
+            Endpoint { weight, locality, labels, ..Endpoint::new(([10, 0, 0, host], 8080).into(), ready) }
+        });
     let named = backend.clone();
     prop_oneof![
         vec(endpoint, 0..3).prop_map(move |endpoints| Endpoints::Static { backend: backend.clone(), endpoints }),

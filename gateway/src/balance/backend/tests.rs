@@ -22,7 +22,7 @@ fn address(port: u16) -> SocketAddr {
 }
 
 fn state(source: Arc<Endpoints>) -> BackendState {
-    BackendState::new(Arc::new(Backend::new(key())), source, None)
+    BackendState::new(Arc::new(Backend::new(key())), Arc::default(), source, None)
 }
 
 fn port(state: &BackendState, random: u64) -> Option<u16> {
@@ -85,7 +85,7 @@ fn a_name_keeps_its_last_good_answer() {
 fn a_new_configuration_takes_resolved_addresses_over() {
     let old = state(named("a.com", 80));
     old.set_addresses("a.com", &[address(80)]);
-    let new = BackendState::new(Arc::new(Backend::new(key())), named("a.com", 80), Some(&old));
+    let new = BackendState::new(Arc::new(Backend::new(key())), Arc::default(), named("a.com", 80), Some(&old));
     assert_eq!(ports(&new), [80]);
     assert_eq!(new.endpoints().usable()[0].id, old.endpoints().usable()[0].id, "what is known of it stays");
     assert_ne!(new.id, old.id, "its connections are its own");
@@ -94,7 +94,7 @@ fn a_new_configuration_takes_resolved_addresses_over() {
 #[test]
 fn round_robin_takes_turns() {
     let config = Backend { balance: LoadBalance::RoundRobin, ..Backend::new(key()) };
-    let state = BackendState::new(Arc::new(config), listed(&[(1, true), (2, true)]), None);
+    let state = BackendState::new(Arc::new(config), Arc::default(), listed(&[(1, true), (2, true)]), None);
     let ports: Vec<u16> = (0..4).map(|_| port(&state, 0).unwrap()).collect();
     assert_eq!(ports, [1, 2, 1, 2]);
 }

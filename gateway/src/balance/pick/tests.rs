@@ -104,7 +104,12 @@ fn a_cycle_visits_each_once_and_goes_on_under_another_configuration() {
     };
     assert_eq!([port(&state), port(&state)], [2, 3]);
     let config = Backend { idle: Duration::ZERO, ..Backend::clone(&state.config) };
-    let other = crate::balance::BackendState::new(std::sync::Arc::new(config), listed(&[1, 1, 1]), Some(&state));
+    let other = crate::balance::BackendState::new(
+        std::sync::Arc::new(config),
+        std::sync::Arc::default(),
+        listed(&[1, 1, 1]),
+        Some(&state),
+    );
     assert_eq!([port(&other), port(&state), port(&other)], [1, 2, 3]);
 }
 

@@ -286,14 +286,14 @@ fn what_is_known_of_an_endpoint_outlives_a_change_of_the_configuration() {
     let busy = first.begin();
     fail(&old, &first, now);
     let config = Backend { max_connections: 7, ..Backend::clone(&old.config) };
-    let new = BackendState::new(Arc::new(config.clone()), listed(&[1, 1, 1]), Some(&old));
+    let new = BackendState::new(Arc::new(config.clone()), Arc::default(), listed(&[1, 1, 1]), Some(&old));
     assert_eq!((picked(&new, now), new.ejected()), (BTreeSet::from([2, 3]), 1));
     assert_eq!(new.endpoints().iter().next().unwrap().0.in_flight(), 1);
     drop(busy);
     assert_eq!(picked(&new, now + Duration::from_secs(1)), BTreeSet::from([1, 2, 3]));
     let unjudged = Backend { outliers: None, ..config };
     fail(&new, &first, now + Duration::from_secs(1));
-    let unjudged = BackendState::new(Arc::new(unjudged), listed(&[1, 1, 1]), Some(&new));
+    let unjudged = BackendState::new(Arc::new(unjudged), Arc::default(), listed(&[1, 1, 1]), Some(&new));
     assert_eq!(picked(&unjudged, now + Duration::from_secs(1)), BTreeSet::from([1, 2, 3]), "nobody judges any more");
 }
 
