@@ -26,7 +26,7 @@ use crate::translate::proxies::Proxies;
 /// A port belongs to somebody else.
 pub(super) const PORT_CONFLICT: &str = "PortConflict";
 /// Another server has the host.
-const HOST_CONFLICT: &str = "HostConflict";
+pub(super) const HOST_CONFLICT: &str = "HostConflict";
 /// Not done yet, or never.
 pub(super) const UNSUPPORTED: &str = "UnsupportedValue";
 /// Istio's own validation refuses the object.

@@ -5,6 +5,7 @@
 //! else the only one of the service, else that of the server. Never looks at endpoints.
 
 use torana_crds::core::{Service, ServiceType, TransportProtocol};
+use torana_crds::istio::load_balancer::Balancing;
 use torana_crds::istio::names::{Destination, Export, Protocol};
 use torana_crds::{Kind, ObjectRef};
 use torana_ir::{BackendKey, Target, Transport};
@@ -13,25 +14,33 @@ use crate::hosts;
 use crate::report::Remark;
 use crate::report::conditions::route::BACKEND_NOT_FOUND;
 use crate::store::Cluster;
-use crate::translate::destination_rules::{in_force, of_host};
+use crate::translate::destination_rules::{Blocks, in_force, of_host};
 use crate::translate::istio::bindings::Binding;
 use crate::translate::ledger::Ledger;
 use crate::translate::proxies::{Proxies, exported};
 use crate::translate::servers::Incoming;
-use crate::translate::service_entries::{external, name_of, within};
+use crate::translate::service_entries::{external, host_of, name_of, within};
 
 /// Namespaces that see a Service, separated by commas.
 const EXPORT_TO: &str = "networking.istio.io/exportTo";
 
-/// Resolves a destination of a rule of namespace `home`, written at `at`; what is wrong with it goes to the ledger too.
+/// What comes of requests whose destination leads nowhere.
+pub(super) const OF_REQUESTS: &str = "requests get 503";
+/// Of copies of requests.
+pub(super) const OF_COPIES: &str = "nothing is copied";
+/// Of streams.
+pub(super) const OF_STREAMS: &str = "connections are reset";
+
+/// Resolves a destination of a rule of namespace `home`, written at `at`; what is wrong with it goes to the ledger too,
+/// with what `follows`.
 pub(super) fn target(
     cluster: &Cluster,
     (destination, home): (&Destination, &str),
     place: &Binding<'_>,
-    at: &str,
+    (at, follows): (&str, &str),
     ledger: &mut Ledger,
 ) -> Target {
-    let resolved = resolve(cluster, (destination, home), place, at, ledger);
+    let resolved = resolve(cluster, (destination, home), place, (at, follows), ledger);
     ledger.target(resolved)
 }
 
@@ -39,14 +48,14 @@ fn resolve(
     cluster: &Cluster,
     (destination, home): (&Destination, &str),
     place: &Binding<'_>,
-    at: &str,
+    (at, follows): (&str, &str),
     ledger: &mut Ledger,
 ) -> Result<BackendKey, Remark> {
     let host = hosts::whole(&destination.host, home);
     ledger.need(&of_host(&host));
     let found = known(cluster, &host, &place.proxies, ledger);
     let Some(Known { namespace, name, ports }) = found else {
-        let message = format!("there is no service {host}, so requests get 503");
+        let message = format!("there is no service {host}, so {follows}");
         let remedy = "create it, correct the name, or export it to the gateway's namespace";
         return Err(Remark::error(BACKEND_NOT_FOUND, &format!("{at}.host"), message, remedy));
     };
@@ -59,19 +68,30 @@ fn resolve(
     });
     if !ports.iter().any(|(number, is_tcp)| *number == port && *is_tcp) {
         let numbers: Vec<_> = ports.iter().map(|(number, _)| number.to_string()).collect();
-        let message = format!("{host} has no port {port}, so requests get 503");
+        let message = format!("{host} has no port {port}, so {follows}");
         let remedy = format!("write port.number: one of {}", numbers.join(", "));
         return Err(Remark::error(BACKEND_NOT_FOUND, &format!("{at}.port"), message, remedy));
     }
     if let Some(subset) = &destination.subset {
         let rule = in_force(cluster, (&host, &namespace), &place.proxies);
         if rule.and_then(|rule| rule.subset(subset)).is_none() {
-            let message = format!("no DestinationRule in force for {host} has subset {subset}, so requests get 503");
+            let message = format!("no DestinationRule in force for {host} has subset {subset}, so {follows}");
             let remedy = "write one with that subset, and look at its exportTo";
             return Err(Remark::error(BACKEND_NOT_FOUND, &format!("{at}.subset"), message, remedy));
         }
     }
     Ok(BackendKey { namespace, name, port, transport: Transport::Tcp, subset: destination.subset.clone() })
+}
+
+/// Whether a DestinationRule has requests that go there keep to one endpoint (`consistentHash`).
+pub(super) fn is_hashed(cluster: &Cluster, target: &Target, proxies: &Proxies) -> bool {
+    let Target::Backend(BackendKey { namespace, name, port, subset, .. }) = target else { return false };
+    let host = host_of(name).map_or_else(|| hosts::of_service(namespace, name), str::to_owned);
+    let Some(rule) = in_force(cluster, (&host, namespace), proxies) else { return false };
+    let part = subset.as_ref().and_then(|name| rule.subset(name));
+    let mesh = &cluster.mesh().config().default_traffic_policy;
+    let balance = Blocks::of(mesh, Some(&rule), part, *port).balance;
+    balance.is_some_and(|it| matches!(it.balancing, Balancing::ConsistentHash(_)))
 }
 
 /// Ports of the host's entry in the namespace of the rule, if there is one that the proxies see.

@@ -18,7 +18,7 @@ use crate::report::{Remark, Severity};
 use crate::store::Cluster;
 use crate::translate::entries::joined;
 use crate::translate::istio::bindings::Binding;
-use crate::translate::istio::destinations::target;
+use crate::translate::istio::destinations::{OF_COPIES, OF_REQUESTS, is_hashed, target};
 use crate::translate::istio::values::{Edits, edits};
 use crate::translate::istio::{delegates, matches, policies, retries};
 use crate::translate::ledger::Ledger;
@@ -224,7 +224,12 @@ fn draft(
         let forward = Forward { cluster, rule, place };
         targets = forward.targets(&own, &mut filters, ledger, &mut faults);
     }
-    let (retry, per_try) = tries(cluster, spec.retries.as_ref(), &format!("{at}.retries"), ledger);
+    let (mut retry, per_try) = tries(cluster, spec.retries.as_ref(), &format!("{at}.retries"), ledger);
+    let goes_on = spec.retries.as_ref().is_some_and(|retries| retries.retry_ignore_previous_hosts.is_some());
+    // With `consistentHash` a further try goes where the hash leads, too (`DefaultConsistentHashPolicy`).
+    if let ([only], 1, false) = (&targets[..], spec.route.len(), goes_on || retry.attempts == 0) {
+        retry.anywhere = is_hashed(cluster, &only.target, &place.proxies);
+    }
     let (errors, others): (Vec<_>, Vec<_>) = faults.into_iter().partition(|it| it.severity == Severity::Error);
     ledger.remarks.extend(others);
     let action = match errors.first() {
@@ -258,7 +263,7 @@ fn mirrors(cluster: &Cluster, rule: &delegates::Rule, place: &Binding<'_>, ledge
                 (true, index) => format!("{}.mirrors[{}].destination", rule.path, index - 1),
                 (false, index) => format!("{}.mirrors[{index}].destination", rule.path),
             };
-            let target = target(cluster, (destination, &rule.namespace), place, &at, ledger);
+            let target = target(cluster, (destination, &rule.namespace), place, (&at, OF_COPIES), ledger);
             let mirror = Mirror { target, numerator: share, denominator: 1_000_000, shadow: true };
             (share > 0).then_some(Filter::Mirror(mirror))
         })
@@ -317,6 +322,6 @@ impl Forward<'_> {
 
     fn target(&self, (index, entry): (usize, &HttpDestination), ledger: &mut Ledger) -> Target {
         let at = format!("{}.route[{index}].destination", self.rule.path);
-        target(self.cluster, (&entry.destination, &self.rule.namespace), self.place, &at, ledger)
+        target(self.cluster, (&entry.destination, &self.rule.namespace), self.place, (&at, OF_REQUESTS), ledger)
     }
 }

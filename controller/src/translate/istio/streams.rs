@@ -10,12 +10,13 @@ use torana_crds::istio::virtual_service::StreamDestination;
 use torana_ir::{Attachment, HostPattern, RouteId, RouteKind, RuleKey, StreamBackend, StreamRule};
 
 use crate::hosts;
+use crate::report::Remark;
 use crate::store::Cluster;
 use crate::translate::istio::bindings::Binding;
-use crate::translate::istio::destinations::target;
+use crate::translate::istio::destinations::{OF_STREAMS, target};
 use crate::translate::istio::matches;
 use crate::translate::ledger::Ledger;
-use crate::translate::servers::Incoming;
+use crate::translate::servers::{HOST_CONFLICT, Incoming};
 
 /// The rules of streams for every place that takes them.
 pub(super) fn placed(
@@ -49,13 +50,16 @@ fn handshakes(
     let home = &service.meta.namespace;
     let mut taken: Vec<HostPattern> = Vec::new();
     for (index, rule) in service.spec.tls.iter().enumerate() {
-        let fitting = rule.matches.iter().filter(|one| is_for(place, one.port, &one.gateways, home));
+        let fitting = rule.matches.iter().enumerate().filter(|(_, one)| is_for(place, one.port, &one.gateways, home));
         let mut names = Vec::new();
-        for one in fitting {
+        for (number, one) in fitting {
             let own = one.sni_hosts.iter().map(|host| hosts::whole(host, home));
             let own: Vec<_> = own.filter_map(|host| HostPattern::parse(&host)).collect();
             // Of two matches for one name the first has it, and the other is left out whole.
-            if own.iter().any(|name| taken.contains(name)) {
+            if let Some(name) = own.iter().find(|name| taken.contains(name)) {
+                let at = format!("spec.tls[{index}].match[{number}].sniHosts");
+                let message = format!("an earlier match has {name} on port {}, so this one is left out", place.port);
+                ledger.remarks.push(Remark::warning(HOST_CONFLICT, &at, message, "name each host once"));
                 continue;
             }
             taken.extend(own.iter().cloned());
@@ -108,7 +112,7 @@ fn stream(
     let is_only = route.len() == 1;
     let backends = route.iter().enumerate().filter(|(_, entry)| is_only || entry.weight > 0).map(|(index, entry)| {
         let at = format!("{at}.route[{index}].destination");
-        let target = target(cluster, (&entry.destination, &namespace), place, &at, ledger);
+        let target = target(cluster, (&entry.destination, &namespace), place, (&at, OF_STREAMS), ledger);
         StreamBackend { target, weight: if is_only { 1 } else { entry.weight } }
     });
     let backends = backends.collect();
