@@ -42,6 +42,9 @@ pub(super) fn apply(blocks: Blocks<'_>, backend: &mut Backend) {
         backend.panic =
             Percent::new(u8::try_from(outliers.min_health_percent.min(100)).unwrap_or(100)).unwrap_or_default();
     }
+    if blocks.balance.is_some_and(is_original) {
+        backend.tls = refused("the DestinationRule asks for the endpoint that the client meant, which no edge knows");
+    }
     if blocks.tunnel.is_some() || blocks.proxy_protocol.is_some() {
         let message =
             "the DestinationRule asks for a tunnel or for the PROXY protocol, which Torana does not speak to backends";
@@ -49,13 +52,19 @@ pub(super) fn apply(blocks: Blocks<'_>, backend: &mut Backend) {
     }
 }
 
+/// Whether the endpoint is asked for that the client had connected to.
+fn is_original(balance: &LoadBalancer) -> bool {
+    balance.balancing == Balancing::Simple(SimpleLb::Passthrough)
+}
+
 fn balancing(balance: &LoadBalancer) -> LoadBalance {
     match &balance.balancing {
-        // Nobody's original destination is known at an edge.
+        // Nothing is sent where the original destination is asked for.
         Balancing::Simple(SimpleLb::LeastRequest | SimpleLb::Passthrough) => LoadBalance::LeastRequest,
         Balancing::Simple(SimpleLb::RoundRobin) => LoadBalance::RoundRobin,
         Balancing::Simple(SimpleLb::Random) => LoadBalance::Random,
-        Balancing::ConsistentHash(hash) => hashing(hash).unwrap_or(LoadBalance::LeastRequest),
+        // As with requests that have not what is hashed.
+        Balancing::ConsistentHash(hash) => hashing(hash).unwrap_or(LoadBalance::Random),
     }
 }
 
@@ -181,8 +190,10 @@ pub(super) fn of_blocks((balance, pool, outliers): Parts<'_>, at: &str, remarks:
     };
     if let Some(balance) = balance {
         say("loadBalancer.zoneAwareLbSetting", balance.zone_aware.is_some(), "all endpoints are alike");
-        let is_original = balance.balancing == Balancing::Simple(SimpleLb::Passthrough);
-        say("loadBalancer.simple", is_original, "the least busy endpoint is chosen");
+        say("loadBalancer.simple", is_original(balance), "requests get 503");
+        let has_attributes = matches!(&balance.balancing, Balancing::ConsistentHash(hash)
+            if matches!(&hash.key, Some(HashKey::Cookie(cookie)) if !cookie.attributes.is_empty()));
+        say("loadBalancer.consistentHash.httpCookie.attributes", has_attributes, "the cookie is set without them");
     }
     if let Some(tcp) = pool.and_then(|pool| pool.tcp.as_ref()) {
         say("connectionPool.tcp.tcpKeepalive", tcp.tcp_keepalive.is_some(), "connections are kept as the system does");
