@@ -60,7 +60,8 @@ fn virtual_service(cluster: &Cluster, parents: &Parents, service: &VirtualServic
     let bindings = bindings::of(cluster.mesh().config(), parents, service, &mut ledger);
     let (said, is_valid) = verdict(service.problems());
     let mut output = RouteOutput::default();
-    if !bindings.is_empty() {
+    // A delegate is served where the one that names it is: who else would say it?
+    if !bindings.is_empty() || service.spec.is_delegate() {
         ledger.remarks.extend(said);
     }
     if is_valid && !bindings.is_empty() {
