@@ -182,6 +182,10 @@ pub(super) fn entry(entry: &ServiceEntry) -> Entry {
         if names > 1 {
             say("endpoints", "of several names the first is used");
         }
+        let addresses = spec.endpoints.iter().any(|it| matches!(it.address, WorkloadAddress::Ip(_)));
+        if names > 0 && addresses {
+            say("endpoints", "beside a name no address is connected to");
+        }
         let paths = spec.endpoints.iter().any(|it| matches!(it.address, WorkloadAddress::Unix(_)));
         if paths {
             say("endpoints", "sockets of files are not connected to");
