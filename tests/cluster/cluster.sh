@@ -55,7 +55,8 @@ up() {
   echo $! >"$RUN/outer.pid"
   for _ in {1..600}; do
     [ -e "$RUN/ready" ] && break
-    first_process >/dev/null || break
+    # It may not have begun its first process yet.
+    kill -0 "$(cat "$RUN/outer.pid")" 2>/dev/null || break
     sleep 0.2
   done
   if ! running; then
