@@ -101,7 +101,7 @@ async fn planned(
         head.upgrade = false;
     }
     let mut ties = Ties::of(plan.session.as_ref(), head, &weighted.backend, conn.peer.remote.ip());
-    let Passage { notes, kept, .. } = passage;
+    let Passage { deadline, notes, kept, .. } = passage;
     let identity = plan.listener.identity.as_ref();
     let mut copies = Copies::new(mirrors::launch(conn, head, &notes.mirrors, identity), kept);
     let order = Order {
@@ -216,14 +216,15 @@ impl Passage<'_> {
         Answer { status, fields: head.fields, body }.sealed()
     }
 
-    /// Holds the request back. A client that leaves meanwhile, or the request's own deadline, ends it.
-    async fn wait(&self, down: &mut Down, time: Duration, record: &mut Record) -> Result<(), Fault> {
+    /// Holds the request back. A client that leaves meanwhile ends it; the request's own deadline does not, and is as much
+    /// later: of Istio's rules with a fault the timeout is for what follows the delay.
+    async fn wait(&mut self, down: &mut Down, time: Duration, record: &mut Record) -> Result<(), Fault> {
         let began = Instant::now();
-        let ends = [began.checked_add(time), self.deadline].into_iter().flatten().min();
-        let paused = pause(down, ends).await;
-        record.delayed(began.elapsed());
-        paused?;
-        if self.deadline.is_some() && self.deadline == ends { Err(Fault::RequestTimeout) } else { Ok(()) }
+        let paused = pause(down, began.checked_add(time)).await;
+        let held = began.elapsed();
+        record.delayed(held);
+        self.deadline = self.deadline.and_then(|deadline| deadline.checked_add(held));
+        paused
     }
 }
 

@@ -52,7 +52,7 @@ fn the_gateway_itself_redirects_and_answers() {
 }
 
 #[test]
-fn faults_are_injected_into_their_share_and_a_delay_ends_with_the_request() {
+fn faults_are_injected_into_their_share_and_a_delay_is_none_of_the_timeout() {
     let backend = Backend::named("b");
     let rule = |prefix: &str, more: &str| format!("{{match: [{{uri: {{prefix: {prefix}}}}}], {more}, {}}}", to("b"));
     let all = "percentage: {value: 100}";
@@ -60,7 +60,7 @@ fn faults_are_injected_into_their_share_and_a_delay_ends_with_the_request() {
         rule("/abort", &format!("fault: {{abort: {{httpStatus: 555, {all}}}}}")),
         rule("/grpc", &format!("fault: {{abort: {{grpcStatus: UNAVAILABLE, {all}}}}}")),
         rule("/delay", &format!("fault: {{delay: {{fixedDelay: 300ms, {all}}}}}")),
-        rule("/late", &format!("timeout: 100ms, fault: {{delay: {{fixedDelay: 5s, {all}}}}}")),
+        rule("/late", &format!("timeout: 300ms, fault: {{delay: {{fixedDelay: 500ms, {all}}}}}")),
         rule("/half", "fault: {abort: {httpStatus: 500, percentage: {value: 50}}}"),
         rule("/none", "fault: {abort: {httpStatus: 500}}"),
     ];
@@ -72,14 +72,14 @@ fn faults_are_injected_into_their_share_and_a_delay_ends_with_the_request() {
     assert_eq!(world.status("a", "/delay"), 200);
     assert!(start.elapsed() >= Duration::from_millis(300));
     let start = Instant::now();
-    assert_eq!(world.status("a", "/late"), 504);
-    assert!(start.elapsed() < Duration::from_secs(3));
+    assert_eq!(world.status("a", "/late"), 200);
+    assert!(start.elapsed() >= Duration::from_millis(500));
     let failed = (0..400).filter(|_| world.status("a", "/half") == 500).count();
     assert!((120..280).contains(&failed), "{failed} of 400");
     assert!((0..50).all(|_| world.status("a", "/none") == 200));
-    // Those that were answered or ended early never came.
+    // Those that were answered never came.
     let seen = backend.take();
-    assert!(seen.iter().all(|it| !it.target.starts_with("/abort") && !it.target.starts_with("/late")));
+    assert!(seen.iter().all(|it| !it.target.starts_with("/abort")));
 }
 
 #[test]
