@@ -23,7 +23,8 @@ use crate::tls::{Bundles, Certificates, Material};
 /// A backend and its endpoints. Kept over table swaps while its configuration is the same.
 ///
 /// What goes over to the same backend configured otherwise is what belongs to its addresses and not to how they are
-/// spoken to: endpoints with their health and requests in flight, whose turn it is, and what is in use under caps.
+/// spoken to: endpoints with their health and requests in flight, whose turn it is, and what is in use under caps, but for
+/// connections, which it opens anew.
 #[derive(Debug)]
 pub struct BackendState {
     /// Unique in this process, for ever, among backends and endpoints.
@@ -55,7 +56,7 @@ impl BackendState {
             site,
             endpoints: ArcSwap::default(),
             source: Mutex::new(Arc::new(nothing(source.backend()))),
-            usage: previous.map(|previous| Arc::clone(&previous.usage)).unwrap_or_default(),
+            usage: previous.map(|previous| Arc::new(previous.usage.renewed())).unwrap_or_default(),
         };
         if let Some(previous) = previous {
             // Through the old source, so that what `set_source` keeps of a name is kept here too.

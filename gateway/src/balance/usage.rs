@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::budget::Budget;
 use crate::fault::Overflow;
 
-/// What is in use of one backend. It goes over to the same backend configured otherwise.
+/// What is in use of one backend. All but its connections goes over to the same backend configured otherwise, which is
+/// never lent one of them: idle ones would take its places until they are closed.
 #[derive(Debug, Default)]
 pub(super) struct Usage {
     connections: AtomicU32,
-    pending: AtomicU32,
-    requests: AtomicU32,
+    pending: Arc<AtomicU32>,
+    requests: Arc<AtomicU32>,
     pub(super) retries: Arc<Budget>,
 }
 
@@ -25,6 +26,12 @@ pub struct Place {
 }
 
 impl Usage {
+    /// That of the same backend configured otherwise.
+    pub(super) fn renewed(&self) -> Self {
+        let (pending, requests) = (Arc::clone(&self.pending), Arc::clone(&self.requests));
+        Self { connections: AtomicU32::default(), pending, requests, retries: Arc::clone(&self.retries) }
+    }
+
     /// A place among `most`.
     pub(super) fn take(self: &Arc<Self>, of: Overflow, most: u32) -> Result<Place, Overflow> {
         let before = self.tally(of).fetch_add(1, Ordering::Relaxed);
@@ -63,5 +70,14 @@ mod tests {
             assert_eq!(usage.take(of, 1).err(), Some(of));
             assert_eq!(usage.take(of, 0).err(), Some(of), "none is none");
         }
+    }
+
+    #[test]
+    fn what_is_configured_otherwise_has_connections_of_its_own() {
+        let old = Arc::new(Usage::default());
+        let kinds = [Overflow::Connections, Overflow::Pending, Overflow::Requests];
+        let _places = kinds.map(|of| old.take(of, 1).unwrap());
+        let new = Arc::new(old.renewed());
+        assert_eq!(kinds.map(|of| new.take(of, 1).is_ok()), [true, false, false]);
     }
 }

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Idle HTTP/1.1 connections of one worker.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use tokio::time::Instant;
 use torana_ir::Backend;
 
-use super::{Key, Slot};
+use super::{Key, Slot, Target};
+use crate::balance::BackendState;
 use crate::io::Io;
 
 /// Idle connections kept for one endpoint.
@@ -28,11 +29,13 @@ pub(crate) struct Carrier {
     served: u32,
     expires: Instant,
     key: Key,
+    /// Whose it is; gone when that is configured otherwise, and then nobody is lent it.
+    backend: Weak<BackendState>,
     _slot: Slot,
 }
 
 impl Carrier {
-    pub(super) fn new(key: Key, io: Box<Io>, slot: Slot) -> Self {
+    pub(super) fn new(target: &Target<'_>, io: Box<Io>, slot: Slot) -> Self {
         Self {
             io,
             input: Vec::new(),
@@ -40,7 +43,8 @@ impl Carrier {
             reused: false,
             served: 0,
             expires: Instant::now(),
-            key,
+            key: target.key(),
+            backend: Arc::downgrade(target.backend),
             _slot: slot,
         }
     }
@@ -84,7 +88,7 @@ impl Pool {
     pub(super) fn sweep(&self, now: Instant) {
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|_, stack| {
-            stack.retain_mut(|carrier| carrier.expires > now && carrier.io.quiet());
+            stack.retain_mut(|it| it.expires > now && it.backend.strong_count() > 0 && it.io.quiet());
             !stack.is_empty()
         });
     }

@@ -2,7 +2,7 @@
 //! Shared HTTP/2 connections of one worker: Pingora's `ConnectionRef`s.
 
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
@@ -12,6 +12,7 @@ use pingora_core::protocols::http::v2::client::Http2Session;
 use tokio::time::Instant;
 
 use super::{Key, Slot, Target, connect};
+use crate::balance::BackendState;
 use crate::fault::{Fault, Overflow};
 use crate::observe::Metrics;
 use crate::tls::backends::Alpn;
@@ -34,6 +35,8 @@ struct Shared {
     idle: Duration,
     /// Requests that it was lent out for.
     served: u32,
+    /// Whose it is; gone when that is configured otherwise, and then nobody is lent it.
+    backend: Weak<BackendState>,
     _slot: Arc<Slot>,
 }
 
@@ -43,7 +46,7 @@ impl Shared {
         if !self.connection.is_idle() {
             self.used = now;
         }
-        usable(&self.connection) && now < self.used + self.idle
+        usable(&self.connection) && now < self.used + self.idle && self.backend.strong_count() > 0
     }
 }
 
@@ -119,7 +122,8 @@ impl Pool {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let line = lines.entry(target.key()).or_default();
         let (used, idle) = (Instant::now(), target.backend.config.idle);
-        line.shared.push(Shared { connection: connection.clone(), used, idle, served: 1, _slot: Arc::new(slot) });
+        let (backend, slot) = (Arc::downgrade(target.backend), Arc::new(slot));
+        line.shared.push(Shared { connection: connection.clone(), used, idle, served: 1, backend, _slot: slot });
         Ok(connection)
     }
 }

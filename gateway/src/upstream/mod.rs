@@ -97,7 +97,7 @@ impl Pools {
                 }
                 let _pending = target.backend.place(Overflow::Pending).map_err(Fault::Overload)?;
                 let (io, slot) = connect::open(target, Some(Alpn::Http1), &self.metrics).await?;
-                Ok(Lent::H1(Box::new(Carrier::new(target.key(), io, slot))))
+                Ok(Lent::H1(Box::new(Carrier::new(target, io, slot))))
             }
             UpstreamProtocol::Http1 | UpstreamProtocol::H2c => {
                 let session = self.h2.stream(target, &self.metrics).await?;

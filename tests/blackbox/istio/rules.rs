@@ -152,6 +152,23 @@ fn a_virtual_service_that_names_no_gateway_is_served_by_a_gateway_that_says_so()
 }
 
 #[test]
+fn a_cap_of_connections_is_none_of_those_that_were_opened_before_it() {
+    let backend = Backend::named("b");
+    let world = world(&format!("{{{}}}", to("b")), &World::service("b", backend.port));
+    assert_eq!(world.status("a", "/"), 200);
+    world.apply(
+        "cap.yaml",
+        &object(API, "DestinationRule", "b", "host: b, trafficPolicy: {connectionPool: {tcp: {maxConnections: 1}}}"),
+    );
+    let end = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < end {
+        assert_eq!(world.status("a", "/"), 200);
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(backend.connections(), 2, "one of each configuration");
+}
+
+#[test]
 fn a_server_that_redirects_sends_every_host_to_https() {
     let backend = Backend::named("b");
     let servers =
