@@ -169,6 +169,31 @@ fn a_cap_of_connections_is_none_of_those_that_were_opened_before_it() {
 }
 
 #[test]
+fn a_gateway_of_the_mesh_knows_a_service_by_the_names_that_it_has_there() {
+    let backend = Backend::named("b");
+    let gateway = World::gateway().replace(
+        "namespace: default}\n",
+        "namespace: default, annotations: {torana.dev/mesh-virtual-services: 'true'}}\n",
+    );
+    let own = object(API, "VirtualService", "b", &format!("hosts: [b], http: [{{{}}}]", to("b")));
+    let other = object(API, "VirtualService", "other/b", "hosts: [b], http: [{directResponse: {status: 418}}]");
+    let world = World::start(&[gateway, World::service("b", backend.port), other, own].concat());
+    for (host, status) in [
+        ("b", 200),
+        ("b:9080", 200),
+        ("b.default", 200),
+        ("b.default.svc", 200),
+        ("b.default.svc.cluster.local", 200),
+        ("b.other", 418),
+        ("b.other.svc", 418),
+        ("b.default.svc.cluster", 404),
+        ("b.example", 404),
+    ] {
+        assert_eq!(world.status(host, "/"), status, "{host}");
+    }
+}
+
+#[test]
 fn a_server_that_redirects_sends_every_host_to_https() {
     let backend = Backend::named("b");
     let servers =

@@ -75,7 +75,10 @@ pub(super) fn of<'p>(
             if let Some(Parent::Ours(slots)) = parents.get(&mesh()) {
                 let hosts = hosts.get_or_insert_with(|| hosts_of(service, ledger)).clone();
                 let admitting = slots.iter().filter(|slot| slot.namespaces.admit(&service.meta.namespace));
-                bindings.extend(admitting.filter_map(|slot| of_listener(slot, "mesh", &seen, &hosts)));
+                bindings.extend(admitting.filter_map(|slot| {
+                    let hosts = with_short_names(&hosts, &slot.key.gateway.namespace);
+                    of_listener(slot, "mesh", &seen, &hosts)
+                }));
             }
             continue;
         }
@@ -150,6 +153,18 @@ fn hosts_of(service: &VirtualService, ledger: &mut Ledger) -> Vec<HostPattern> {
         }
     }
     patterns
+}
+
+/// In the mesh a Service has shorter names, too; the shortest in its own namespace only, where the Gateway may be.
+fn with_short_names(whole: &[HostPattern], namespace: &str) -> Vec<HostPattern> {
+    let shorter = whole.iter().flat_map(|host| {
+        let HostPattern::Exact(name) = host else { return Vec::new() };
+        let Some(service) = hosts::service(name.as_str()) else { return Vec::new() };
+        let own = format!("{}.{}", service.name, service.namespace);
+        let shortest = (service.namespace == namespace).then_some(service.name);
+        [Some(format!("{own}.svc")), Some(own), shortest].into_iter().flatten().collect()
+    });
+    whole.iter().cloned().chain(shorter.filter_map(|name| HostPattern::parse(&name))).collect()
 }
 
 fn of_server<'p>(
