@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use http::{HeaderMap, Version, request};
+use http::{HeaderMap, Uri, Version, request};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use serde_json::{Value, json};
@@ -47,14 +47,12 @@ pub(super) async fn measure(mut body: Incoming) -> Result<Measured, String> {
 
 /// The JSON text of a request.
 pub(super) fn describe(name: &str, remote: SocketAddr, head: &request::Parts, body: &Measured) -> String {
-    let host = head.uri.authority().map(http::uri::Authority::as_str);
-    let host = host.or_else(|| head.headers.get(http::header::HOST).and_then(|host| host.to_str().ok()));
     let mut fields = vec![
         ("name", json!(name)),
         ("method", json!(head.method.as_str())),
         ("path", json!(head.uri.path())),
         ("query", json!(head.uri.query())),
-        ("host", json!(host)),
+        ("host", json!(host(&head.uri, &head.headers))),
         ("protocol", json!(protocol(head.version))),
         ("remote", json!(remote.to_string())),
         ("headers", fields_of(&head.headers)),
@@ -66,6 +64,12 @@ pub(super) fn describe(name: &str, remote: SocketAddr, head: &request::Parts, bo
     }
     let lines: Vec<String> = fields.iter().map(|(key, value)| format!("  \"{key}\": {value}")).collect();
     format!("{{\n{}\n}}\n", lines.join(",\n"))
+}
+
+/// Whom a request is for: HTTP/2 has it in the target.
+pub(super) fn host<'a>(target: &'a Uri, fields: &'a HeaderMap) -> Option<&'a str> {
+    let host = target.authority().map(http::uri::Authority::as_str);
+    host.or_else(|| fields.get(http::header::HOST)?.to_str().ok())
 }
 
 fn protocol(version: Version) -> &'static str {

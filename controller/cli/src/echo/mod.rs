@@ -71,6 +71,9 @@ pub struct EchoArgs {
     /// Name that answers carry, to tell backends apart
     #[arg(long, default_value = "echo", value_name = "NAME", env = "TORANA_ECHO_NAME")]
     pub name: String,
+    /// Say every request on standard error: method, path, version and host
+    #[arg(long, env = "TORANA_ECHO_LOG")]
+    pub log: bool,
 }
 
 /// Runs the command until SIGINT or SIGTERM.
@@ -78,7 +81,8 @@ pub async fn run(args: EchoArgs) -> anyhow::Result<()> {
     let name = http::HeaderValue::from_str(&args.name).context("--name cannot be sent in a header field")?;
     let listener = bind(args.address, args.port).await?;
     eprintln!("✔ echo {:?} on http://{}", args.name, listener.local_addr()?);
-    let backend = Arc::new(Backend { name, connections: Arc::new(Semaphore::new(CONNECTIONS as usize)) });
+    let backend =
+        Arc::new(Backend { name, log: args.log, connections: Arc::new(Semaphore::new(CONNECTIONS as usize)) });
     backend.serve(listener, stopped()).await;
     Ok(())
 }
@@ -123,6 +127,7 @@ async fn silence(asked: Arc<AtomicBool>) {
 #[derive(Debug)]
 struct Backend {
     name: http::HeaderValue,
+    log: bool,
     connections: Arc<Semaphore>,
 }
 
@@ -190,6 +195,10 @@ impl Backend {
     }
 
     async fn answer(self: Arc<Self>, peer: SocketAddr, request: Request<Incoming>) -> Result<Reply, Infallible> {
+        if self.log {
+            let host = describe::host(request.uri(), request.headers()).unwrap_or_default();
+            eprintln!("{} {} {:?} {host:?}", request.method(), request.uri(), request.version());
+        }
         let mut reply = if grpc::is_grpc(&request) {
             grpc::answer(request)
         } else if websocket::is_upgrade(&request) {

@@ -33,7 +33,7 @@ async fn start() -> Running {
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
     let name = http::HeaderValue::from_static("v1");
-    let backend = Arc::new(Backend { name, connections: Arc::new(Semaphore::new(CONNECTIONS as usize)) });
+    let backend = Arc::new(Backend { name, log: false, connections: Arc::new(Semaphore::new(CONNECTIONS as usize)) });
     let ended = tokio::spawn(backend.serve(listener, async move {
         let _stop_or_drop = stopped.await;
     }));
