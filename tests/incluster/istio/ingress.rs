@@ -52,7 +52,7 @@ spec: {{selector: {{app: web}}, ports: [{{name: http, port: 80, targetPort: 9001
 }
 
 /// The address of the Service before the proxies, once it has one.
-fn address(lab: &Lab) -> String {
+pub(super) fn address(lab: &Lab) -> String {
     let mut address = String::new();
     until("the ingress has an address", || {
         let service = lab.find("service", "ingress").unwrap_or_default();

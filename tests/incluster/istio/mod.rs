@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Istio's own objects in a real cluster: whoever has them keeps them, and moves only the entrypoint.
 
+mod bookinfo;
+
 mod ingress;
 
 mod policies;
@@ -29,6 +31,14 @@ fn lab() -> Option<Lab> {
     let lab = super::lab()?;
     definitions();
     Some(lab)
+}
+
+/// A Gateway that takes the rules of the mesh.
+fn edge() -> String {
+    super::gateway("edge", 1).replace(
+        "metadata: {name: edge}\nspec:\n  gatewayClassName",
+        "metadata: {name: edge, annotations: {torana.dev/mesh-virtual-services: \"true\"}}\nspec:\n  gatewayClassName",
+    )
 }
 
 /// One echo server behind `app` that says `name`, with that `version`.

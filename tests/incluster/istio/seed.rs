@@ -5,18 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Lab, ask, counts, kubectl, lab, until, until_all_answer, version};
+use super::{Lab, ask, counts, edge, kubectl, lab, until, until_all_answer, version};
 
 /// The objects, and one of a kind that Istio does not have.
 const OBJECTS: &str = include_str!("my-app.yaml");
-
-/// A Gateway that takes the rules of the mesh.
-fn edge() -> String {
-    super::super::gateway("edge", 1).replace(
-        "metadata: {name: edge}\nspec:\n  gatewayClassName",
-        "metadata: {name: edge, annotations: {torana.dev/mesh-virtual-services: \"true\"}}\nspec:\n  gatewayClassName",
-    )
-}
 
 /// The objects that the API server knows, in the namespace of the test.
 fn apply(lab: &Lab) {
