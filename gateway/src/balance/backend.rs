@@ -23,8 +23,8 @@ use crate::tls::{Bundles, Certificates, Material};
 /// A backend and its endpoints. Kept over table swaps while its configuration is the same.
 ///
 /// What goes over to the same backend configured otherwise is what belongs to its addresses and not to how they are
-/// spoken to: endpoints with their health and requests in flight, whose turn it is, and what is in use under caps, but for
-/// connections, which it opens anew.
+/// spoken to: endpoints with their health and requests in flight, whose turn it is, and what is in use under caps, but
+/// for connections, which it opens anew.
 #[derive(Debug)]
 pub struct BackendState {
     /// Unique in this process, for ever, among backends and endpoints.

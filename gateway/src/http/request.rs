@@ -216,8 +216,8 @@ impl Passage<'_> {
         Answer { status, fields: head.fields, body }.sealed()
     }
 
-    /// Holds the request back. A client that leaves meanwhile ends it; the request's own deadline does not, and is as much
-    /// later: of Istio's rules with a fault the timeout is for what follows the delay.
+    /// Holds the request back. A client that leaves meanwhile ends it; the request's own deadline does not, and is as
+    /// much later: of Istio's rules with a fault the timeout is for what follows the delay.
     async fn wait(&mut self, down: &mut Down, time: Duration, record: &mut Record) -> Result<(), Fault> {
         let began = Instant::now();
         let paused = pause(down, began.checked_add(time)).await;
