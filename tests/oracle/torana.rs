@@ -134,7 +134,7 @@ impl World<'_> {
         for (name, value) in &call.headers {
             head.fields.push(name.to_lowercase().as_bytes(), value.as_bytes());
         }
-        match bind.route(&head, sni) {
+        match bind.route(&mut head, sni) {
             Routed::Plan { plan, prefix_len } => self.planned(&plan, head, prefix_len, call),
             Routed::Fault { fault: torana_gateway::fault::Fault::Misdirected, .. } => Outcome::Misdirected,
             Routed::Fault { .. } => Outcome::NoRoute,
@@ -152,7 +152,7 @@ impl World<'_> {
         for filter in &rule.filters {
             match filter {
                 Filter::Redirect(redirect) => {
-                    let answer = Redirect::compile(redirect, call.port).apply(&head, prefix_len).unwrap();
+                    let answer = Redirect::compile(redirect, (call.port, plan.listener.path_mode)).apply(&head, prefix_len).unwrap();
                     let location = answer.fields.first("location").unwrap_or_default();
                     let location = String::from_utf8_lossy(location).to_lowercase();
                     return Outcome::Redirect { status: redirect.status, location, headers: response() };
@@ -163,7 +163,7 @@ impl World<'_> {
                 }
                 Filter::Rewrite(rewrite) => {
                     let mut context = RequestContext { prefix_len, random: 0 };
-                    Rewrite::compile(rewrite).apply(&mut head, &mut context).unwrap();
+                    Rewrite::compile(rewrite, plan.listener.path_mode).apply(&mut head, &mut context).unwrap();
                 }
                 _ => {}
             }

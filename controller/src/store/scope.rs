@@ -59,6 +59,11 @@ impl Cluster {
         self.aside.get(reference)
     }
 
+    /// Names of objects of a kind that are for others.
+    pub fn all_aside(&self, kind: Kind) -> impl Iterator<Item = &ObjectRef> {
+        self.aside.keys().filter(move |reference| reference.known_kind() == Some(kind))
+    }
+
     /// Puts every object of Istio, or those of a namespace, where it belongs now.
     pub(super) fn sort(&mut self, namespace: Option<&str>, dirty: &mut Dirty) {
         let is_here = |object: &Object| namespace.is_none_or(|here| object.meta().namespace == here);

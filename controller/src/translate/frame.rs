@@ -323,8 +323,9 @@ impl Frame {
         };
         let servers = Servers::new(cluster.all::<IstioGateway>(), &fleets, &taken, &mut terms);
         self.listeners.extend(servers.listeners);
-        // Of those that select none of ours nothing is said where they are named.
+        // Of those that select none of ours, or are for others, nothing is said where they are named.
         let others = servers.entries.keys().filter(|gateway| !servers.slots.contains_key(gateway));
+        let others = others.chain(cluster.all_aside(Kind::IstioGateway));
         self.parents.extend(others.map(|gateway| (gateway.clone(), Parent::Foreign)));
         self.parents.extend(servers.slots.into_iter().map(|(gateway, slots)| (gateway, Parent::Servers(slots))));
         let drafts = servers.entries.into_iter().map(|(gateway, entry)| (gateway, Draft { entry, keys: Vec::new() }));
