@@ -188,12 +188,11 @@ pub fn unheeded(value: &Value) -> impl Iterator<Item = &'static Unheeded> {
         found.is_some_and(|found| match (field.path, found) {
             (_, Value::Null) => false,
             ("trustDomain", Value::String(domain)) => domain != "cluster.local",
-            ("enableAutoMtls", found) => *found == Value::Bool(true),
-            ("enableTracing", found) => *found == Value::Bool(true),
+            ("enableAutoMtls" | "enableTracing", found) => *found == Value::Bool(true),
             (_, Value::String(text)) => !text.is_empty(),
             (_, Value::Array(items)) => !items.is_empty(),
             (_, Value::Object(fields)) => !fields.is_empty(),
-            (_, Value::Number(number)) => number.as_f64() != Some(0.0),
+            (_, Value::Number(number)) => number.as_i64() != Some(0),
             (_, Value::Bool(_)) => true,
         })
     };
