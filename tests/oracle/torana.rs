@@ -152,7 +152,9 @@ impl World<'_> {
         for filter in &rule.filters {
             match filter {
                 Filter::Redirect(redirect) => {
-                    let answer = Redirect::compile(redirect, (call.port, plan.listener.path_mode)).apply(&head, prefix_len).unwrap();
+                    let answer = Redirect::compile(redirect, (call.port, plan.listener.path_mode))
+                        .apply(&head, prefix_len)
+                        .unwrap();
                     let location = answer.fields.first("location").unwrap_or_default();
                     let location = String::from_utf8_lossy(location).to_lowercase();
                     return Outcome::Redirect { status: redirect.status, location, headers: response() };
