@@ -91,8 +91,11 @@ impl Site {
     /// 0 in the same part of a zone, then zone, region, the region that is next, any other.
     fn distance(&self, there: &Self, failover: &[RegionFailover]) -> usize {
         let (one, other) = (&self.locality, &there.locality);
-        if one.region() == other.region() {
-            return match (one.zone() == other.zone(), one.subzone() == other.subzone()) {
+        let same_zone = one.zone() == other.zone();
+        // Where nobody told the region of an endpoint (no pod, or no label on it), its zone does.
+        let by_zone = other.region().is_empty() && same_zone && !one.zone().is_empty();
+        if one.region() == other.region() || by_zone {
+            return match (same_zone, one.subzone() == other.subzone()) {
                 (true, true) => 0,
                 (true, false) => 1,
                 (false, _) => 2,
@@ -140,6 +143,14 @@ mod tests {
         ] {
             assert_eq!(ranks(here, failover), expected.map(|it| Ranks::Nearest(it.into())), "{here} {failover:?}");
         }
+    }
+
+    #[test]
+    fn a_zone_tells_the_region_that_nobody_told() {
+        let all = ["/z", "/z/s", "/y", "q/z"].map(|text| site(text, &[]));
+        let ranks = |here: &str| site(here, &[]).ranks(&nearest(&[], &[]), all.iter());
+        assert_eq!(ranks("r/z"), Some(Ranks::Nearest(vec![0, 1, 3, 3])));
+        assert_eq!(ranks("r"), Some(Ranks::Nearest(vec![3; 4])));
     }
 
     #[test]
