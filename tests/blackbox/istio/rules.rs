@@ -2,7 +2,7 @@
 //! Which rule a request meets, where it leads, and what neither rules nor policies let through.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use torana_tests::{Backend, World, eventually};
 
