@@ -93,7 +93,9 @@ pub(super) fn families() -> BTreeSet<String> {
         "it.part(",
     ];
     let families = literals(&code, &calls).into_iter().map(|name| format!("torana_{name}"));
-    let families: BTreeSet<String> = families.chain(of_controller).collect();
+    let of_istio = literals(&text("gateway/src/observe/istio.rs"), &["it.foreign("]);
+    assert!(of_istio.len() >= 8, "{of_istio:?}");
+    let families: BTreeSet<String> = families.chain(of_controller).chain(of_istio).collect();
     assert!(families.len() > 15, "{families:?}");
     families
 }

@@ -7,10 +7,12 @@
 //! or a Service that it targets; the frame if one of its kinds changed. What holds for the whole mesh concerns the frame,
 //! every VirtualService and every Service that is used.
 
+mod said;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use torana_crds::istio::{DestinationRule, ServiceEntry};
+use torana_crds::istio::DestinationRule;
 use torana_crds::{Kind, ObjectRef};
 use torana_ir::{
     BackendKey, Certificate, CertificateKey, Delta, GatewayId, ListenerKey, Resource, ResourceKey, Snapshot,
@@ -18,11 +20,12 @@ use torana_ir::{
 };
 
 use crate::hosts;
-use crate::report::{Entry, Remark, Report};
+use crate::report::{Entry, Report};
 use crate::store::{Cluster, Dirty, unlink};
 use crate::translate::destination_rules::of_host;
 use crate::translate::fleets::{Apart, take};
 use crate::translate::frame::{Frame, Parent};
+use crate::translate::istio;
 use crate::translate::ledger::every;
 use crate::translate::originations::{Originations, is_about_tls};
 use crate::translate::policies::{Policies, Reach};
@@ -32,7 +35,7 @@ use crate::translate::service_entries::host_of;
 use crate::translate::services::{UsedPorts, Users, has_rule};
 use crate::translate::shared_hosts::SharedHosts;
 use crate::translate::views::{Viewed, viewed};
-use crate::translate::{destination_rules, istio, mesh_config, service_entries, traffic};
+use said::{put, remove};
 
 /// What a translation remembers for the next one.
 #[derive(Debug, Clone, Default)]
@@ -338,27 +341,6 @@ impl<'w> Work<'w> {
         self.memo.routes.insert(reference.clone(), RouteMemo { rules: keys, attached, backends, needs, entry: waits });
     }
 
-    /// Says what there is to say of VirtualServices, now that all hosts are known.
-    fn tell(&mut self, virtual_services: &BTreeSet<ObjectRef>) {
-        for reference in virtual_services {
-            let Some(entry) = self.memo.routes.get(reference).and_then(|memo| memo.entry.as_deref()) else { continue };
-            let mut entry = entry.clone();
-            entry.remarks.extend(self.memo.hosts.remarks(reference));
-            self.is_news |= put(self.report, reference, entry);
-        }
-    }
-
-    /// Fills in the numbers of attached routes.
-    fn count(&mut self) {
-        for (object, draft) in &self.memo.frame.drafts {
-            let mut entry = draft.entry.clone();
-            for (listener, key) in entry.listeners.iter_mut().zip(&draft.keys) {
-                listener.attached_routes = self.memo.attached.get(key).copied().unwrap_or_default();
-            }
-            self.is_news |= put(self.report, object, entry);
-        }
-    }
-
     /// Translates a Service; `said` takes the objects that it had something to say of, and whether there still is.
     fn service(&mut self, reference: &ObjectRef, said: &mut BTreeMap<ObjectRef, bool>) {
         let old = self.memo.services.remove(reference).unwrap_or_default();
@@ -464,74 +446,6 @@ impl<'w> Work<'w> {
         services
     }
 
-    /// Takes back what was said of objects that are not for others any more, before anything else is said of them.
-    fn returned(&mut self) {
-        for object in self.dirty.objects.iter().filter(|object| self.cluster.aside(object).is_none()) {
-            if self.memo.elsewhere.remove(object) {
-                self.is_news |= remove(self.report, object);
-            }
-        }
-    }
-
-    /// Says of objects that they are for others, when everything else that was said of them is taken back.
-    fn elsewhere(&mut self) {
-        for object in &self.dirty.objects {
-            if let Some(entry) = mesh_config::elsewhere(self.cluster, object) {
-                self.is_news |= put(self.report, object, entry);
-                self.memo.elsewhere.insert(object.clone());
-            }
-        }
-    }
-
-    /// Tells the authors of DestinationRules, of ServiceEntries and of the mesh's settings what is wrong with them: of
-    /// those that changed, and of these `rules`.
-    fn described(&mut self, rules: &BTreeSet<ObjectRef>) {
-        let proxies = self.memo.frame.proxies.values();
-        let mut namespaces: BTreeSet<_> = proxies.map(|proxies| proxies.namespace.as_str()).collect();
-        if let Some(ingress) = &self.cluster.settings().ingress {
-            namespaces.insert(&ingress.id.namespace);
-        }
-        for object in self.dirty.objects.union(rules) {
-            let (namespace, name) = (&object.namespace, &object.name);
-            let entry = match object.known_kind() {
-                Some(Kind::DestinationRule) => {
-                    let rule = self.cluster.find::<DestinationRule>(namespace, name);
-                    let originations = &mut self.memo.originations;
-                    if rule.is_none() {
-                        originations.settle(object, BTreeSet::new());
-                    }
-                    rule.map(|rule| {
-                        let mut remarks = originations.remarks(self.cluster, (object, rule), &namespaces);
-                        remarks.extend(traffic::unsupported(rule));
-                        destination_rules::entry(rule, remarks)
-                    })
-                }
-                Some(Kind::ServiceEntry) => {
-                    self.cluster.find::<ServiceEntry>(namespace, name).map(service_entries::entry)
-                }
-                Some(Kind::ConfigMap) => mesh_config::entry(self.cluster, object),
-                _ => continue,
-            };
-            self.is_news |= match entry {
-                Some(entry) => put(self.report, object, entry),
-                None => remove(self.report, object),
-            };
-        }
-    }
-
-    /// Tells the authors of policies that changed, or whose Services did.
-    fn policies(&mut self, services: &BTreeSet<ObjectRef>) {
-        let policies = &self.memo.policies;
-        let dirty = self.dirty.objects.iter().filter(|it| it.known_kind() == Some(Kind::BackendTlsPolicy));
-        let touched: BTreeSet<_> = services.iter().flat_map(|service| policies.of(service)).chain(dirty).collect();
-        for policy in touched {
-            self.is_news |= match policies.entry(self.cluster, policy, &self.memo.reach) {
-                Some(entry) => put(self.report, policy, entry),
-                None => remove(self.report, policy),
-            };
-        }
-    }
-
     /// Sends the certificates that are served and shown, and no others.
     fn certificates(&mut self) {
         let (snapshot, memo) = (self.snapshot, &self.memo);
@@ -560,37 +474,6 @@ impl<'w> Work<'w> {
         let gone = snapshot.bundles.keys().filter(|key| !needed.contains_key(key));
         self.delta.removals.extend(gone.cloned().map(ResourceKey::TrustBundle));
     }
-
-    fn unreadable(&mut self) {
-        if self.cluster.unreadable().is_empty() && self.report.unreadable.is_empty() {
-            return;
-        }
-        let remark = |(object, why): (&ObjectRef, &torana_crds::Unreadable)| {
-            let follows = if self.cluster.contains(object) { "its last good form is used" } else { "it is not used" };
-            let message = format!("{}, so {follows}", why.why);
-            (object.clone(), Remark::error("Unreadable", &why.path, message, "correct the field"))
-        };
-        let unreadable = self.cluster.unreadable().iter().map(remark).collect();
-        self.is_news |= self.report.unreadable != unreadable;
-        self.report.unreadable = unreadable;
-    }
-}
-
-/// Keeps the entry that is there if it says the same; returns whether it does not.
-fn put(report: &mut Report, object: &ObjectRef, entry: Entry) -> bool {
-    if entry.is_empty() {
-        return remove(report, object);
-    }
-    let is_news = report.objects.get(object).is_none_or(|old| **old != entry);
-    if is_news {
-        report.objects.insert(object.clone(), Arc::new(entry));
-    }
-    is_news
-}
-
-/// Returns whether there was an entry.
-fn remove(report: &mut Report, object: &ObjectRef) -> bool {
-    report.objects.remove(object).is_some()
 }
 
 fn rules_of(output: &RouteOutput) -> Vec<ResourceKey> {

@@ -116,8 +116,7 @@ impl Families {
         };
         let requests = it.shelf(&REQUEST, most, make);
         it.foreign("istio_requests_total", "requests that VirtualServices routed", &requests, |it| &it.total);
-        let milliseconds = "istio_request_duration_milliseconds";
-        it.foreign(milliseconds, "from head to last byte", &requests, |it| &it.milliseconds);
+        it.foreign("istio_request_duration_milliseconds", "from head to last byte", &requests, |it| &it.milliseconds);
         it.foreign("istio_request_bytes", "bodies of requests", &requests, |it| &it.request);
         it.foreign("istio_response_bytes", "bodies of responses", &requests, |it| &it.response);
         let streams = it.shelf(&STREAM, most, Streams::default);

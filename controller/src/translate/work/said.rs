@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a translation has to say to authors: of it the report is brought up to date, entry by entry. Never decides what
+//! is true.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use torana_crds::istio::{DestinationRule, ServiceEntry};
+use torana_crds::{Kind, ObjectRef};
+
+use super::Work;
+use crate::report::{Entry, Remark, Report};
+use crate::translate::{destination_rules, mesh_config, service_entries, traffic};
+
+impl Work<'_> {
+    /// Says what there is to say of VirtualServices, now that all hosts are known.
+    pub(super) fn tell(&mut self, virtual_services: &BTreeSet<ObjectRef>) {
+        for reference in virtual_services {
+            let Some(entry) = self.memo.routes.get(reference).and_then(|memo| memo.entry.as_deref()) else { continue };
+            let mut entry = entry.clone();
+            entry.remarks.extend(self.memo.hosts.remarks(reference));
+            self.is_news |= put(self.report, reference, entry);
+        }
+    }
+
+    /// Fills in the numbers of attached routes.
+    pub(super) fn count(&mut self) {
+        for (object, draft) in &self.memo.frame.drafts {
+            let mut entry = draft.entry.clone();
+            for (listener, key) in entry.listeners.iter_mut().zip(&draft.keys) {
+                listener.attached_routes = self.memo.attached.get(key).copied().unwrap_or_default();
+            }
+            self.is_news |= put(self.report, object, entry);
+        }
+    }
+
+    /// Takes back what was said of objects that are not for others any more, before anything else is said of them.
+    pub(super) fn returned(&mut self) {
+        for object in self.dirty.objects.iter().filter(|object| self.cluster.aside(object).is_none()) {
+            if self.memo.elsewhere.remove(object) {
+                self.is_news |= remove(self.report, object);
+            }
+        }
+    }
+
+    /// Says of objects that they are for others, when everything else that was said of them is taken back.
+    pub(super) fn elsewhere(&mut self) {
+        for object in &self.dirty.objects {
+            if let Some(entry) = mesh_config::elsewhere(self.cluster, object) {
+                self.is_news |= put(self.report, object, entry);
+                self.memo.elsewhere.insert(object.clone());
+            }
+        }
+    }
+
+    /// Tells the authors of DestinationRules, of ServiceEntries and of the mesh's settings what is wrong with them: of
+    /// those that changed, and of these `rules`.
+    pub(super) fn described(&mut self, rules: &BTreeSet<ObjectRef>) {
+        let proxies = self.memo.frame.proxies.values();
+        let mut namespaces: BTreeSet<_> = proxies.map(|proxies| proxies.namespace.as_str()).collect();
+        if let Some(ingress) = &self.cluster.settings().ingress {
+            namespaces.insert(&ingress.id.namespace);
+        }
+        for object in self.dirty.objects.union(rules) {
+            let (namespace, name) = (&object.namespace, &object.name);
+            let entry = match object.known_kind() {
+                Some(Kind::DestinationRule) => {
+                    let rule = self.cluster.find::<DestinationRule>(namespace, name);
+                    let originations = &mut self.memo.originations;
+                    if rule.is_none() {
+                        originations.settle(object, BTreeSet::new());
+                    }
+                    rule.map(|rule| {
+                        let mut remarks = originations.remarks(self.cluster, (object, rule), &namespaces);
+                        remarks.extend(traffic::unsupported(rule));
+                        destination_rules::entry(rule, remarks)
+                    })
+                }
+                Some(Kind::ServiceEntry) => {
+                    self.cluster.find::<ServiceEntry>(namespace, name).map(service_entries::entry)
+                }
+                Some(Kind::ConfigMap) => mesh_config::entry(self.cluster, object),
+                _ => continue,
+            };
+            self.is_news |= match entry {
+                Some(entry) => put(self.report, object, entry),
+                None => remove(self.report, object),
+            };
+        }
+    }
+
+    /// Tells the authors of policies that changed, or whose Services did.
+    pub(super) fn policies(&mut self, services: &BTreeSet<ObjectRef>) {
+        let policies = &self.memo.policies;
+        let dirty = self.dirty.objects.iter().filter(|it| it.known_kind() == Some(Kind::BackendTlsPolicy));
+        let touched: BTreeSet<_> = services.iter().flat_map(|service| policies.of(service)).chain(dirty).collect();
+        for policy in touched {
+            self.is_news |= match policies.entry(self.cluster, policy, &self.memo.reach) {
+                Some(entry) => put(self.report, policy, entry),
+                None => remove(self.report, policy),
+            };
+        }
+    }
+
+    pub(super) fn unreadable(&mut self) {
+        if self.cluster.unreadable().is_empty() && self.report.unreadable.is_empty() {
+            return;
+        }
+        let remark = |(object, why): (&ObjectRef, &torana_crds::Unreadable)| {
+            let follows = if self.cluster.contains(object) { "its last good form is used" } else { "it is not used" };
+            let message = format!("{}, so {follows}", why.why);
+            (object.clone(), Remark::error("Unreadable", &why.path, message, "correct the field"))
+        };
+        let unreadable = self.cluster.unreadable().iter().map(remark).collect();
+        self.is_news |= self.report.unreadable != unreadable;
+        self.report.unreadable = unreadable;
+    }
+}
+
+/// Keeps the entry that is there if it says the same; returns whether it does not.
+pub(super) fn put(report: &mut Report, object: &ObjectRef, entry: Entry) -> bool {
+    if entry.is_empty() {
+        return remove(report, object);
+    }
+    let is_news = report.objects.get(object).is_none_or(|old| **old != entry);
+    if is_news {
+        report.objects.insert(object.clone(), Arc::new(entry));
+    }
+    is_news
+}
+
+/// Returns whether there was an entry.
+pub(super) fn remove(report: &mut Report, object: &ObjectRef) -> bool {
+    report.objects.remove(object).is_some()
+}
