@@ -380,17 +380,14 @@ impl Cluster {
 
     /// What the mesh says may concern every object, and a namespace those in it.
     fn mesh_changed(&mut self, reference: &ObjectRef, now: Option<&Object>, dirty: &mut Dirty) {
-        match reference.known_kind() {
-            Some(Kind::ConfigMap) => {
-                if self.mesh.take(reference, &self.settings.revision, now.and_then(ConfigMap::of)) {
-                    self.sort(None, dirty);
-                    dirty.mesh = true;
-                }
-            }
-            Some(Kind::Namespace) if !self.mesh.config().discovery_selectors.is_empty() => {
-                self.sort(Some(&reference.name), dirty);
-            }
-            _ => {}
+        let kind = reference.known_kind();
+        let is_map = kind == Some(Kind::ConfigMap);
+        if is_map && self.mesh.take(reference, &self.settings.revision, now.and_then(ConfigMap::of)) {
+            self.sort(None, dirty);
+            dirty.mesh = true;
+        }
+        if kind == Some(Kind::Namespace) && !self.mesh.config().discovery_selectors.is_empty() {
+            self.sort(Some(&reference.name), dirty);
         }
     }
 

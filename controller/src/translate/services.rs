@@ -89,7 +89,7 @@ pub(super) fn has_rule(cluster: &Cluster, reference: &ObjectRef) -> bool {
     let host = host_of(&reference.name).map_or_else(own, str::to_owned);
     let is_meant = |pattern: &&str| hosts::takes_in(pattern, &host);
     cluster.of_host::<DestinationRule>(&host).next().is_some()
-        || cluster.patterns::<DestinationRule>().iter().any(|pattern| is_meant(&pattern))
+        || cluster.patterns::<DestinationRule>().iter().any(is_meant)
 }
 
 /// Translates the ports of a Service that are used. `reference` is a Service, or stands for a host of ServiceEntries.

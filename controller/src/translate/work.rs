@@ -168,7 +168,7 @@ impl<'w> Work<'w> {
         services.extend(self.dirty.endpoints.iter().cloned());
         services.extend(self.dirty.objects.iter().filter(|it| it.known_kind() == Some(Kind::Service)).cloned());
         services.extend(self.of_hosts());
-        let (rules, credited) = self.credited(moved);
+        let (rules, credited) = self.credited(&moved);
         services.extend(credited);
         // A slice may move from one Service to another: what one has no more to say of it, the other may say now.
         let mut said = BTreeMap::new();
@@ -407,7 +407,7 @@ impl<'w> Work<'w> {
 
     /// What is judged by objects that changed, and by proxies that did, on account of DestinationRules: some of these,
     /// and services.
-    fn credited(&self, moved: BTreeSet<GatewayId>) -> (BTreeSet<ObjectRef>, BTreeSet<ObjectRef>) {
+    fn credited(&self, moved: &BTreeSet<GatewayId>) -> (BTreeSet<ObjectRef>, BTreeSet<ObjectRef>) {
         let originations = &self.memo.originations;
         let mut judged: BTreeSet<_> = self.dirty.objects.iter().flat_map(|it| originations.of(it)).cloned().collect();
         if !moved.is_empty() {

@@ -135,9 +135,9 @@ tls: {two: two.example}
         "{error: closed}",
         "{error: alert}",
     ];
-    let rows: String =
-        right.iter().chain(&wrong).map(|it| format!("- {{request: GET a.example/x, expect: {it}}}\n")).collect();
-    let (_, told) = run(&format!("{manifests}says: [nothing like this]\ncalls:\n{rows}")).unwrap();
+    let rows = right.iter().chain(&wrong).map(|it| format!("- {{request: GET a.example/x, expect: {it}}}"));
+    let rows = rows.collect::<Vec<_>>().join("\n");
+    let (_, told) = run(&format!("{manifests}says: [nothing like this]\ncalls:\n{rows}\n")).unwrap();
     let about = |what: &str| told.iter().any(|line| line.starts_with(what));
     assert!(!about("call 1,"), "{told:?}");
     for number in 2..wrong.len() + 2 {

@@ -50,7 +50,7 @@ pub(super) fn send(stage: &Stage, call: &Call) -> Result<Answer, Error> {
     let alpn = session.and_then(|session| session.alpn_protocol().map(<[u8]>::to_vec));
     let mut text = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n");
     for (name, value) in &call.headers {
-        text += &format!("{name}: {value}\r\n");
+        text.extend([name, ": ", value, "\r\n"]);
     }
     if ["POST", "PUT", "PATCH"].contains(&method) {
         text += "Content-Length: 0\r\n";

@@ -236,7 +236,7 @@ fn destination_rule((namespace, name): (&str, &str), variant: usize) -> Value {
         1 => spec["exportTo"] = json!(["."]),
         2 => {
             spec["trafficPolicy"]["tls"] =
-                json!({"mode": "MUTUAL", "credentialName": "cert", "insecureSkipVerify": true})
+                json!({"mode": "MUTUAL", "credentialName": "cert", "insecureSkipVerify": true});
         }
         3 => spec["workloadSelector"] = json!({"matchLabels": {"gateway.networking.k8s.io/gateway-name": "h"}}),
         4 => spec["trafficPolicy"]["tls"] = json!({"mode": "SIMPLE", "credentialName": "configmap://ca"}),

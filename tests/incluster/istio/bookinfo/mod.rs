@@ -29,9 +29,12 @@ use torana_tests::{Connection, Reply};
 
 use super::{Lab, counts, edge, ingress, lab, until, until_all_answer};
 
+/// A page of Istio's documentation, and what it says.
+type Walk = (&'static str, fn(&Book));
+
 /// Each after the other in one namespace, since pods take longer to come than rules. Every one begins with the rules
 /// that its page begins with, and leaves none.
-const WALKS: [(&str, fn(&Book)); 7] = [
+const WALKS: [Walk; 7] = [
     ("the application through its Gateway", gateway::the_product_page_is_reached_from_outside),
     ("request routing", request_routing::everybody_gets_version_1_and_then_jason_version_2),
     ("fault injection", fault_injection::jason_waits_for_ratings_and_then_gets_none),
