@@ -38,7 +38,7 @@ pub(super) struct Explained {
 }
 
 /// All that may differ.
-pub(super) const EXPLAINED: [Explained; 18] = [
+pub(super) const EXPLAINED: [Explained; 17] = [
     Explained {
         holds: |seen| matches!(seen.istio, Some(Outcome::Undefined(_))),
         why: "Envoy would refuse what Istio makes of it: two chains for one server name, or a redirect of unknown status",
@@ -69,13 +69,6 @@ pub(super) const EXPLAINED: [Explained; 18] = [
         },
         why: "TLS that is passed on: Istio serves every name of a VirtualService that shares one with a server, Torana what \
               the server lists, and of several servers the one that lists the name most narrowly",
-    },
-    Explained {
-        holds: |seen| {
-            let hashes = matches!(seen.istio, Some(Outcome::Forward(forward)) if !forward.hash.is_empty());
-            hashes && seen.difference.what == "retries"
-        },
-        why: "where requests are hashed Istio tries the same endpoint again, Torana the next one of the ring",
     },
     Explained {
         holds: |seen| seen.call.is_some_and(|call| call.protocol == Protocol::Https && call.sni.is_none()),
