@@ -121,17 +121,21 @@ pub(super) const EXPLAINED: [Explained; 17] = [
     },
     Explained {
         holds: |seen| {
-            matches!(&*seen.difference.what, "targets" | "hash" | "outcome" | "mirrors") && is_described_twice(seen)
+            matches!(&*seen.difference.what, "targets" | "hash" | "outcome" | "mirrors" | "retries")
+                && is_described_twice(seen)
         },
         why: "a host of several ServiceEntries, or of a Service too: Istio takes its ports, its clusters and its DestinationRule from one or \
               another of them, Torana all from the one that is in force",
     },
     Explained {
         holds: |seen| {
-            redirects(seen)
-                .is_some_and(|(one, other)| one.starts_with("http:") && one.replacen(":80/", "/", 1) == *other)
+            redirects(seen).is_some_and(|(one, other)| {
+                let usual = |text: &str| text.replacen(":80/", "/", 1).replacen(":443/", "/", 1);
+                one.starts_with("http:") && usual(one) == usual(other)
+            })
         },
-        why: "port 80 of http: Istio may write it, Torana never does",
+        why: "ports 80 and 443 of http: whether Istio writes them depends on the first server of the port, at which \
+              httpsRedirect counts as TLS; Torana leaves out 80 and no other",
     },
     Explained {
         holds: |seen| {

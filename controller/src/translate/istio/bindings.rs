@@ -174,7 +174,8 @@ fn of_server<'p>(
     hosts: &[HostPattern],
 ) -> Option<Binding<'p>> {
     let own: Vec<_> = slot.listeners.iter().map(|(key, host)| (key, host)).collect();
-    let place = Place { slot_hosts: &slot.hosts, own, proxies: &slot.proxies };
+    let narrows = slot.cargo != Incoming::Requests;
+    let place = Place { slot_hosts: &slot.hosts, own, narrows, proxies: &slot.proxies };
     let binding = place.bind(gateway, service, hosts)?;
     let ServerSlot { port, cargo, redirects, over_tls, server, .. } = *slot;
     Some(Binding { port, cargo, redirects, over_tls, server, ..binding })
@@ -194,7 +195,8 @@ fn of_listener<'p>(slot: &'p Slot, gateway: &str, service: &Seen<'_>, hosts: &[H
     };
     let hostname = slot.hostname.as_ref().filter(|_| slot.served)?;
     let hosts_there = [ScopedHost { namespace: None, pattern: hostname.clone() }];
-    let place = Place { slot_hosts: &hosts_there, own: vec![(&slot.key, hostname)], proxies: &slot.proxies };
+    let place =
+        Place { slot_hosts: &hosts_there, own: vec![(&slot.key, hostname)], narrows: true, proxies: &slot.proxies };
     let binding = place.bind(gateway, service, hosts)?;
     Some(Binding { port: slot.port, cargo, redirects: false, over_tls: slot.over_tls, ..binding })
 }
@@ -202,6 +204,9 @@ fn of_listener<'p>(slot: &'p Slot, gateway: &str, service: &Seen<'_>, hosts: &[H
 struct Place<'p, 's> {
     slot_hosts: &'s [ScopedHost],
     own: Vec<(&'p ListenerKey, &'p HostPattern)>,
+    /// Hosts are cut down to those of each listener. Requests go by the most specific host that a VirtualService has in
+    /// common with the server, whichever of the server's hosts its client shook hands for, so theirs are not.
+    narrows: bool,
     proxies: &'s Arc<Proxies>,
 }
 
@@ -219,7 +224,8 @@ impl<'p> Place<'p, '_> {
         let mut listeners: BTreeMap<&ListenerKey, Vec<HostPattern>> = BTreeMap::new();
         for (key, pattern) in &self.own {
             for host in &shared {
-                let Some(host) = pattern.intersection(host) else { continue };
+                let Some(both) = pattern.intersection(host) else { continue };
+                let host = if self.narrows { both } else { host.clone() };
                 let there = listeners.entry(key).or_default();
                 if !there.contains(&host) {
                     there.push(host);
