@@ -24,7 +24,7 @@ use crate::store::Cluster;
 use crate::translate::certificates::validity;
 use crate::translate::proxies::Proxies;
 use crate::translate::servers::{Terms, UNSUPPORTED};
-use crate::translate::trust::{self, TrustStore};
+use crate::translate::trust::{self, NoAuthority, TrustStore};
 
 /// A Secret that is absent or cannot be used (Istio's IST0161).
 pub(super) const INVALID_CREDENTIAL: &str = "InvalidCredential";
@@ -67,6 +67,11 @@ impl Credentials {
         self.0.insert(key.clone(), read.clone());
         read.1.map_err(|why| format!("Secret {key} is not usable: {why}"))
     }
+}
+
+/// The Secret that a `credentialName` means, which may say where Secrets are.
+pub(super) fn secret_name(credential: &str) -> &str {
+    credential.strip_prefix("kubernetes://").unwrap_or(credential)
 }
 
 fn certificate(key: &CertificateKey, object: &Object) -> Result<Certificate, String> {
@@ -138,7 +143,7 @@ impl Reading<'_> {
         };
         let mut certificates = Vec::with_capacity(names.len());
         for name in names {
-            let name = name.strip_prefix("kubernetes://").unwrap_or(name).to_owned();
+            let name = secret_name(name).to_owned();
             let key = CertificateKey { namespace: proxies.namespace.clone(), name };
             let path = format!("{at}.credentialName");
             match self.credentials.read(self.cluster, self.before, &key) {
@@ -172,30 +177,20 @@ impl Reading<'_> {
         if let (true, ServerCertificates::Credentials(credentials)) = (names.is_empty(), &tls.certificates) {
             names.extend(credentials.iter().flat_map(|name| [format!("{name}-cacert"), name.clone()]));
         }
-        let mut why = "it names none".to_owned();
-        let mut bundles = Vec::new();
-        for name in names {
-            let name = name.strip_prefix("kubernetes://").unwrap_or(&name);
-            let to = ObjectRef::new(Kind::Secret, &proxies.namespace, name);
-            self.asked.insert(to.clone());
-            if let Some(entry) = trust::revokes(self.cluster, &to) {
-                why = format!("{to} revokes certificates by {entry}, which is not supported");
-                break;
+        let places: Vec<_> = names.iter().map(|name| (TrustSource::Secret, secret_name(name))).collect();
+        let (store, before) = (&mut *self.trust.0, self.trust.1);
+        let why = match store.first((self.cluster, before), (&proxies.namespace, &places), self.asked) {
+            Ok(bundle) => {
+                let key = bundle.key.clone();
+                self.bundles.insert(key.clone(), bundle);
+                return vec![key];
             }
-            match self.trust.0.read(self.cluster, self.trust.1, (TrustSource::Secret, &to)) {
-                Ok(bundle) => {
-                    bundles.push(bundle.key.clone());
-                    self.bundles.insert(bundle.key.clone(), bundle);
-                    break;
-                }
-                Err(fault) => why = fault,
-            }
-        }
-        if bundles.is_empty() {
-            let message = format!("no authority of clients can be used, so every handshake is refused: {why}");
-            remarks.push(Remark::error(INVALID_CREDENTIAL, at, message, trust::REMEDY));
-        }
-        bundles
+            Err(NoAuthority::Revokes(why)) => why,
+            Err(NoAuthority::Unusable(mut whys)) => whys.pop().unwrap_or_else(|| "it names none".to_owned()),
+        };
+        let message = format!("no authority of clients can be used, so every handshake is refused: {why}");
+        remarks.push(Remark::error(INVALID_CREDENTIAL, at, message, trust::REMEDY));
+        Vec::new()
     }
 }
 

@@ -7,7 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use torana_ir::{Attachment, BackendKey, Delta, GatewayId, Resource, ResourceKey, Rule, Snapshot, StreamRule};
+use torana_ir::{
+    Attachment, BackendKey, BackendTls, Delta, GatewayId, Resource, ResourceKey, Rule, Snapshot, StreamRule,
+};
 
 use crate::store::FleetId;
 use crate::translate::routes::{backends_of, backends_of_streams};
@@ -197,12 +199,16 @@ fn needs(resource: &Resource) -> BTreeSet<ResourceKey> {
         Resource::Rule(rule) => backends(backends_of(rule)),
         Resource::Stream(rule) => backends(backends_of_streams(rule)),
         Resource::Backend(backend) => {
-            let bundles = backend.tls.bundles().iter().cloned().map(ResourceKey::TrustBundle);
-            let certificate = backend.tls.certificate().cloned().map(ResourceKey::Certificate);
-            bundles.chain(certificate).chain([ResourceKey::Endpoints(backend.key.clone())]).collect()
+            material(&backend.tls).chain([ResourceKey::Endpoints(backend.key.clone())]).collect()
         }
         Resource::Certificate(_) | Resource::TrustBundle(_) | Resource::Endpoints(_) => BTreeSet::new(),
     }
+}
+
+/// What TLS with a backend cannot do without.
+pub(super) fn material(tls: &BackendTls) -> impl Iterator<Item = ResourceKey> + '_ {
+    let bundles = tls.bundles().iter().cloned().map(ResourceKey::TrustBundle);
+    bundles.chain(tls.certificate().cloned().map(ResourceKey::Certificate))
 }
 
 fn backends<'k>(keys: impl IntoIterator<Item = &'k BackendKey>) -> BTreeSet<ResourceKey> {

@@ -133,6 +133,12 @@ impl Frame {
         always || self.authorities.contains(object)
     }
 
+    /// Where proxies take credentials from.
+    pub(super) fn namespaces<'f>(&'f self, cluster: &'f Cluster) -> BTreeSet<&'f str> {
+        let ingress = cluster.settings().ingress.as_ref().map(|ingress| ingress.id.namespace.as_str());
+        self.proxies.values().map(|proxies| proxies.namespace.as_str()).chain(ingress).collect()
+    }
+
     /// Makes the frame; certificates that `before` read are not read again.
     pub(super) fn new(cluster: &Cluster, before: &Self) -> Self {
         let mut frame = Self::default();

@@ -18,9 +18,9 @@ use torana_ir::{
 
 use crate::report::Remark;
 use crate::store::{Cluster, unlink};
-use crate::translate::credentials::{Credentials, INVALID_CREDENTIAL};
+use crate::translate::credentials::{Credentials, INVALID_CREDENTIAL, secret_name};
 use crate::translate::servers::UNSUPPORTED;
-use crate::translate::trust::{self, TrustStore};
+use crate::translate::trust::{self, NoAuthority, TrustStore};
 
 /// What was read for DestinationRules, and who asked for it.
 #[derive(Debug, Clone, Default)]
@@ -190,7 +190,7 @@ impl Reading<'_> {
             }
             return Ok((self.authorities(&[(TrustSource::ConfigMap, name)])?, None));
         }
-        let name = name.strip_prefix("kubernetes://").unwrap_or(name);
+        let name = secret_name(name);
         let key = CertificateKey { namespace: self.namespace.to_owned(), name: name.to_owned() };
         self.asked.insert(ObjectRef::new(Kind::Secret, self.namespace, name));
         let identity = if shows {
@@ -210,21 +210,14 @@ impl Reading<'_> {
 
     /// The first of these that holds authorities.
     fn authorities(&mut self, places: &[(TrustSource, &str)]) -> Found<Trust> {
-        let mut whys = Vec::new();
-        for (source, name) in places {
-            let kind = if *source == TrustSource::Secret { Kind::Secret } else { Kind::ConfigMap };
-            let to = ObjectRef::new(kind, self.namespace, name);
-            self.asked.insert(to.clone());
-            if let Some(entry) = trust::revokes(self.cluster, &to).filter(|_| kind == Kind::Secret) {
-                let why = format!("{to} revokes certificates by {entry}, which is not supported");
-                return Err(Fault { reason: UNSUPPORTED, ..unusable(why, "remove the entry") });
-            }
-            match self.trust.read(self.cluster, &TrustStore::default(), (*source, &to)) {
-                Ok(bundle) => return Ok(Trust::Bundles(vec![bundle.key.clone()])),
-                Err(why) => whys.push(why),
+        let found = self.trust.first((self.cluster, &TrustStore::default()), (self.namespace, places), self.asked);
+        match found {
+            Ok(bundle) => Ok(Trust::Bundles(vec![bundle.key.clone()])),
+            Err(NoAuthority::Revokes(why)) => Err(Fault { reason: UNSUPPORTED, ..unusable(why, "remove the entry") }),
+            Err(NoAuthority::Unusable(whys)) => {
+                Err(unusable(format!("no authority can be used: {}", whys.join("; ")), trust::REMEDY))
             }
         }
-        Err(unusable(format!("no authority can be used: {}", whys.join("; ")), trust::REMEDY))
     }
 }
 

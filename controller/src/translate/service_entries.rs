@@ -14,6 +14,7 @@ use torana_crds::istio::service_entry::{EntryPort, Resolution, Workload, Workloa
 use torana_crds::istio::{ServiceEntry, WorkloadEntry};
 use torana_ir::{Backend, Endpoint, Endpoints, Hostname};
 
+use crate::hosts;
 use crate::report::{Entry, Remark};
 use crate::store::Cluster;
 use crate::translate::localities;
@@ -70,6 +71,11 @@ pub(super) fn name_of(host: &str) -> String {
 /// The host that a backend's name stands for, if it is one of a ServiceEntry.
 pub(super) fn host_of(name: &str) -> Option<&str> {
     name.strip_suffix('.')
+}
+
+/// The host that rules know a service by, of Kubernetes or of a ServiceEntry, whose backends have this name.
+pub(super) fn host_named(namespace: &str, name: &str) -> String {
+    host_of(name).map_or_else(|| hosts::of_service(namespace, name), str::to_owned)
 }
 
 impl<'c> External<'c> {

@@ -21,7 +21,7 @@ use crate::translate::localities;
 use crate::translate::originations::{Originations, Peer};
 use crate::translate::policies::Policies;
 use crate::translate::proxies::Proxies;
-use crate::translate::service_entries::{host_of, within};
+use crate::translate::service_entries::{host_named, host_of, within};
 use crate::translate::traffic;
 
 /// Who uses a port: numbers of routes.
@@ -85,8 +85,7 @@ pub(super) struct View<'v> {
 
 /// Whether some DestinationRule is of a service.
 pub(super) fn has_rule(cluster: &Cluster, reference: &ObjectRef) -> bool {
-    let own = || hosts::of_service(&reference.namespace, &reference.name);
-    let host = host_of(&reference.name).map_or_else(own, str::to_owned);
+    let host = host_named(&reference.namespace, &reference.name);
     let is_meant = |pattern: &&str| hosts::takes_in(pattern, &host);
     cluster.of_host::<DestinationRule>(&host).next().is_some()
         || cluster.patterns::<DestinationRule>().iter().any(is_meant)

@@ -2,7 +2,7 @@
 //! From a reference to a bundle of authorities: `ca.crt` of a ConfigMap, or `ca.crt` or `cacert` of a Secret where that is
 //! allowed. Never asks whether the reference is permitted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use torana_crds::core::{ConfigMap, Secret, SecretBytes};
@@ -31,8 +31,16 @@ struct Read {
 /// Entries of a Secret that revoke certificates.
 const REVOKED: [&str; 2] = ["ca.crl", "crl"];
 
+/// Why none of some places has authorities that can be used.
+pub(super) enum NoAuthority {
+    /// What is wrong with each.
+    Unusable(Vec<String>),
+    /// The first one that has them revokes certificates.
+    Revokes(String),
+}
+
 /// The entry by which a Secret revokes certificates, which is not done: whoever would be kept out by it must not get in.
-pub(super) fn revokes(cluster: &Cluster, secret: &ObjectRef) -> Option<&'static str> {
+fn revokes(cluster: &Cluster, secret: &ObjectRef) -> Option<&'static str> {
     let secret = cluster.find::<Secret>(&secret.namespace, &secret.name)?;
     REVOKED.into_iter().find(|entry| secret.data.contains_key(*entry))
 }
@@ -78,6 +86,31 @@ impl TrustStore {
         };
         self.0.insert(key, read.clone());
         read.result.map_err(|why| format!("{to} is not usable: {why}"))
+    }
+
+    /// The bundle in the first of these places of a namespace that holds one. Every place that is looked at is added to
+    /// `asked`, whether there is something or not.
+    pub(super) fn first(
+        &mut self,
+        (cluster, before): (&Cluster, &Self),
+        (namespace, places): (&str, &[(TrustSource, &str)]),
+        asked: &mut BTreeSet<ObjectRef>,
+    ) -> Result<Arc<TrustBundle>, NoAuthority> {
+        let mut whys = Vec::new();
+        for (source, name) in places {
+            let to = ObjectRef::new(kind_of(*source), namespace, name);
+            asked.insert(to.clone());
+            let entry = (*source == TrustSource::Secret).then(|| revokes(cluster, &to)).flatten();
+            if let Some(entry) = entry {
+                let why = format!("{to} revokes certificates by {entry}, which is not supported");
+                return Err(NoAuthority::Revokes(why));
+            }
+            match self.read(cluster, before, (*source, &to)) {
+                Ok(bundle) => return Ok(bundle),
+                Err(why) => whys.push(why),
+            }
+        }
+        Err(NoAuthority::Unusable(whys))
     }
 
     /// What was read of this key, if it can be used.

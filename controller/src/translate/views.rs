@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use torana_crds::ObjectRef;
-use torana_ir::{Backend, BackendTls, Resource, ResourceKey};
+use torana_ir::{Backend, Resource, ResourceKey};
 
 use crate::store::{Cluster, FleetId};
-use crate::translate::fleets::{Apart, fleet_of};
+use crate::translate::fleets::{Apart, fleet_of, material};
 use crate::translate::originations::Originations;
 use crate::translate::policies::Policies;
 use crate::translate::proxies::Proxies;
@@ -87,10 +87,4 @@ impl Viewed {
     pub(super) fn reads_pods(&self) -> bool {
         self.backends().any(reads_pods)
     }
-}
-
-/// What TLS with a backend cannot do without.
-pub(super) fn material(tls: &BackendTls) -> impl Iterator<Item = ResourceKey> + '_ {
-    let bundles = tls.bundles().iter().cloned().map(ResourceKey::TrustBundle);
-    bundles.chain(tls.certificate().cloned().map(ResourceKey::Certificate))
 }

@@ -31,7 +31,7 @@ use crate::translate::originations::{Originations, is_about_tls};
 use crate::translate::policies::{Policies, Reach};
 use crate::translate::proxies::Proxies;
 use crate::translate::routes::{self, RouteOutput};
-use crate::translate::service_entries::host_of;
+use crate::translate::service_entries::{host_named, host_of};
 use crate::translate::services::{UsedPorts, Users, has_rule};
 use crate::translate::shared_hosts::SharedHosts;
 use crate::translate::views::{Viewed, viewed};
@@ -426,7 +426,8 @@ impl<'w> Work<'w> {
         let mut services = BTreeSet::new();
         for host in &self.dirty.hosts {
             if host.starts_with('*') {
-                let meant = |service: &&ObjectRef| hosts::takes_in(host, &name_of(service));
+                let meant =
+                    |service: &&ObjectRef| hosts::takes_in(host, &host_named(&service.namespace, &service.name));
                 services.extend(self.memo.uses.keys().filter(meant).cloned());
                 continue;
             }
@@ -492,11 +493,6 @@ fn reached(backends: &BTreeSet<BackendKey>, listeners: &BTreeSet<ListenerKey>) -
 fn service_of(backend: &BackendKey) -> ObjectRef {
     let kind = if host_of(&backend.name).is_some() { Kind::ServiceEntry } else { Kind::Service };
     ObjectRef::new(kind, &backend.namespace, &backend.name)
-}
-
-/// The name of a service that is used.
-fn name_of(service: &ObjectRef) -> String {
-    host_of(&service.name).map_or_else(|| hosts::of_service(&service.namespace, &service.name), str::to_owned)
 }
 
 /// Whether a need is one of a host ([`of_host`]).

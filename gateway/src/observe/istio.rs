@@ -5,7 +5,7 @@
 //!
 //! Never counts what a route of Gateway API took.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use torana_ir::BackendKey;
@@ -55,32 +55,12 @@ const REQUEST: [&str; 25] = [
     "source_workload_namespace",
 ];
 
-/// The same without what only requests have.
-const STREAM: [&str; 23] = [
-    "connection_security_policy",
-    "destination_app",
-    "destination_canonical_revision",
-    "destination_canonical_service",
-    "destination_cluster",
-    "destination_principal",
-    "destination_service",
-    "destination_service_name",
-    "destination_service_namespace",
-    "destination_version",
-    "destination_workload",
-    "destination_workload_namespace",
-    "reporter",
-    "request_protocol",
-    "response_flags",
-    "source_app",
-    "source_canonical_revision",
-    "source_canonical_service",
-    "source_cluster",
-    "source_principal",
-    "source_version",
-    "source_workload",
-    "source_workload_namespace",
-];
+/// What only requests have.
+const OF_REQUESTS: [&str; 2] = ["grpc_response_status", "response_code"];
+
+/// The same without that.
+static STREAM: LazyLock<Vec<&str>> =
+    LazyLock::new(|| REQUEST.into_iter().filter(|name| !OF_REQUESTS.contains(name)).collect());
 
 /// The numbers of one kind of request.
 pub(super) struct Requests {
@@ -119,7 +99,7 @@ impl Families {
         it.foreign("istio_request_duration_milliseconds", "from head to last byte", &requests, |it| &it.milliseconds);
         it.foreign("istio_request_bytes", "bodies of requests", &requests, |it| &it.request);
         it.foreign("istio_response_bytes", "bodies of responses", &requests, |it| &it.response);
-        let streams = it.shelf(&STREAM, most, Streams::default);
+        let streams = it.shelf(STREAM.as_slice(), most, Streams::default);
         it.foreign("istio_tcp_sent_bytes_total", "bytes of backends", &streams, |it| &it.sent);
         it.foreign("istio_tcp_received_bytes_total", "bytes of clients", &streams, |it| &it.received);
         it.foreign("istio_tcp_connections_opened_total", "streams that began", &streams, |it| &it.opened);

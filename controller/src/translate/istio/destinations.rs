@@ -19,7 +19,7 @@ use crate::translate::istio::bindings::Binding;
 use crate::translate::ledger::Ledger;
 use crate::translate::proxies::{Proxies, exported};
 use crate::translate::servers::Incoming;
-use crate::translate::service_entries::{external, host_of, name_of, within};
+use crate::translate::service_entries::{external, host_named, name_of, within};
 
 /// Namespaces that see a Service, separated by commas.
 const EXPORT_TO: &str = "networking.istio.io/exportTo";
@@ -86,7 +86,7 @@ fn resolve(
 /// Whether a DestinationRule has requests that go there keep to one endpoint (`consistentHash`).
 pub(super) fn is_hashed(cluster: &Cluster, target: &Target, proxies: &Proxies) -> bool {
     let Target::Backend(BackendKey { namespace, name, port, subset, .. }) = target else { return false };
-    let host = host_of(name).map_or_else(|| hosts::of_service(namespace, name), str::to_owned);
+    let host = host_named(namespace, name);
     let Some(rule) = in_force(cluster, (&host, namespace), proxies) else { return false };
     let part = subset.as_ref().and_then(|name| rule.subset(name));
     let mesh = &cluster.mesh().config().default_traffic_policy;

@@ -12,9 +12,9 @@ use torana_ir::{
 };
 
 use crate::store::{Cluster, FleetId, Settings};
+use crate::translate::fleets::material;
 use crate::translate::routes::{backends_of, backends_of_streams};
 use crate::translate::tests::world::{WORLD, decoded, event};
-use crate::translate::views::material;
 use crate::translate::{Translation, fleet_of, retranslate, translate};
 
 fn shared<K: Ord + Debug, V: PartialEq>(before: &SharedMap<K, Arc<V>>, after: &SharedMap<K, Arc<V>>) {

@@ -56,16 +56,12 @@ impl Work<'_> {
     /// Tells the authors of DestinationRules, of ServiceEntries and of the mesh's settings what is wrong with them: of
     /// those that changed, and of these `rules`.
     pub(super) fn described(&mut self, rules: &BTreeSet<ObjectRef>) {
-        let proxies = self.memo.frame.proxies.values();
-        let mut namespaces: BTreeSet<_> = proxies.map(|proxies| proxies.namespace.as_str()).collect();
-        if let Some(ingress) = &self.cluster.settings().ingress {
-            namespaces.insert(&ingress.id.namespace);
-        }
         for object in self.dirty.objects.union(rules) {
             let (namespace, name) = (&object.namespace, &object.name);
             let entry = match object.known_kind() {
                 Some(Kind::DestinationRule) => {
                     let rule = self.cluster.find::<DestinationRule>(namespace, name);
+                    let namespaces = self.memo.frame.namespaces(self.cluster);
                     let originations = &mut self.memo.originations;
                     if rule.is_none() {
                         originations.settle(object, BTreeSet::new());
