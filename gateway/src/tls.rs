@@ -19,6 +19,7 @@ mod suites;
 pub mod backends;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use foldhash::fast::RandomState;
@@ -40,6 +41,13 @@ pub use authorities::Bundles;
 fn provider() -> &'static Arc<CryptoProvider> {
     static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
     &PROVIDER
+}
+
+/// Ids of identities and of names are never reused, so a connection opened as or to one can never be lent out as or to
+/// another. 0 is nobody's.
+fn next_id() -> u64 {
+    static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+    NEXT_ID.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Certificates by their keys, as a snapshot has them.

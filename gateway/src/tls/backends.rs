@@ -5,7 +5,6 @@
 //! which is made at the first connection that needs it. Sessions are resumed within one such form only, so that neither
 //! new authorities nor another identity ever meet an old session. Never connects.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -19,7 +18,7 @@ use torana_ir::{Certificate, Origination, PeerName};
 
 use super::authorities::Authorities;
 use super::sni::Names;
-use super::{Material, provider};
+use super::{Material, next_id, provider};
 
 pub use super::sni::Sni;
 
@@ -47,9 +46,6 @@ impl Alpn {
     }
 }
 
-/// Ids are never reused, so a connection opened as one can never be lent out as another. 0 is nobody's.
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-
 /// A certificate that backends are shown when they ask for one.
 #[derive(Debug)]
 pub struct Identity {
@@ -63,7 +59,7 @@ impl Identity {
     /// The identity of this certificate. `None` never happens: a [`Certificate`] exists only with a key that fits.
     pub fn new(certificate: &Arc<Certificate>) -> Option<Arc<Self>> {
         let key = Arc::new(certificate.certified().ok()?);
-        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let id = next_id();
         Some(Arc::new(Self { id, certificate: Arc::clone(certificate), key }))
     }
 

@@ -2,7 +2,6 @@
 //! The names that a backend is called by, where those are the hosts of requests. Each has an id, by which connections are
 //! told apart: one that was opened under one name is never lent out under another. Never looks at a certificate.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use foldhash::fast::RandomState;
@@ -10,11 +9,10 @@ use hashbrown::HashMap;
 use rustls_pki_types::ServerName;
 use torana_ir::DnsName;
 
+use super::next_id;
+
 /// Clients choose the names, so no more are remembered: then all are forgotten, and connections under them with them.
 const MOST: usize = 1024;
-
-/// Ids are never reused. 0 is the name that is written down.
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// A name that a backend is called by.
 #[derive(Debug)]
@@ -41,7 +39,7 @@ impl Names {
         if known.len() >= MOST {
             known.clear();
         }
-        let sni = Arc::new(Sni { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), name });
+        let sni = Arc::new(Sni { id: next_id(), name });
         known.insert(host.into(), Arc::clone(&sni));
         Some(sni)
     }
