@@ -14,7 +14,7 @@ use torana_ir::{CommonLabel, Endpoint, Locality, LocalityPattern, LocalityPolicy
 use crate::translate::destination_rules::Blocks;
 
 /// Labels that say a whole locality, with dots or slashes between its parts; the first one that is there counts.
-pub const WHOLE: [&str; 2] = ["topology.istio.io/locality", "istio-locality"];
+const WHOLE: [&str; 2] = ["topology.istio.io/locality", "istio-locality"];
 const REGION: &str = "topology.kubernetes.io/region";
 const ZONE: &str = "topology.kubernetes.io/zone";
 const SUBZONE: &str = "topology.istio.io/subzone";
@@ -77,9 +77,13 @@ pub(super) fn place_workload(policy: &LocalityPolicy, workload: &Workload, endpo
 }
 
 fn whole(labels: &StringMap) -> Option<Locality> {
+    whole_locality(labels).map(Into::into)
+}
+
+/// The locality that labels of a pod say as a whole, which goes before its node's: `region/zone/subzone`.
+pub fn whole_locality(labels: &StringMap) -> Option<String> {
     let text = WHOLE.iter().find_map(|key| labels.get(*key)).filter(|text| !text.is_empty())?;
-    let text = if text.contains('/') { text.clone() } else { text.replace('.', "/") };
-    Some(text.into())
+    Some(if text.contains('/') { text.clone() } else { text.replace('.', "/") })
 }
 
 /// Labels that the policy asks for and the locality does not tell; one of them may be told otherwise.

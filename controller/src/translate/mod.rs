@@ -123,7 +123,7 @@ pub use fleets::fleet_of;
 pub use gateways::is_ours;
 pub use listener_sets::by_gateway;
 pub use listeners::transport;
-pub use localities::WHOLE as WHOLE_LOCALITY;
+pub use localities::whole_locality;
 pub use proxies::{is_ingress, ports_of_ingress};
 pub use routes::KINDS as ROUTES;
 

@@ -11,7 +11,7 @@ use torana_crds::parameters::{AccessLog, GatewayParametersSpec, LogFormat};
 use crate::provision::desired::Install;
 use crate::provision::desired::objects::Owned;
 use crate::provision::desired::patch;
-use crate::translate::WHOLE_LOCALITY;
+use crate::translate::whole_locality;
 
 /// The container, as `podPatch` names it.
 const CONTAINER: &str = "torana";
@@ -111,8 +111,8 @@ fn container(owned: &Owned<'_>, parameters: &GatewayParametersSpec, install: &In
 fn environment(labels: &StringMap) -> Vec<Value> {
     let told = |(name, path): (&str, &str)| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}});
     // What a label of its own says goes before its node.
-    let own = WHOLE_LOCALITY.iter().find_map(|key| labels.get(*key)).map(|own| own.replace('.', "/"));
-    let locality = own.unwrap_or_else(|| "$(TORANA_REGION)/$(TORANA_ZONE)/$(TORANA_SUBZONE)".to_owned());
+    let locality =
+        whole_locality(labels).unwrap_or_else(|| "$(TORANA_REGION)/$(TORANA_ZONE)/$(TORANA_SUBZONE)".to_owned());
     let labels = labels.iter().map(|(key, value)| format!("{key}={value}"));
     let labels: Vec<_> = labels.chain(["kubernetes.io/hostname=$(TORANA_NODE)".to_owned()]).collect();
     let mut variables: Vec<Value> = PLACE.map(told).into();
