@@ -9,6 +9,8 @@ mod authorization;
 
 mod backend_tls;
 
+mod balance;
+
 mod bodies;
 
 mod broken;

@@ -103,6 +103,14 @@ fn no_file_names_a_place_outside_the_checkout() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
+#[test]
+fn no_merge_left_a_file_behind() {
+    let is_left =
+        |path: &std::path::Path| path.extension().is_some_and(|it| ["orig", "rej", "bak"].iter().any(|end| it == *end));
+    let found: Vec<_> = files(root()).into_iter().filter(|path| is_left(path)).collect();
+    assert!(found.is_empty(), "{found:?}");
+}
+
 /// A target folder that two checkouts share may hold a test that was built in the other one: ask when it runs.
 #[test]
 fn no_path_of_the_checkout_is_built_in() {

@@ -28,5 +28,5 @@ pub use authority::{Authority, Issued};
 pub use backend::{Backend, Seen, SeenTls};
 pub use child::{Echo, Nginx};
 pub use credential::{Credential, KeyForm, client};
-pub use wire::{Connection, Reply};
+pub use wire::{Connection, Reply, find};
 pub use world::{Printed, World, eventually, torana};
