@@ -53,6 +53,26 @@ pub(crate) enum Stop {
     SlowReader,
 }
 
+/// An exchange that ended without the end of its response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stopped {
+    /// How.
+    pub(crate) stop: Stop,
+    /// Whose turn it was.
+    pub(crate) turn: Turn,
+}
+
+/// Who had to do something for an exchange to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// The client had to send: the backend had taken all that there was.
+    Sender,
+    /// The client had to take some of the response.
+    Reader,
+    /// The backend had to take, or to answer.
+    Backend,
+}
+
 impl From<Broken> for Stop {
     fn from(broken: Broken) -> Self {
         Self::Broken(broken)
@@ -154,8 +174,14 @@ impl<'a, 'r, F: FnMut(&mut ResponseHead)> Exchange<'a, 'r, F> {
     }
 
     /// Runs until the response is wholly with the client, or something breaks.
-    pub(crate) async fn run(mut self) -> Result<(), Stop> {
-        std::future::poll_fn(|cx| self.poll(cx)).await
+    pub(crate) async fn run(mut self) -> Result<(), Stopped> {
+        let ended = std::future::poll_fn(|cx| self.poll(cx)).await;
+        let turn = match (self.awaits_body, self.awaits_reader) {
+            (true, _) => Turn::Sender,
+            (false, true) => Turn::Reader,
+            (false, false) => Turn::Backend,
+        };
+        ended.map_err(|stop| Stopped { stop, turn })
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stop>> {

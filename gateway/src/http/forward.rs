@@ -15,7 +15,7 @@ use torana_ir::{Limits, Retry};
 use crate::balance::{BackendState, Endpoint, Outcome};
 use crate::fault::{Fault, Overflow};
 use crate::head::{BodyLength, Head, ResponseHead, Version};
-use crate::http::exchange::{Deadlines, Exchange, Lasting, Moved, Stop};
+use crate::http::exchange::{Deadlines, Exchange, Lasting, Moved, Stop, Stopped, Turn};
 use crate::http::pace::Pace;
 use crate::http::piece::Piece;
 use crate::http::replay::Replay;
@@ -174,7 +174,7 @@ async fn attempt(
             let mut up = h2::up::Up::new(*session);
             let begun = up.begin(order.head, order.trailers);
             begun.map_err(|broken| {
-                report(judge::ended(broken.into(), false, false));
+                report(judge::ended(broken.into(), false, Turn::Backend));
                 judge::judge(broken.into(), order, false, untouched(down, &tries.replay))
             })?;
             Up::H2(Box::new(up))
@@ -188,19 +188,20 @@ async fn attempt(
         edit(head);
     };
     let ended = Exchange::new((down, &mut up), lasting, deadlines, head_only, edit).run().await;
-    if matches!(ended, Err(Stop::Declined(_))) {
+    let is_declined = matches!(ended, Err(Stopped { stop: Stop::Declined(_), .. }));
+    if is_declined {
         discard(&mut up).await;
     }
-    if matches!(ended, Ok(()) | Err(Stop::Declined(_)))
+    if (ended.is_ok() || is_declined)
         && let Up::H1(up) = up
         && let Some(carrier) = up.into_reusable()
     {
         order.worker.pools.give_back(&order.backend.config, carrier);
     }
-    ended.map_err(|stop| {
-        report(judge::ended(stop, reused, down.received()));
+    ended.map_err(|Stopped { stop, turn }| {
+        report(judge::ended(stop, reused, turn));
         match stop {
-            Stop::Idle if down.received() => Failed { fault: Fault::StreamIdle, again: Again::No },
+            Stop::Idle if turn != Turn::Sender => Failed { fault: Fault::StreamIdle, again: Again::No },
             stop => judge::judge(stop, order, reused, untouched(down, &tries.replay)),
         }
     })

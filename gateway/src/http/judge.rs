@@ -7,7 +7,7 @@ use torana_ir::Retry;
 
 use crate::balance::Outcome;
 use crate::fault::Fault;
-use crate::http::exchange::Stop;
+use crate::http::exchange::{Stop, Turn};
 use crate::http::forward::Order;
 use crate::http::piece::Broken;
 use crate::http::tries::{Again, Failed};
@@ -17,16 +17,17 @@ pub(crate) fn unobtained(fault: Fault) -> Option<Outcome> {
     matches!(fault, Fault::Connect | Fault::UpstreamTls(_)).then_some(Outcome::Unanswered)
 }
 
-/// What it tells about an endpoint that an exchange with it stopped so, on a connection that was `reused`, after the
-/// whole request had been `received`. That it answered was told when it did.
-pub(crate) fn ended(stop: Stop, reused: bool, received: bool) -> Option<Outcome> {
+/// What it tells about an endpoint that an exchange with it stopped so, on a connection that was `reused`, when it was
+/// somebody's `turn`. That it answered was told when it did.
+pub(crate) fn ended(stop: Stop, reused: bool, turn: Turn) -> Option<Outcome> {
     match stop {
         Stop::Declined(status) => Some(Outcome::Answered(status)),
         // It may have closed an idle connection at any time.
         Stop::Broken(Broken::Upstream { before_response: true }) if reused => None,
         Stop::Broken(Broken::Upstream { .. } | Broken::UpstreamProtocol) => Some(Outcome::Unanswered),
-        // One whose client is slow has nothing to answer yet.
-        Stop::RequestTimeout | Stop::AttemptTimeout | Stop::Idle if received => Some(Outcome::TimedOut),
+        // One whose client is slow has nothing to answer yet, or nobody to answer to. One that does not take what is
+        // there is slow itself.
+        Stop::RequestTimeout | Stop::AttemptTimeout | Stop::Idle if turn == Turn::Backend => Some(Outcome::TimedOut),
         _ => None,
     }
 }
@@ -98,22 +99,23 @@ mod tests {
     fn an_endpoint_is_told_what_it_did_and_not_what_others_did() {
         let silent = Some(Outcome::Unanswered);
         let lost = |before_response| Stop::Broken(Broken::Upstream { before_response });
-        for (stop, reused, received, expected) in [
-            (Stop::Declined(503), false, true, Some(Outcome::Answered(503))),
-            (lost(true), false, true, silent),
-            (lost(true), true, true, None),
-            (lost(false), true, true, silent),
-            (Stop::Broken(Broken::UpstreamProtocol), true, true, silent),
-            (Stop::Broken(Broken::Refused), false, true, None),
-            (Stop::Broken(Broken::Client), false, true, None),
-            (Stop::AttemptTimeout, false, true, Some(Outcome::TimedOut)),
-            (Stop::RequestTimeout, false, true, Some(Outcome::TimedOut)),
-            (Stop::RequestTimeout, false, false, None),
-            (Stop::Idle, false, false, None),
-            (Stop::SlowBody, false, false, None),
-            (Stop::SlowReader, false, true, None),
+        for (stop, reused, turn, expected) in [
+            (Stop::Declined(503), false, Turn::Backend, Some(Outcome::Answered(503))),
+            (lost(true), false, Turn::Backend, silent),
+            (lost(true), true, Turn::Backend, None),
+            (lost(false), true, Turn::Backend, silent),
+            (Stop::Broken(Broken::UpstreamProtocol), true, Turn::Backend, silent),
+            (Stop::Broken(Broken::Refused), false, Turn::Backend, None),
+            (Stop::Broken(Broken::Client), false, Turn::Backend, None),
+            (Stop::AttemptTimeout, false, Turn::Backend, Some(Outcome::TimedOut)),
+            (Stop::RequestTimeout, false, Turn::Backend, Some(Outcome::TimedOut)),
+            (Stop::RequestTimeout, false, Turn::Sender, None),
+            (Stop::Idle, false, Turn::Sender, None),
+            (Stop::SlowBody, false, Turn::Sender, None),
+            (Stop::RequestTimeout, false, Turn::Reader, None),
+            (Stop::SlowReader, false, Turn::Reader, None),
         ] {
-            assert_eq!(ended(stop, reused, received), expected, "{stop:?} {reused} {received}");
+            assert_eq!(ended(stop, reused, turn), expected, "{stop:?} {reused} {turn:?}");
         }
     }
 
