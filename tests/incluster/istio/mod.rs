@@ -3,6 +3,8 @@
 
 mod bookinfo;
 
+mod churn;
+
 mod ingress;
 
 mod policies;
