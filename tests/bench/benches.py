@@ -80,6 +80,8 @@ GATES = [
     must("h1", "envoy", 0.50),
     must("h2", "haproxy", 1.60),
     must("h2", "envoy", 0.60),
+    must("h1", "torana", 1.05, "torana+balance"),
+    must("h2", "torana", 1.05, "torana+balance"),
     must("hosts", "torana@1", 1.10, f"torana@{MANY}"),
     must("idle-h1", None, 4.0),
     must("idle-tls", None, 16.0),

@@ -41,7 +41,21 @@ kind: EndpointSlice
 metadata: {{name: {name}-1, namespace: bench, labels: {{kubernetes.io/service-name: {name}}}}}
 addressType: IPv4
 ports: [{{name: main, port: {port}, protocol: TCP}}]
-endpoints: [{{addresses: [127.0.0.1], conditions: {{ready: true}}}}]
+endpoints: [{endpoints}]
+"""
+
+# What can be asked for of balancing at once: the endpoint with fewer requests of two, ejection, caps that are counted.
+BALANCED = """\
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: bench, namespace: bench}
+spec:
+  host: bench
+  trafficPolicy:
+    loadBalancer: {simple: LEAST_REQUEST}
+    outlierDetection: {consecutive5xxErrors: 5, consecutiveGatewayErrors: 5, maxEjectionPercent: 50}
+    connectionPool: {tcp: {maxConnections: 10000}, http: {http2MaxRequests: 10000, http1MaxPendingRequests: 10000}}
 """
 
 HTTP_ROUTE = """\
@@ -67,15 +81,23 @@ spec:
 """
 
 
-def write(folder: Path, site) -> None:
-    """Gateway, certificate and backends in one file, the routes of `site.hosts` hosts in another."""
+def endpoints(count: int) -> str:
+    """The first of the backend's loopback addresses."""
+    return ", ".join(f"{{addresses: [127.0.0.{last}], conditions: {{ready: true}}}}" for last in range(1, count + 1))
+
+
+def write(folder: Path, site, balanced: bool = False) -> None:
+    """Gateway, certificate and backends in one file, the routes of `site.hosts` hosts in another. `balanced`: over four
+    endpoints, with everything that balancing can be asked for."""
     def encoded(name: str) -> str:
         return base64.b64encode((site.folder / name).read_bytes()).decode()
 
     base = GATEWAY.format(http=site.http, https=site.https, grpc=site.grpc, certificate=encoded("cert.pem"),
                           key=encoded("key.pem"))
-    base += BACKEND.format(name="bench", port=site.backend, protocol="")
-    base += BACKEND.format(name="grpc", port=site.grpc_backend, protocol=", appProtocol: kubernetes.io/h2c")
+    base += BACKEND.format(name="bench", port=site.backend, protocol="", endpoints=endpoints(4 if balanced else 1))
+    base += BALANCED if balanced else ""
+    base += BACKEND.format(name="grpc", port=site.grpc_backend, protocol=", appProtocol: kubernetes.io/h2c",
+                           endpoints=endpoints(1))
     base += GRPC_ROUTE.format(host=site.host)
     (folder / "10-gateway.yaml").write_text(base)
     routes = (HTTP_ROUTE.format(number=i, host=place.host(i)) for i in range(site.hosts))

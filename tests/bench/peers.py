@@ -85,12 +85,12 @@ def relay(site: Site) -> list[str]:
     return [place.anchor("relay"), str(site.http), str(site.backend)]
 
 
-def torana(site: Site, log: str = "off") -> list[str]:
+def torana(site: Site, log: str = "off", balanced: bool = False) -> list[str]:
     if not place.torana().is_file():
         raise place.Absent(f"{place.torana()}: build it, or name it in TORANA_BIN")
     folder = site.folder / "manifests"
     folder.mkdir(exist_ok=True)
-    manifests.write(folder, site)
+    manifests.write(folder, site, balanced)
     return [str(place.torana()), "run", "-f", str(folder), "--workers", "1", "--access-log", log,
             "--admin", f"127.0.0.1:{place.free_port()}", "--health", f"127.0.0.1:{place.free_port()}"]
 
@@ -103,6 +103,7 @@ PEERS = {
     "envoy": (envoy, None),
     "torana": (torana, None),
     "torana+json": (lambda site: torana(site, "json"), {"h1", "h1-tls", "h2"}),
+    "torana+balance": (lambda site: torana(site, balanced=True), {"h1", "h2"}),
     "torana+text": (lambda site: torana(site, "text"), {"h1"}),
 }
 

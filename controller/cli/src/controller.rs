@@ -130,9 +130,14 @@ async fn run(args: ControllerArgs) -> anyhow::Result<u8> {
     let settings = Settings { revision: args.revision, ..Settings::cluster(reserved, sessions, now()) };
     let reconciler = Reconciler::new(client.clone(), parts, settings);
     let (watched, head_start) = (client.clone(), leader::head_start(leaderships));
+    let kubeconfig = args.kubeconfig.clone();
     let reconciling = tokio::spawn(async move {
         head_start.await;
-        reconciler.run(kubernetes::follow(&watched, &of_ours)).await;
+        let routes = async move || api::access(kubeconfig.as_deref()).await.map(|access| access.client);
+        match kubernetes::follow(&watched, routes, &of_ours) {
+            Ok(sightings) => reconciler.run(sightings).await,
+            Err(error) => tracing::error!(%error, "no thread to follow routes with"),
+        }
     });
 
     let candidate = Candidate {

@@ -21,6 +21,7 @@ mod reflect;
 
 mod served;
 
+use std::io;
 use std::time::Duration;
 
 use kube::Client;
@@ -31,8 +32,9 @@ use torana_crds::{Kind, ObjectRef};
 
 use self::others::Others;
 use self::seen::Seen;
-use crate::api::{Pauses, causes, retry_after};
+use crate::api::{NoAccess, Pauses, causes, retry_after};
 use crate::store::Event;
+use crate::translate::ROUTES;
 
 pub use bundles::bundles;
 pub use others::Parents;
@@ -64,15 +66,44 @@ pub enum Sighting {
 }
 
 /// Follows a cluster until the receiver is dropped. Routes that name none of `parents` are not told of.
-pub fn follow(client: &Client, parents: &watch::Receiver<Parents>) -> mpsc::Receiver<Sighting> {
+///
+/// Kinds of routes have a thread to themselves, and connections: `routes` makes the client that they are asked for with.
+/// Of them others may have thousands that change all the time, and that thread then sleeps now and again, so that it is
+/// not woken for each.
+///
+/// # Errors
+/// If there can be no such thread.
+pub fn follow<F, C>(
+    client: &Client,
+    routes: F,
+    parents: &watch::Receiver<Parents>,
+) -> io::Result<mpsc::Receiver<Sighting>>
+where
+    F: FnOnce() -> C + Send + 'static,
+    C: Future<Output = Result<Client, NoAccess>>,
+{
     let (sender, receiver) = mpsc::channel(QUEUE);
-    let mut tasks = JoinSet::new();
-    for kind in Kind::ALL {
-        tasks.spawn(kind_by_itself(client.clone(), kind, parents.clone(), sender.clone()));
-    }
+    let (of_routes, others): (Vec<Kind>, Vec<Kind>) = Kind::ALL.into_iter().partition(|kind| ROUTES.contains(kind));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (shared, of_ours, told) = (client.clone(), parents.clone(), sender.clone());
+    let all = move || async move {
+        let own = routes().await.inspect_err(|error| tracing::warn!(%error, "routes have no client of their own"));
+        kinds(&own.unwrap_or(shared), of_routes, &of_ours, &told).join_all().await;
+    };
+    std::thread::Builder::new().name("routes".to_owned()).spawn(move || runtime.block_on(all()))?;
     // They end when nobody listens.
-    tasks.detach_all();
-    receiver
+    kinds(client, others, parents, &sender).detach_all();
+    Ok(receiver)
+}
+
+fn kinds(
+    client: &Client,
+    kinds: impl IntoIterator<Item = Kind>,
+    parents: &watch::Receiver<Parents>,
+    sender: &mpsc::Sender<Sighting>,
+) -> JoinSet<()> {
+    let one = |kind| kind_by_itself(client.clone(), kind, parents.clone(), sender.clone());
+    kinds.into_iter().map(one).collect()
 }
 
 async fn kind_by_itself(client: Client, kind: Kind, parents: watch::Receiver<Parents>, sender: mpsc::Sender<Sighting>) {

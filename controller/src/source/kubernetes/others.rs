@@ -20,7 +20,7 @@ const MANY: Duration = Duration::from_millis(50);
 /// … and then the watch is left alone for so long after one of them …
 const REST: Duration = Duration::from_millis(20);
 /// … and read for so long before it is left alone again: it may be far behind.
-const WORK: Duration = Duration::from_millis(5);
+const WORK: Duration = Duration::from_millis(2);
 
 /// The Gateways and ListenerSets that are Torana's; `None`: that is not known yet, so every route may be its business.
 pub type Parents = Option<Arc<BTreeSet<ObjectRef>>>;
@@ -174,7 +174,7 @@ mod tests {
         let begin = Instant::now();
         let at = |millis| begin + Duration::from_millis(millis);
         // The watch goes on at 80, after the rest that began at 60.
-        for (millis, rests) in [(0, false), (50, false), (60, true), (80, false), (84, false), (86, true), (170, false)]
+        for (millis, rests) in [(0, false), (50, false), (60, true), (80, false), (81, false), (82, true), (170, false)]
         {
             assert_eq!(pace.rest(at(millis)).is_some(), rests, "{millis}");
         }

@@ -65,7 +65,8 @@ pub(super) async fn reflect(client: Client, mut seen: Seen, sender: mpsc::Sender
             && is_change
             && let Some(rest) = pace.rest(Instant::now())
         {
-            tokio::time::sleep(rest).await;
+            // The thread itself: were only this task to wait, every packet that comes would still wake the thread.
+            std::thread::sleep(rest);
         }
         for sighting in sightings {
             if sender.send(sighting).await.is_err() {

@@ -11,11 +11,16 @@ use tokio::net::{TcpSocket, TcpStream};
 /// Source addresses in use, one after the other: each has its own 28,000 ephemeral ports.
 const SOURCES: u32 = 200;
 
-/// A non-blocking listener on `127.0.0.1:port` with a backlog that a burst of thousands fits in.
+/// As [`listen_at`], on `127.0.0.1:port`.
 pub fn listen(port: u16) -> io::Result<std::net::TcpListener> {
+    listen_at(loopback(port))
+}
+
+/// A non-blocking listener with a backlog that a burst of thousands fits in.
+pub fn listen_at(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
-    socket.bind(&loopback(port).into())?;
+    socket.bind(&address.into())?;
     socket.listen(4096)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The backend: `be H1_PORT H2C_PORT`. HTTP/1.1 keep-alive with one fixed 128-byte answer, as cheap as epoll allows;
-//! beside it gRPC over cleartext HTTP/2 that answers one message and `grpc-status: 0` in trailers.
+//! The backend: `be H1_PORT H2C_PORT`. HTTP/1.1 keep-alive with one fixed 128-byte answer, as cheap as epoll allows, on
+//! 127.0.0.1 to 127.0.0.4, as if it were four; beside it gRPC over cleartext HTTP/2 that answers one message and `grpc-status: 0` in trailers.
 //! Never reads what it was asked: it is a mirror for weighing proxies, not a server.
 
 use std::io;
+use std::net::Ipv4Addr;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Response};
@@ -17,6 +18,9 @@ torana bench torana bench torana bench torana bench torana ben.";
 /// One gRPC message: not compressed, five bytes long.
 const MESSAGE: &[u8] = b"\x00\x00\x00\x00\x05hello";
 
+/// Loopback addresses with the port of HTTP/1.1.
+const ADDRESSES: u8 = 4;
+
 /// Answers that one write may hold; more requests in one read than this are pipelined floods, not a bench.
 const BURST: usize = 64;
 
@@ -26,13 +30,17 @@ async fn main() -> anyhow::Result<()> {
     let (Some(Ok(h1)), Some(Ok(h2c))) = (arguments.next(), arguments.next()) else {
         anyhow::bail!("usage: be H1_PORT H2C_PORT");
     };
-    let h1 = TcpListener::from_std(sockets::listen(h1)?)?;
+    for last in 1..=ADDRESSES {
+        let h1 = TcpListener::from_std(sockets::listen_at((Ipv4Addr::new(127, 0, 0, last), h1).into())?)?;
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = h1.accept().await {
+                tokio::spawn(plain(stream));
+            }
+        });
+    }
     let h2c = TcpListener::from_std(sockets::listen(h2c)?)?;
     loop {
-        tokio::select! {
-            accepted = h1.accept() => drop(tokio::spawn(plain(accepted?.0))),
-            accepted = h2c.accept() => drop(tokio::spawn(grpc(accepted?.0))),
-        }
+        tokio::spawn(grpc(h2c.accept().await?.0));
     }
 }
 
