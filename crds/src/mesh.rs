@@ -156,5 +156,12 @@ mod tests {
         let topology = "defaultConfig.gatewayTopology.numTrustedProxies";
         assert_eq!(told("defaultConfig: {gatewayTopology: {numTrustedProxies: 0}}"), [""; 0]);
         assert_eq!(told("defaultConfig: {gatewayTopology: {numTrustedProxies: 1}}"), [topology]);
+        let forwarded = "defaultConfig.gatewayTopology.forwardClientCertDetails";
+        for (value, is_told) in
+            [("SANITIZE", false), ("SANITIZE_SET", false), ("APPEND_FORWARD", true), ("FORWARD_ONLY", true)]
+        {
+            let found = told(&format!("defaultConfig: {{gatewayTopology: {{forwardClientCertDetails: {value}}}}}"));
+            assert_eq!(found == [forwarded], is_told, "{value}: {found:?}");
+        }
     }
 }

@@ -12,6 +12,8 @@ mod chooser;
 
 mod clients;
 
+mod forwarded;
+
 mod sni;
 
 mod suites;
@@ -34,6 +36,7 @@ use torana_ir::{Certificate, CertificateKey, ClientValidation, HostPattern, List
 
 use authorities::Authorities;
 use chooser::{Chooser, Servable};
+pub(crate) use forwarded::forwarded;
 
 pub use authorities::Bundles;
 

@@ -113,7 +113,7 @@ impl World<'_> {
 
     fn handshake(&self, bind: &BindTable, call: &Call) -> Outcome {
         match bind.handshake(call.sni.as_deref()) {
-            Some(Handshake::Requests(listener, _)) if call.protocol == Protocol::Https => {
+            Some(Handshake::Requests(listener, ..)) if call.protocol == Protocol::Https => {
                 self.request(bind, call, call.sni.is_some().then_some(&listener))
             }
             Some(Handshake::Unwrap(routed, _) | Handshake::Pass(routed)) => self.stream(&routed),

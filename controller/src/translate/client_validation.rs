@@ -94,7 +94,7 @@ pub(super) fn judge(
         listener.refuse(Remark::error(NO_VALID_CA_CERTIFICATE, &path, message, "correct the references"));
     }
     listener.unresolved.append(&mut bad);
-    listener.client = Some(ClientValidation { mode, bundles });
+    listener.client = Some(ClientValidation { mode, bundles, forwarded: false });
 }
 
 impl Reading<'_> {

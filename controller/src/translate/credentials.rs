@@ -112,7 +112,9 @@ impl Reading<'_> {
             ServerTlsMode::OptionalMutual => Some(ClientValidationMode::AllowValidOrNone),
             _ => None,
         };
-        let client = mode.map(|mode| ClientValidation { mode, bundles: self.clients(proxies, tls, at, remarks) });
+        let forwarded = self.cluster.mesh().config().forwards_client_certificates();
+        let client =
+            mode.map(|mode| ClientValidation { mode, bundles: self.clients(proxies, tls, at, remarks), forwarded });
         let min_version = if tls.min_version == Version::V1_3 { TlsVersion::V1_3 } else { TlsVersion::V1_2 };
         let max_version = match tls.max_version {
             Version::Auto | Version::V1_3 => None,

@@ -38,6 +38,8 @@ pub struct MeshConfig {
     pub root_namespace: Option<String>,
     /// Namespaces that are looked into; empty: all.
     pub discovery_selectors: Vec<LabelSelector>,
+    /// `ProxyConfig` of all proxies, as it is written: little of it concerns an edge.
+    pub default_config: Value,
 }
 
 /// `ProxyPathNormalization`.
@@ -80,6 +82,13 @@ pub struct DefaultTrafficPolicy {
 const OWN: &[Export] = &[Export::Own];
 
 impl MeshConfig {
+    /// Whether backends are told of certificates that clients were verified by (`forwardClientCertDetails`; Istio's
+    /// gateways do unless that is `SANITIZE`).
+    pub fn forwards_client_certificates(&self) -> bool {
+        let written = self.default_config.pointer("/gatewayTopology/forwardClientCertDetails");
+        !written.is_some_and(|written| written == "SANITIZE" || *written == 1)
+    }
+
     /// `exportTo` of a Service or a ServiceEntry.
     pub fn service_export<'e>(&'e self, written: &'e [Export]) -> &'e [Export] {
         if written.is_empty() { &self.default_service_export_to } else { written }
@@ -121,6 +130,8 @@ const OWN_LOG: &str = "Torana's access log is as it is";
 const ALIKE: &str = "all endpoints are alike";
 const NO_INGRESS: &str = "no Ingress is served";
 
+const FORWARDED: &str = "defaultConfig.gatewayTopology.forwardClientCertDetails";
+
 const UNHEEDED: [Unheeded; 27] = [
     slight("trustDomain", "no identity of the mesh is used"),
     slight("trustDomainAliases", "no identity of the mesh is used"),
@@ -146,17 +157,19 @@ const UNHEEDED: [Unheeded; 27] = [
     grave("ingressService", NO_INGRESS),
     grave("ingressSelector", NO_INGRESS),
     grave("defaultConfig.gatewayTopology.numTrustedProxies", "the address of a client is that of its connection"),
-    grave("defaultConfig.gatewayTopology.forwardClientCertDetails", "certificates of clients are not told to backends"),
+    grave(
+        FORWARDED,
+        "what a client says of a certificate is dropped, and backends are told of the one that it was verified by",
+    ),
     grave("defaultConfig.gatewayTopology.proxyProtocol", "clients must not begin with it"),
     grave("defaultConfig.proxyHeaders", "headers are as Torana always writes them"),
 ];
 
 /// Fields of sidecars, of istiod itself, or of what nobody has any more.
-const OTHERS: [&str; 20] = [
+const OTHERS: [&str; 19] = [
     "ca",
     "certificates",
     "configSources",
-    "defaultConfig",
     "disableEnvoyListenerLog",
     "dnsRefreshRate",
     "enableEnvoyAccessLogService",
@@ -188,6 +201,7 @@ pub fn unheeded(value: &Value) -> impl Iterator<Item = &'static Unheeded> {
         found.is_some_and(|found| match (field.path, found) {
             (_, Value::Null) => false,
             ("trustDomain", Value::String(domain)) => domain != "cluster.local",
+            (FORWARDED, found) => !["UNDEFINED", "SANITIZE", "SANITIZE_SET"].iter().any(|done| found == done),
             ("enableAutoMtls" | "enableTracing", found) => *found == Value::Bool(true),
             (_, Value::String(text)) => !text.is_empty(),
             (_, Value::Array(items)) => !items.is_empty(),

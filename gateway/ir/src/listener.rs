@@ -183,6 +183,16 @@ pub struct ClientValidation {
     pub mode: ClientValidationMode,
     /// Who must have signed their certificates. With none of these in the snapshot every handshake is refused.
     pub bundles: Vec<TrustBundleKey>,
+    /// Backends are told of a certificate that was verified (`X-Forwarded-Client-Cert`), as Istio's gateways do.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forwarded: bool,
+}
+
+impl ClientValidation {
+    /// Whether backends are told of certificates: of those only that were verified.
+    pub fn is_told(&self) -> bool {
+        self.forwarded && self.mode != ClientValidationMode::AllowInsecureFallback
+    }
 }
 
 /// `FrontendValidationModeType`.

@@ -43,6 +43,11 @@ impl Conn {
         if self.peer.tls.is_some() { Scheme::Https } else { Scheme::Http }
     }
 
+    /// What backends are told of the client's certificate.
+    pub(crate) fn certificate(&self) -> Option<&str> {
+        self.peer.tls.as_ref().and_then(|tls| tls.certificate.as_deref())
+    }
+
     /// The listener that the TLS handshake chose by name.
     pub(crate) fn sni_listener(&self) -> Option<&ListenerKey> {
         self.peer.tls.as_ref().and_then(|tls| tls.listener.as_ref())

@@ -8,8 +8,8 @@ use crate::head::{Head, Known};
 const MAX_REQUEST_ID: usize = 128;
 
 /// Writes `X-Forwarded-For`, `-Proto`, `-Host` and, where it is absent or unusable, `X-Request-Id`. `client` is the
-/// client's address.
-pub(crate) fn stamp(head: &mut Head, client: &str) {
+/// client's address; of its `certificate` there is a field only where the listener says so (`X-Forwarded-Client-Cert`).
+pub(crate) fn stamp(head: &mut Head, client: &str, certificate: Option<&str>) {
     let usable = |id: &[u8]| !id.is_empty() && id.len() <= MAX_REQUEST_ID && id.iter().all(u8::is_ascii_graphic);
     match head.fields.first_known(Known::RequestId).map(usable) {
         Some(true) => {}
@@ -22,6 +22,9 @@ pub(crate) fn stamp(head: &mut Head, client: &str) {
     head.fields.push(b"x-forwarded-for", client.as_bytes());
     head.fields.push(b"x-forwarded-proto", head.scheme.as_str().as_bytes());
     head.push_authority(b"x-forwarded-host");
+    if let Some(certificate) = certificate {
+        head.fields.push(b"x-forwarded-client-cert", certificate.as_bytes());
+    }
 }
 
 /// A random UUID (RFC 9562 §5.4), unique enough to find a request by; not a secret.
@@ -43,10 +46,11 @@ mod tests {
     #[test]
     fn the_client_is_named_and_an_id_is_given() {
         let mut head = head();
-        stamp(&mut head, "10.0.0.7");
+        stamp(&mut head, "10.0.0.7", Some("Hash=1"));
         assert_eq!(head.fields.joined("x-forwarded-for").as_deref(), Some("10.0.0.7"));
         assert_eq!(head.fields.joined("x-forwarded-proto").as_deref(), Some("https"));
         assert_eq!(head.fields.joined("x-forwarded-host").as_deref(), Some("a.com:8443"));
+        assert_eq!(head.fields.joined("x-forwarded-client-cert").as_deref(), Some("Hash=1"));
         let id = head.fields.first("x-request-id").unwrap();
         assert_eq!((id.len(), id[14]), (36, b'4'));
     }
@@ -55,11 +59,11 @@ mod tests {
     fn a_usable_id_is_kept_and_another_is_replaced() {
         let mut kept = head();
         kept.fields.push(b"x-request-id", b"abc-1");
-        stamp(&mut kept, "127.0.0.1");
+        stamp(&mut kept, "127.0.0.1", None);
         assert_eq!(kept.fields.values("x-request-id").collect::<Vec<_>>(), [b"abc-1"]);
         let mut replaced = head();
         replaced.fields.push(b"x-request-id", b"a b");
-        stamp(&mut replaced, "127.0.0.1");
+        stamp(&mut replaced, "127.0.0.1", None);
         assert_eq!(replaced.fields.values("x-request-id").map(<[u8]>::len).collect::<Vec<_>>(), [36]);
     }
 }

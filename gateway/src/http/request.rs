@@ -80,7 +80,7 @@ async fn planned(
     let deadline = plan.timeouts.request.map(|limit| record.started() + limit);
     let mut passage = Passage { conn, plan, deadline, context, notes: Notes::default(), kept: None };
     // Before the filters, so that a rule may overwrite what backends are told about the client.
-    forwarding::stamp(head, &conn.client);
+    forwarding::stamp(head, &conn.client, conn.certificate());
     record.stamped(head);
     if let Some(answer) = passage.through(down, head, record, Stage::Rule).await? {
         return own_answer(down, head, answer, record).await;

@@ -28,4 +28,6 @@ pub struct TlsPeer {
     pub version: &'static str,
     /// HTTP/2 was chosen by ALPN (RFC 9113 §3.2).
     pub h2: bool,
+    /// What backends are told of the client's certificate.
+    pub certificate: Option<Box<str>>,
 }

@@ -8,8 +8,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::server::{Accepted, Acceptor};
+use rustls::{ServerConfig, ServerConnection};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -20,6 +20,7 @@ use crate::http::Worker;
 use crate::io::{Io, TlsPeer, tls_version};
 use crate::stream::{Client, Course};
 use crate::table::{Bind, Handshake};
+use crate::tls::forwarded;
 
 /// Content type of TLS handshake records (RFC 8446 §5.1).
 const HANDSHAKE: u8 = 22;
@@ -93,7 +94,7 @@ async fn handshake(mut stream: TcpStream, remote: SocketAddr, bind: &Bind, worke
     let sni =
         accepted.client_hello().server_name().map(|name| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase());
     match choose(sni.as_deref(), bind, worker) {
-        Ok(Handshake::Requests(listener, config)) => {
+        Ok(Handshake::Requests(listener, config, is_told)) => {
             let stream = established((stream, accepted), config, &listener).await?;
             let session = stream.get_ref().1;
             let version = tls_version(session);
@@ -102,6 +103,7 @@ async fn handshake(mut stream: TcpStream, remote: SocketAddr, bind: &Bind, worke
                 sni,
                 version,
                 h2: session.alpn_protocol() == Some(b"h2"),
+                certificate: if is_told { shown(session) } else { None },
             };
             let io = Box::new(Io::tls_server(stream));
             let ended = Some((listener.clone(), version));
@@ -134,6 +136,11 @@ async fn handshake(mut stream: TcpStream, remote: SocketAddr, bind: &Bind, worke
             Err("unrecognized_name".into())
         }
     }
+}
+
+/// What backends are told of the certificate that the client has shown.
+fn shown(session: &ServerConnection) -> Option<Box<str>> {
+    forwarded(session.peer_certificates()?.first()?)
 }
 
 /// Reads until the hello is complete: what it says, and the bytes that said so.

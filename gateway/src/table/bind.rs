@@ -61,8 +61,8 @@ impl Opening {
 /// What becomes of a TLS handshake.
 #[derive(Debug, Clone)]
 pub enum Handshake {
-    /// TLS ends here, and inside are requests to this listener.
-    Requests(ListenerKey, Arc<ServerConfig>),
+    /// TLS ends here, and inside are requests to this listener. Whether backends are told of the client's certificate.
+    Requests(ListenerKey, Arc<ServerConfig>, bool),
     /// TLS ends here, and what is inside is passed on.
     Unwrap(StreamRouted, Arc<ServerConfig>),
     /// All of it is passed on.
@@ -149,7 +149,11 @@ impl BindTable {
         Some(match listener.plan.protocol() {
             Protocol::TlsPassthrough => Handshake::Pass(listener.stream(sni.unwrap_or_default())),
             Protocol::TlsTerminate(_) => Handshake::Unwrap(listener.stream(sni.unwrap_or_default()), config()?),
-            _ => Handshake::Requests(listener.plan.key.clone(), config()?),
+            Protocol::Https(tls) => {
+                let is_told = tls.client.as_ref().is_some_and(ClientValidation::is_told);
+                Handshake::Requests(listener.plan.key.clone(), config()?, is_told)
+            }
+            _ => Handshake::Requests(listener.plan.key.clone(), config()?, false),
         })
     }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is asked of clients in the handshake, and what of their certificates is checked.
 //!
-//! Whose certificates are good is decided by signatures alone: authorities may share a subject. Nothing of a client's
-//! certificate is told to backends, and what a client says of one (`X-Forwarded-Client-Cert`) the gate drops.
+//! Whose certificates are good is decided by signatures alone: authorities may share a subject. What a client says of a
+//! certificate (`X-Forwarded-Client-Cert`) the gate drops.
 
 use std::sync::Arc;
 

@@ -305,7 +305,7 @@ fn bundle_key() -> TrustBundleKey {
 fn asking(mode: ClientValidationMode) -> Listener {
     let mut listener = listener("any", "", &["one"]);
     let Protocol::Https(tls) = &mut listener.protocol else { unreachable!() };
-    tls.client = Some(ClientValidation { mode, bundles: vec![bundle_key()] });
+    tls.client = Some(ClientValidation { mode, bundles: vec![bundle_key()], forwarded: false });
     listener
 }
 

@@ -83,7 +83,7 @@ fn failed(what: &str, outcomes: &[Outcome], back: &[Duration], within: Duration)
             "{what}: {} has {its} of {}, the first {:?} after",
             char::from(name),
             then.len(),
-            first.map(|it| it.at - *back)
+            first.map(|it| it.at.saturating_sub(*back))
         );
         assert!(its * 6 >= then.len(), "{what}: {} has {its} of {}", char::from(name), then.len());
     }

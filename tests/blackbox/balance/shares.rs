@@ -146,7 +146,9 @@ fn keys_stay_where_they_are_and_those_of_an_endpoint_that_leaves_are_shared_by_t
         let restless = before.iter().filter(|(key, owner)| again[key] != **owner).count();
         assert_eq!(restless, 0, "{name}: of {keys} keys, although nothing happens");
         let mut shares = BTreeMap::new();
-        before.values().for_each(|owner| *shares.entry(char::from(*owner)).or_insert(0) += 1);
+        for owner in before.values() {
+            *shares.entry(char::from(*owner)).or_insert(0) += 1;
+        }
         world.apply("services.yaml", &written(&eight[..7]));
         assert!(torana_tests::eventually(|| !is_in()), "{name}");
         let after = ask();

@@ -123,7 +123,15 @@ fn arrived(name: &str, call: &Call, request: &Seen) -> Vec<String> {
     wrong
 }
 
+/// A value that begins with `~` is part of what must be there.
 fn fields<'r>(whose: &str, expected: &Fields, found: impl Fn(&str) -> Option<&'r str>) -> Vec<String> {
     let each = expected.iter();
-    each.filter_map(|(name, value)| differs(&format!("{whose} {name}"), &found(name), &value.as_deref())).collect()
+    let wrong = |(name, value): (&String, &Option<String>)| {
+        let (found, value) = (found(name), value.as_deref());
+        let is_in = value
+            .and_then(|value| value.strip_prefix('~'))
+            .is_some_and(|part| found.is_some_and(|it| it.contains(part)));
+        if is_in { None } else { differs(&format!("{whose} {name}"), &found, &value) }
+    };
+    each.filter_map(wrong).collect()
 }

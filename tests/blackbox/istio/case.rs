@@ -35,7 +35,7 @@ use serde_json::Value;
 /// Between manifests and calls.
 const SEPARATOR: &str = "# Calls\n";
 
-/// A header's value; `None`: it must be absent.
+/// A header's value, or behind `~` a part of it; `None`: it must be absent.
 pub(super) type Fields = BTreeMap<String, Option<String>>;
 
 /// A file.

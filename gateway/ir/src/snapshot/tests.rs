@@ -88,8 +88,8 @@ fn listener(key: ListenerKey) -> impl Strategy<Value = Listener> {
         ClientValidationMode::AllowInsecureFallback,
         ClientValidationMode::AllowValidOrNone,
     ];
-    let client =
-        (select(modes), vec(bundle_key(), 0..2)).prop_map(|(mode, bundles)| ClientValidation { mode, bundles });
+    let client = (select(modes), vec(bundle_key(), 0..2), any::<bool>())
+        .prop_map(|(mode, bundles, forwarded)| ClientValidation { mode, bundles, forwarded });
     let tls = (vec(certificate_key(), 0..2), select(vec![TlsVersion::V1_2, TlsVersion::V1_3]), option::of(client))
         .prop_map(|(certificates, min_version, client)| {
             let suites = client.as_ref().map(|_| vec![CipherSuite::EcdsaAes128]);

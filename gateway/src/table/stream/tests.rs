@@ -148,7 +148,7 @@ fn a_handshake_belongs_to_the_most_specific_listener_and_then_to_the_most_specif
     assert!(bind.opening() == Opening::Handshake && !bind.ends_all_tls());
     let what = |sni: Option<&str>| match bind.handshake(sni) {
         None => "nobody".to_owned(),
-        Some(Handshake::Requests(key, _)) => format!("requests {}", key.name),
+        Some(Handshake::Requests(key, ..)) => format!("requests {}", key.name),
         Some(Handshake::Unwrap(routed, _)) => {
             format!("unwrap {} {}", routed.listener.key.name, name(routed.plan.as_ref()))
         }
