@@ -12,8 +12,7 @@ use std::time::Duration;
 
 use torana_crds::istio::connection_pool::{ConnectionPool, OutlierDetection};
 use torana_crds::istio::destination_rule::{ClientTls, ProxyProtocol, Subset, TrafficPolicy, Tunnel};
-use torana_crds::istio::load_balancer::LoadBalancer;
-use torana_crds::istio::mesh_config::DefaultTrafficPolicy;
+use torana_crds::istio::load_balancer::{LoadBalancer, LocalityLb};
 use torana_crds::istio::names::Export;
 use torana_crds::istio::{DestinationRule, MeshConfig};
 use torana_crds::{Kind, ObjectRef};
@@ -33,6 +32,8 @@ pub(super) struct InForce<'c>(Vec<&'c DestinationRule>);
 pub(super) struct Blocks<'c> {
     /// Which endpoint.
     pub(super) balance: Option<&'c LoadBalancer>,
+    /// What the mesh says of near endpoints, for whoever says nothing of them.
+    pub(super) locality: Option<&'c LocalityLb>,
     /// How many connections and requests.
     pub(super) pool: Option<&'c ConnectionPool>,
     /// Which endpoints are left out for a while.
@@ -175,13 +176,9 @@ impl<'c> InForce<'c> {
 
 impl<'c> Blocks<'c> {
     /// What is said to `port` of a subset, or of the whole, by the rule that is in force, if one is, and by the mesh.
-    pub(super) fn of(
-        mesh: &'c DefaultTrafficPolicy,
-        rule: Option<&InForce<'c>>,
-        subset: Option<&'c Subset>,
-        port: u16,
-    ) -> Self {
-        let mut blocks = Self::default();
+    pub(super) fn of(mesh: &'c MeshConfig, rule: Option<&InForce<'c>>, subset: Option<&'c Subset>, port: u16) -> Self {
+        let mut blocks = Self { locality: mesh.locality_lb_setting.as_ref(), ..Self::default() };
+        let mesh = &mesh.default_traffic_policy;
         if let Some(whole) = rule.and_then(InForce::whole) {
             blocks.lay(whole, port);
         }

@@ -28,7 +28,7 @@ pub(super) fn policy(blocks: &Blocks<'_>) -> Option<LocalityPolicy> {
         return None;
     }
     let nobody = LocalityLb::default();
-    let written = blocks.balance.and_then(|balance| balance.locality.as_ref()).unwrap_or(&nobody);
+    let written = blocks.balance.and_then(|balance| balance.locality.as_ref()).or(blocks.locality).unwrap_or(&nobody);
     if written.enabled == Some(false) {
         return None;
     }

@@ -180,7 +180,7 @@ impl ServiceOutput {
         backend: &mut Backend,
     ) {
         let mesh = cluster.mesh().config();
-        let blocks = Blocks::of(&mesh.default_traffic_policy, rule, part, backend.key.port);
+        let blocks = Blocks::of(mesh, rule, part, backend.key.port);
         if let Some(tls) = blocks.tls {
             let to = (cluster, view.proxies.namespace.as_str());
             backend.tls = view.originations.backend(to, (tls, peer), &mut self.asked);

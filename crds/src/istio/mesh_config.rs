@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::istio::connection_pool::{ConnectionPool, OutlierDetection};
 use crate::istio::duration;
 use crate::istio::http_policy::Retries;
+use crate::istio::load_balancer::LocalityLb;
 use crate::istio::names::Export;
 use crate::istio::scalars::{text, words};
 use crate::meta::LabelSelector;
@@ -25,6 +26,8 @@ pub struct MeshConfig {
     pub connect_timeout: Option<Duration>,
     /// Of rules of VirtualServices that have none.
     pub default_http_retry_policy: Option<Retries>,
+    /// Of rules that say nothing of near endpoints.
+    pub locality_lb_setting: Option<LocalityLb>,
     /// In place of the blocks that no DestinationRule has.
     pub default_traffic_policy: DefaultTrafficPolicy,
     /// Of Services and ServiceEntries that have none.
@@ -132,7 +135,7 @@ const NO_INGRESS: &str = "no Ingress is served";
 
 const FORWARDED: &str = "defaultConfig.gatewayTopology.forwardClientCertDetails";
 
-const UNHEEDED: [Unheeded; 27] = [
+const UNHEEDED: [Unheeded; 26] = [
     slight("trustDomain", "no identity of the mesh is used"),
     slight("trustDomainAliases", "no identity of the mesh is used"),
     slight("caCertificates", "no identity of the mesh is used"),
@@ -140,7 +143,6 @@ const UNHEEDED: [Unheeded; 27] = [
     grave("meshMTLS", CLEARTEXT),
     grave("tlsDefaults", "TLS 1.2 and 1.3 are spoken with the usual ciphers"),
     grave("tcpKeepalive", "connections are kept as the system does"),
-    grave("localityLbSetting", ALIKE),
     grave("zoneAwareLbSetting", ALIKE),
     slight("outboundTrafficPolicy", "a host that is no service gets 503"),
     grave("h2UpgradePolicy", "the port or its DestinationRule decides what is spoken"),

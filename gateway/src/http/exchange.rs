@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::head::{BodyLength, ResponseHead};
+use crate::head::{BodyLength, Fields, ResponseHead};
 use crate::http::pace::Pace;
 use crate::http::piece::{Broken, Piece};
 use crate::http::replay::Replay;
@@ -16,6 +16,9 @@ use crate::http::retry::{Asked, Retries};
 use crate::http::scratch;
 use crate::http::side::{Down, Up};
 use crate::http::tee::Tee;
+
+/// UNAUTHENTICATED.
+const LAST_GRPC_STATUS: u8 = 16;
 
 /// More interim responses than this are an attack (RFC 9110 §15.2 sets no bound).
 const MAX_INTERIM: u8 = 10;
@@ -88,6 +91,13 @@ pub(crate) struct Moved {
     pub(crate) sent: u64,
     /// Status that the backend sent.
     pub(crate) status: u16,
+    /// The status of gRPC that came last, in the trailers or in a head without a body.
+    pub(crate) grpc_status: Option<u8>,
+}
+
+/// `grpc-status` of these fields, if it is one.
+fn grpc_status(fields: &Fields) -> Option<u8> {
+    str::from_utf8(fields.first("grpc-status")?).ok()?.parse().ok().filter(|code| *code <= LAST_GRPC_STATUS)
 }
 
 #[derive(PartialEq, Eq, Clone, Copy)]
@@ -346,8 +356,11 @@ impl<'a, 'r, F: FnMut(&mut ResponseHead)> Exchange<'a, 'r, F> {
         }
         self.lasting.replay.release();
         self.lasting.moved.status = head.status;
-        (self.edit)(&mut head);
         let end = head.body == BodyLength::None || self.head_only || matches!(head.status, 204 | 304);
+        if end {
+            self.lasting.moved.grpc_status = grpc_status(&head.fields);
+        }
+        (self.edit)(&mut head);
         if head.status == 101 {
             self.tunnel = true;
             self.down.start(&head, false)?;
@@ -367,7 +380,8 @@ impl<'a, 'r, F: FnMut(&mut ResponseHead)> Exchange<'a, 'r, F> {
         Asked { replayable: !self.down.touched() || self.lasting.replay.is_whole(), elsewhere: false }
     }
 
-    fn end(&mut self, trailers: Option<&crate::head::Fields>) -> Result<(), Broken> {
+    fn end(&mut self, trailers: Option<&Fields>) -> Result<(), Broken> {
+        self.lasting.moved.grpc_status = trailers.and_then(grpc_status);
         self.response = Response::Ended;
         self.down.finish(trailers)
     }

@@ -130,6 +130,7 @@ impl Record {
         let now = Instant::now();
         let duration = now - self.started;
         let overhead = self.overhead(now);
+        let grpc_status = self.trace.moved.grpc_status.filter(|_| self.manner.grpc);
         let outcome = Outcome {
             backend: self.backend.as_ref().map(|backend| backend.key()),
             method: self.method,
@@ -137,6 +138,7 @@ impl Record {
             status: self.status,
             fault: self.fault,
             grpc: self.manner.grpc,
+            grpc_status,
             duration,
             overhead,
             received: self.trace.moved.received,
@@ -148,6 +150,7 @@ impl Record {
         line.duration = duration;
         line.overhead = overhead;
         line.status = self.status;
+        line.grpc_status = grpc_status;
         line.fault = self.fault;
         line.bytes_received = self.trace.moved.received;
         line.bytes_sent = self.trace.moved.sent;

@@ -149,8 +149,14 @@ pub(super) struct Ends<'a> {
 
 impl Families {
     /// The numbers of requests that end so; `None` if no VirtualService took them.
-    pub(super) fn requests(&self, ends: &Ends<'_>, status: u16, grpc: bool) -> Option<Held<Requests>> {
+    pub(super) fn requests(
+        &self,
+        ends: &Ends<'_>,
+        status: u16,
+        (grpc, grpc_status): (bool, Option<u8>),
+    ) -> Option<Held<Requests>> {
         let (labels, code) = (Labels::new(ends)?, status.to_string());
+        let grpc_code = grpc_status.map(|code| code.to_string()).unwrap_or_default();
         let of = |name: &&str| match *name {
             "request_protocol" => {
                 if grpc {
@@ -160,8 +166,7 @@ impl Families {
                 }
             }
             "response_code" => &code,
-            // What only trailers tell is not looked for.
-            "grpc_response_status" => "",
+            "grpc_response_status" => &grpc_code,
             name => labels.of(name),
         };
         Some(self.requests.child(REQUEST.iter().map(of)))
@@ -248,6 +253,7 @@ mod tests {
             status: fault.map_or(200, Fault::status),
             fault,
             grpc: false,
+            grpc_status: None,
             duration: Duration::from_millis(20),
             overhead: Duration::ZERO,
             received: 3,
@@ -277,6 +283,16 @@ mod tests {
             assert!(lines[0].contains(part), "{part}: {}", lines[0]);
         }
         assert!(lines[0].ends_with(" 2") && lines[1].contains("response_code=\"503\",response_flags=\"UH\""));
+        let call = |code| Outcome { grpc: true, grpc_status: Some(code), ..outcome(Some(&backend), None) };
+        for code in [0, 16, 16, 5] {
+            meters.record(&metrics, &call(code));
+        }
+        for (code, count) in [("0", "1"), ("5", "1"), ("16", "2")] {
+            let (text, code) = (metrics.render(), format!("grpc_response_status=\"{code}\""));
+            let mut lines =
+                text.lines().filter(|line| line.starts_with("istio_requests_total") && line.contains(&code));
+            assert!(lines.next().is_some_and(|line| line.ends_with(count) && line.contains("\"grpc\"")), "{code}");
+        }
         assert!(line(&text, "istio_request_duration_milliseconds_sum").ends_with(" 40"));
         assert!(line(&text, "istio_request_bytes_sum").ends_with(" 6"));
         assert!(line(&text, "istio_response_bytes_sum").ends_with(" 1400"));

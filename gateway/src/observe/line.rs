@@ -34,6 +34,9 @@ impl Lines {
         if record.status > 0 {
             line.number("status", u64::from(record.status));
         }
+        if let Some(code) = record.grpc_status {
+            line.number("grpc_status", u64::from(code));
+        }
         if let Some(fault) = record.fault {
             line.text("flags", fault.flag());
             line.text("reason", fault.reason());

@@ -35,6 +35,8 @@ pub struct Outcome<'a> {
     pub fault: Option<Fault>,
     /// It was one of gRPC.
     pub grpc: bool,
+    /// What the backend said of that, 0 to 16.
+    pub grpc_status: Option<u8>,
     /// From the first byte of the request to the last of the response.
     pub duration: Duration,
     /// Of that, what was not spent waiting for the backend or the client.
@@ -46,13 +48,14 @@ pub struct Outcome<'a> {
 }
 
 impl Outcome<'_> {
-    /// Method, version, status and whether it is of gRPC in one word: what is compared first.
+    /// Method, version, status, whether it is of gRPC and the status of that in one word: what is compared first.
     fn tag(&self) -> u32 {
         let version = match self.version {
             Version::Http10 => 0,
             Version::Http11 => 1,
             Version::Http2 => 2,
-        } | u32::from(self.grpc) << 2;
+        } | u32::from(self.grpc) << 2
+            | self.grpc_status.map_or(0, |code| u32::from(code & 0x1f) + 1) << 3;
         u32::from(self.status) << 16 | u32::from(self.method.index()) << 8 | version
     }
 }
@@ -151,7 +154,7 @@ impl Meters {
         let families = metrics.families();
         let (workload, nouns) = (metrics.workload(), &self.nouns);
         let ends = Ends { nouns, workload, backend: outcome.backend, fault: outcome.fault };
-        let istio = families.istio.requests(&ends, outcome.status, outcome.grpc);
+        let istio = families.istio.requests(&ends, outcome.status, (outcome.grpc, outcome.grpc_status));
         Handles { requests: families.requests.child(counted), timing: families.timing.child(timed), istio }
     }
 }
@@ -192,7 +195,19 @@ mod tests {
         let (duration, overhead) = (Duration::from_millis(20), Duration::from_micros(60));
         let method = MethodLabel::of(method);
         let (version, fault) = (Version::Http11, None);
-        Outcome { backend, method, version, status, fault, grpc: false, duration, overhead, received: 0, sent: 0 }
+        Outcome {
+            backend,
+            method,
+            version,
+            status,
+            fault,
+            grpc: false,
+            grpc_status: None,
+            duration,
+            overhead,
+            received: 0,
+            sent: 0,
+        }
     }
 
     fn nouns(route: &str) -> Nouns {

@@ -48,6 +48,8 @@ pub struct AccessRecord {
     pub protocol: &'static str,
     /// The status that was sent; 0 of a stream.
     pub status: u16,
+    /// What a backend of gRPC said of a call, 0 to 16.
+    pub grpc_status: Option<u8>,
     /// Why the client did not get a backend's whole answer.
     pub fault: Option<Fault>,
     /// Bytes of the request's body, or of the client.
@@ -88,6 +90,7 @@ impl AccessRecord {
             fault: None,
             bytes_received: 0,
             bytes_sent: 0,
+            grpc_status: None,
             client: peer.ip(),
             peer,
             nouns: None,

@@ -89,8 +89,7 @@ pub(super) fn is_hashed(cluster: &Cluster, target: &Target, proxies: &Proxies) -
     let host = host_named(namespace, name);
     let Some(rule) = in_force(cluster, (&host, namespace), proxies) else { return false };
     let part = subset.as_ref().and_then(|name| rule.subset(name));
-    let mesh = &cluster.mesh().config().default_traffic_policy;
-    let balance = Blocks::of(mesh, Some(&rule), part, *port).balance;
+    let balance = Blocks::of(cluster.mesh().config(), Some(&rule), part, *port).balance;
     balance.is_some_and(|it| matches!(it.balancing, Balancing::ConsistentHash(_)))
 }
 

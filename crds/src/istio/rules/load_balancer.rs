@@ -73,7 +73,7 @@ fn is_prime(number: u64) -> bool {
     number > 1 && factors.all(|factor| !number.is_multiple_of(factor))
 }
 
-fn judge_locality(locality: &LocalityLb, at: &At<'_>, found: &mut Findings) {
+pub(super) fn judge_locality(locality: &LocalityLb, at: &At<'_>, found: &mut Findings) {
     if !locality.distribute.is_empty() && !locality.failover.is_empty() {
         found.error(at, "has both distribute and failover", "keep one of them");
     }

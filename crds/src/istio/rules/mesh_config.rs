@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::istio::mesh_config::MeshConfig;
 use crate::istio::rules::destination_rule::{judge_outliers, judge_pool};
+use crate::istio::rules::load_balancer::judge_locality;
 use crate::istio::rules::shared::duration;
 use crate::violation::{At, Findings};
 
@@ -24,6 +25,9 @@ pub(super) fn judge(config: &MeshConfig, root: &At<'_>, found: &mut Findings) {
     }
     if let Some(outliers) = &config.default_traffic_policy.outlier_detection {
         judge_outliers(outliers, &at.field("outlierDetection"), found);
+    }
+    if let Some(locality) = &config.locality_lb_setting {
+        judge_locality(locality, &root.field("localityLbSetting"), found);
     }
     let at = root.field("discoverySelectors");
     for (index, selector) in config.discovery_selectors.iter().enumerate() {

@@ -46,6 +46,13 @@ fn a_line_names_everything_that_took_part() {
 }
 
 #[test]
+fn what_a_backend_of_grpc_said_stands_beside_the_status() {
+    let mut record = record();
+    record.grpc_status = Some(0);
+    assert!(json(&record).contains("\"status\":502,\"grpc_status\":0,"), "{}", json(&record));
+}
+
+#[test]
 fn a_failed_handshake_with_a_backend_is_named() {
     let mut record = record();
     record.fault = Some(Fault::UpstreamTls("unknown_issuer"));
