@@ -35,6 +35,7 @@ pub(super) fn edit(modifier: &HeaderModifier, at: &str, faults: &mut Vec<Remark>
         set: fields(&modifier.set, &format!("{at}.set"), faults),
         add: fields(&modifier.add, &format!("{at}.add"), faults),
         remove,
+        made: Vec::new(),
     }
 }
 

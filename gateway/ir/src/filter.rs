@@ -46,6 +46,80 @@ pub struct HeaderEdit {
     pub add: Vec<(HeaderName, HeaderValue)>,
     /// Every field of that name goes.
     pub remove: Vec<HeaderName>,
+    /// After all that: fields whose values are made anew for each message (Istio, `%VARIABLES%`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub made: Vec<MadeField>,
+}
+
+/// A field whose value is made of parts. One of which nothing is known is not sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeField {
+    /// Its name.
+    pub name: HeaderName,
+    /// It is a further field after those that are there, and takes nobody's place.
+    pub appends: bool,
+    /// One after the other.
+    pub value: Vec<FieldPart>,
+}
+
+/// A part of a value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FieldPart {
+    /// As it is.
+    Text(String),
+    /// What it stands for.
+    Variable(Variable),
+}
+
+/// What is known of a message and its connection, in Envoy's words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Variable {
+    /// `DOWNSTREAM_REMOTE_ADDRESS`.
+    ClientSocket,
+    /// `DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT`.
+    ClientAddress,
+    /// `DOWNSTREAM_REMOTE_PORT`.
+    ClientPort,
+    /// `DOWNSTREAM_LOCAL_ADDRESS`.
+    LocalSocket,
+    /// `DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT`.
+    LocalAddress,
+    /// `DOWNSTREAM_LOCAL_PORT`.
+    LocalPort,
+    /// `PROTOCOL`.
+    Protocol,
+    /// `REQUESTED_SERVER_NAME`.
+    ServerName,
+    /// `DOWNSTREAM_TLS_VERSION`.
+    TlsVersion,
+    /// `UPSTREAM_HOST`: of responses.
+    Upstream,
+    /// `RESPONSE_CODE`: of responses.
+    ResponseCode,
+    /// `REQ(field?or):longest` in a request, `RESP(…)` in a response.
+    Field {
+        /// Which one.
+        field: MessageField,
+        /// Where that is not there.
+        or: Option<MessageField>,
+        /// So many bytes of it.
+        longest: Option<u32>,
+    },
+}
+
+/// A part of a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MessageField {
+    /// A field.
+    Named(HeaderName),
+    /// `:method`.
+    Method,
+    /// `:path`, with the query.
+    Path,
+    /// `:authority`.
+    Authority,
+    /// `:scheme`.
+    Scheme,
 }
 
 /// A word of a short list. serde would borrow it from its input if it saw the reference.

@@ -74,8 +74,9 @@ pub use certificate::{Certificate, CertificateError, PrivateKey};
 pub use digest::{Sha256, sha256};
 pub use endpoint::{Endpoint, Endpoints};
 pub use filter::{
-    Abort, AbortWith, AuthProtocol, Cors, Delay, DirectResponse, ExternalAuth, Filter, HeaderEdit, MOST_AUTH_BODY,
-    MOST_DIRECT_BODY, Mirror, OriginPattern, PathRewrite, Redirect, RedirectPort, Rewrite, Unmatched,
+    Abort, AbortWith, AuthProtocol, Cors, Delay, DirectResponse, ExternalAuth, FieldPart, Filter, HeaderEdit,
+    MOST_AUTH_BODY, MOST_DIRECT_BODY, MadeField, MessageField, Mirror, OriginPattern, PathRewrite, Redirect,
+    RedirectPort, Rewrite, Unmatched, Variable,
 };
 pub use health::{Caps, OutlierDetection, RetryCap, Unanswered};
 pub use host::{HostPattern, Hostname, HostnameError, hostname_of};

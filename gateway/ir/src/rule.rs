@@ -42,6 +42,18 @@ pub struct Rule {
     pub order: Order,
 }
 
+impl Rule {
+    /// Whether fields of requests or responses are made anew for each, by the rule or by a backend reference.
+    pub fn makes_fields(&self) -> bool {
+        let makes = |filter: &Filter| matches!(filter, Filter::RequestHeaders(edit) | Filter::ResponseHeaders(edit) if !edit.made.is_empty());
+        let of_entries = match &self.action {
+            Action::Forward(entries) => entries.as_slice(),
+            Action::Invalid(_) => &[],
+        };
+        self.filters.iter().chain(of_entries.iter().flat_map(|entry| &entry.filters)).any(makes)
+    }
+}
+
 /// How a rule ranks among the others that serve a host on a listener.
 ///
 /// A request is first looked for among the rules [by what they ask for](Order::Specific), over all hostnames that cover its

@@ -5,9 +5,10 @@
 //! header(s) to the request before the action. It appends to any existing values associated with the header name."
 //! Framing and hop-by-hop fields are the data plane's: edits of them are left out here.
 
-use torana_ir::{HeaderEdit, HeaderName, HeaderValue};
+use torana_ir::{HeaderEdit, HeaderName, HeaderValue, MadeField};
 
-use crate::head::{Fields, Head, Known, ResponseHead};
+use super::made::{self, Message, Scene};
+use crate::head::{Head, Known, ResponseHead};
 
 /// Edits request fields; `set` of `host` replaces the authority.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ struct Edit {
     set: Box<[Pair]>,
     add: Box<[Pair]>,
     remove: Box<[HeaderName]>,
+    made: Box<[MadeField]>,
 }
 
 impl RequestHeaders {
@@ -38,12 +40,12 @@ impl RequestHeaders {
         Self { edit: Edit::compile(edit), authority: host.and_then(|(_, value)| authority(value.as_str())) }
     }
 
-    /// Edits `head`.
-    pub fn apply(&self, head: &mut Head) {
+    /// Edits `head`. What fields are made of is in the `scene`.
+    pub fn apply(&self, head: &mut Head, scene: Option<&Scene>) {
         if let Some(authority) = &self.authority {
             head.set_authority(authority);
         }
-        self.edit.apply(&mut head.fields);
+        self.edit.apply(head, scene);
     }
 }
 
@@ -53,9 +55,9 @@ impl ResponseHeaders {
         Self { edit: Edit::compile(edit) }
     }
 
-    /// Edits `head`.
-    pub fn apply(&self, head: &mut ResponseHead) {
-        self.edit.apply(&mut head.fields);
+    /// Edits `head`. What fields are made of is in the `scene`.
+    pub fn apply(&self, head: &mut ResponseHead, scene: Option<&Scene>) {
+        self.edit.apply(head, scene);
     }
 }
 
@@ -66,10 +68,12 @@ impl Edit {
             set: fields(&edit.set),
             add: fields(&edit.add),
             remove: edit.remove.iter().filter(|name| free(name)).cloned().collect(),
+            made: edit.made.iter().filter(|it| free(&it.name) && made::is_sound(it)).cloned().collect(),
         }
     }
 
-    fn apply(&self, fields: &mut Fields) {
+    fn apply(&self, message: &mut impl Message, scene: Option<&Scene>) {
+        let fields = message.fields();
         for (name, value) in &self.set {
             fields.set(name.as_str(), value.as_str().as_bytes());
         }
@@ -79,6 +83,7 @@ impl Edit {
         for name in &self.remove {
             fields.remove(name.as_str());
         }
+        made::apply(&self.made, message, scene);
     }
 }
 
@@ -117,9 +122,10 @@ mod tests {
             set: pairs(&[("X-Set", "new")]),
             add: pairs(&[("x-add", "b"), ("x-add", "c")]),
             remove: vec![HeaderName::new("X-Gone").unwrap()],
+            made: Vec::new(),
         };
         let mut head = head(&[("x-set", "1"), ("X-Add", "a"), ("x-gone", "1"), ("x-set", "2"), ("x-gone", "2")]);
-        RequestHeaders::compile(&edit).apply(&mut head);
+        RequestHeaders::compile(&edit).apply(&mut head, None);
         assert_eq!(head.fields.joined("x-set").as_deref(), Some("new"));
         assert_eq!(head.fields.joined("x-add").as_deref(), Some("a,b,c"));
         assert_eq!(head.fields.first("x-gone"), None);
@@ -130,7 +136,7 @@ mod tests {
         for (value, expected) in [("B.com:81", "b.com:81"), ("b c", "a.com"), ("b/c", "a.com"), ("u@b", "a.com")] {
             let mut head = head(&[]);
             let edit = HeaderEdit { set: pairs(&[("Host", value)]), ..HeaderEdit::default() };
-            RequestHeaders::compile(&edit).apply(&mut head);
+            RequestHeaders::compile(&edit).apply(&mut head, None);
             assert_eq!(head.authority(), expected);
             assert!(head.fields.is_empty());
         }
@@ -141,12 +147,12 @@ mod tests {
         let names = ["content-length", "transfer-encoding", "connection", "te", "upgrade", "expect", "trailer"];
         let listed: Vec<_> = names.iter().map(|name| (*name, "7")).collect();
         let remove = names.iter().map(|name| HeaderName::new(name).unwrap()).collect();
-        let edit = HeaderEdit { set: pairs(&listed), add: pairs(&listed), remove };
+        let edit = HeaderEdit { set: pairs(&listed), add: pairs(&listed), remove, made: Vec::new() };
         let mut request = head(&[("upgrade", "websocket")]);
-        RequestHeaders::compile(&edit).apply(&mut request);
+        RequestHeaders::compile(&edit).apply(&mut request, None);
         assert_eq!((request.fields.len(), request.fields.first("upgrade")), (1, Some(&b"websocket"[..])));
         let mut response = ResponseHead::new(200);
-        ResponseHeaders::compile(&edit).apply(&mut response);
+        ResponseHeaders::compile(&edit).apply(&mut response, None);
         assert!(response.fields.is_empty());
     }
 
@@ -155,7 +161,7 @@ mod tests {
         let edit = HeaderEdit { add: pairs(&[("vary", "b")]), set: pairs(&[("server", "s")]), ..HeaderEdit::default() };
         let mut head = ResponseHead::new(200);
         head.fields.push(b"Vary", b"a");
-        ResponseHeaders::compile(&edit).apply(&mut head);
+        ResponseHeaders::compile(&edit).apply(&mut head, None);
         assert_eq!(head.fields.joined("vary").as_deref(), Some("a,b"));
         assert_eq!(head.fields.first("server"), Some(&b"s"[..]));
     }

@@ -5,6 +5,8 @@
 
 mod path;
 
+mod made;
+
 mod headers;
 
 mod redirect;
@@ -37,6 +39,7 @@ pub use cors::Cors;
 pub use external_auth::{Circumstances, Edit, ExternalAuth, Question, Reply, Ruling};
 pub use faults::{Abort, Delay};
 pub use headers::{RequestHeaders, ResponseHeaders};
+pub use made::Scene;
 pub use mirror::{Copied, Mirror, shadow};
 pub use redirect::Redirect;
 pub use respond::Respond;
@@ -86,11 +89,13 @@ pub struct Notes<B> {
     pub fields: Fields,
     /// The request's `Origin`, kept for the response; only if a CORS filter is there.
     pub origin: Option<Box<[u8]>>,
+    /// What fields are made of; only for rules that make some.
+    pub scene: Option<Box<Scene>>,
 }
 
 impl<B> Default for Notes<B> {
     fn default() -> Self {
-        Self { mirrors: SmallVec::new(), fields: Fields::default(), origin: None }
+        Self { mirrors: SmallVec::new(), fields: Fields::default(), origin: None, scene: None }
     }
 }
 
@@ -154,7 +159,7 @@ impl<B: Clone> Chain<B> {
     ) -> Verdict<B> {
         for (at, step) in self.steps.iter().enumerate().skip(from) {
             match step {
-                Step::RequestHeaders(filter) => filter.apply(head),
+                Step::RequestHeaders(filter) => filter.apply(head, notes.scene.as_deref()),
                 Step::ResponseHeaders(_) => {}
                 Step::Redirect(filter) => {
                     return match filter.apply(head, context.prefix_len) {
@@ -195,7 +200,7 @@ impl<B: Clone> Chain<B> {
     pub fn on_response(&self, notes: &Notes<B>, head: &mut ResponseHead) {
         for step in &self.steps {
             match step {
-                Step::ResponseHeaders(filter) => filter.apply(head),
+                Step::ResponseHeaders(filter) => filter.apply(head, notes.scene.as_deref()),
                 Step::Cors(filter) => filter.apply(notes.origin.as_deref(), head),
                 Step::RequestHeaders(_)
                 | Step::Redirect(_)

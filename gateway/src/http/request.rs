@@ -12,7 +12,7 @@ use torana_ir::UpstreamProtocol;
 use crate::answer::Answer;
 use crate::balance::Endpoint;
 use crate::fault::{Fault, Manner, Reject};
-use crate::filter::{By, RequestContext, Ruling};
+use crate::filter::{By, RequestContext, Ruling, Scene};
 use crate::head::{Head, ResponseHead, Version};
 use crate::http::conn::Conn;
 use crate::http::forward::{Order, Trace, forward};
@@ -78,7 +78,9 @@ async fn planned(
 ) -> Result<(), Fault> {
     let context = RequestContext { prefix_len, random: fastrand::u64(..) };
     let deadline = plan.timeouts.request.map(|limit| record.started() + limit);
-    let mut passage = Passage { conn, plan, deadline, context, notes: Notes::default(), kept: None };
+    let scene = plan.makes_fields.then(|| Box::new(scene(conn, head)));
+    let notes = Notes { scene, ..Notes::default() };
+    let mut passage = Passage { conn, plan, deadline, context, notes, kept: None };
     // Before the filters, so that a rule may overwrite what backends are told about the client.
     forwarding::stamp(head, &conn.client, conn.certificate());
     record.stamped(head);
@@ -101,7 +103,7 @@ async fn planned(
         head.upgrade = false;
     }
     let mut ties = Ties::of(plan.session.as_ref(), head, &weighted.backend, conn.peer.remote.ip());
-    let Passage { deadline, notes, kept, .. } = passage;
+    let Passage { deadline, mut notes, kept, .. } = passage;
     let identity = plan.listener.identity.as_ref();
     let mut copies = Copies::new(mirrors::launch(conn, head, &notes.mirrors, identity), kept);
     let order = Order {
@@ -127,6 +129,9 @@ async fn planned(
         if response.status == 101 {
             upgraded = Some(plan.meters.upgraded(&conn.worker.metrics));
         }
+        if let Some(scene) = &mut notes.scene {
+            scene.upstream = Some(endpoint.address);
+        }
         weighted.on_response(&notes, response);
         plan.on_response(&notes, response);
         for (_, name, value) in notes.fields.iter() {
@@ -138,6 +143,19 @@ async fn planned(
     drop(upgraded);
     record.traced(trace);
     result
+}
+
+/// What fields may be made of.
+fn scene(conn: &Conn, head: &Head) -> Scene {
+    let tls = conn.peer.tls.as_ref();
+    Scene {
+        remote: conn.peer.remote,
+        local: conn.peer.local,
+        protocol: head.version.as_str(),
+        server_name: tls.and_then(|tls| tls.sni.clone()),
+        tls_version: tls.map(|tls| tls.version),
+        upstream: None,
+    }
 }
 
 /// A request on its way through the filters of its rule and of its backend.

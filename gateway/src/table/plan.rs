@@ -35,6 +35,8 @@ pub struct Plan {
     pub meters: Arc<Meters>,
     /// How clients are brought back to their endpoints.
     pub session: Option<Session>,
+    /// Filters need the scene of a request.
+    pub makes_fields: bool,
     rule: Arc<Rule>,
     filters: Chain<Arc<BackendState>>,
     weights: Weights,
@@ -99,6 +101,7 @@ impl Plan {
                 previous.map(|plan| &plan.meters),
             ),
             session: rule.session.as_ref().and_then(Session::compile),
+            makes_fields: rule.makes_fields(),
             rule: Arc::clone(rule),
             filters,
             weights: Weights::new(entries.iter().map(|entry| entry.weight)),

@@ -18,6 +18,8 @@ mod matches;
 
 mod destinations;
 
+mod formats;
+
 mod values;
 
 pub(super) mod retries;

@@ -18,12 +18,13 @@ use super::*;
 use crate::{
     Abort, AbortWith, Action, Attachment, AuthProtocol, Authority, BackendTls, Caps, CipherSuite, ClientValidation,
     ClientValidationMode, CommonLabel, CookieName, CookiePath, Cors, Delay, DirectResponse, DnsName, Endpoint,
-    ExternalAuth, FieldMatch, Filter, GatewayId, HashOn, HeaderEdit, HeaderName, HeaderValue, HostPattern, Invalid,
-    Limits, LineMatch, LinePart, LoadBalance, Locality, LocalityPattern, LocalityPolicy, LocalityShares, Method,
-    Mirror, Order, OriginPattern, Origination, OutlierDetection, PathMatch, PathMode, PathRewrite, PeerName, Percent,
-    Protocol, Redirect, RedirectPort, Regex, RegexRewrite, RegionFailover, Retry, RetryCap, Rewrite, RouteId,
-    RouteKind, RouteMatch, Session, SessionCarrier, SessionKey, Share, StreamBackend, TableSize, Target, TextMatch,
-    Timeouts, Tls, TlsVersion, Transport, Trust, TrustSource, Unanswered, UpstreamProtocol, WarmUp, WeightedBackend,
+    ExternalAuth, FieldMatch, FieldPart, Filter, GatewayId, HashOn, HeaderEdit, HeaderName, HeaderValue, HostPattern,
+    Invalid, Limits, LineMatch, LinePart, LoadBalance, Locality, LocalityPattern, LocalityPolicy, LocalityShares,
+    MadeField, MessageField, Method, Mirror, Order, OriginPattern, Origination, OutlierDetection, PathMatch, PathMode,
+    PathRewrite, PeerName, Percent, Protocol, Redirect, RedirectPort, Regex, RegexRewrite, RegionFailover, Retry,
+    RetryCap, Rewrite, RouteId, RouteKind, RouteMatch, Session, SessionCarrier, SessionKey, Share, StreamBackend,
+    TableSize, Target, TextMatch, Timeouts, Tls, TlsVersion, Transport, Trust, TrustSource, Unanswered,
+    UpstreamProtocol, Variable, WarmUp, WeightedBackend,
 };
 
 /// Most resources of one kind in a snapshot.
@@ -174,10 +175,20 @@ fn target() -> impl Strategy<Value = Target> {
     prop_oneof![backend_key().prop_map(Target::Backend), Just(Target::Invalid(invalid))]
 }
 
+fn made() -> MadeField {
+    let name = HeaderName::new("x-a").unwrap();
+    let field =
+        Variable::Field { field: MessageField::Named(name.clone()), or: Some(MessageField::Path), longest: Some(3) };
+    let value =
+        [Variable::ClientSocket, field].map(FieldPart::Variable).into_iter().chain([FieldPart::Text(" ".into())]);
+    MadeField { name, appends: true, value: value.collect() }
+}
+
 fn filter() -> impl Strategy<Value = Filter> {
     let pair = || (HeaderName::new("x-a").unwrap(), HeaderValue::new("1").unwrap());
     let edit = prop_oneof![
         Just(HeaderEdit { set: vec![pair()], ..HeaderEdit::default() }),
+        Just(HeaderEdit { made: vec![made()], ..HeaderEdit::default() }),
         Just(HeaderEdit { add: vec![pair()], remove: vec![pair().0], ..HeaderEdit::default() }),
     ];
     let path = || option::of(select(rewrites()));
