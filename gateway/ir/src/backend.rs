@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::balance::{LoadBalance, WarmUp};
+use crate::check::HealthCheck;
 use crate::health::{Caps, OutlierDetection};
 use crate::key::BackendKey;
 use crate::locality::LocalityPolicy;
@@ -38,13 +39,16 @@ pub struct Backend {
     /// When endpoints are not chosen for what became of requests to them; `None`: never.
     #[serde(default = "unreachable_ones")]
     pub outliers: Option<OutlierDetection>,
-    /// While less than this share of the endpoints is left, ejections are ignored: few must not take the load of all
-    /// (panic threshold; `outlierDetection.minHealthPercent`). 0: they never are.
+    /// While less than this share of the endpoints is left, ejections and failed checks are ignored: few must not take
+    /// the load of all (panic threshold; `outlierDetection.minHealthPercent`). 0: they never are.
     #[serde(default)]
     pub panic: Percent,
     /// Whether it matters where endpoints stand; `None`: they are all alike.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locality: Option<LocalityPolicy>,
+    /// How endpoints are asked whether they may be chosen; `None`: they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<HealthCheck>,
 }
 
 impl Backend {
@@ -64,6 +68,7 @@ impl Backend {
             outliers: unreachable_ones(),
             panic: Percent::NONE,
             locality: None,
+            check: None,
         }
     }
 }

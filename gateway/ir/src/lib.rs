@@ -50,6 +50,8 @@ mod balance;
 
 mod health;
 
+mod check;
+
 mod locality;
 
 mod endpoint;
@@ -71,6 +73,7 @@ pub use authority::{Authority, AuthorityError};
 pub use backend::{Backend, UpstreamProtocol};
 pub use balance::{HashOn, LoadBalance, MOST_POINTS, TableSize, TableSizeError, WarmUp};
 pub use certificate::{Certificate, CertificateError, PrivateKey};
+pub use check::{HealthCheck, HttpProbe, Probe, ProbeMethod, ProbeTarget, ProbeTargetError, StatusRange};
 pub use digest::{Sha256, sha256};
 pub use endpoint::{Endpoint, Endpoints};
 pub use filter::{

@@ -18,13 +18,14 @@ use super::*;
 use crate::{
     Abort, AbortWith, Action, Attachment, AuthProtocol, Authority, BackendTls, Caps, CipherSuite, ClientValidation,
     ClientValidationMode, CommonLabel, CookieName, CookiePath, Cors, Delay, DirectResponse, DnsName, Endpoint,
-    ExternalAuth, FieldMatch, FieldPart, Filter, GatewayId, HashOn, HeaderEdit, HeaderName, HeaderValue, HostPattern,
-    Invalid, Limits, LineMatch, LinePart, LoadBalance, Locality, LocalityPattern, LocalityPolicy, LocalityShares,
-    MadeField, MessageField, Method, Mirror, Order, OriginPattern, Origination, OutlierDetection, PathMatch, PathMode,
-    PathRewrite, PeerName, Percent, Protocol, Redirect, RedirectPort, Regex, RegexRewrite, RegionFailover, Retry,
-    RetryCap, Rewrite, RouteId, RouteKind, RouteMatch, Session, SessionCarrier, SessionKey, Share, StreamBackend,
-    TableSize, Target, TextMatch, Timeouts, Tls, TlsVersion, Transport, Trust, TrustSource, Unanswered,
-    UpstreamProtocol, Variable, WarmUp, WeightedBackend,
+    ExternalAuth, FieldMatch, FieldPart, Filter, GatewayId, HashOn, HeaderEdit, HeaderName, HeaderValue, HealthCheck,
+    HostPattern, HttpProbe, Invalid, Limits, LineMatch, LinePart, LoadBalance, Locality, LocalityPattern,
+    LocalityPolicy, LocalityShares, MadeField, MessageField, Method, Mirror, Order, OriginPattern, Origination,
+    OutlierDetection, PathMatch, PathMode, PathRewrite, PeerName, Percent, Probe, ProbeMethod, ProbeTarget, Protocol,
+    Redirect, RedirectPort, Regex, RegexRewrite, RegionFailover, Retry, RetryCap, Rewrite, RouteId, RouteKind,
+    RouteMatch, Session, SessionCarrier, SessionKey, Share, StatusRange, StreamBackend, TableSize, Target, TextMatch,
+    Timeouts, Tls, TlsVersion, Transport, Trust, TrustSource, Unanswered, UpstreamProtocol, Variable, WarmUp,
+    WeightedBackend,
 };
 
 /// Most resources of one kind in a snapshot.
@@ -337,12 +338,32 @@ fn backend_tls() -> impl Strategy<Value = BackendTls> {
 
 fn backend(key: BackendKey) -> impl Strategy<Value = Backend> {
     let protocol = select(vec![UpstreamProtocol::Http1, UpstreamProtocol::H2c]);
-    let policy = (balance(), option::of(outliers()), caps());
     let warm_up = option::of((1u64..9).prop_map(|seconds| WarmUp::over(Duration::from_secs(seconds))));
+    let health = (option::of(outliers()), option::of(health_check()));
+    let policy = (balance(), health, caps());
     let told = (protocol, backend_tls(), policy, warm_up, option::of(locality_policy()));
-    told.prop_map(move |(protocol, tls, (balance, outliers, caps), warm_up, locality)| {
+    told.prop_map(move |(protocol, tls, (balance, (outliers, check), caps), warm_up, locality)| {
         let panic = outliers.as_ref().map_or(Percent::NONE, |outliers| outliers.most);
-        Backend { protocol, tls, balance, caps, warm_up, outliers, panic, locality, ..Backend::new(key.clone()) }
+        Backend { protocol, tls, balance, caps, warm_up, outliers, panic, locality, check, ..Backend::new(key.clone()) }
+    })
+}
+
+fn health_check() -> impl Strategy<Value = HealthCheck> {
+    let host = || Authority::new("a.example").unwrap();
+    let http = HttpProbe {
+        host: host(),
+        target: ProbeTarget::new("/healthz").unwrap(),
+        method: ProbeMethod::Head,
+        expected: vec![StatusRange::OK],
+    };
+    let probes = vec![Probe::Http(http), Probe::Tcp, Probe::Grpc { host: host(), service: "a.B".to_owned() }];
+    (1u64..9, 1u32..4, option::of(any::<u16>()), select(probes)).prop_map(|(seconds, row, port, probe)| HealthCheck {
+        interval: Duration::from_secs(seconds),
+        timeout: Duration::from_millis(seconds),
+        unhealthy: NonZeroU32::MIN.saturating_add(row),
+        healthy: NonZeroU32::MIN,
+        port,
+        probe,
     })
 }
 
