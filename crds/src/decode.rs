@@ -180,6 +180,7 @@ fn object(value: Value, kind: Kind, remains: &mut Remains) -> Result<Object, Unr
         Kind::BackendTlsPolicy => door.read(value, Object::BackendTlsPolicy),
         Kind::ReferenceGrant => door.read(value, Object::ReferenceGrant),
         Kind::GatewayParameters => door.read(value, Object::GatewayParameters),
+        Kind::TrafficPolicy => door.read(value, Object::TrafficPolicy),
         Kind::IstioGateway => door.read_shaped(&value, Object::IstioGateway),
         Kind::VirtualService => door.read_shaped(&value, Object::VirtualService),
         Kind::DestinationRule => door.read_shaped(&value, Object::DestinationRule),

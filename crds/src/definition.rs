@@ -8,10 +8,11 @@ use serde_json::{Map, Value, json};
 
 use crate::kind::Kind;
 use crate::parameters::GatewayParametersSpec;
+use crate::traffic_policy::TrafficPolicySpec;
 
 /// Every definition: the name of its file, and its YAML.
 pub fn definitions() -> Vec<(String, String)> {
-    vec![parameters()].into_iter().map(|crd| (file(&crd), yaml(&crd))).collect()
+    vec![parameters(), traffic_policy()].into_iter().map(|crd| (file(&crd), yaml(&crd))).collect()
 }
 
 fn parameters() -> Value {
@@ -21,6 +22,68 @@ fn parameters() -> Value {
         {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
     ]);
     definition::<GatewayParametersSpec>(Kind::GatewayParameters, ("gatewayparameters", "gwp"), &columns)
+}
+
+/// A direct policy (GEP-2648), as its label says to tools.
+fn traffic_policy() -> Value {
+    let columns = json!([
+        {"name": "Targets", "type": "string", "jsonPath": ".spec.targetRefs[*].name"},
+        {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+    ]);
+    let mut crd = definition::<TrafficPolicySpec>(Kind::TrafficPolicy, ("trafficpolicies", "tp"), &columns);
+    crd["metadata"]["labels"]["gateway.networking.k8s.io/policy"] = "Direct".into();
+    crd["spec"]["names"]["singular"] = "trafficpolicy".into();
+    for version in crd["spec"]["versions"].as_array_mut().into_iter().flatten() {
+        version["subresources"] = json!({"status": {}});
+        version["schema"]["openAPIV3Schema"]["required"] = json!(["spec"]);
+        version["schema"]["openAPIV3Schema"]["properties"]["status"] = policy_status();
+    }
+    crd
+}
+
+/// `PolicyStatus` of Gateway API.
+fn policy_status() -> Value {
+    let text = |most: u32| json!({"type": "string", "maxLength": most});
+    let condition = json!({
+        "type": "object",
+        "required": ["lastTransitionTime", "message", "reason", "status", "type"],
+        "properties": {
+            "lastTransitionTime": {"type": "string", "format": "date-time"},
+            "message": text(32_768),
+            "observedGeneration": {"type": "integer", "format": "int64", "minimum": 0},
+            "reason": text(1024),
+            "status": {"type": "string", "enum": ["True", "False", "Unknown"]},
+            "type": text(316),
+        },
+    });
+    let reference = json!({
+        "type": "object",
+        "required": ["name"],
+        "properties": {
+            "group": text(253),
+            "kind": text(63),
+            "name": text(253),
+            "namespace": text(63),
+            "port": {"type": "integer", "format": "int32", "minimum": 1, "maximum": 65_535},
+            "sectionName": text(253),
+        },
+    });
+    let ancestor = json!({
+        "type": "object",
+        "required": ["ancestorRef", "conditions", "controllerName"],
+        "properties": {
+            "ancestorRef": reference,
+            "conditions": {"type": "array", "items": condition, "maxItems": 8, "minItems": 1,
+                "x-kubernetes-list-map-keys": ["type"], "x-kubernetes-list-type": "map"},
+            "controllerName": text(253),
+        },
+    });
+    json!({
+        "description": "What became of it, at each Gateway whose routes lead to what it is for.",
+        "type": "object",
+        "properties": {"ancestors": {"type": "array", "items": ancestor, "maxItems": 16,
+            "x-kubernetes-list-type": "atomic"}},
+    })
 }
 
 /// `{plural}` and short name, and what `kubectl get` shows.
@@ -184,11 +247,10 @@ mod tests {
         }
     }
 
-    #[test]
-    fn schemas_are_structural_and_every_field_is_described() {
-        let schema = structural::<GatewayParametersSpec>();
+    /// How many nodes there are, after a look at each.
+    fn inspected(schema: &Value) -> usize {
         let mut seen = 0;
-        visit(&schema, "spec", &mut |path, node| {
+        visit(schema, "spec", &mut |path, node| {
             seen += 1;
             let fields = node.as_object().unwrap();
             for keyword in ["$ref", "$defs", "anyOf", "oneOf", "allOf", "title", "const", "nullable", "default"] {
@@ -204,6 +266,27 @@ mod tests {
                 "{path} has no end"
             );
         });
+        seen
+    }
+
+    #[test]
+    fn the_policy_is_structural_too_and_says_where_its_status_is() {
+        let schema = structural::<TrafficPolicySpec>();
+        assert!(inspected(&schema) > 20, "{schema}");
+        assert_eq!(schema["required"], json!(["targetRefs"]));
+        let active = &schema["properties"]["healthCheck"]["properties"]["active"]["properties"];
+        assert_eq!(active["http"]["properties"]["method"]["enum"], json!(["GET", "HEAD"]));
+        assert_eq!(active["tcp"]["type"], "object");
+        assert_eq!(active["port"]["maximum"], 65_535);
+        let version = &traffic_policy()["spec"]["versions"][0];
+        assert_eq!(version["subresources"], json!({"status": {}}));
+        assert_eq!(version["schema"]["openAPIV3Schema"]["properties"]["status"]["type"], "object");
+    }
+
+    #[test]
+    fn schemas_are_structural_and_every_field_is_described() {
+        let schema = structural::<GatewayParametersSpec>();
+        let seen = inspected(&schema);
         assert!(seen > 30, "{seen}");
         assert_eq!(schema["properties"]["mode"]["enum"], json!(["Deployment", "DaemonSet"]));
         assert_eq!(schema["properties"]["replicas"]["maximum"], 1000);

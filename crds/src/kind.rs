@@ -43,6 +43,8 @@ pub enum Kind {
     ReferenceGrant,
     /// Torana's GatewayParameters.
     GatewayParameters,
+    /// Torana's TrafficPolicy.
+    TrafficPolicy,
     /// Istio's Gateway: another thing than Gateway API's, and shown as `Gateway.networking.istio.io`.
     IstioGateway,
     /// Istio's VirtualService.
@@ -73,7 +75,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of declaration.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::GatewayClass,
         Self::Gateway,
         Self::ListenerSet,
@@ -85,6 +87,7 @@ impl Kind {
         Self::BackendTlsPolicy,
         Self::ReferenceGrant,
         Self::GatewayParameters,
+        Self::TrafficPolicy,
         Self::IstioGateway,
         Self::VirtualService,
         Self::DestinationRule,
@@ -110,7 +113,7 @@ impl Kind {
         match self {
             Self::Service | Self::Secret | Self::ConfigMap | Self::Namespace | Self::Pod => "",
             Self::EndpointSlice => "discovery.k8s.io",
-            Self::GatewayParameters => TORANA_GROUP,
+            Self::GatewayParameters | Self::TrafficPolicy => TORANA_GROUP,
             Self::IstioGateway
             | Self::VirtualService
             | Self::DestinationRule
@@ -130,7 +133,7 @@ impl Kind {
             | Self::ReferenceGrant
             | Self::AuthorizationPolicy
             | Self::RequestAuthentication => &["v1", "v1beta1"],
-            Self::GatewayParameters => &["v1alpha1"],
+            Self::GatewayParameters | Self::TrafficPolicy => &["v1alpha1"],
             _ if self.group() == ISTIO_GROUP => &["v1", "v1beta1", "v1alpha3"],
             _ => &["v1"],
         }
@@ -150,6 +153,7 @@ impl Kind {
             Self::BackendTlsPolicy => "BackendTLSPolicy",
             Self::ReferenceGrant => "ReferenceGrant",
             Self::GatewayParameters => "GatewayParameters",
+            Self::TrafficPolicy => "TrafficPolicy",
             Self::VirtualService => "VirtualService",
             Self::DestinationRule => "DestinationRule",
             Self::ServiceEntry => "ServiceEntry",

@@ -12,6 +12,7 @@ use crate::meta::ObjectMeta;
 use crate::parameters::GatewayParameters;
 use crate::policy::{BackendTlsPolicy, ReferenceGrant};
 use crate::route::{GrpcRoute, HttpRoute, TcpRoute, TlsRoute, UdpRoute};
+use crate::traffic_policy::TrafficPolicy;
 
 /// A type of object, of one spoken kind.
 pub trait Spoken: Sized + 'static {
@@ -70,6 +71,7 @@ objects!(
     BackendTlsPolicy,
     ReferenceGrant,
     GatewayParameters,
+    TrafficPolicy,
     IstioGateway,
     VirtualService,
     DestinationRule,
