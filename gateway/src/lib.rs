@@ -37,6 +37,8 @@ pub(crate) mod listen;
 
 pub mod feed;
 
+pub(crate) mod checks;
+
 pub mod admin;
 
 pub mod logging;

@@ -69,7 +69,13 @@ const RESERVED: [Reserved; 6] = [
     Reserved { name: "k8s_openapi", homes: &["crds/src/", "controller/src/"] },
     Reserved {
         name: "prost::",
-        homes: &["gateway/ir/src/wire/", "gateway/src/feed/", "gateway/src/filter/check", "controller/src/feed/"],
+        homes: &[
+            "gateway/ir/src/wire/",
+            "gateway/src/feed/",
+            "gateway/src/filter/check",
+            "gateway/src/checks/grpc.rs",
+            "controller/src/feed/",
+        ],
     },
     Reserved { name: "tonic::", homes: &["gateway/src/feed/", "controller/src/feed/"] },
 ];

@@ -20,6 +20,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Mutex, watch};
 
 use crate::admin::{self, Debug, Health};
+use crate::checks;
 use crate::feed::{Feed, Programming};
 use crate::http::Worker;
 use crate::listen::{Admission, Workers};
@@ -161,6 +162,7 @@ impl App {
             control.spawn(admin::serve(bound(address)?, Arc::new(debug)));
         }
         control.spawn(sweep(Arc::clone(&self.metrics), Arc::clone(&program.table)));
+        control.spawn(checks::run(program.clone(), Arc::clone(&self.metrics)));
         control.spawn(resolve::run(program, self.config.resolver));
         control.spawn(programming.run());
         Ok(())

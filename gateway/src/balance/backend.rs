@@ -207,6 +207,21 @@ impl BackendState {
         self.endpoints.load().ejected()
     }
 
+    // === what became of a check ===
+
+    /// Takes note of what the checks of one of its endpoints came to.
+    pub fn checked(&self, endpoint: &Endpoint, fails: bool, clock: impl Fn() -> Instant) {
+        endpoint.health.checked(fails);
+        self.reckon(clock);
+    }
+
+    /// Looks anew who may be chosen.
+    pub fn reckon(&self, clock: impl Fn() -> Instant) {
+        let _source = self.lock();
+        let set = self.endpoints.load();
+        self.endpoints.store(Arc::new(set.at(clock(), &self.config)));
+    }
+
     // === how much at once ===
 
     /// A place under one of its caps, until it is dropped. Where there is no cap nothing is counted.

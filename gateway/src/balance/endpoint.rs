@@ -37,6 +37,16 @@ impl Endpoint {
         self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// Whether it is unhealthy by its checks, whether or not that counts now.
+    pub fn fails_checks(&self) -> bool {
+        self.health.fails_checks()
+    }
+
+    /// Nothing is known from checks any more.
+    pub fn forget_checks(&self) {
+        self.health.checked(false);
+    }
+
     /// Counts one request until the guard is dropped.
     pub fn begin(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);

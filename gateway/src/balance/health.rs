@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the tries of an endpoint tell about it: failures in a row, and for how long it is ejected for them.
+//! What the tries of an endpoint tell about it: failures in a row, and for how long it is ejected for them. And what
+//! checks of it came to, which are made and counted elsewhere (`checks`).
 //!
 //! It judges one endpoint. How many of a backend may be ejected at once is decided in `backend`.
 
@@ -54,6 +55,8 @@ impl Reason {
 pub(super) struct Health {
     /// The last try got no answer.
     silent: AtomicBool,
+    /// It is unhealthy by its checks. Counts only while its backend has such.
+    failing: AtomicBool,
     // Failures in a row.
     unanswered: AtomicU32,
     fives: AtomicU32,
@@ -103,6 +106,16 @@ impl Health {
     /// Whether its last try got no answer: it gets one request at a time while there are others.
     pub(super) fn is_silent(&self) -> bool {
         self.silent.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is unhealthy by its checks.
+    pub(super) fn fails_checks(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of what its checks came to.
+    pub(super) fn checked(&self, fails: bool) {
+        self.failing.store(fails, Ordering::Relaxed);
     }
 
     fn heard(&self) {

@@ -37,6 +37,8 @@ pub struct EndpointSet {
     /// By position among those that would be eligible, whether one is left out; empty if none is.
     out: Box<[bool]>,
     ejected: usize,
+    /// How many are unhealthy by their checks.
+    failing: usize,
     due: Due,
 }
 
@@ -87,18 +89,10 @@ impl EndpointSet {
 
     fn reckoned(members: Arc<Members>, config: &Backend, now: Option<Instant>) -> Self {
         let (usable, mut due) = (members.usable(), Due::Never);
-        let judged = config.outliers.is_some();
-        let mut out: Vec<bool> = Vec::new();
-        for (member, at) in usable.iter().zip(0..) {
-            let Some(until) = judged.then(|| member.endpoint.health.ejected(now)).flatten() else { continue };
-            due = due.min(Due::At(until));
-            out.resize(usable.len(), false);
-            if let Some(out) = out.get_mut(at) {
-                *out = true;
-            }
-        }
-        let ejected = out.iter().filter(|out| **out).count();
-        let loads = loads(&members, config, &mut out);
+        let Judged { mut out, ejected, failing } = Judged::of(usable, config, now, &mut due);
+        // Whoever checks says himself what follows where nobody passes (the panic threshold).
+        let must_be = failing == 0 && config.outliers.as_ref().is_none_or(|outliers| outliers.most < Percent::ALL);
+        let loads = loads(&members, config, &mut out, must_be);
         let by_part = members.has_tables().then(|| Weights::new(loads.iter().map(|(_, share)| *share)));
         let left = |at: &usize| !out.get(*at).is_some_and(|out| *out);
         let some: Vec<_> =
@@ -118,7 +112,7 @@ impl EndpointSet {
         let even = some.len() < 2 && weights.first().is_none_or(|first| weights.iter().all(|weight| weight == first));
         let weights = (!even).then(|| Weights::new(weights));
         let (eligible, ends) = (eligible.into(), ends.into());
-        Self { eligible, weights, ends, parts: by_part, out: out.into(), ejected, due, members }
+        Self { eligible, weights, ends, parts: by_part, out: out.into(), ejected, failing, due, members }
     }
 
     /// Every endpoint and whether it is ready.
@@ -126,8 +120,8 @@ impl EndpointSet {
         self.members.iter().map(|(member, ready)| (&member.endpoint, ready))
     }
 
-    /// Those that may be chosen: the ready ones, or the serving ones if none is ready, without those that are ejected,
-    /// and those of parts that get nothing.
+    /// Those that may be chosen: the ready ones, or the serving ones if none is ready, without those that are ejected or
+    /// unhealthy by their checks, and those of parts that get nothing.
     pub fn usable(&self) -> &[Arc<Endpoint>] {
         &self.eligible
     }
@@ -135,6 +129,16 @@ impl EndpointSet {
     /// How many are ejected, also if that is ignored.
     pub fn ejected(&self) -> usize {
         self.ejected
+    }
+
+    /// How many are unhealthy by their checks, also if that is ignored.
+    pub fn failing(&self) -> usize {
+        self.failing
+    }
+
+    /// Those that are worth a check: the ready ones, or the serving ones if none is ready.
+    pub fn worth_a_check(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.members.usable().iter().map(|member| &member.endpoint)
     }
 
     /// Whether one of them is left out.
@@ -145,7 +149,9 @@ impl EndpointSet {
     /// Whether one more of them, of which `endpoint` is one, may be ejected.
     pub(super) fn has_room(&self, most: Percent) -> bool {
         let count = self.members.usable().len();
-        let room = if most == Percent::ALL { count } else { most.of(count).max(1).min(count.saturating_sub(1)) };
+        // One must be left that also passes its checks.
+        let passing = count - self.failing;
+        let room = if most == Percent::ALL { count } else { most.of(count).max(1).min(passing.saturating_sub(1)) };
         self.ejected < room
     }
 
@@ -193,8 +199,45 @@ impl Due {
     }
 }
 
+/// Who is left out, for what.
+#[derive(Default)]
+struct Judged {
+    /// By position; empty if nobody is.
+    out: Vec<bool>,
+    ejected: usize,
+    failing: usize,
+}
+
+impl Judged {
+    fn of(usable: &[Member], config: &Backend, now: Option<Instant>, due: &mut Due) -> Self {
+        let (tried, checked) = (config.outliers.is_some(), config.check.is_some());
+        let fails = |member: &Member| checked && member.endpoint.health.fails_checks();
+        let mut judged = Self::default();
+        for (member, at) in usable.iter().zip(0..).filter(|_| tried || checked) {
+            let until = tried.then(|| member.endpoint.health.ejected(now)).flatten();
+            if let Some(until) = until {
+                *due = (*due).min(Due::At(until));
+                judged.ejected += 1;
+            }
+            judged.failing += usize::from(fails(member));
+            if until.is_some() || fails(member) {
+                judged.out.resize(usable.len(), false);
+                if let Some(out) = judged.out.get_mut(at) {
+                    *out = true;
+                }
+            }
+        }
+        // Those that pass their checks are all ejected, which was never meant: ejections give way.
+        let may_be = config.outliers.as_ref().is_none_or(|outliers| outliers.most == Percent::ALL);
+        if !may_be && (1..usable.len()).contains(&judged.failing) && judged.out.iter().all(|out| *out) {
+            judged.out = usable.iter().map(fails).collect();
+        }
+        judged
+    }
+}
+
 /// What each part of the usable ones gets; lets those of `out` in that take part all the same.
-fn loads(members: &Members, config: &Backend, out: &mut Vec<bool>) -> Vec<(Range<usize>, u64)> {
+fn loads(members: &Members, config: &Backend, out: &mut Vec<bool>, must_be: bool) -> Vec<(Range<usize>, u64)> {
     let count = members.usable().len();
     let ranges = members.parts().map(Parts::ranges).unwrap_or_default();
     let stock = |part: &Range<usize>| {
@@ -202,7 +245,6 @@ fn loads(members: &Members, config: &Backend, out: &mut Vec<bool>) -> Vec<(Range
         Stock { left: (part.len() - lost) as u64, all: part.len() as u64 }
     };
     let stocks: Vec<Stock> = ranges.iter().map(stock).collect();
-    let must_be = config.outliers.as_ref().is_none_or(|outliers| outliers.most < Percent::ALL);
     let of_all = is_ignored(config.panic, count, out, must_be);
     let loads = match members.parts() {
         Some(Parts::InOrder(_)) => load::in_order(&stocks, config.panic, must_be),

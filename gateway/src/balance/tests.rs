@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What users see of balancing: shares, who moves when an endpoint goes, who is left out and when it is back.
 
+mod checks;
+
 mod ejection;
 
 mod localities;

@@ -59,6 +59,7 @@ const LISTENER_ERROR: [&str; 3] = ["gateway", "listener", "reason"];
 const HOST: [&str; 3] = ["gateway", "host", "listener"];
 const BACKEND: [&str; 1] = ["backend"];
 const BACKEND_REASON: [&str; 2] = ["backend", "reason"];
+const BACKEND_RESULT: [&str; 2] = ["backend", "result"];
 
 const PASSED_ON: &str = "connections and flows passed on that are over";
 
@@ -79,6 +80,12 @@ pub(super) struct Timing {
 pub(super) struct Volume {
     pub(super) received: Counter,
     pub(super) sent: Counter,
+}
+
+/// What checks of endpoints come to.
+pub(super) struct Checks {
+    pub(super) made: Arc<Shelf<Counter>>,
+    pub(super) unhealthy: Arc<Shelf<Gauge>>,
 }
 
 /// Seconds of connects and handshakes.
@@ -109,6 +116,7 @@ pub(super) struct Families {
     pub(super) upstream_ejections: Arc<Shelf<Counter>>,
     pub(super) upstream_ejected: Arc<Shelf<Gauge>>,
     pub(super) upstream_overflow: Arc<Shelf<Counter>>,
+    pub(super) checks: Checks,
     pub(super) generation: IntGauge,
     pub(super) stale: IntGauge,
     pub(super) apply: prometheus::Histogram,
@@ -183,6 +191,7 @@ impl Families {
                 &BACKEND_REASON,
                 counters,
             ),
+            checks: checks(&mut it, counters),
             generation: it.gauge("config_generation", "generation in force"),
             stale: it.gauge("config_stale", "whether no controller says that it is still so"),
             apply: it.histogram("config_apply_seconds", "from delta to open sockets", &SHORT_BUCKETS),
@@ -218,6 +227,14 @@ fn timing(it: &mut Register, most: usize) -> Arc<Shelf<Timing>> {
     it.part("request_duration_seconds", "from head to last byte", &shelf, |timing| &timing.duration);
     it.part("overhead_seconds", "spent in Torana itself", &shelf, |timing| &timing.overhead);
     shelf
+}
+
+fn checks(it: &mut Register, most: usize) -> Checks {
+    let unhealthy = "endpoints that are unhealthy by their checks";
+    Checks {
+        made: it.counters("health_checks_total", "checks of endpoints", &BACKEND_RESULT, most),
+        unhealthy: it.gauges("upstream_unhealthy_endpoints", unhealthy, &BACKEND, most),
+    }
 }
 
 fn volumes(it: &mut Register, most: usize) -> Arc<Shelf<Volume>> {

@@ -16,7 +16,7 @@ use super::labels::{joined, values};
 use super::measure::Gauge;
 use super::nouns::Nouns;
 use super::page::Page;
-use super::shelf::{Child, Held};
+use super::shelf::{Child, Held, Shelf};
 
 /// All metrics of a process.
 pub struct Metrics {
@@ -183,16 +183,22 @@ impl Metrics {
     /// These backends have so many endpoints ejected, all others none. Ejections end without a word: called every few
     /// seconds.
     pub fn ejected<'b>(&self, backends: impl Iterator<Item = (&'b BackendKey, usize)>) {
-        let mut backends: BTreeMap<String, usize> = backends.map(|(key, count)| (key.to_string(), count)).collect();
-        let children = self.families.upstream_ejected.after(None, usize::MAX);
-        let (folded, named): (Vec<_>, Vec<_>) = children.into_iter().partition(|child| child.is_folded());
-        for child in named {
-            child.set(count(backends.remove(child.labels()).unwrap_or_default()));
-        }
-        // What has no child of its own is counted together.
-        for child in folded {
-            child.set(count(backends.values().sum()));
-        }
+        set(&self.families.upstream_ejected, backends);
+    }
+
+    /// A check of an endpoint came to this: a word that says how it failed, or `success`.
+    pub fn checked(&self, backend: &BackendKey, result: &'static str) {
+        self.families.checks.made.child([&*backend.to_string(), result]).inc();
+    }
+
+    /// The endpoints of a backend are checked from now on; none is unhealthy yet.
+    pub fn checks_begin(&self, backend: &BackendKey) {
+        self.families.checks.unhealthy.child([&*backend.to_string()]).set(0);
+    }
+
+    /// Of these backends so many endpoints are unhealthy by their checks, of all others none.
+    pub fn unhealthy<'b>(&self, backends: impl Iterator<Item = (&'b BackendKey, usize)>) {
+        set(&self.families.checks.unhealthy, backends);
     }
 
     // === configuration ===
@@ -276,6 +282,8 @@ impl Metrics {
         families.upstream_ejected.sweep(now, |child| child.is_folded() || live.backends.contains(child.labels()));
         families.upstream_ejections.sweep(now, |child| child.is_folded() || live.has_backend(child.labels()));
         families.upstream_overflow.sweep(now, |child| child.is_folded() || live.has_backend(child.labels()));
+        families.checks.made.sweep(now, |child| child.is_folded() || live.has_backend(child.labels()));
+        families.checks.unhealthy.sweep(now, |child| child.is_folded() || live.backends.contains(child.labels()));
     }
 
     fn live(&self) -> MutexGuard<'_, Live> {
@@ -294,6 +302,19 @@ impl Live {
         let mut labels = values(labels).map(str::to_owned);
         let pair = (labels.next().unwrap_or_default(), labels.next().unwrap_or_default());
         pair.0.is_empty() || self.listeners.contains(&pair)
+    }
+}
+
+/// Sets the children of backends that are named to their numbers, all others to none.
+fn set<'b>(gauge: &Shelf<Gauge>, backends: impl Iterator<Item = (&'b BackendKey, usize)>) {
+    let mut backends: BTreeMap<String, usize> = backends.map(|(key, count)| (key.to_string(), count)).collect();
+    let (folded, named): (Vec<_>, Vec<_>) = gauge.after(None, usize::MAX).into_iter().partition(|it| it.is_folded());
+    for child in named {
+        child.set(count(backends.remove(child.labels()).unwrap_or_default()));
+    }
+    // What has no child of its own is counted together.
+    for child in folded {
+        child.set(count(backends.values().sum()));
     }
 }
 

@@ -25,10 +25,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
 use serde::Serialize;
 use torana_ir::{BackendKey, ListenerKey, Transport};
 
 use crate::balance::{BackendState, Site};
+use crate::tls::backends::Identity;
 
 pub use bind::{BindTable, Handshake, Opening, Routed};
 pub use explain::{Explanation, ListenerFate, ListenerVerdict, imagine};
@@ -89,6 +92,18 @@ impl Table {
     /// Every backend, in the order of their keys.
     pub fn backends(&self) -> impl Iterator<Item = &Arc<BackendState>> {
         self.backends.iter()
+    }
+
+    /// What listeners have to show the backends of their requests, by backend; of several the first.
+    pub fn shown(&self) -> HashMap<&BackendKey, &Arc<Identity>, RandomState> {
+        let mut shown = HashMap::default();
+        for plan in self.plans() {
+            let Some(identity) = &plan.listener.identity else { continue };
+            for backend in plan.backends() {
+                shown.entry(backend).or_insert(identity);
+            }
+        }
+        shown
     }
 
     /// Every plan with its listener, for tables and exporters.

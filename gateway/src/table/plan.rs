@@ -116,6 +116,11 @@ impl Plan {
         self.rule == *rule && (changed.is_empty() || !targets(rule).any(|key| changed.contains(key)))
     }
 
+    /// Every backend that the rule names.
+    pub(super) fn backends(&self) -> impl Iterator<Item = &BackendKey> {
+        targets(&self.rule)
+    }
+
     /// The rule itself, for a quick look.
     pub(super) fn source(&self) -> &Arc<Rule> {
         &self.rule

@@ -117,6 +117,25 @@ fn ejections_are_counted_by_reason_and_end_without_a_word() {
 }
 
 #[test]
+fn a_backend_that_is_checked_has_a_number_of_unhealthy_endpoints_also_if_that_is_none() {
+    let (metrics, key) = (Metrics::new(), |name: &str| BackendKey::tcp("n", name, 80));
+    metrics.checks_begin(&key("a"));
+    metrics.checks_begin(&key("b"));
+    metrics.unhealthy([(&key("b"), 2)].into_iter());
+    metrics.checked(&key("b"), "success");
+    metrics.checked(&key("b"), "timeout");
+    let text = metrics.render();
+    for line in [
+        "torana_upstream_unhealthy_endpoints{backend=\"n/a:80\"} 0\n",
+        "torana_upstream_unhealthy_endpoints{backend=\"n/b:80\"} 2\n",
+        "torana_health_checks_total{backend=\"n/b:80\",result=\"success\"} 1\n",
+        "torana_health_checks_total{backend=\"n/b:80\",result=\"timeout\"} 1\n",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+}
+
+#[test]
 fn a_rejected_resource_is_forgotten_when_it_is_removed() {
     let metrics = Metrics::new();
     metrics.config_rejected(&ResourceKey::Listener(listener_key("web")));
