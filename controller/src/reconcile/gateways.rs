@@ -103,7 +103,7 @@ impl Ours {
 /// Whether a change of `object` may change which Gateways there are, or what their proxies take. Most changes are of
 /// others.
 pub(super) fn depend_on(object: &ObjectRef) -> bool {
-    const OF_BACKENDS: [Kind; 3] = [Kind::Service, Kind::EndpointSlice, Kind::BackendTlsPolicy];
+    const OF_BACKENDS: [Kind; 4] = [Kind::Service, Kind::EndpointSlice, Kind::BackendTlsPolicy, Kind::TrafficPolicy];
     const OF_THE_MESH: [Kind; 4] =
         [Kind::VirtualService, Kind::DestinationRule, Kind::ServiceEntry, Kind::WorkloadEntry];
     let is_other = |kind| ROUTES.contains(&kind) || OF_BACKENDS.contains(&kind) || OF_THE_MESH.contains(&kind);

@@ -80,6 +80,7 @@ fn plural(kind: Kind) -> Option<&'static str> {
         Kind::TcpRoute => "tcproutes",
         Kind::UdpRoute => "udproutes",
         Kind::BackendTlsPolicy => "backendtlspolicies",
+        Kind::TrafficPolicy => "trafficpolicies",
         Kind::VirtualService => "virtualservices",
         Kind::AuthorizationPolicy => "authorizationpolicies",
         Kind::RequestAuthentication => "requestauthentications",

@@ -116,9 +116,11 @@ fn not_read(kind: Kind, entry: &Entry, why: &Remark) -> Entry {
     let refuse = |conditions: &mut Vec<Condition>| {
         for condition in conditions.iter_mut().filter(|condition| condition.condition_type == "Accepted") {
             *condition = match kind {
-                Kind::GatewayClass | Kind::Gateway | Kind::ListenerSet | Kind::BackendTlsPolicy => {
-                    gateway::unreadable(why.to_string())
-                }
+                Kind::GatewayClass
+                | Kind::Gateway
+                | Kind::ListenerSet
+                | Kind::BackendTlsPolicy
+                | Kind::TrafficPolicy => gateway::unreadable(why.to_string()),
                 _ => route::not_accepted(route::UNSUPPORTED_VALUE, why.to_string()),
             };
         }
@@ -151,7 +153,7 @@ impl Subject<'_> {
             Kind::GatewayClass => self.class(&mut fields, entry?),
             // What is said of a Gateway that is no longer ours is the next controller's to replace.
             Kind::Gateway | Kind::ListenerSet => self.listeners(&mut fields, entry.filter(|it| says_something(it))?),
-            Kind::BackendTlsPolicy => {
+            Kind::BackendTlsPolicy | Kind::TrafficPolicy => {
                 let ours = entry.into_iter().flat_map(|entry| &entry.ancestors);
                 let ours = ours.map(|it| (&it.ancestor, it.conditions.as_slice()));
                 let place = ("ancestorRef", ANCESTORS);

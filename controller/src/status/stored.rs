@@ -37,7 +37,7 @@ pub struct Stored {
 }
 
 /// The kinds whose status Torana writes.
-pub const KINDS: [Kind; 13] = [
+pub const KINDS: [Kind; 14] = [
     Kind::GatewayClass,
     Kind::Gateway,
     Kind::ListenerSet,
@@ -47,6 +47,7 @@ pub const KINDS: [Kind; 13] = [
     Kind::TcpRoute,
     Kind::UdpRoute,
     Kind::BackendTlsPolicy,
+    Kind::TrafficPolicy,
     Kind::IstioGateway,
     Kind::VirtualService,
     Kind::AuthorizationPolicy,

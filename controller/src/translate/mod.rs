@@ -9,7 +9,7 @@
 //!     │                                             │                                  │
 //!     └──────▶ rules, streams     services ── endpoints                           listeners
 //!                                     ▲
-//!   policies ── trust, backend_tls ───┘
+//!   policies ── targets ── trust, backend_tls; health_checks
 //! ```
 //!
 //! Each stage is a small file of pure functions; [`retranslate`] (`work`) only decides which of them to call again.
@@ -92,6 +92,12 @@ mod mesh_config;
 mod endpoints;
 
 mod backend_tls;
+
+mod targets;
+
+mod health_checks;
+
+mod traffic_policies;
 
 mod policies;
 

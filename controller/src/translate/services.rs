@@ -120,6 +120,7 @@ pub(super) fn service(
         let part = subset.as_ref().and_then(|name| rule.as_ref()?.subset(name));
         let peer = Peer { host: &host, names: &[] };
         output.govern(cluster, (rule.as_ref(), part), peer, &mut view, &mut backend);
+        policies.traffic.apply(cluster, reference, port, &mut backend);
         let addresses = if is_alias(service) {
             output.alias(reference, service, &key)
         } else {

@@ -28,12 +28,13 @@ use crate::translate::frame::{Frame, Parent};
 use crate::translate::istio;
 use crate::translate::ledger::every;
 use crate::translate::originations::{Originations, is_about_tls};
-use crate::translate::policies::{Policies, Reach};
+use crate::translate::policies::Policies;
 use crate::translate::proxies::Proxies;
 use crate::translate::routes::{self, RouteOutput};
 use crate::translate::service_entries::{host_named, host_of};
 use crate::translate::services::{UsedPorts, Users, has_rule};
 use crate::translate::shared_hosts::SharedHosts;
+use crate::translate::targets::Reach;
 use crate::translate::views::{Viewed, viewed};
 use said::{put, remove};
 

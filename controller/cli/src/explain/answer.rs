@@ -67,6 +67,8 @@ pub struct BackendStep {
     pub refused: bool,
     /// `127.0.0.1:80`, `web.example.com:80 (DNS)`.
     pub endpoints: Vec<String>,
+    /// What endpoints are asked before they are sent anything: `GET /healthz every 5s`.
+    pub check: Option<String>,
 }
 
 /// A connection that is passed on.
@@ -87,6 +89,13 @@ impl Answer {
             return self.backends.iter().any(|step| step.share.0 > 0 && !step.refused);
         }
         self.winner.is_some() && self.status.is_none_or(|status| status < 400)
+    }
+}
+
+impl BackendStep {
+    /// A reference that leads nowhere.
+    pub(super) fn nowhere(backend: String, share: (u32, u64)) -> Self {
+        Self { backend, share, status: None, refused: false, endpoints: Vec::new(), check: None }
     }
 }
 
@@ -151,7 +160,8 @@ impl fmt::Display for BackendStep {
         };
         let endpoints = if self.endpoints.is_empty() { "no endpoints".to_owned() } else { self.endpoints.join(", ") };
         let (weight, total) = self.share;
-        write!(f, "{mark} backend   {} (weight {weight} of {total}): {endpoints}{status}", self.backend)
+        let check = self.check.as_ref().map(|check| format!(", checked by {check}")).unwrap_or_default();
+        write!(f, "{mark} backend   {} (weight {weight} of {total}): {endpoints}{check}{status}", self.backend)
     }
 }
 

@@ -14,6 +14,7 @@ use torana_gateway::head::{Head, Scheme};
 use torana_gateway::table::{Bind, BindTable, Notes, Plan, Routed, Table};
 use torana_ir::{
     Action, BackendKey, BackendTls, Endpoints, Invalid, ListenerKey, ResourceKey, RouteKind, Rule, Snapshot, Target,
+    WeightedBackend,
 };
 
 use super::answer::{Answer, BackendStep, Cause};
@@ -142,24 +143,23 @@ impl Case<'_> {
             Action::Forward(entries) => entries,
         };
         let total: u64 = entries.iter().map(|entry| u64::from(entry.weight)).sum();
-        let steps = entries.iter().map(|entry| match &entry.target {
-            Target::Invalid(invalid) => (invalid.message.clone(), Vec::new(), Some(nowhere(rule)), entry.weight),
-            Target::Backend(key) if self.refusal(key).is_some() => {
-                (key.to_string(), Vec::new(), Some(nowhere(rule)), entry.weight)
+        let step = |entry: &WeightedBackend| {
+            let (share, nowhere) = ((entry.weight, total), Some(nowhere(rule)));
+            match &entry.target {
+                Target::Invalid(invalid) => {
+                    BackendStep { status: nowhere, ..BackendStep::nowhere(invalid.message.clone(), share) }
+                }
+                Target::Backend(key) if self.refusal(key).is_some() => {
+                    BackendStep { status: nowhere, ..BackendStep::nowhere(key.to_string(), share) }
+                }
+                Target::Backend(key) => {
+                    let (endpoints, usable) = self.endpoints(key);
+                    let (status, check) = ((!usable).then_some(503), self.check(key));
+                    BackendStep { backend: key.to_string(), share, status, refused: false, endpoints, check }
+                }
             }
-            Target::Backend(key) => {
-                let (endpoints, usable) = self.endpoints(key);
-                (key.to_string(), endpoints, (!usable).then_some(503), entry.weight)
-            }
-        });
-        let backends = steps.map(|(backend, endpoints, status, weight)| BackendStep {
-            backend,
-            share: (weight, total),
-            status,
-            refused: false,
-            endpoints,
-        });
-        let backends: Vec<_> = backends.collect();
+        };
+        let backends: Vec<_> = entries.iter().map(step).collect();
         let shown = format!("{} {}{}", forwarded.method(), forwarded.authority(), forwarded.target());
         let answer = self.chosen(rule, &backends);
         let goes = backends.iter().any(|step| step.share.0 > 0 && step.status.is_none());
@@ -223,6 +223,11 @@ impl Case<'_> {
             BackendTls::Refused(invalid) => Some(invalid),
             BackendTls::Plain | BackendTls::Originate(_) => None,
         }
+    }
+
+    /// What the endpoints of a backend are asked before they are sent anything, in words.
+    pub(super) fn check(&self, key: &BackendKey) -> Option<String> {
+        self.snapshot.backends.get(key)?.check.as_ref().map(words::check)
     }
 
     /// Endpoints in words, and whether one of them can be used.

@@ -69,11 +69,12 @@ fn backend(case: &Case<'_>, entry: &StreamBackend, total: u64) -> BackendStep {
     let share = (entry.weight, total);
     match &entry.target {
         Target::Invalid(invalid) => {
-            BackendStep { backend: invalid.message.clone(), share, status: None, refused: true, endpoints: Vec::new() }
+            BackendStep { refused: true, ..BackendStep::nowhere(invalid.message.clone(), share) }
         }
         Target::Backend(key) => {
             let (endpoints, usable) = case.endpoints(key);
-            BackendStep { backend: key.to_string(), share, status: None, refused: !usable, endpoints }
+            let (refused, check) = (!usable, case.check(key));
+            BackendStep { backend: key.to_string(), share, status: None, refused, endpoints, check }
         }
     }
 }

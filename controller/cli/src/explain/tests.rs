@@ -431,6 +431,26 @@ fn a_request_that_arrives_is_followed_to_its_endpoints() {
 }
 
 #[test]
+fn what_endpoints_are_asked_before_they_are_sent_anything_stands_beside_them() {
+    let checked = |active: &str| {
+        let head = "apiVersion: torana.dev/v1alpha1\nkind: TrafficPolicy\nmetadata: {name: web}\n";
+        let targets = "targetRefs: [{group: \"\", kind: Service, name: web}]";
+        let policy = format!("{head}spec: {{{targets}, healthCheck: {{active: {{{active}}}}}}}\n");
+        let answer = explained(&[GATEWAY.to_owned(), route("web", TO_WEB), policy], "GET http://a/");
+        assert!(answer.to_string().contains("127.0.0.1:9, checked by "), "{answer}");
+        answer.backends[0].check.clone().unwrap()
+    };
+    for (active, expected) in [
+        ("http: {path: /healthz, method: HEAD}", "HEAD /healthz every 5s"),
+        ("interval: 500ms, tcp: {}, port: 81", "connecting on port 81 every 500ms"),
+        ("grpc: {}", "grpc.health.v1.Health every 5s"),
+        ("grpc: {service: a.B}", "grpc.health.v1.Health of a.B every 5s"),
+    ] {
+        assert_eq!(checked(active), expected);
+    }
+}
+
+#[test]
 fn a_connection_that_is_passed_on_is_followed_to_its_endpoints() {
     let pass = gateway("{name: pass, port: 443, protocol: TLS, tls: {mode: Passthrough}}");
     let route = stream_route("TLSRoute", &format!("hostnames: [a.example.com], {TO_WEB}"));

@@ -3,7 +3,8 @@
 
 use torana_gateway::fault::Fault;
 use torana_ir::{
-    AbortWith, Filter, HeaderEdit, ListenerKey, Mirror, PathRewrite, Redirect, RedirectPort, Rewrite, Share, Target,
+    AbortWith, Filter, HeaderEdit, HealthCheck, ListenerKey, Mirror, PathRewrite, Probe, Redirect, RedirectPort,
+    Rewrite, Share, Target,
 };
 
 /// What a fault means for the client.
@@ -32,6 +33,18 @@ pub(super) fn status(status: u16) -> String {
 /// The same of a rule that leads nowhere: 503 of a VirtualService.
 pub(super) fn nowhere(status: u16) -> String {
     format!("{status}: the rule or its backend reference is invalid")
+}
+
+/// A health check, short: `GET /healthz every 5s`.
+pub(super) fn check(check: &HealthCheck) -> String {
+    let asked = match &check.probe {
+        Probe::Http(probe) => format!("{} {}", probe.method.as_str(), probe.target.as_str()),
+        Probe::Tcp => "connecting".to_owned(),
+        Probe::Grpc { service, .. } if service.is_empty() => "grpc.health.v1.Health".to_owned(),
+        Probe::Grpc { service, .. } => format!("grpc.health.v1.Health of {service}"),
+    };
+    let port = check.port.map(|port| format!(" on port {port}")).unwrap_or_default();
+    format!("{asked}{port} every {:?}", check.interval)
 }
 
 /// One filter, short.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Conditions of a BackendTLSPolicy with one of its ancestors. Never looks at the ancestor.
+//! Conditions of a BackendTLSPolicy or a TrafficPolicy with one of its ancestors. Never looks at the ancestor.
 
 use crate::report::conditions::{Condition, no, yes};
 
@@ -16,12 +16,12 @@ pub const INVALID_CA_CERTIFICATE_REF: &str = "InvalidCACertificateRef";
 /// `BackendTLSPolicyReasonInvalidKind`.
 pub const INVALID_KIND: &str = "InvalidKind";
 
-/// Backends are spoken to as it says.
+/// Backends are treated as it says.
 pub fn accepted(message: String) -> Condition {
     yes("Accepted", "Accepted", message)
 }
 
-/// They are not: another policy has precedence, or requests get 500. `reason` is one of this file's.
+/// They are not: another policy has precedence, or it says what cannot be. `reason` is one of this file's.
 pub fn not_accepted(reason: &'static str, message: String) -> Condition {
     no("Accepted", reason, message)
 }

@@ -41,7 +41,8 @@ impl Scene {
 
     fn holds(&mut self, object: &ObjectRef, generation: i64, status: &Value) -> &mut Self {
         self.version += 1;
-        let raw = json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": object.kind,
+        let version = object.known_kind().unwrap().versions()[0];
+        let raw = json!({"apiVersion": format!("{}/{version}", object.group), "kind": object.kind,
             "metadata": {"namespace": object.namespace, "name": object.name, "uid": object.name, "generation": generation,
                 "resourceVersion": self.version.to_string()},
             "status": status});
@@ -460,19 +461,25 @@ fn a_class_lists_what_is_supported_and_judges_the_installed_version() {
 
 #[test]
 fn a_policy_has_one_entry_for_each_gateway_next_to_those_of_others() {
-    let policy = ObjectRef::new(Kind::BackendTlsPolicy, "default", "tls");
+    for kind in [Kind::BackendTlsPolicy, Kind::TrafficPolicy] {
+        has_one_entry_for_each_gateway(&ObjectRef::new(kind, "default", "tls"));
+    }
+}
+
+fn has_one_entry_for_each_gateway(policy: &ObjectRef) {
     let ancestor = AncestorEntry {
         ancestor: parent(json!({"namespace": "default", "name": "edge"})),
         conditions: vec![routes::accepted("fine".into()), routes::resolved_refs()],
     };
     let other = json!({"ancestorRef": {"name": "edge"}, "controllerName": "example.com/other", "conditions": [{"type": "Accepted"}]});
     let mut scene = Scene::default();
-    scene.says(&policy, Entry { generation: 3, ancestors: vec![ancestor], ..Entry::default() });
-    let status = scene.holds(&policy, 3, &json!({"ancestors": [other]})).written();
+    scene.says(policy, Entry { generation: 3, ancestors: vec![ancestor], ..Entry::default() });
+    let status = scene.holds(policy, 3, &json!({"ancestors": [other]})).written();
     assert_eq!(status["ancestors"][0].to_string(), other.to_string());
     assert_eq!(status["ancestors"][1]["ancestorRef"]["name"], "edge");
     assert_eq!(status["ancestors"][1]["conditions"][1]["observedGeneration"], 3);
     scene.apply(NOW);
+    assert_eq!(scene.patches(NOW), [], "what is written is not written again");
     scene.report.objects = SharedMap::new();
     assert_eq!(scene.written(), json!({"ancestors": [other]}));
 }

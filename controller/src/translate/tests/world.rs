@@ -152,6 +152,20 @@ fn policy(name: &str, variant: usize) -> Value {
     object(GATEWAY_API, "BackendTLSPolicy", &metadata("a", name, variant), &spec)
 }
 
+fn traffic_policy(name: &str, variant: usize) -> Value {
+    let mut target = json!({"group": "", "kind": "Service", "name": if variant == 0 { "s" } else { "t" }});
+    match variant {
+        2 => target["sectionName"] = "x".into(),
+        3 => target["sectionName"] = "80".into(),
+        _ => {}
+    }
+    let targets =
+        if variant == 1 { json!([target, {"group": "", "kind": "Service", "name": "s"}]) } else { json!([target]) };
+    let active = if variant == 3 { json!({"tcp": {}, "port": 0}) } else { json!({"http": {"path": "/healthz"}}) };
+    let spec = json!({"targetRefs": targets, "healthCheck": {"active": active, "panicThreshold": 10 * variant}});
+    object("torana.dev/v1alpha1", "TrafficPolicy", &metadata("a", name, variant), &spec)
+}
+
 fn authorities(namespace: &str, variant: usize) -> Value {
     let data = match variant {
         0 => json!({"ca.crt": include_str!("../../../testdata/certificates/good.crt")}),
@@ -314,7 +328,7 @@ fn namespace(variant: usize) -> Value {
         "labels": {"team": if variant.is_multiple_of(2) { "x" } else { "y" }}}})
 }
 
-pub(super) const WORLD: usize = 42;
+pub(super) const WORLD: usize = 44;
 
 fn raw(object: usize, variant: usize) -> Value {
     match object {
@@ -359,6 +373,8 @@ fn raw(object: usize, variant: usize) -> Value {
         39 => authorization(variant),
         40 => mesh("istio", variant),
         41 => mesh("istio-user", variant),
+        42 => traffic_policy("traffic", variant),
+        43 => traffic_policy("second", variant),
         _ => namespace(variant),
     }
 }

@@ -88,7 +88,8 @@ impl Work<'_> {
     /// Tells the authors of policies that changed, or whose Services did.
     pub(super) fn policies(&mut self, services: &BTreeSet<ObjectRef>) {
         let policies = &self.memo.policies;
-        let dirty = self.dirty.objects.iter().filter(|it| it.known_kind() == Some(Kind::BackendTlsPolicy));
+        let is_policy = |it: &&ObjectRef| matches!(it.known_kind(), Some(Kind::BackendTlsPolicy | Kind::TrafficPolicy));
+        let dirty = self.dirty.objects.iter().filter(is_policy);
         let touched: BTreeSet<_> = services.iter().flat_map(|service| policies.of(service)).chain(dirty).collect();
         for policy in touched {
             self.is_news |= match policies.entry(self.cluster, policy, &self.memo.reach) {
