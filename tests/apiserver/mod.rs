@@ -54,8 +54,7 @@ fn with_lab<F: Future<Output = ()>>(test: impl FnOnce(Lab) -> F) {
 
 impl Lab {
     fn objects(&self, kind: &str, plural: &str) -> Api<DynamicObject> {
-        let kind = GroupVersionKind::gvk("gateway.networking.k8s.io", "v1", kind);
-        let resource = ApiResource::from_gvk_with_plural(&kind, plural);
+        let resource = resource(kind, plural);
         if plural == "gatewayclasses" {
             Api::all_with(self.client.clone(), &resource)
         } else {
@@ -65,9 +64,7 @@ impl Lab {
 
     async fn create(&self, (kind, plural): (&str, &str), name: &str, spec: Value) -> Value {
         let objects = self.objects(kind, plural);
-        let resource =
-            ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("gateway.networking.k8s.io", "v1", kind), plural);
-        let object = DynamicObject::new(name, &resource).data(serde_json::json!({"spec": spec}));
+        let object = DynamicObject::new(name, &resource(kind, plural)).data(serde_json::json!({"spec": spec}));
         value(objects.create(&PostParams::default(), &object).await.unwrap())
     }
 
@@ -85,6 +82,15 @@ impl Lab {
         let params = PatchParams { field_manager: Some("somebody".into()), ..PatchParams::default() };
         self.objects(kind, plural).patch_status(name, &params, &Patch::Merge(patch)).await.map(value)
     }
+}
+
+/// A kind of Gateway API, or our own policy.
+fn resource(kind: &str, plural: &str) -> ApiResource {
+    let (group, version) = match kind {
+        "TrafficPolicy" => ("torana.dev", "v1alpha1"),
+        _ => ("gateway.networking.k8s.io", "v1"),
+    };
+    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
 }
 
 fn value(object: DynamicObject) -> Value {

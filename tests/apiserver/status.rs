@@ -164,18 +164,24 @@ fn every_kind_takes_the_status() {
             "validation": {"hostname": "a.example", "wellKnownCACertificates": "System"}});
         let policies = ("BackendTLSPolicy", "backendtlspolicies");
         desk.observe(lab.create(policies, "tls", policy).await);
+        let checks = json!({"targetRefs": [{"group": "", "kind": "Service", "name": "app"}],
+            "healthCheck": {"active": {"http": {"expectedStatuses": [204, "300-399"]}}}});
+        let traffic = ("TrafficPolicy", "trafficpolicies");
+        desk.observe(lab.create(traffic, "checks", checks).await);
         let mut report = desk.translated();
         let ancestor = AncestorEntry {
             ancestor: serde_json::from_value(json!({"name": "edge", "namespace": lab.namespace})).unwrap(),
             conditions: vec![conditions::route::accepted("fine".into()), conditions::route::resolved_refs()],
         };
         let entry = Entry { generation: 1, ancestors: vec![ancestor], ..Entry::default() };
+        report.objects.insert(ObjectRef::new(Kind::TrafficPolicy, &lab.namespace, "checks"), Arc::new(entry.clone()));
         report.objects.insert(ObjectRef::new(Kind::BackendTlsPolicy, &lab.namespace, "tls"), Arc::new(entry));
         desk.board.report(&report, serving(&lab, "edge"));
 
         let object = holds(&lab, CLASS, &class, "/status/conditions", "SupportedVersion").await;
         assert!(object["status"]["supportedFeatures"].as_array().unwrap().len() > 20);
         holds(&lab, policies, "tls", "/status/ancestors/0/conditions", "Accepted").await;
+        holds(&lab, traffic, "checks", "/status/ancestors/0/conditions", "Accepted").await;
         for (kind, plural, _) in routes {
             eventually(kind, || async {
                 let object = lab.read((kind, plural), "r").await;

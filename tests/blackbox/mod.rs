@@ -33,6 +33,8 @@ mod flat;
 
 mod grpc;
 
+mod health_checks;
+
 mod http2;
 
 mod istio;

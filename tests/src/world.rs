@@ -73,14 +73,8 @@ impl World {
         let child = Command::new(binary())
             .args(["run", "-f"])
             .arg(if piped { Path::new("-") } else { folder.path() })
-            .args([
-                "--workers",
-                "1",
-                "--admin",
-                &format!("127.0.0.1:{admin}"),
-                "--health",
-                &format!("127.0.0.1:{health}"),
-            ])
+            .args(["--admin", &format!("127.0.0.1:{admin}"), "--health", &format!("127.0.0.1:{health}")])
+            .args(if arguments.contains(&"--workers") { &[][..] } else { &["--workers", "1"] })
             .args(arguments)
             .stdin(stdin)
             .stdout(log.try_clone().expect("a second handle"))
