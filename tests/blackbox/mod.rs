@@ -49,6 +49,8 @@ mod mesh_config;
 
 mod names;
 
+mod places;
+
 mod pool;
 
 mod redirects;

@@ -9,12 +9,13 @@ use arc_swap::ArcSwap;
 use torana_ir::{Backend, BackendKey, BackendTls, Endpoints, Invalid, LoadBalance};
 
 use super::budget::Leave;
+use super::connections::Connections;
 use super::endpoint::{Endpoint, next_id};
 use super::health::{Outcome, Reason};
 use super::pick::{self, Draw};
 use super::set::EndpointSet;
 use super::site::Site;
-use super::usage::{Place, Usage};
+use super::usage::{Place, Usage, Use};
 use super::weight::Turns;
 use crate::fault::Overflow;
 use crate::tls::backends::Originator;
@@ -41,6 +42,9 @@ pub struct BackendState {
     /// TLS with its endpoints, if there is TLS.
     tls: Option<Arc<Originator>>,
     usage: Arc<Usage>,
+    /// Never those of the same backend configured otherwise, which is lent none of them: idle ones would take its places
+    /// until they are closed.
+    connections: Arc<Connections>,
 }
 
 impl BackendState {
@@ -48,15 +52,17 @@ impl BackendState {
     /// `previous` is the same backend configured otherwise.
     pub(crate) fn new(config: Arc<Backend>, site: Arc<Site>, source: Arc<Endpoints>, previous: Option<&Self>) -> Self {
         let turns = || previous.and_then(|previous| previous.turns.clone()).unwrap_or_default();
+        let id = next_id();
         let state = Self {
-            id: next_id(),
+            id,
+            connections: Arc::new(Connections::new(id, config.max_connections)),
             tls: originator(&config, Material { certificates: &Certificates::new(), bundles: &Bundles::new() }),
             turns: (config.balance == LoadBalance::RoundRobin).then(turns),
             config,
             site,
             endpoints: ArcSwap::default(),
             source: Mutex::new(Arc::new(nothing(source.backend()))),
-            usage: previous.map(|previous| Arc::new(previous.usage.renewed())).unwrap_or_default(),
+            usage: previous.map(|previous| Arc::clone(&previous.usage)).unwrap_or_default(),
         };
         if let Some(previous) = previous {
             // Through the old source, so that what `set_source` keeps of a name is kept here too.
@@ -224,12 +230,16 @@ impl BackendState {
 
     // === how much at once ===
 
+    /// Its connections, and who waits for one.
+    pub(crate) fn connections(&self) -> &Arc<Connections> {
+        &self.connections
+    }
+
     /// A place under one of its caps, until it is dropped. Where there is no cap nothing is counted.
-    pub fn place(&self, of: Overflow) -> Result<Option<Place>, Overflow> {
+    pub(crate) fn place(&self, of: Use) -> Result<Option<Place>, Overflow> {
         let most = match of {
-            Overflow::Connections => Some(self.config.max_connections),
-            Overflow::Pending => self.config.caps.pending,
-            Overflow::Requests => self.config.caps.requests,
+            Use::Pending => self.config.caps.pending,
+            Use::Requests => self.config.caps.requests,
         };
         most.map(|most| self.usage.take(of, most)).transpose()
     }

@@ -46,10 +46,13 @@ mod budget;
 
 mod usage;
 
+mod connections;
+
 mod backend;
 
 pub use backend::BackendState;
 pub use budget::Leave;
+pub(crate) use connections::{Keeper, Slot, Waiting};
 pub use endpoint::{Endpoint, InFlight};
 pub use health::{Outcome, Reason};
 pub use key::Key;
@@ -57,6 +60,7 @@ pub use pick::Draw;
 pub use set::EndpointSet;
 pub use site::Site;
 pub use usage::Place;
+pub(crate) use usage::Use;
 pub use weight::{Turns, Weights};
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! What became of a try is judged in `judge`, what follows from that in `tries`; it builds no response.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -12,8 +13,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use torana_ir::{Limits, Retry};
 
-use crate::balance::{BackendState, Endpoint, Outcome};
-use crate::fault::{Fault, Overflow};
+use crate::balance::{BackendState, Endpoint, Outcome, Use};
+use crate::fault::Fault;
 use crate::head::{BodyLength, Head, ResponseHead, Version};
 use crate::http::exchange::{Deadlines, Exchange, Lasting, Moved, Stop, Stopped, Turn};
 use crate::http::pace::Pace;
@@ -23,6 +24,7 @@ use crate::http::retry::Denied;
 use crate::http::side::{Down, Up};
 use crate::http::tee::{Copies, Tee};
 use crate::http::tries::{Again, Failed, Tries};
+use crate::http::wait::staying;
 use crate::http::worker::Worker;
 use crate::http::{h1, h2, judge, scratch};
 use crate::tls::backends::Identity;
@@ -145,7 +147,7 @@ async fn attempt(
             order.worker.report(order.backend, endpoint, outcome);
         }
     };
-    let place = order.backend.place(Overflow::Requests);
+    let place = order.backend.place(Use::Requests);
     let _place = place.map_err(|of| Failed { fault: Fault::Overload(of), again: Again::No })?;
     let attempt_deadline = order.attempt_deadline.map(|limit| Instant::now() + limit);
     let nearest = [order.request_deadline, attempt_deadline].into_iter().flatten().min();
@@ -155,12 +157,14 @@ async fn attempt(
         backend: order.backend,
         endpoint,
         deadline: nearest,
+        patience: order.idle,
         identity: order.identity,
         sni: order.backend.tls().and_then(|tls| tls.sni(order.head.host())),
         fresh,
         http2: order.http2,
     };
-    let lent = order.worker.pools.obtain(&target).await.map_err(|fault| {
+    let obtaining = pin!(order.worker.pools.obtain(&target));
+    let lent = staying(down, obtaining).await.map_err(|fault| {
         report(judge::unobtained(fault));
         judge::unreachable_endpoint(fault, nearest, order)
     })?;
@@ -170,8 +174,8 @@ async fn attempt(
             reused = carrier.reused;
             Up::H1(Box::new(h1::up::Up::begin(carrier, order.head)))
         }
-        Lent::H2(session) => {
-            let mut up = h2::up::Up::new(*session);
+        Lent::H2(session, lease) => {
+            let mut up = h2::up::Up::new(*session, lease);
             let begun = up.begin(order.head, order.trailers);
             begun.map_err(|broken| {
                 report(judge::ended(broken.into(), false, Turn::Backend));

@@ -44,7 +44,8 @@ pub(crate) fn unreachable_endpoint(fault: Fault, nearest: Option<Instant>, order
         let again = order.retry.is_some_and(|retry| retry.unsent || retry.unanswered);
         return Failed { fault: Fault::BackendTimeout, again: if again { Again::Elsewhere } else { Again::No } };
     }
-    let again = unsent(order.retry) && !matches!(fault, Fault::Overload(_));
+    // Neither Torana's limits nor a client that has left are different elsewhere.
+    let again = unsent(order.retry) && matches!(fault, Fault::Connect | Fault::UpstreamTls(_));
     Failed { fault, again: if again { Again::Elsewhere } else { Again::No } }
 }
 

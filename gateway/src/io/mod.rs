@@ -20,6 +20,9 @@ use tokio::net::TcpStream;
 
 pub use peer::{Peer, TlsPeer};
 
+/// Bytes of a peer that are read before anybody takes them.
+const MOST_AHEAD: usize = 16 << 10;
+
 /// TLS states are large and boxed, so that a plain connection does not pay for them.
 enum Transport {
     Tcp(TcpStream),
@@ -83,6 +86,25 @@ impl Io {
         let mut byte = [0; 1];
         let mut cx = Context::from_waker(Waker::noop());
         self.unread.is_empty() && self.read_transport(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
+    }
+
+    /// Ready once a peer that is not listened to yet has gone. What it says meanwhile is kept, to be read later, and more
+    /// is not looked at once that is [`MOST_AHEAD`]. An end tells nothing if it may be that of a `half`: who has said
+    /// everything may still listen.
+    pub fn poll_gone(&mut self, cx: &mut Context<'_>, half: bool) -> Poll<()> {
+        let mut bytes = [0; 2 << 10];
+        while self.unread.len() < MOST_AHEAD {
+            let mut buffer = ReadBuf::new(&mut bytes);
+            match self.read_transport(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    self.unread = [&self.unread, buffer.filled()].concat().into();
+                }
+                Poll::Ready(Ok(())) if half => return Poll::Pending,
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Pending
     }
 
     /// Ends with a reset when it is dropped: the peer must not take it for an end in order.

@@ -46,6 +46,33 @@ async fn an_idle_connection_is_quiet_until_its_peer_sends_or_closes() {
 }
 
 #[tokio::test]
+async fn a_peer_that_is_not_listened_to_is_seen_to_leave_and_loses_nothing() {
+    for half in [true, false] {
+        let (mut io, mut client) = pair().await;
+        let mut gone = async |io: &mut Io| {
+            tokio::time::timeout(Duration::from_millis(100), std::future::poll_fn(|cx| io.poll_gone(cx, half))).await.is_ok()
+        };
+        client.write_all(b"said").await.unwrap();
+        assert!(!gone(&mut io).await);
+        client.write_all(b" before").await.unwrap();
+        client.shutdown().await.unwrap();
+        assert_eq!(gone(&mut io).await, !half, "an end may be that of a half");
+        let mut text = String::new();
+        io.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "said before");
+
+        let (mut io, client) = pair().await;
+        client.set_zero_linger().unwrap();
+        drop(client);
+        assert!(gone(&mut io).await);
+        let (mut io, mut client) = pair().await;
+        client.write_all(&[0; 64 << 10]).await.unwrap();
+        assert!(!gone(&mut io).await);
+        assert!(io.unread.len() < MOST_AHEAD + (4 << 10));
+    }
+}
+
+#[tokio::test]
 async fn slices_are_written_as_one() {
     let (mut io, mut client) = pair().await;
     let slices = [IoSlice::new(b"head "), IoSlice::new(b"body")];

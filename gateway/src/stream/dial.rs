@@ -9,12 +9,12 @@ use tokio::time::Instant;
 use torana_ir::Protocol;
 
 use super::account::Account;
-use crate::balance::{BackendState, Draw, InFlight, Key, Outcome};
+use crate::balance::{BackendState, Draw, InFlight, Key, Outcome, Slot};
 use crate::fault::Fault;
 use crate::http::Worker;
 use crate::io::Io;
 use crate::table::ListenerPlan;
-use crate::upstream::{Slot, Target};
+use crate::upstream::Target;
 
 /// Endpoints tried for one connection.
 const MAX_CONNECTS: usize = 3;
@@ -44,8 +44,16 @@ pub(super) async fn dial(
         let Some(endpoint) = picked.filter(|endpoint| !tried.contains(&endpoint.id)) else { break };
         account.tried(endpoint.address);
         let in_flight = endpoint.begin();
-        let target =
-            Target { backend, endpoint: &endpoint, deadline: None, identity, sni: None, fresh: true, http2: false };
+        let target = Target {
+            backend,
+            endpoint: &endpoint,
+            deadline: None,
+            patience: listener.limits.tcp_idle,
+            identity,
+            sni: None,
+            fresh: true,
+            http2: false,
+        };
         match worker.pools.dial(&target, unwrapped).await {
             Ok((io, slot)) => {
                 worker.report(backend, &endpoint, Outcome::Connected);

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One connection from its routing to its end.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
+
+use torana_ir::Protocol;
 
 use super::Course;
 use super::account::{Account, Moved};
@@ -43,8 +48,16 @@ async fn pass(
     moved: &mut Moved,
 ) -> Result<(), Fault> {
     let backend = course.onward.as_ref().map_err(|fault| *fault)?;
-    let mut dialled = dial(worker, (backend, &course.routed.listener), remote.ip(), account).await?;
-    let idle = course.routed.listener.limits.tcp_idle;
+    let listener = &course.routed.listener;
+    // Nobody ends one half of what is TLS.
+    let half = *listener.protocol() == Protocol::Tcp;
+    let mut dialling = pin!(dial(worker, (backend, listener), remote.ip(), account));
+    let mut dialled = poll_fn(|cx| match dialling.as_mut().poll(cx) {
+        Poll::Pending => client.poll_gone(cx, half).map(|()| Err(Fault::ClientGone)),
+        dialled @ Poll::Ready(_) => dialled,
+    })
+    .await?;
+    let idle = listener.limits.tcp_idle;
     let result = Relay::new(client, &mut dialled.io, moved, idle).run().await;
     if result.is_err() {
         dialled.io.reset();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Opening a connection to an endpoint, with TLS where its backend asks for it, under its deadline and its backend's cap.
+//! Opening a connection to an endpoint, with TLS where its backend asks for it, under its deadline. Whether there may be one
+//! more is asked before.
 
 use std::io;
 
@@ -8,22 +9,17 @@ use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use super::Target;
-use crate::balance::Place;
-use crate::fault::{Fault, Overflow};
+use crate::fault::Fault;
 use crate::io::Io;
 use crate::observe::Metrics;
 use crate::tls::backends::{Alpn, Originator, failure};
 
-/// One of the connections that a backend may have; given back when dropped.
-pub(crate) type Slot = Option<Place>;
-
 /// Connects, and shakes hands if the backend is spoken to in TLS; `alpn` is what the connection will carry. Without it the
-/// connection carries bytes that are not ours, which have whatever TLS their sender gave them. Every failure is [`Fault::Connect`], [`Fault::UpstreamTls`], [`Fault::Overload`] or [`Fault::InvalidConfig`]: nothing was sent.
-pub(super) async fn open(target: &Target<'_>, alpn: Option<Alpn>, metrics: &Metrics) -> Result<(Box<Io>, Slot), Fault> {
+/// connection carries bytes that are not ours, which have whatever TLS their sender gave them. Every failure is [`Fault::Connect`], [`Fault::UpstreamTls`] or [`Fault::InvalidConfig`]: nothing was sent.
+pub(super) async fn open(target: &Target<'_>, alpn: Option<Alpn>, metrics: &Metrics) -> Result<Box<Io>, Fault> {
     if alpn.is_some() && target.backend.refusal().is_some() {
         return Err(Fault::InvalidConfig);
     }
-    let slot = target.backend.place(Overflow::Connections).map_err(Fault::Overload)?;
     let started = Instant::now();
     let deadline = target.connect_deadline();
     let connecting = TcpStream::connect(target.endpoint.address);
@@ -47,7 +43,7 @@ pub(super) async fn open(target: &Target<'_>, alpn: Option<Alpn>, metrics: &Metr
         Some((tls, alpn)) => Box::pin(shake(stream, tls, target, (alpn, deadline))).await?,
     };
     metrics.upstream_connected(target.backend.key(), started.elapsed());
-    Ok((Box::new(io), slot))
+    Ok(Box::new(io))
 }
 
 async fn shake(

@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Idle HTTP/1.1 connections of one worker.
+//! Idle HTTP/1.1 connections of one worker, and requests of it that wait for one.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::collections::VecDeque;
+use std::hash::BuildHasher as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use torana_ir::Backend;
 
-use super::{Key, Slot, Target};
-use crate::balance::BackendState;
+use super::queue::{self, FULL};
+use super::{Key, Target};
+use crate::balance::{BackendState, Keeper, Slot};
+use crate::fault::Fault;
 use crate::io::Io;
 
 /// Idle connections kept for one endpoint.
@@ -31,7 +36,7 @@ pub(crate) struct Carrier {
     key: Key,
     /// Whose it is; gone when that is configured otherwise, and then nobody is lent it.
     backend: Weak<BackendState>,
-    _slot: Slot,
+    slot: Slot,
 }
 
 impl Carrier {
@@ -45,20 +50,38 @@ impl Carrier {
             expires: Instant::now(),
             key: target.key(),
             backend: Arc::downgrade(target.backend),
-            _slot: slot,
+            slot,
         }
     }
 }
 
-/// Newest first: old ones age out. Carriers travel boxed, so they are kept boxed.
-#[expect(clippy::vec_box, reason = "a carrier moves between pool and exchange without being copied")]
+/// What a request has waited for.
+pub(super) enum Came {
+    /// A connection that was given back.
+    Connection(Box<Carrier>),
+    /// A place for a new one.
+    Place(Slot),
+}
+
+/// Carriers travel boxed, so they are kept boxed: one moves between pool and exchange without being copied.
+type Idle = HashMap<Key, Vec<Box<Carrier>>, RandomState>;
+
+/// Who waits for connections of the same key, each with its ticket.
+type Lanes = HashMap<Key, VecDeque<(u64, oneshot::Sender<Box<Carrier>>)>, RandomState>;
+
 #[derive(Default)]
-pub(super) struct Pool(Mutex<HashMap<Key, Vec<Box<Carrier>>, RandomState>>);
+pub(super) struct Pool {
+    /// Newest last: old ones age out.
+    idle: Mutex<Idle>,
+    /// Empty but where a backend has as many connections as it may have.
+    lanes: Mutex<Lanes>,
+    numbers: RandomState,
+}
 
 impl Pool {
     /// The newest connection that is still quiet; those that are not are dropped on the way.
     pub(super) fn take(&self, key: Key) -> Option<Box<Carrier>> {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle();
         let stack = idle.get_mut(&key)?;
         while let Some(mut carrier) = stack.pop() {
             if carrier.io.quiet() {
@@ -68,7 +91,8 @@ impl Pool {
         None
     }
 
-    /// Keeps a connection, unless it has carried as many requests as it may.
+    /// Keeps a connection, unless it has carried as many requests as it may, or somebody waits: then it is lent to who
+    /// waits for it, or makes place for others.
     pub(super) fn put(&self, config: &Backend, mut carrier: Box<Carrier>) {
         carrier.served = carrier.served.saturating_add(1);
         if config.caps.requests_per_connection.is_some_and(|most| carrier.served >= most.get()) {
@@ -78,18 +102,104 @@ impl Pool {
         carrier.expires = Instant::now() + config.idle;
         carrier.input.clear();
         carrier.output.clear();
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let stack = idle.entry(carrier.key).or_default();
+        if carrier.slot.is_wanted() {
+            return self.hand_on(carrier);
+        }
+        self.shelve(carrier);
+    }
+
+    fn shelve(&self, carrier: Box<Carrier>) {
+        let (key, connections) = (carrier.key, Arc::clone(carrier.slot.connections()));
+        let mut idle = self.idle();
+        let stack = idle.entry(key).or_default();
         if stack.len() < MAX_IDLE {
             stack.push(carrier);
+        }
+        drop(idle);
+        // Whoever began to wait meanwhile has not found it.
+        if connections.is_wanted() {
+            self.give_up(key.backend);
+        }
+    }
+
+    /// Lends a connection to who has waited longest for one like it; else it closes.
+    fn hand_on(&self, mut carrier: Box<Carrier>) {
+        let key = carrier.key;
+        while carrier.io.quiet() && self.lanes().contains_key(&key) && carrier.slot.connections().pass(self.lane(key)) {
+            let next = self.lanes().get_mut(&key).and_then(VecDeque::pop_front);
+            let Some((_, waiting)) = next else { return };
+            match waiting.send(carrier) {
+                Ok(()) => return,
+                Err(unwanted) => carrier = unwanted,
+            }
+        }
+    }
+
+    /// Waits for a connection, or for a place for a new one.
+    pub(super) async fn wait(&self, target: &Target<'_>) -> Result<Came, Fault> {
+        let key = target.key();
+        let (mut place, until) = queue::line_up(target, self.lane(key))?;
+        let ticket = place.ticket();
+        let (sender, connection) = oneshot::channel();
+        if !target.fresh {
+            self.lanes().entry(key).or_default().push_back((ticket, sender));
+        }
+        let _stand = Stand { pool: self, key, ticket };
+        tokio::select! {
+            biased;
+            Ok(carrier) = connection => Ok(Came::Connection(carrier)),
+            slot = &mut place => Ok(Came::Place(slot)),
+            () = tokio::time::sleep_until(until) => Err(FULL),
         }
     }
 
     pub(super) fn sweep(&self, now: Instant) {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|_, stack| {
-            stack.retain_mut(|it| it.expires > now && it.backend.strong_count() > 0 && it.io.quiet());
+        self.idle().retain(|_, stack| {
+            stack.retain_mut(|it| {
+                it.expires > now && it.backend.strong_count() > 0 && it.io.quiet() && !it.slot.is_wanted()
+            });
             !stack.is_empty()
         });
+    }
+
+    /// What is waited for with this key, as a number.
+    fn lane(&self, key: Key) -> u64 {
+        self.numbers.hash_one((key, std::ptr::from_ref(self).addr()))
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lanes(&self) -> MutexGuard<'_, Lanes> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Keeper for Pool {
+    fn give_up(&self, backend: u64) -> bool {
+        let mut idle = self.idle();
+        let mut stacks = idle.iter_mut().filter(|(key, stack)| key.backend == backend && !stack.is_empty());
+        let oldest = stacks.next().map(|(_, stack)| stack.remove(0));
+        drop(idle);
+        oldest.is_some()
+    }
+}
+
+/// A place in a lane; left when dropped.
+struct Stand<'p> {
+    pool: &'p Pool,
+    key: Key,
+    ticket: u64,
+}
+
+impl Drop for Stand<'_> {
+    fn drop(&mut self) {
+        let mut lanes = self.pool.lanes();
+        let Some(lane) = lanes.get_mut(&self.key) else { return };
+        lane.retain(|(ticket, _)| *ticket != self.ticket);
+        if lane.is_empty() {
+            lanes.remove(&self.key);
+        }
     }
 }

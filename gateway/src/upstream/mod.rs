@@ -7,31 +7,34 @@
 
 mod connect;
 
+mod queue;
+
 mod h1;
 
 mod h2;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pingora_core::protocols::http::v2::client::Http2Session;
 use tokio::time::Instant;
 use torana_ir::{Backend, UpstreamProtocol};
 
-use crate::balance::{BackendState, Endpoint};
-use crate::fault::{Fault, Overflow};
+use crate::balance::{BackendState, Endpoint, Slot, Use};
+use crate::fault::Fault;
 use crate::io::Io;
 use crate::observe::Metrics;
 use crate::tls::backends::{Alpn, Identity, Sni};
 
-pub(crate) use connect::Slot;
 pub(crate) use h1::Carrier;
+pub(crate) use h2::Lease;
 
 /// A way to one endpoint, ready for one request.
 pub(crate) enum Lent {
     /// A connection of its own.
     H1(Box<Carrier>),
     /// A stream of a shared connection.
-    H2(Box<Http2Session>),
+    H2(Box<Http2Session>, Lease),
 }
 
 /// Where to, and under which deadline.
@@ -40,6 +43,8 @@ pub(crate) struct Target<'a> {
     pub(crate) endpoint: &'a Arc<Endpoint>,
     /// The request's own deadline, if it is nearer than the connect deadline.
     pub(crate) deadline: Option<Instant>,
+    /// It waits no longer for a place where the backend may have no more connections.
+    pub(crate) patience: Duration,
     /// What the backend is shown if it asks for a certificate and has none of its own for that.
     pub(crate) identity: Option<&'a Arc<Identity>>,
     /// What it is called in TLS, where that is the request's host.
@@ -76,17 +81,18 @@ impl Target<'_> {
 
 /// All idle connections of a worker.
 pub(crate) struct Pools {
-    h1: h1::Pool,
-    h2: h2::Pool,
+    h1: Arc<h1::Pool>,
+    h2: Arc<h2::Pool>,
     metrics: Arc<Metrics>,
 }
 
 impl Pools {
     pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { h1: h1::Pool::default(), h2: h2::Pool::default(), metrics }
+        Self { h1: Arc::default(), h2: Arc::default(), metrics }
     }
 
-    /// An idle connection if there is one, else a new one. Nothing was sent when this fails.
+    /// An idle connection if there is one, else a new one; where there may be no more, whichever comes free first. Nothing
+    /// was sent when this fails.
     pub(crate) async fn obtain(&self, target: &Target<'_>) -> Result<Lent, Fault> {
         match target.backend.config.protocol {
             UpstreamProtocol::Http1 if !target.http2 => {
@@ -95,13 +101,22 @@ impl Pools {
                 {
                     return Ok(Lent::H1(carrier));
                 }
-                let _pending = target.backend.place(Overflow::Pending).map_err(Fault::Overload)?;
-                let (io, slot) = connect::open(target, Some(Alpn::Http1), &self.metrics).await?;
+                let _pending = target.backend.place(Use::Pending).map_err(Fault::Overload)?;
+                let slot = match target.backend.connections().take() {
+                    Some(slot) => slot,
+                    // Boxed: few wait, and all would carry the room for it.
+                    None => match Box::pin(self.h1.wait(target)).await? {
+                        h1::Came::Connection(carrier) => return Ok(Lent::H1(carrier)),
+                        h1::Came::Place(slot) => slot,
+                    },
+                };
+                let io = connect::open(target, Some(Alpn::Http1), &self.metrics).await?;
+                target.backend.connections().kept_by(&self.h1);
                 Ok(Lent::H1(Box::new(Carrier::new(target, io, slot))))
             }
             UpstreamProtocol::Http1 | UpstreamProtocol::H2c => {
-                let session = self.h2.stream(target, &self.metrics).await?;
-                Ok(Lent::H2(Box::new(session)))
+                let (session, lease) = self.h2.stream(target, &self.metrics).await?;
+                Ok(Lent::H2(Box::new(session), lease))
             }
         }
     }
@@ -109,8 +124,10 @@ impl Pools {
     /// A connection of one's own, never pooled: for streams. Their bytes go through as they are, or if `unwrapped`, for
     /// their TLS has ended here, in TLS where the backend asks for it. Nothing was sent when this fails.
     pub(crate) async fn dial(&self, target: &Target<'_>, unwrapped: bool) -> Result<(Box<Io>, Slot), Fault> {
-        let _pending = target.backend.place(Overflow::Pending).map_err(Fault::Overload)?;
-        connect::open(target, unwrapped.then_some(Alpn::None), &self.metrics).await
+        let _pending = target.backend.place(Use::Pending).map_err(Fault::Overload)?;
+        let slot = queue::place(target).await?;
+        let io = connect::open(target, unwrapped.then_some(Alpn::None), &self.metrics).await?;
+        Ok((io, slot))
     }
 
     /// Takes a connection back whose request **and** response are wholly done.

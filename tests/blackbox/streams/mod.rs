@@ -32,7 +32,7 @@ fn born(kind: &str, name: &str, day: u8, spec: &str) -> String {
 }
 
 /// The same, when its age does not matter.
-fn stream_route(kind: &str, name: &str, spec: &str) -> String {
+pub(super) fn stream_route(kind: &str, name: &str, spec: &str) -> String {
     born(kind, name, 1, spec)
 }
 
@@ -69,7 +69,7 @@ fn listening(serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> u16 {
 }
 
 /// A backend that converses in cleartext.
-fn plain_backend(name: &'static str) -> u16 {
+pub(super) fn plain_backend(name: &'static str) -> u16 {
     listening(move |mut stream| drop(converse(&mut stream, name)))
 }
 
@@ -86,7 +86,7 @@ fn tls_backend(name: &'static str, credential: &Credential) -> u16 {
 }
 
 /// A client of the loopback address with 5 s of patience.
-fn connect(port: u16) -> TcpStream {
+pub(super) fn connect(port: u16) -> TcpStream {
     let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     stream.set_nodelay(true).unwrap();
@@ -94,7 +94,7 @@ fn connect(port: u16) -> TcpStream {
 }
 
 /// The first line that comes, without its end; an error if the connection ends before.
-fn line(stream: &mut impl Read) -> io::Result<String> {
+pub(super) fn line(stream: &mut impl Read) -> io::Result<String> {
     let (mut line, mut byte) = (Vec::new(), [0]);
     loop {
         stream.read_exact(&mut byte)?;

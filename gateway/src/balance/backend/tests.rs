@@ -98,3 +98,16 @@ fn round_robin_takes_turns() {
     let ports: Vec<u16> = (0..4).map(|_| port(&state, 0).unwrap()).collect();
     assert_eq!(ports, [1, 2, 1, 2]);
 }
+
+#[test]
+fn what_is_configured_otherwise_has_connections_of_its_own_and_the_same_requests() {
+    let caps = torana_ir::Caps { pending: Some(1), requests: Some(1), ..torana_ir::Caps::default() };
+    let config = Backend { max_connections: 1, caps, ..Backend::new(key()) };
+    let new = |previous| BackendState::new(Arc::new(config.clone()), Arc::default(), listed(&[]), previous);
+    let old = new(None);
+    let _connection = old.connections().take().unwrap();
+    let _places = [Use::Pending, Use::Requests].map(|of| old.place(of).unwrap());
+    let new = new(Some(&old));
+    assert!(old.connections().take().is_none() && new.connections().take().is_some());
+    assert!([Use::Pending, Use::Requests].iter().all(|of| new.place(*of).is_err()));
+}

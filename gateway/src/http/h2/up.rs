@@ -13,6 +13,7 @@ use pingora_http::RequestHeader;
 use crate::head::{BodyLength, Fields, Head, ResponseHead};
 use crate::http::h2::map;
 use crate::http::piece::{Broken, Data, Piece};
+use crate::upstream::Lease;
 
 /// Capacity asked for at a time.
 const CAPACITY: usize = 32 << 10;
@@ -24,11 +25,13 @@ pub(crate) struct Up {
     head_read: bool,
     data_read: bool,
     sent: bool,
+    /// Dropped last: there is room once the session is gone.
+    _lease: Lease,
 }
 
 impl Up {
-    pub(crate) fn new(session: Http2Session) -> Self {
-        Self { session, send: None, head_read: false, data_read: false, sent: false }
+    pub(crate) fn new(session: Http2Session, lease: Lease) -> Self {
+        Self { session, send: None, head_read: false, data_read: false, sent: false, _lease: lease }
     }
 
     /// Sends the request head. `trailers` announces that trailers are understood (`te`, gRPC needs it).
