@@ -100,6 +100,8 @@ pub enum Fault {
     Connect,
     /// TLS to the backend failed, and why in one word (`unknown_issuer` …): nothing was sent.
     UpstreamTls(&'static str),
+    /// The proxy before the endpoint opens no tunnel, and why in one word (`refused` …): nothing was sent.
+    Tunnel(&'static str),
     /// The connection ended before a response; it may have been processed.
     UpstreamReset,
     /// What came is not a valid response.
@@ -172,7 +174,12 @@ impl Fault {
             Self::Misdirected => 421,
             Self::InvalidConfig => 500,
             Self::Injected { status, .. } => status,
-            Self::NoDestination | Self::Overload(_) | Self::NoEndpoints | Self::Connect | Self::UpstreamTls(_) => 503,
+            Self::NoDestination
+            | Self::Overload(_)
+            | Self::NoEndpoints
+            | Self::Connect
+            | Self::UpstreamTls(_)
+            | Self::Tunnel(_) => 503,
             Self::UpstreamReset | Self::UpstreamProtocol | Self::UpstreamCut => 502,
             Self::RequestTimeout | Self::BackendTimeout | Self::StreamIdle => 504,
         }
@@ -224,6 +231,7 @@ impl Fault {
             Self::NoEndpoints => "no_endpoints",
             Self::Connect => "connect_failed",
             Self::UpstreamTls(_) => "upstream_tls_failed",
+            Self::Tunnel(_) => "tunnel_failed",
             Self::UpstreamReset => "upstream_reset",
             Self::UpstreamProtocol => "upstream_protocol_error",
             Self::UpstreamCut => "upstream_cut",
@@ -236,7 +244,7 @@ impl Fault {
     /// What the word leaves open, in another word; empty if nothing.
     pub fn detail(self) -> &'static str {
         match self {
-            Self::UpstreamTls(why) => why,
+            Self::UpstreamTls(why) | Self::Tunnel(why) => why,
             _ => "",
         }
     }
@@ -252,7 +260,7 @@ impl Fault {
             Self::BodyTooLarge | Self::AuthDenied | Self::AuthFailed | Self::Guarded => "UAEX",
             Self::Overload(_) => "UO",
             Self::NoEndpoints => "UH",
-            Self::Connect | Self::UpstreamTls(_) => "UF",
+            Self::Connect | Self::UpstreamTls(_) | Self::Tunnel(_) => "UF",
             Self::UpstreamReset | Self::UpstreamCut => "UC",
             Self::UpstreamProtocol => "UPE",
             Self::RequestTimeout | Self::BackendTimeout | Self::StreamIdle => "UT",
@@ -261,7 +269,7 @@ impl Fault {
 
     /// Nothing reached a backend, so another try cannot deliver twice.
     pub fn unsent(self) -> bool {
-        matches!(self, Self::Connect | Self::UpstreamTls(_) | Self::NoEndpoints | Self::Overload(_))
+        matches!(self, Self::Connect | Self::UpstreamTls(_) | Self::Tunnel(_) | Self::NoEndpoints | Self::Overload(_))
     }
 }
 

@@ -17,6 +17,8 @@ pub mod filter;
 
 pub mod tls;
 
+pub(crate) mod connections;
+
 pub mod balance;
 
 pub mod session;

@@ -21,6 +21,8 @@ mod client_certificates;
 
 mod clients;
 
+mod connections;
+
 mod cors;
 
 mod destination_tls;

@@ -131,9 +131,9 @@ fn a_deadline_ends_the_wait() {
         &format!("parentRefs: [{{name: edge}}], rules: [{{timeouts: {{request: 500ms}}, {}}}]", to("b")),
     );
     let world = World::start(&[World::gateway(), &service_at("b", &[backend.port]), &route, &pool(ONE)].concat());
-    let replies = clients(&world, 3, 1);
-    assert_eq!(statuses(&replies, 504), 3);
-    assert_eq!(backend.connections(), 1);
+    let began = Instant::now();
+    assert_eq!(statuses(&clients(&world, 3, 1), 504), 3);
+    assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::balance::{LoadBalance, WarmUp};
 use crate::check::HealthCheck;
+use crate::connection::ConnectionPolicy;
 use crate::health::{Caps, OutlierDetection};
 use crate::key::BackendKey;
 use crate::locality::LocalityPolicy;
@@ -33,6 +34,9 @@ pub struct Backend {
     /// What else is bounded.
     #[serde(default)]
     pub caps: Caps,
+    /// How connections are opened, and when they end.
+    #[serde(default, skip_serializing_if = "ConnectionPolicy::is_usual")]
+    pub connections: ConnectionPolicy,
     /// Whether new endpoints get their share little by little.
     #[serde(default)]
     pub warm_up: Option<WarmUp>,
@@ -64,6 +68,7 @@ impl Backend {
             idle: Duration::from_mins(1),
             max_connections: 4096,
             caps: Caps::default(),
+            connections: ConnectionPolicy::default(),
             warm_up: None,
             outliers: unreachable_ones(),
             panic: Percent::NONE,

@@ -56,6 +56,8 @@ mod locality;
 
 mod endpoint;
 
+mod connection;
+
 mod backend;
 
 mod rule;
@@ -74,6 +76,7 @@ pub use backend::{Backend, UpstreamProtocol};
 pub use balance::{HashOn, LoadBalance, MOST_POINTS, TableSize, TableSizeError, WarmUp};
 pub use certificate::{Certificate, CertificateError, PrivateKey};
 pub use check::{HealthCheck, HttpProbe, Probe, ProbeMethod, ProbeTarget, ProbeTargetError, StatusRange};
+pub use connection::{ConnectionPolicy, Keepalive, ProxyProtocol, Tunnel};
 pub use digest::{Sha256, sha256};
 pub use endpoint::{Endpoint, Endpoints};
 pub use filter::{

@@ -9,7 +9,6 @@ use arc_swap::ArcSwap;
 use torana_ir::{Backend, BackendKey, BackendTls, Endpoints, Invalid, LoadBalance};
 
 use super::budget::Leave;
-use super::connections::Connections;
 use super::endpoint::{Endpoint, next_id};
 use super::health::{Outcome, Reason};
 use super::pick::{self, Draw};
@@ -17,6 +16,7 @@ use super::set::EndpointSet;
 use super::site::Site;
 use super::usage::{Place, Usage, Use};
 use super::weight::Turns;
+use crate::connections::Connections;
 use crate::fault::Overflow;
 use crate::tls::backends::Originator;
 use crate::tls::{Bundles, Certificates, Material};

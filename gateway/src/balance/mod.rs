@@ -46,13 +46,10 @@ mod budget;
 
 mod usage;
 
-mod connections;
-
 mod backend;
 
 pub use backend::BackendState;
 pub use budget::Leave;
-pub(crate) use connections::{Keeper, Slot, Waiting};
 pub use endpoint::{Endpoint, InFlight};
 pub use health::{Outcome, Reason};
 pub use key::Key;

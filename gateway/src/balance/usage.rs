@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::budget::Budget;
 use crate::fault::Overflow;
 
-/// What is in use of one backend, but for its [connections](super::connections). It goes over to the same backend configured
+/// What is in use of one backend, but for its [connections](crate::connections). It goes over to the same backend configured
 /// otherwise.
 #[derive(Debug, Default)]
 pub(super) struct Usage {

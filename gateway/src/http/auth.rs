@@ -50,6 +50,7 @@ pub(crate) async fn ask(
     let deadline = Instant::now() + DEADLINE;
     let order = Order {
         worker: &conn.worker,
+        conn,
         head: &question.head,
         backend,
         identity: listener.identity.as_ref(),

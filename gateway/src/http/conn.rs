@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the requests of one connection share. No Table: a connection is tied to no generation.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use torana_ir::ListenerKey;
 
@@ -9,6 +9,7 @@ use crate::head::Scheme;
 use crate::http::worker::Worker;
 use crate::io::Peer;
 use crate::table::Bind;
+use crate::upstream::Caller;
 
 /// A client's connection.
 pub(crate) struct Conn {
@@ -16,6 +17,8 @@ pub(crate) struct Conn {
     pub(crate) peer: Peer,
     /// The client's address as backends are told it; an IPv4 client of a dual-stack socket is written as IPv4.
     pub(crate) client: Box<str>,
+    /// The same for backends that are told by the PROXY protocol; made where there is one.
+    caller: OnceLock<Arc<Caller>>,
     /// The socket that it came in by.
     pub(crate) bind: Bind,
     /// The worker that it lives on.
@@ -35,7 +38,12 @@ pub(crate) enum Conduct {
 impl Conn {
     pub(crate) fn new(peer: Peer, bind: Bind, worker: Arc<Worker>) -> Arc<Self> {
         let client = peer.remote.ip().to_canonical().to_string().into_boxed_str();
-        Arc::new(Self { peer, client, bind, worker })
+        Arc::new(Self { peer, client, caller: OnceLock::new(), bind, worker })
+    }
+
+    /// The client, as the PROXY protocol tells of it.
+    pub(crate) fn caller(&self) -> &Arc<Caller> {
+        self.caller.get_or_init(|| Arc::new(Caller::new(self.peer.remote, Some(self.peer.local))))
     }
 
     /// `https` on a connection whose TLS ends here.

@@ -16,6 +16,7 @@ use torana_ir::{Limits, Retry};
 use crate::balance::{BackendState, Endpoint, Outcome, Use};
 use crate::fault::Fault;
 use crate::head::{BodyLength, Head, ResponseHead, Version};
+use crate::http::conn::Conn;
 use crate::http::exchange::{Deadlines, Exchange, Lasting, Moved, Stop, Stopped, Turn};
 use crate::http::pace::Pace;
 use crate::http::piece::Piece;
@@ -36,6 +37,8 @@ const MOST_DISCARDED: usize = 64 << 10;
 /// What a request is forwarded with.
 pub(crate) struct Order<'a> {
     pub(crate) worker: &'a Worker,
+    /// Whose request it is.
+    pub(crate) conn: &'a Conn,
     pub(crate) head: &'a Head,
     pub(crate) backend: &'a Arc<BackendState>,
     /// What the backend is shown if it asks for a certificate.
@@ -158,6 +161,7 @@ async fn attempt(
         endpoint,
         deadline: nearest,
         patience: order.idle,
+        caller: order.backend.config.connections.proxy_protocol.map(|_| order.conn.caller()),
         identity: order.identity,
         sni: order.backend.tls().and_then(|tls| tls.sni(order.head.host())),
         fresh,

@@ -52,7 +52,7 @@ pub(crate) fn launch(
         }
         let key = visit::key(backend, &copy, conn.peer.remote.ip()).number;
         let to = (Arc::clone(backend), identity.map(Arc::clone), key);
-        tokio::spawn(run(ticket, copy, to, mirror::Down::new(body)));
+        tokio::spawn(run((ticket, Arc::clone(conn)), copy, to, mirror::Down::new(body)));
     }
     tee
 }
@@ -60,9 +60,10 @@ pub(crate) fn launch(
 /// A backend, what it is shown, and what the copy is balanced by.
 type To = (Arc<BackendState>, Option<Arc<Identity>>, Option<u64>);
 
-async fn run(ticket: Ticket, head: Head, (backend, identity, key): To, down: mirror::Down) {
+async fn run((ticket, conn): (Ticket, Arc<Conn>), head: Head, (backend, identity, key): To, down: mirror::Down) {
     let order = Order {
         worker: &ticket.0,
+        conn: &conn,
         head: &head,
         backend: &backend,
         identity: identity.as_ref(),

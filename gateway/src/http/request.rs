@@ -108,6 +108,7 @@ async fn planned(
     let mut copies = Copies::new(mirrors::launch(conn, head, &notes.mirrors, identity), kept);
     let order = Order {
         worker: &conn.worker,
+        conn,
         head,
         backend: &weighted.backend,
         identity,

@@ -10,6 +10,7 @@ mod pingora;
 
 use std::fmt;
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -111,6 +112,11 @@ impl Io {
     pub fn reset(&self) {
         // A socket that is gone needs no reset.
         self.socket().set_zero_linger().ok();
+    }
+
+    /// Our own address, which the peer has called or was called from; `None` of a socket that is gone.
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.socket().local_addr().ok()
     }
 
     fn read_transport(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {

@@ -49,8 +49,10 @@ async fn an_idle_connection_is_quiet_until_its_peer_sends_or_closes() {
 async fn a_peer_that_is_not_listened_to_is_seen_to_leave_and_loses_nothing() {
     for half in [true, false] {
         let (mut io, mut client) = pair().await;
-        let mut gone = async |io: &mut Io| {
-            tokio::time::timeout(Duration::from_millis(100), std::future::poll_fn(|cx| io.poll_gone(cx, half))).await.is_ok()
+        let gone = async |io: &mut Io| {
+            tokio::time::timeout(Duration::from_millis(100), std::future::poll_fn(|cx| io.poll_gone(cx, half)))
+                .await
+                .is_ok()
         };
         client.write_all(b"said").await.unwrap();
         assert!(!gone(&mut io).await);
@@ -66,7 +68,7 @@ async fn a_peer_that_is_not_listened_to_is_seen_to_leave_and_loses_nothing() {
         drop(client);
         assert!(gone(&mut io).await);
         let (mut io, mut client) = pair().await;
-        client.write_all(&[0; 64 << 10]).await.unwrap();
+        client.write_all(&vec![0; 64 << 10]).await.unwrap();
         assert!(!gone(&mut io).await);
         assert!(io.unread.len() < MOST_AHEAD + (4 << 10));
     }

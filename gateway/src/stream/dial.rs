@@ -3,18 +3,20 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use smallvec::SmallVec;
 use tokio::time::Instant;
 use torana_ir::Protocol;
 
 use super::account::Account;
-use crate::balance::{BackendState, Draw, InFlight, Key, Outcome, Slot};
+use crate::balance::{BackendState, Draw, InFlight, Key, Outcome};
+use crate::connections::Slot;
 use crate::fault::Fault;
 use crate::http::Worker;
 use crate::io::Io;
 use crate::table::ListenerPlan;
-use crate::upstream::Target;
+use crate::upstream::{Caller, Target};
 
 /// Endpoints tried for one connection.
 const MAX_CONNECTS: usize = 3;
@@ -30,7 +32,7 @@ pub(super) struct Dialled {
 pub(super) async fn dial(
     worker: &Worker,
     (backend, listener): (&Arc<BackendState>, &ListenerPlan),
-    client: IpAddr,
+    (caller, client): (&Arc<Caller>, IpAddr),
     account: &mut Account,
 ) -> Result<Dialled, Fault> {
     let unwrapped = matches!(listener.protocol(), Protocol::TlsTerminate(_));
@@ -48,7 +50,8 @@ pub(super) async fn dial(
             backend,
             endpoint: &endpoint,
             deadline: None,
-            patience: listener.limits.tcp_idle,
+            patience: idle(backend, listener),
+            caller: backend.config.connections.proxy_protocol.map(|_| caller),
             identity,
             sni: None,
             fresh: true,
@@ -64,10 +67,17 @@ pub(super) async fn dial(
         worker.overflowed(backend, last);
         match last {
             Fault::Overload(_) => break,
-            Fault::Connect | Fault::UpstreamTls(_) => worker.report(backend, &endpoint, Outcome::Unanswered),
+            Fault::Connect | Fault::UpstreamTls(_) | Fault::Tunnel(_) => {
+                worker.report(backend, &endpoint, Outcome::Unanswered);
+            }
             _ => {}
         }
         tried.push(endpoint.id);
     }
     Err(last)
+}
+
+/// How long nothing may move on one of its streams.
+pub(super) fn idle(backend: &BackendState, listener: &ListenerPlan) -> Duration {
+    backend.config.connections.stream_idle.unwrap_or(listener.limits.tcp_idle)
 }

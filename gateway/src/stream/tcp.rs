@@ -11,11 +11,12 @@ use torana_ir::Protocol;
 
 use super::Course;
 use super::account::{Account, Moved};
-use super::dial::dial;
+use super::dial::{self, dial};
 use super::relay::Relay;
 use crate::fault::Fault;
 use crate::http::Worker;
 use crate::io::Io;
+use crate::upstream::Caller;
 
 /// A client that was accepted. What was read of its bytes to route it is put back into `io`.
 pub(crate) struct Client {
@@ -51,13 +52,14 @@ async fn pass(
     let listener = &course.routed.listener;
     // Nobody ends one half of what is TLS.
     let half = *listener.protocol() == Protocol::Tcp;
-    let mut dialling = pin!(dial(worker, (backend, listener), remote.ip(), account));
+    let caller = Arc::new(Caller::new(remote, client.local()));
+    let mut dialling = pin!(dial(worker, (backend, listener), (&caller, remote.ip()), account));
     let mut dialled = poll_fn(|cx| match dialling.as_mut().poll(cx) {
         Poll::Pending => client.poll_gone(cx, half).map(|()| Err(Fault::ClientGone)),
         dialled @ Poll::Ready(_) => dialled,
     })
     .await?;
-    let idle = listener.limits.tcp_idle;
+    let idle = dial::idle(backend, listener);
     let result = Relay::new(client, &mut dialled.io, moved, idle).run().await;
     if result.is_err() {
         dialled.io.reset();

@@ -4,11 +4,14 @@
 
 use std::io;
 
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
+use torana_ir::Keepalive;
 
-use super::Target;
+use super::{Target, caller};
 use crate::fault::Fault;
 use crate::io::Io;
 use crate::observe::Metrics;
@@ -23,7 +26,7 @@ pub(super) async fn open(target: &Target<'_>, alpn: Option<Alpn>, metrics: &Metr
     let started = Instant::now();
     let deadline = target.connect_deadline();
     let connecting = TcpStream::connect(target.endpoint.address);
-    let stream = match tokio::time::timeout_at(deadline, connecting).await {
+    let mut stream = match tokio::time::timeout_at(deadline, connecting).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             tracing::debug!(endpoint = %target.endpoint.address, %error, "connect failed");
@@ -34,8 +37,11 @@ pub(super) async fn open(target: &Target<'_>, alpn: Option<Alpn>, metrics: &Metr
             return Err(Fault::Connect);
         }
     };
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "nodelay not set");
+    prepare(&stream, target.backend.config.connections.keepalive);
+    if let Some(version) = target.backend.config.connections.proxy_protocol {
+        let header = caller::header(version, target.caller.map(|caller| &**caller));
+        let sending = tokio::time::timeout_at(deadline, stream.write_all(&header)).await;
+        sending.ok().and_then(Result::ok).ok_or(Fault::Connect)?;
     }
     let io = match alpn.and_then(|alpn| Some((target.backend.tls()?, alpn))) {
         None => Io::tcp(stream),
@@ -44,6 +50,27 @@ pub(super) async fn open(target: &Target<'_>, alpn: Option<Alpn>, metrics: &Metr
     };
     metrics.upstream_connected(target.backend.key(), started.elapsed());
     Ok(Box::new(io))
+}
+
+/// What cannot be set is as the system has it: the connection works all the same.
+fn prepare(stream: &TcpStream, keepalive: Option<Keepalive>) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "nodelay not set");
+    }
+    let Some(Keepalive { probes, time, interval }) = keepalive else { return };
+    let mut probing = TcpKeepalive::new();
+    if let Some(time) = time {
+        probing = probing.with_time(time);
+    }
+    if let Some(interval) = interval {
+        probing = probing.with_interval(interval);
+    }
+    if let Some(probes) = probes {
+        probing = probing.with_retries(probes.get());
+    }
+    if let Err(error) = SockRef::from(stream).set_tcp_keepalive(&probing) {
+        tracing::debug!(%error, "keepalive not set");
+    }
 }
 
 async fn shake(

@@ -12,8 +12,9 @@ use tokio::time::Instant;
 use torana_ir::Backend;
 
 use super::queue::{self, FULL};
-use super::{Key, Target};
-use crate::balance::{BackendState, Keeper, Slot};
+use super::{Caller, Key, Target};
+use crate::balance::BackendState;
+use crate::connections::{Keeper, Slot};
 use crate::fault::Fault;
 use crate::io::Io;
 
@@ -34,6 +35,9 @@ pub(crate) struct Carrier {
     served: u32,
     expires: Instant,
     key: Key,
+    since: Instant,
+    /// Whom the backend was told of, if it was.
+    caller: Option<Weak<Caller>>,
     /// Whose it is; gone when that is configured otherwise, and then nobody is lent it.
     backend: Weak<BackendState>,
     slot: Slot,
@@ -49,6 +53,8 @@ impl Carrier {
             served: 0,
             expires: Instant::now(),
             key: target.key(),
+            since: Instant::now(),
+            caller: target.caller.map(Arc::downgrade),
             backend: Arc::downgrade(target.backend),
             slot,
         }
@@ -98,8 +104,14 @@ impl Pool {
         if config.caps.requests_per_connection.is_some_and(|most| carrier.served >= most.get()) {
             return;
         }
+        if config.connections.longest.is_some_and(|longest| carrier.since.elapsed() >= longest) {
+            return;
+        }
         carrier.reused = true;
         carrier.expires = Instant::now() + config.idle;
+        if let Some(end) = config.connections.longest.and_then(|longest| carrier.since.checked_add(longest)) {
+            carrier.expires = carrier.expires.min(end);
+        }
         carrier.input.clear();
         carrier.output.clear();
         if carrier.slot.is_wanted() {
@@ -109,15 +121,17 @@ impl Pool {
     }
 
     fn shelve(&self, carrier: Box<Carrier>) {
-        let (key, connections) = (carrier.key, Arc::clone(carrier.slot.connections()));
+        let key = carrier.key;
         let mut idle = self.idle();
         let stack = idle.entry(key).or_default();
-        if stack.len() < MAX_IDLE {
-            stack.push(carrier);
+        if stack.len() >= MAX_IDLE {
+            return;
         }
+        stack.push(carrier);
+        let wanted = stack.last().is_some_and(|carrier| carrier.slot.is_wanted());
         drop(idle);
         // Whoever began to wait meanwhile has not found it.
-        if connections.is_wanted() {
+        if wanted {
             self.give_up(key.backend);
         }
     }
@@ -156,7 +170,8 @@ impl Pool {
     pub(super) fn sweep(&self, now: Instant) {
         self.idle().retain(|_, stack| {
             stack.retain_mut(|it| {
-                it.expires > now && it.backend.strong_count() > 0 && it.io.quiet() && !it.slot.is_wanted()
+                let orphaned = it.caller.as_ref().is_some_and(|caller| caller.strong_count() == 0);
+                it.expires > now && it.backend.strong_count() > 0 && it.io.quiet() && !it.slot.is_wanted() && !orphaned
             });
             !stack.is_empty()
         });

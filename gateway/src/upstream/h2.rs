@@ -19,8 +19,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::queue::{self, FULL};
-use super::{Key, Target, connect};
-use crate::balance::{BackendState, Keeper, Slot, Use};
+use super::{Caller, Key, Target, connect};
+use crate::balance::{BackendState, Use};
+use crate::connections::{Keeper, Slot};
 use crate::fault::Fault;
 use crate::observe::Metrics;
 use crate::tls::backends::Alpn;
@@ -37,6 +38,10 @@ const ATTEMPTS: usize = 3;
 
 struct Shared {
     connection: ConnectionRef,
+    /// It is lent to nobody after that.
+    ends: Option<Instant>,
+    /// Whom the backend was told of, if it was.
+    caller: Option<Weak<Caller>>,
     /// When it was last lent out or seen at work.
     used: Instant,
     /// How long it may be idle.
@@ -55,7 +60,9 @@ impl Shared {
             self.used = now;
         }
         let wanted = self.connection.is_idle() && self.held.slot.is_wanted();
-        usable(&self.connection) && now < self.used + self.idle && self.backend.strong_count() > 0 && !wanted
+        let orphaned = self.caller.as_ref().is_some_and(|caller| caller.strong_count() == 0);
+        let fresh = self.ends.is_none_or(|end| now < end) && now < self.used + self.idle;
+        usable(&self.connection) && fresh && self.backend.strong_count() > 0 && !wanted && !orphaned
     }
 }
 
@@ -169,7 +176,8 @@ impl Pool {
         let line = lines.get_mut(&key)?;
         // One that may carry no more requests closes when its last borrower is gone.
         let most = target.backend.config.caps.requests_per_connection.map_or(u32::MAX, NonZeroU32::get);
-        line.shared.retain(|shared| usable(&shared.connection) && shared.served < most);
+        let old = |shared: &Shared| shared.ends.is_some_and(|end| Instant::now() >= end);
+        line.shared.retain(|shared| usable(&shared.connection) && shared.served < most && !old(shared));
         let at = line.shared.iter().position(|shared| shared.connection.free_stream_slots() > 0)?;
         let found = line.shared.get_mut(at)?;
         let slot = &found.held.slot;
@@ -231,7 +239,9 @@ impl Pool {
     ) -> Result<Room, Fault> {
         let io = connect::open(target, Some(Alpn::Http2), metrics).await?;
         let mut settings = H2HandshakeSettings::new();
-        settings.max_streams = MAX_STREAMS;
+        let policy = &target.backend.config.connections;
+        settings.max_streams =
+            policy.concurrent_streams.map_or(MAX_STREAMS, |most| MAX_STREAMS.min(most.get() as usize));
         settings.stream_window_size = Some(STREAM_WINDOW);
         settings.connection_window_size = Some(CONNECTION_WINDOW);
         let shaking = tokio::time::timeout_at(deadline, handshake(io, settings));
@@ -242,7 +252,9 @@ impl Pool {
         let lease = Lease(Arc::clone(&held));
         let (used, idle) = (Instant::now(), target.backend.config.idle);
         let backend = Arc::downgrade(target.backend);
-        let shared = Shared { connection: connection.clone(), used, idle, served: 1, backend, held };
+        let ends = policy.longest.and_then(|longest| used.checked_add(longest));
+        let caller = target.caller.map(Arc::downgrade);
+        let shared = Shared { connection: connection.clone(), ends, caller, used, idle, served: 1, backend, held };
         self.lines().entry(target.key()).or_default().shared.push(shared);
         turns.room.notify_waiters();
         Ok((connection, lease))

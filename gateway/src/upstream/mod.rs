@@ -2,8 +2,13 @@
 //! Connections to endpoints: opening them, keeping them, lending them out. Knows nothing of requests.
 //!
 //! Pools belong to one worker. Their keys are ids that are never used twice: of the backend, which is new whenever its
-//! configuration, authorities or certificate are, of the endpoint, of the identity that was shown to it, and of the name
-//! that it was called by. So a connection opened under another policy, as or to somebody else, can never be lent out.
+//! configuration, authorities or certificate are, of the endpoint, of the identity that was shown to it, of the client
+//! that it was told of, and of the name that it was called by. So a connection opened under another policy, as or to
+//! somebody else, can never be lent out.
+
+mod caller;
+
+mod tunnel;
 
 mod connect;
 
@@ -18,14 +23,16 @@ use std::time::Duration;
 
 use pingora_core::protocols::http::v2::client::Http2Session;
 use tokio::time::Instant;
-use torana_ir::{Backend, UpstreamProtocol};
+use torana_ir::{Backend, Tunnel, UpstreamProtocol};
 
-use crate::balance::{BackendState, Endpoint, Slot, Use};
+use crate::balance::{BackendState, Endpoint, Use};
+use crate::connections::Slot;
 use crate::fault::Fault;
 use crate::io::Io;
 use crate::observe::Metrics;
 use crate::tls::backends::{Alpn, Identity, Sni};
 
+pub(crate) use caller::Caller;
 pub(crate) use h1::Carrier;
 pub(crate) use h2::Lease;
 
@@ -49,6 +56,8 @@ pub(crate) struct Target<'a> {
     pub(crate) identity: Option<&'a Arc<Identity>>,
     /// What it is called in TLS, where that is the request's host.
     pub(crate) sni: Option<Arc<Sni>>,
+    /// Whose request it is, where the backend is told that.
+    pub(crate) caller: Option<&'a Arc<Caller>>,
     /// An idle connection will not do: one was just found stale.
     pub(crate) fresh: bool,
     /// HTTP/2 is spoken, whatever the backend is said to speak.
@@ -62,6 +71,8 @@ struct Key {
     endpoint: u64,
     /// 0: none, and in cleartext, where none is shown.
     identity: u64,
+    /// 0: anybody's.
+    caller: u64,
     /// 0: the name that its configuration has, and in cleartext.
     sni: u64,
 }
@@ -70,7 +81,8 @@ impl Target<'_> {
     fn key(&self) -> Key {
         let identity = self.backend.tls().and_then(|tls| tls.identity(self.identity)).map_or(0, |identity| identity.id);
         let sni = self.sni.as_ref().map_or(0, |sni| sni.id);
-        Key { backend: self.backend.id, endpoint: self.endpoint.id, identity, sni }
+        let caller = self.caller.map_or(0, |caller| caller.id);
+        Key { backend: self.backend.id, endpoint: self.endpoint.id, identity, caller, sni }
     }
 
     fn connect_deadline(&self) -> Instant {
@@ -124,9 +136,18 @@ impl Pools {
     /// A connection of one's own, never pooled: for streams. Their bytes go through as they are, or if `unwrapped`, for
     /// their TLS has ended here, in TLS where the backend asks for it. Nothing was sent when this fails.
     pub(crate) async fn dial(&self, target: &Target<'_>, unwrapped: bool) -> Result<(Box<Io>, Slot), Fault> {
+        if matches!(target.backend.config.connections.tunnel, Some(Tunnel::Refused(_))) {
+            return Err(Fault::InvalidConfig);
+        }
         let _pending = target.backend.place(Use::Pending).map_err(Fault::Overload)?;
         let slot = queue::place(target).await?;
-        let io = connect::open(target, unwrapped.then_some(Alpn::None), &self.metrics).await?;
+        let tunnel = target.backend.config.connections.tunnel.as_ref();
+        // A proxy is spoken to in TLS of our own, whatever goes through.
+        let own_tls = unwrapped || tunnel.is_some();
+        let mut io = connect::open(target, own_tls.then_some(Alpn::None), &self.metrics).await?;
+        if let Some(Tunnel::Connect(authority)) = tunnel {
+            tunnel::ask(&mut io, authority, target.connect_deadline()).await?;
+        }
         Ok((io, slot))
     }
 

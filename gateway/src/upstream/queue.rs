@@ -5,13 +5,13 @@
 use tokio::time::Instant;
 
 use super::Target;
-use crate::balance::{Slot, Waiting};
+use crate::connections::{Slot, Waiting};
 use crate::fault::{Fault, Overflow};
 
 /// What a request gets whose wait was too long, or for nothing.
 pub(super) const FULL: Fault = Fault::Overload(Overflow::Connections);
 
-/// Begins to wait; with the time when that ends. `lane` as in [`Connections::wait`](crate::balance::Connections::wait).
+/// Begins to wait; with the time when that ends. `lane` as in [`Connections::wait`](crate::connections::Connections::wait).
 pub(super) fn line_up(target: &Target<'_>, lane: u64) -> Result<(Waiting, Instant), Fault> {
     if target.backend.config.max_connections == 0 {
         return Err(FULL);

@@ -56,7 +56,7 @@ fn converse(stream: &mut (impl Read + Write), name: &str) -> io::Result<()> {
     stream.flush()
 }
 
-fn listening(serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> u16 {
+pub(super) fn listening(serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
@@ -111,7 +111,7 @@ fn greeted(port: u16) -> String {
 }
 
 /// The access log lines that `wanted` takes, once there is one.
-fn logged(world: &World, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
+pub(super) fn logged(world: &World, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
     let find = || {
         let lines = world.log();
         let all = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());

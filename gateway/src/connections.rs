@@ -25,7 +25,7 @@ pub(crate) trait Keeper: Send + Sync {
 
 /// The connections of one backend, in one configuration.
 pub(crate) struct Connections {
-    /// [`BackendState::id`](super::BackendState::id).
+    /// [`BackendState::id`](crate::balance::BackendState::id).
     backend: u64,
     most: u32,
     open: AtomicU32,
@@ -67,7 +67,7 @@ pub(crate) struct Waiting {
 }
 
 impl Connections {
-    pub(super) fn new(backend: u64, most: u32) -> Self {
+    pub(crate) fn new(backend: u64, most: u32) -> Self {
         let (queue, keepers) = (Mutex::default(), Mutex::default());
         Self { backend, most, open: AtomicU32::new(0), waiting: AtomicU32::new(0), queue, keepers }
     }
