@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use torana_crds::istio::connection_pool::{ConnectionPool, OutlierDetection};
-use torana_crds::istio::destination_rule::{ClientTls, ProxyProtocol, Subset, TrafficPolicy, Tunnel};
+use torana_crds::istio::destination_rule::{ClientTls, ProxyProtocol, RetryBudget, Subset, TrafficPolicy, Tunnel};
 use torana_crds::istio::load_balancer::{LoadBalancer, LocalityLb};
 use torana_crds::istio::names::Export;
 use torana_crds::istio::{DestinationRule, MeshConfig};
@@ -44,6 +44,8 @@ pub(super) struct Blocks<'c> {
     pub(super) tunnel: Option<&'c Tunnel>,
     /// A header of the PROXY protocol.
     pub(super) proxy_protocol: Option<&'c ProxyProtocol>,
+    /// How many further tries at once.
+    pub(super) retry_budget: Option<&'c RetryBudget>,
 }
 
 /// The rule in force for the service `host` of `namespace`, as `proxies` see it.
@@ -207,6 +209,7 @@ impl<'c> Blocks<'c> {
         put(&mut self.tls, policy.tls.as_ref());
         put(&mut self.tunnel, policy.tunnel.as_ref());
         put(&mut self.proxy_protocol, policy.proxy_protocol.as_ref());
+        put(&mut self.retry_budget, policy.retry_budget.as_ref());
         // What a port's own settings leave out is as if nobody had written it.
         if let Some(own) = policy.port_level.iter().find(|own| own.port == port) {
             self.balance = own.load_balancer.as_ref();

@@ -77,6 +77,8 @@ mod destination_rules;
 
 mod localities;
 
+mod connections;
+
 mod traffic;
 
 mod originations;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use torana_crds::istio::DestinationRule;
 use torana_crds::istio::connection_pool::{ConnectionPool, H2UpgradePolicy, OutlierDetection as Outliers};
-use torana_crds::istio::destination_rule::TrafficPolicy;
+use torana_crds::istio::destination_rule::{RetryBudget, TrafficPolicy, TunnelProtocol};
 use torana_crds::istio::load_balancer::{Balancing, ConsistentHash, HashKey, HashTable, LoadBalancer, SimpleLb};
 use torana_ir::{
     Backend, BackendTls, CookieName, CookiePath, HashOn, HeaderName, Invalid, LoadBalance, MOST_POINTS,
@@ -17,12 +17,13 @@ use torana_ir::{
 };
 
 use crate::report::Remark;
+use crate::translate::connections::{self, FOR_EVER};
 use crate::translate::destination_rules::Blocks;
 use crate::translate::localities;
 use crate::translate::servers::UNSUPPORTED;
 
-/// As long as anything is kept.
-const FOR_EVER: Duration = Duration::from_hours(24 * 365);
+/// Streams that a connection of HTTP/2 carries in any case at most.
+const MOST_STREAMS: u32 = 100;
 
 /// Istio's mesh default (`connectTimeout`).
 const CONNECT: Duration = Duration::from_secs(10);
@@ -45,10 +46,9 @@ pub(super) fn apply(blocks: Blocks<'_>, backend: &mut Backend) {
     if blocks.balance.is_some_and(is_original) {
         backend.tls = refused("the DestinationRule asks for the endpoint that the client meant, which no edge knows");
     }
-    if blocks.tunnel.is_some() || blocks.proxy_protocol.is_some() {
-        let message =
-            "the DestinationRule asks for a tunnel or for the PROXY protocol, which Torana does not speak to backends";
-        backend.tls = refused(message);
+    backend.connections = connections::policy(&blocks);
+    if let Some(budget) = blocks.retry_budget {
+        backend.caps.retries = sharing(budget);
     }
 }
 
@@ -127,6 +127,12 @@ fn pooling(pool: &ConnectionPool, backend: &mut Backend) {
     }
 }
 
+/// It takes the place of `maxRetries`.
+fn sharing(budget: &RetryBudget) -> RetryCap {
+    let percent = u8::try_from(budget.percent.millionths() / 1_000_000).ok().and_then(|it| Percent::new(it).ok());
+    RetryCap::Share { percent: percent.unwrap_or(Percent::ALL), least: budget.min_retry_concurrency }
+}
+
 fn ejection(outliers: &Outliers) -> OutlierDetection {
     let unanswered = if outliers.split_external_local_origin_errors {
         Unanswered::Apart(NonZeroU32::new(outliers.consecutive_local_origin_failures.unwrap_or(5)))
@@ -175,9 +181,24 @@ fn of_policy(policy: &TrafficPolicy, at: &str, remarks: &mut Vec<Remark>) {
             remarks.push(not_done(&format!("{at}.{field}"), follows));
         }
     };
-    say("tunnel", policy.tunnel.is_some(), "requests get 503");
-    say("proxyProtocol", policy.proxy_protocol.is_some(), "requests get 503");
-    say("retryBudget", policy.retry_budget.is_some(), "the usual budget holds");
+    if let Some(tunnel) = &policy.tunnel {
+        let post = tunnel.protocol == TunnelProtocol::Post;
+        say("tunnel.protocol", post, "connections of TCP and TLS routes are reset");
+        let http2 = policy.connection_pool.as_ref().and_then(|pool| pool.http.as_ref());
+        let http2 = http2.is_some_and(|http| http.h2_upgrade_policy == H2UpgradePolicy::Upgrade);
+        say("connectionPool.http.h2UpgradePolicy", http2, "the tunnel is asked for by HTTP/1.1");
+    }
+    if let Some(budget) = &policy.retry_budget {
+        let fraction = budget.percent.millionths() % 1_000_000 > 0;
+        say("retryBudget.percent", fraction, "a fraction of a percent is left out");
+        let interval = !budget.budget_interval.is_zero();
+        say("retryBudget.budgetInterval", interval, "the requests that are under way count");
+    }
+    if policy.tunnel.is_some() {
+        let (place, message) =
+            (format!("{at}.tunnel"), "holds for routes of TCP and TLS; requests do not go through it");
+        remarks.push(Remark::note("StreamsOnly", &place, message, ""));
+    }
 }
 
 pub(super) type Parts<'p> = (Option<&'p LoadBalancer>, Option<&'p ConnectionPool>, Option<&'p Outliers>);
@@ -195,16 +216,10 @@ pub(super) fn of_blocks((balance, pool, outliers): Parts<'_>, at: &str, remarks:
             if matches!(&hash.key, Some(HashKey::Cookie(cookie)) if !cookie.attributes.is_empty()));
         say("loadBalancer.consistentHash.httpCookie.attributes", has_attributes, "the cookie is set without them");
     }
-    if let Some(tcp) = pool.and_then(|pool| pool.tcp.as_ref()) {
-        say("connectionPool.tcp.tcpKeepalive", tcp.tcp_keepalive.is_some(), "connections are kept as the system does");
-        let longest = tcp.max_connection_duration.is_some();
-        say("connectionPool.tcp.maxConnectionDuration", longest, "connections last as long as they are used");
-        say("connectionPool.tcp.idleTimeout", tcp.idle_timeout.is_some(), "the listener's own holds");
-    }
     if let Some(http) = pool.and_then(|pool| pool.http.as_ref()) {
         say("connectionPool.http.useClientProtocol", http.use_client_protocol, "the port decides what is spoken");
-        let streams = http.max_concurrent_streams.is_some();
-        say("connectionPool.http.maxConcurrentStreams", streams, "the backend says how many it takes");
+        let streams = http.max_concurrent_streams.is_some_and(|most| most > MOST_STREAMS);
+        say("connectionPool.http.maxConcurrentStreams", streams, "a connection carries 100 streams at most");
         say("connectionPool.http.http2KeepAlive", http.http2_keep_alive.is_some(), "no pings are sent");
     }
     if let Some(outliers) = outliers {
