@@ -127,7 +127,7 @@ impl<'c> External<'c> {
         let chosen = workloads.into_iter().filter(|it| labels.iter().all(|(k, v)| it.labels.get(k) == Some(v)));
         let chosen: Vec<_> = chosen.map(|it| (it, it.ports.get(&port.name).copied().unwrap_or(number))).collect();
         let dns = |host: &str, port| match Hostname::new(host) {
-            Some(host) => Endpoints::Dns { backend: key.clone(), host: host.as_str().to_owned(), port },
+            Some(host) => Endpoints::of_name(key.clone(), host.as_str(), port),
             None => none(),
         };
         match entry.spec.resolution {

@@ -246,7 +246,7 @@ impl ServiceOutput {
         let name = service.spec.external_name.as_deref().unwrap_or_default();
         let bare = name.strip_suffix('.').unwrap_or(name);
         if let Some(host) = Hostname::new(bare) {
-            return Endpoints::Dns { backend: key.clone(), host: host.as_str().to_owned(), port: key.port };
+            return Endpoints::of_name(key.clone(), host.as_str(), key.port);
         }
         let message = format!("{name:?} is not a DNS name, so requests get 503");
         self.say(

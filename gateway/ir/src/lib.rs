@@ -78,7 +78,7 @@ pub use certificate::{Certificate, CertificateError, PrivateKey};
 pub use check::{HealthCheck, HttpProbe, Probe, ProbeMethod, ProbeTarget, ProbeTargetError, StatusRange};
 pub use connection::{ConnectionPolicy, Keepalive, ProxyProtocol, Tunnel};
 pub use digest::{Sha256, sha256};
-pub use endpoint::{Endpoint, Endpoints};
+pub use endpoint::{Endpoint, Endpoints, NamedEndpoint};
 pub use filter::{
     Abort, AbortWith, AuthProtocol, Cors, Delay, DirectResponse, ExternalAuth, FieldPart, Filter, HeaderEdit,
     MOST_AUTH_BODY, MOST_DIRECT_BODY, MadeField, MessageField, Mirror, OriginPattern, PathRewrite, Redirect,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Backends that are names: resolved, and resolved again when the answer expires.
+//! Backends that are names: resolved, each name by itself, and resolved again when the answer expires.
 //!
-//! The last good answer stays while a server does not answer; it is asked again soon.
+//! The last good answer stays while a server does not answer; it is asked again soon. Never takes more of an answer than a
+//! backend could use.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -14,8 +15,9 @@ use hickory_resolver::config::{ConnectionConfig, LookupIpStrategy, NameServerCon
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use torana_ir::Endpoints;
 
-use crate::balance::BackendState;
+use crate::balance::{Addresses, BackendState};
 use crate::feed::Program;
 
 /// Bounds of an answer's time to live.
@@ -26,6 +28,10 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
 /// Of one question, retries included.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// Names that are asked for at once; the others wait, those first that are due longest.
+const AT_ONCE: usize = 512;
+/// Addresses of one answer.
+const MOST_ADDRESSES: usize = 1024;
 /// Wake-up when there is nothing to do.
 const IDLE: Duration = Duration::from_hours(1);
 
@@ -69,12 +75,12 @@ async fn lookup(resolver: Arc<TokioResolver>, name: String) -> Answer {
     Ok((found.iter().collect(), good))
 }
 
-/// Name, port, and who asks for them.
-type Named = (String, u16, Arc<BackendState>);
+/// A backend, and where its endpoints come from.
+type Named<'t> = (&'t Arc<BackendState>, Arc<Endpoints>);
 
 /// One name.
 struct Entry {
-    addresses: Vec<IpAddr>,
+    addresses: Addresses,
     due: Instant,
     retry: Duration,
     asking: bool,
@@ -109,8 +115,13 @@ where
                     }
                 }
                 Some(done) = self.asking.join_next() => {
-                    if let Ok((name, answer)) = done {
-                        self.answered(&name, answer);
+                    // What else has come, too: backends are looked through once for all of it.
+                    let mut done = Some(done);
+                    while let Some(one) = done {
+                        if let Ok((name, answer)) = one {
+                            self.answered(&name, answer);
+                        }
+                        done = self.asking.try_join_next();
                     }
                 }
                 () = tokio::time::sleep_until(next) => {}
@@ -118,25 +129,30 @@ where
         }
     }
 
-    /// Forgets names that nobody uses, adds new ones, and gives new backends what is known.
+    /// Forgets names that nobody uses, adds new ones, and gives backends what is known.
     fn refresh(&mut self) {
-        let backends = self.backends();
-        let names: BTreeSet<&String> = backends.iter().map(|(name, _, _)| name).collect();
-        self.entries.retain(|name, _| names.contains(name));
+        let table = self.program.table.load();
+        let sources = table.backends().map(|backend| (backend, backend.source()));
+        let named: Vec<Named<'_>> = sources.filter(|(_, source)| source.names().next().is_some()).collect();
+        let names: BTreeSet<&str> =
+            named.iter().flat_map(|(_, source)| source.names()).map(|name| &*name.host).collect();
+        self.entries.retain(|name, _| names.contains(&**name));
         let now = Instant::now();
-        for (name, port, backend) in &backends {
-            let entry = self.entries.entry(name.clone()).or_insert_with(|| Entry {
-                addresses: Vec::new(),
-                due: now,
-                retry: FIRST_RETRY,
-                asking: false,
-            });
-            give(backend, name, *port, &entry.addresses);
+        for name in names.into_iter().filter(|name| !self.entries.contains_key(*name)).collect::<Vec<_>>() {
+            let entry = Entry { addresses: Addresses::default(), due: now, retry: FIRST_RETRY, asking: false };
+            self.entries.insert(name.to_owned(), entry);
+        }
+        for (backend, _) in named {
+            backend.set_answers(|name| self.entries.get(name).map(|entry| Arc::clone(&entry.addresses)));
         }
     }
 
     fn ask(&mut self, now: Instant) {
-        for (name, entry) in self.entries.iter_mut().filter(|(_, entry)| !entry.asking && entry.due <= now) {
+        let room = AT_ONCE.saturating_sub(self.asking.len());
+        let due = self.entries.iter_mut().filter(|(_, entry)| !entry.asking && entry.due <= now);
+        let mut due: Vec<_> = due.collect();
+        due.sort_by_key(|(_, entry)| entry.due);
+        for (name, entry) in due.into_iter().take(room) {
             entry.asking = true;
             let (name, answer) = (name.clone(), (self.lookup)(name.clone()));
             self.asking.spawn(async move { (name, answer.await) });
@@ -146,14 +162,14 @@ where
     fn answered(&mut self, name: &str, answer: Answer) {
         let Some(entry) = self.entries.get_mut(name) else { return };
         entry.asking = false;
-        match answer {
+        match answer.map(|(addresses, good)| (usable(&addresses), good)) {
             Ok((addresses, good)) if !addresses.is_empty() => {
-                entry.addresses = addresses;
+                entry.addresses = addresses.into();
                 entry.retry = FIRST_RETRY;
                 entry.due = Instant::now() + good.clamp(SHORTEST, LONGEST);
             }
             other => {
-                let why = other.err().unwrap_or_else(|| "no addresses".to_owned());
+                let why = other.err().unwrap_or_else(|| "no address that can be connected to".to_owned());
                 tracing::warn!(name, %why, "a backend's name is not resolved");
                 entry.due = Instant::now() + entry.retry;
                 entry.retry = (entry.retry * 2).min(LONGEST_RETRY);
@@ -162,23 +178,22 @@ where
     }
 
     fn next(&self) -> Instant {
-        let waiting = self.entries.values().filter(|entry| !entry.asking).map(|entry| entry.due);
+        let is_full = self.asking.len() >= AT_ONCE;
+        let waiting = self.entries.values().filter(|entry| !entry.asking && !is_full).map(|entry| entry.due);
         waiting.min().unwrap_or_else(|| Instant::now() + IDLE)
-    }
-
-    fn backends(&self) -> Vec<Named> {
-        let table = self.program.table.load();
-        let named = |backend: &Arc<BackendState>| {
-            let (name, port) = backend.dns()?;
-            Some((name, port, Arc::clone(backend)))
-        };
-        table.backends().filter_map(named).collect()
     }
 }
 
-fn give(backend: &BackendState, name: &str, port: u16, addresses: &[IpAddr]) {
-    let addresses: Vec<SocketAddr> = addresses.iter().map(|address| SocketAddr::new(*address, port)).collect();
-    backend.set_addresses(name, &addresses);
+/// What can be connected to, as many as a backend takes; of more the same ones each time, in whatever order they come.
+fn usable(addresses: &[IpAddr]) -> Vec<IpAddr> {
+    let mut usable: Vec<_> = addresses.iter().map(IpAddr::to_canonical).collect();
+    usable.retain(|address| !address.is_unspecified() && !address.is_multicast());
+    if usable.len() > MOST_ADDRESSES {
+        usable.sort_unstable();
+        usable.dedup();
+        usable.truncate(MOST_ADDRESSES);
+    }
+    usable
 }
 
 #[cfg(test)]

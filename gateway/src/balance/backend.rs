@@ -14,6 +14,7 @@ use super::health::{Outcome, Reason};
 use super::pick::{self, Draw};
 use super::set::EndpointSet;
 use super::site::Site;
+use super::source::{Addresses, Source};
 use super::usage::{Place, Usage, Use};
 use super::weight::Turns;
 use crate::connections::Connections;
@@ -36,7 +37,7 @@ pub struct BackendState {
     site: Arc<Site>,
     endpoints: ArcSwap<EndpointSet>,
     /// Where endpoints come from; held while they are replaced.
-    source: Mutex<Arc<Endpoints>>,
+    source: Mutex<Source>,
     /// Whose turn it is, where turns are taken.
     turns: Option<Arc<Turns>>,
     /// TLS with its endpoints, if there is TLS.
@@ -61,12 +62,12 @@ impl BackendState {
             config,
             site,
             endpoints: ArcSwap::default(),
-            source: Mutex::new(Arc::new(nothing(source.backend()))),
+            source: Mutex::new(Source::new(Arc::new(nothing(source.backend())))),
             usage: previous.map(|previous| Arc::clone(&previous.usage)).unwrap_or_default(),
         };
         if let Some(previous) = previous {
             // Through the old source, so that what `set_source` keeps of a name is kept here too.
-            *state.lock() = Arc::clone(&previous.lock());
+            *state.lock() = previous.lock().clone();
             state.endpoints.store(Arc::new(previous.endpoints.load().under(&state.config, &state.site)));
         }
         state.set_source(source);
@@ -110,48 +111,32 @@ impl BackendState {
         self.endpoints.load_full()
     }
 
-    /// Name and port to resolve, if the endpoints come from DNS.
-    pub fn dns(&self) -> Option<(String, u16)> {
-        match &**self.lock() {
-            Endpoints::Dns { host, port, .. } => Some((host.clone(), *port)),
-            Endpoints::Static { .. } => None,
-        }
+    /// Where the endpoints come from, names among them.
+    pub fn source(&self) -> Arc<Endpoints> {
+        Arc::clone(self.lock().list())
     }
 
     /// Where endpoints come from now. Unchanged addresses keep their [`Endpoint`]; a name keeps its last good answer.
-    pub fn set_source(&self, source: Arc<Endpoints>) {
-        let mut current = self.lock();
-        if Arc::ptr_eq(&current, &source) || **current == *source {
-            *current = source;
-            return;
+    pub fn set_source(&self, list: Arc<Endpoints>) {
+        let mut source = self.lock();
+        let is_same = source.is(&list);
+        source.turn(list);
+        if !is_same {
+            self.replace(&source);
         }
-        let before = self.endpoints.load();
-        let set = match (&**current, &*source) {
-            (_, Endpoints::Static { endpoints, .. }) => {
-                before.updated(endpoints.iter().cloned(), &self.config, &self.site)
-            }
-            (Endpoints::Dns { host: old, .. }, Endpoints::Dns { host: new, port, .. }) if old == new => {
-                let moved = |address: SocketAddr| SocketAddr::new(address.ip(), *port);
-                let listed = before.iter().map(|(it, ready)| torana_ir::Endpoint::new(moved(it.address), ready));
-                before.updated(listed, &self.config, &self.site)
-            }
-            // Another name: what the old one meant is not where users want to go.
-            (_, Endpoints::Dns { .. }) => EndpointSet::default(),
-        };
-        self.endpoints.store(Arc::new(set));
-        *current = source;
     }
 
-    /// The answer for `host`. Ignored if the backend no longer asks for that name, or if the answer is empty: the last
-    /// good one stays.
-    pub fn set_addresses(&self, host: &str, addresses: &[SocketAddr]) {
-        let current = self.lock();
-        let asked = matches!(&**current, Endpoints::Dns { host: name, .. } if name == host);
-        if asked && !addresses.is_empty() {
-            let listed = addresses.iter().map(|address| torana_ir::Endpoint::new(*address, true));
-            let set = self.endpoints.load().updated(listed, &self.config, &self.site);
-            self.endpoints.store(Arc::new(set));
+    /// Takes what is `known` of its names. What is empty, or not known, leaves the last good answer.
+    pub fn set_answers(&self, known: impl Fn(&str) -> Option<Addresses>) {
+        let mut source = self.lock();
+        if source.learn(known) {
+            self.replace(&source);
         }
+    }
+
+    fn replace(&self, source: &Source) {
+        let set = self.endpoints.load().updated(source.endpoints(), &self.config, &self.site);
+        self.endpoints.store(Arc::new(set));
     }
 
     // === which endpoint ===
@@ -250,7 +235,7 @@ impl BackendState {
         self.usage.retries.leave(self.config.caps.retries, in_flight)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Arc<Endpoints>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Source> {
         // What the lock guards is replaced as a whole, so a panic elsewhere left it whole.
         self.source.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -46,6 +46,8 @@ mod budget;
 
 mod usage;
 
+mod source;
+
 mod backend;
 
 pub use backend::BackendState;
@@ -56,6 +58,7 @@ pub use key::Key;
 pub use pick::Draw;
 pub use set::EndpointSet;
 pub use site::Site;
+pub use source::Addresses;
 pub use usage::Place;
 pub(crate) use usage::Use;
 pub use weight::{Turns, Weights};

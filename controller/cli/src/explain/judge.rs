@@ -234,11 +234,13 @@ impl Case<'_> {
     pub(super) fn endpoints(&self, key: &BackendKey) -> (Vec<String>, bool) {
         match self.snapshot.endpoints.get(key).map(AsRef::as_ref) {
             None => (Vec::new(), false),
-            Some(Endpoints::Dns { host, port, .. }) => (vec![format!("{host}:{port} (DNS)")], true),
-            Some(Endpoints::Static { endpoints, .. }) => {
+            Some(from) => {
+                let names = from.names().map(|name| format!("{}:{} (DNS)", name.host, name.port));
                 let shown = |ready: bool| if ready { "" } else { " (terminating)" };
-                let all = endpoints.iter().map(|one| format!("{}{}", one.address, shown(one.ready))).collect();
-                (all, !endpoints.is_empty())
+                let all = from.addresses().iter().map(|one| format!("{}{}", one.address, shown(one.ready)));
+                let all: Vec<_> = names.chain(all).collect();
+                let is_usable = !all.is_empty();
+                (all, is_usable)
             }
         }
     }

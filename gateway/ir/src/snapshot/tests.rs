@@ -20,12 +20,12 @@ use crate::{
     ClientValidationMode, CommonLabel, CookieName, CookiePath, Cors, Delay, DirectResponse, DnsName, Endpoint,
     ExternalAuth, FieldMatch, FieldPart, Filter, GatewayId, HashOn, HeaderEdit, HeaderName, HeaderValue, HealthCheck,
     HostPattern, HttpProbe, Invalid, Limits, LineMatch, LinePart, LoadBalance, Locality, LocalityPattern,
-    LocalityPolicy, LocalityShares, MadeField, MessageField, Method, Mirror, Order, OriginPattern, Origination,
-    OutlierDetection, PathMatch, PathMode, PathRewrite, PeerName, Percent, Probe, ProbeMethod, ProbeTarget, Protocol,
-    Redirect, RedirectPort, Regex, RegexRewrite, RegionFailover, Retry, RetryCap, Rewrite, RouteId, RouteKind,
-    RouteMatch, Session, SessionCarrier, SessionKey, Share, StatusRange, StreamBackend, TableSize, Target, TextMatch,
-    Timeouts, Tls, TlsVersion, Transport, Trust, TrustSource, Unanswered, UpstreamProtocol, Variable, WarmUp,
-    WeightedBackend,
+    LocalityPolicy, LocalityShares, MadeField, MessageField, Method, Mirror, NamedEndpoint, Order, OriginPattern,
+    Origination, OutlierDetection, PathMatch, PathMode, PathRewrite, PeerName, Percent, Probe, ProbeMethod,
+    ProbeTarget, Protocol, Redirect, RedirectPort, Regex, RegexRewrite, RegionFailover, Retry, RetryCap, Rewrite,
+    RouteId, RouteKind, RouteMatch, Session, SessionCarrier, SessionKey, Share, StatusRange, StreamBackend, TableSize,
+    Target, TextMatch, Timeouts, Tls, TlsVersion, Transport, Trust, TrustSource, Unanswered, UpstreamProtocol,
+    Variable, WarmUp, WeightedBackend,
 };
 
 /// Most resources of one kind in a snapshot.
@@ -440,10 +440,22 @@ fn endpoints(backend: BackendKey) -> impl Strategy<Value = Endpoints> {
             let labels = label.into_iter().collect();
             Endpoint { weight, locality, labels, ..Endpoint::new(([10, 0, 0, host], 8080).into(), ready) }
         });
+    let endpoint = endpoint.boxed();
     let named = backend.clone();
+    let dns_name = || {
+        let (many, weight) = (any::<bool>(), any::<NonZeroU32>());
+        (name(), many, weight).prop_map(|(host, only_first, weight)| NamedEndpoint {
+            only_first,
+            weight,
+            ..NamedEndpoint::new(&host, 80)
+        })
+    };
+    let beside = (vec(dns_name(), 0..3), vec(endpoint.clone(), 0..3));
     prop_oneof![
         vec(endpoint, 0..3).prop_map(move |endpoints| Endpoints::Static { backend: backend.clone(), endpoints }),
-        name().prop_map(move |host| Endpoints::Dns { backend: named.clone(), host, port: 80 }),
+        (dns_name(), beside).prop_map(move |(first, (others, addresses))| {
+            Endpoints::Dns { backend: named.clone(), first, others, addresses }
+        }),
     ]
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
-use torana_ir::{Backend, BackendKey, Endpoints, Snapshot};
+use torana_ir::{Backend, BackendKey, NamedEndpoint, Snapshot};
 
 use super::*;
 use crate::table::Table;
@@ -13,14 +13,16 @@ fn key(name: &str) -> BackendKey {
     BackendKey::tcp("n", name, 80)
 }
 
-/// Backend, name, port.
+/// Backend, names separated by spaces, port.
 type Row<'a> = (&'a str, &'a str, u16);
 
 fn snapshot(backends: &[Row<'_>]) -> Snapshot {
     let mut snapshot = Snapshot::default();
-    for (name, host, port) in backends {
+    for (name, hosts, port) in backends {
         snapshot.backends.insert(key(name), Arc::new(Backend::new(key(name))));
-        let endpoints = Endpoints::Dns { backend: key(name), host: (*host).to_owned(), port: *port };
+        let mut hosts = hosts.split(' ').map(|host| NamedEndpoint::new(host, *port));
+        let first = hosts.next().unwrap();
+        let endpoints = Endpoints::Dns { backend: key(name), first, others: hosts.collect(), addresses: Vec::new() };
         snapshot.endpoints.insert(key(name), Arc::new(endpoints));
     }
     snapshot
@@ -34,14 +36,19 @@ struct World {
 
 /// `answer` is given how often it was asked before.
 fn world(first: &Snapshot, answer: fn(usize) -> Answer) -> World {
+    naming(first, move |_, before| answer(before))
+}
+
+/// `answer` is given the name, too.
+fn naming(first: &Snapshot, answer: impl Fn(&str, usize) -> Answer + Copy + Send + 'static) -> World {
     let (sender, generation) = watch::channel(0);
     let table = Arc::new(ArcSwap::from_pointee(Table::compile(first, &Table::empty())));
     let program = Program { snapshot: Arc::default(), table, generation };
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
-    let lookup = move |_name: String| {
+    let lookup = move |name: String| {
         let count = Arc::clone(&count);
-        async move { answer(count.fetch_add(1, Ordering::SeqCst)) }
+        async move { answer(&name, count.fetch_add(1, Ordering::SeqCst)) }
     };
     tokio::spawn(Resolving::new(program.clone(), lookup).run());
     World { program, generation: sender, asked }
@@ -86,6 +93,42 @@ async fn an_answer_is_asked_for_again_when_it_expires_and_kept_when_that_fails()
     }
     assert!(world.asked.load(Ordering::SeqCst) > 2);
     assert_eq!(world.addresses("a"), ["10.0.0.2:8080", "[::1]:8080"], "the last good answer");
+}
+
+#[tokio::test]
+async fn of_several_names_each_is_asked_for_and_one_that_fails_takes_nothing_from_the_others() {
+    let world = naming(&snapshot(&[("a", "a.com b.com lost.com", 80), ("b", "b.com", 81)]), |name, _| match name {
+        "a.com" => Ok((vec![v4(1)], Duration::from_hours(1))),
+        "b.com" => Ok((vec![v4(3), v4(2)], Duration::from_hours(1))),
+        _ => Err("refused".to_owned()),
+    });
+    world.eventually("a", &["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"]).await;
+    world.eventually("b", &["10.0.0.2:81", "10.0.0.3:81"]).await;
+}
+
+#[tokio::test]
+async fn more_names_than_are_asked_for_at_once_are_all_answered() {
+    let hosts: Vec<_> = (0..=2 * AT_ONCE).map(|at| format!("{at}.com")).collect();
+    let world = world(&snapshot(&[("a", &hosts.join(" "), 80)]), |before| {
+        let [_, high, low, _] = u32::try_from(before * 256).unwrap().to_be_bytes();
+        Ok((vec![[10, high, low, 1].into()], Duration::from_hours(1)))
+    });
+    for _ in 0..500 {
+        if world.addresses("a").len() == hosts.len() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!((world.addresses("a").len(), world.asked.load(Ordering::SeqCst)), (hosts.len(), hosts.len()));
+}
+
+#[test]
+fn of_an_answer_is_used_what_can_be_connected_to_and_not_more_than_a_backend_takes() {
+    let strange = ["0.0.0.0", "::", "224.0.0.1", "ff02::1", "::ffff:0.0.0.0", "::ffff:10.0.0.1"];
+    assert_eq!(usable(&strange.map(|it| it.parse().unwrap())), [v4(1)]);
+    let many: Vec<IpAddr> = (1..=5000u32).map(|at| IpAddr::from((at | 0x0a00_0000).to_be_bytes())).collect();
+    let reversed: Vec<_> = many.iter().rev().copied().collect();
+    assert_eq!((usable(&many).len(), usable(&many)), (MOST_ADDRESSES, usable(&reversed)));
 }
 
 #[tokio::test]

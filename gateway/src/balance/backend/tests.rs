@@ -14,7 +14,7 @@ fn listed(list: &[(u16, bool)]) -> Arc<Endpoints> {
 }
 
 fn named(host: &str, port: u16) -> Arc<Endpoints> {
-    Arc::new(Endpoints::Dns { backend: key(), host: host.into(), port })
+    Arc::new(Endpoints::of_name(key(), host, port))
 }
 
 fn address(port: u16) -> SocketAddr {
@@ -66,25 +66,45 @@ fn a_duplicate_address_counts_once() {
     assert_eq!(ports(&state(listed(&[(1, true), (1, false), (2, true)]))), [1, 2]);
 }
 
+/// Answers one name.
+fn answer(state: &BackendState, host: &str, addresses: &[[u8; 4]]) {
+    let addresses: Addresses = addresses.iter().map(|address| std::net::IpAddr::from(*address)).collect();
+    state.set_answers(|name| (name == host).then(|| Arc::clone(&addresses)));
+}
+
 #[test]
 fn a_name_keeps_its_last_good_answer() {
     let state = state(named("a.com", 80));
-    assert_eq!((state.dns(), ports(&state)), (Some(("a.com".to_owned(), 80)), vec![]));
-    state.set_addresses("a.com", &[address(80)]);
-    state.set_addresses("a.com", &[]);
+    assert_eq!((&*state.source(), ports(&state)), (&*named("a.com", 80), vec![]));
+    answer(&state, "a.com", &[[127, 0, 0, 1]]);
+    answer(&state, "a.com", &[]);
     assert_eq!(ports(&state), [80]);
     state.set_source(named("a.com", 81));
     assert_eq!(ports(&state), [81]);
     state.set_source(named("b.com", 81));
     assert_eq!(ports(&state), [0u16; 0]);
-    state.set_addresses("a.com", &[address(81)]);
+    answer(&state, "a.com", &[[127, 0, 0, 1]]);
     assert_eq!(ports(&state), [0u16; 0], "a late answer for the old name");
+}
+
+#[test]
+fn an_answer_that_says_the_same_leaves_the_endpoints_alone() {
+    let state = state(named("a.com", 80));
+    answer(&state, "a.com", &[[127, 0, 0, 1], [127, 0, 0, 2]]);
+    let (set, ids) = (state.endpoints(), |state: &BackendState| {
+        state.endpoints().iter().map(|(endpoint, _)| endpoint.id).collect::<Vec<_>>()
+    });
+    answer(&state, "a.com", &[[127, 0, 0, 1], [127, 0, 0, 2]]);
+    assert!(Arc::ptr_eq(&set, &state.endpoints()));
+    let before = ids(&state);
+    answer(&state, "a.com", &[[127, 0, 0, 2], [127, 0, 0, 1]]);
+    assert_eq!(ids(&state), before, "in another order they are the same");
 }
 
 #[test]
 fn a_new_configuration_takes_resolved_addresses_over() {
     let old = state(named("a.com", 80));
-    old.set_addresses("a.com", &[address(80)]);
+    answer(&old, "a.com", &[[127, 0, 0, 1]]);
     let new = BackendState::new(Arc::new(Backend::new(key())), Arc::default(), named("a.com", 80), Some(&old));
     assert_eq!(ports(&new), [80]);
     assert_eq!(new.endpoints().usable()[0].id, old.endpoints().usable()[0].id, "what is known of it stays");
