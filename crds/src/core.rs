@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Core kinds: Service, EndpointSlice, Secret, ConfigMap, Namespace. Only what an edge gateway reads of them; other
+//! Core kinds: Service, EndpointSlice, Secret, ConfigMap, Pod, Namespace. Only what an edge gateway reads of them; other
 //! fields of Kubernetes are let through in silence. Secret values are never printed.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::meta::{ObjectMeta, StringMap};
 use crate::shape;
@@ -354,13 +355,75 @@ impl From<RawConfigMap> for ConfigMap {
     }
 }
 
-/// `v1` Pod: its labels decide to which subset of a DestinationRule an endpoint belongs, and say where it stands. Nothing
-/// else is read.
+/// `v1` Pod: its labels decide to which subset of a DestinationRule an endpoint belongs, and say where it stands, and which
+/// ServiceEntry it is a workload of. Nothing else is read.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Pod {
     /// Metadata.
     #[serde(rename = "metadata")]
     pub meta: ObjectMeta,
+    /// Whether connections may go there, and where that is.
+    #[serde(default)]
+    pub status: PodStatus,
+}
+
+/// What is read of `PodStatus`: of what changes often no more than that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(from = "RawPodStatus")]
+pub struct PodStatus {
+    /// Its address, once it has one; the first of several.
+    pub address: Option<IpAddr>,
+    /// Condition `Ready`.
+    pub is_ready: bool,
+}
+
+#[derive(Deserialize)]
+struct RawPodStatus {
+    #[serde(default, rename = "podIP")]
+    pod_ip: String,
+    #[serde(default)]
+    conditions: Vec<StatusCondition>,
+}
+
+impl From<RawPodStatus> for PodStatus {
+    fn from(raw: RawPodStatus) -> Self {
+        let is_ready = StatusCondition::of(&raw.conditions, "Ready") == Some(true);
+        Self { address: raw.pod_ip.parse().ok(), is_ready }
+    }
+}
+
+/// One of `status.conditions`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct StatusCondition {
+    /// What it is about.
+    #[serde(rename = "type")]
+    pub condition_type: String,
+    /// `True`, `False` or `Unknown`.
+    #[serde(default)]
+    pub status: String,
+}
+
+impl StatusCondition {
+    /// What the condition of that type says; `None` if there is none, or it is not known.
+    pub fn of(conditions: &[Self], condition_type: &str) -> Option<bool> {
+        let found = conditions.iter().find(|condition| condition.condition_type == condition_type)?;
+        match found.status.as_str() {
+            "True" => Some(true),
+            "False" => Some(false),
+            _ => None,
+        }
+    }
+}
+
+/// What is kept of the status of pods and WorkloadEntries, the only ones that anybody reads.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct WorkloadStatus {
+    /// Address of a pod.
+    #[serde(rename = "podIP", skip_serializing_if = "String::is_empty")]
+    pub pod_ip: String,
+    /// Whether it is well.
+    pub conditions: Vec<StatusCondition>,
 }
 
 /// `v1` Namespace: its labels decide `allowedRoutes` selectors.

@@ -2,10 +2,12 @@
 //! The door: raw JSON becomes one object, or says where and why it cannot. One bad object never fails another, and a
 //! value of a Secret never appears in a message. Applies the defaults of the API, checks no schema.
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_ignored::Path;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::core::WorkloadStatus;
 use crate::istio::ignored;
 use crate::kind::{ISTIO_GROUP, Kind, ObjectRef};
 use crate::object::Object;
@@ -76,7 +78,8 @@ impl Unreadable {
     }
 }
 
-/// Reads one object. A namespaced object without a namespace gets `default_namespace`. `status` is not read.
+/// Reads one object. A namespaced object without a namespace gets `default_namespace`. `status` is not read, but for
+/// whether a pod or a WorkloadEntry is well.
 pub fn decode(mut value: Value, default_namespace: &str) -> Decoded {
     let reference = reference(&value, default_namespace);
     let mut remains = Remains::default();
@@ -125,9 +128,11 @@ fn readable(value: &mut Value, kind: Kind, reference: &ObjectRef) -> Result<(), 
         return Err(Unreadable::new("metadata.name", "a name is required"));
     }
     if let Some(fields) = value.as_object_mut() {
-        // Read by nothing here; an old status must not make its object unreadable.
-        for field in ["apiVersion", "kind", "status"] {
-            fields.remove(field);
+        // Read by hardly anything here; an old status must not make its object unreadable.
+        let status = fields.remove("status").filter(|_| matches!(kind, Kind::Pod | Kind::WorkloadEntry));
+        fields.retain(|field, _| !matches!(&**field, "apiVersion" | "kind"));
+        if let Some(status) = status.and_then(|status| WorkloadStatus::deserialize(status).ok()) {
+            fields.insert("status".to_owned(), json!(status));
         }
     }
     if settle_nulls(kind, value) { Ok(()) } else { Err(Unreadable::new("", "nested too deeply")) }

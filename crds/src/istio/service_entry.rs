@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Deserializer};
 
+use crate::core::{StatusCondition, WorkloadStatus};
 use crate::istio::names::{Export, Protocol};
 use crate::istio::scalars::{Subnet, maybe_port, port, text, words};
 use crate::meta::{ObjectMeta, StringMap};
@@ -121,6 +122,25 @@ pub struct WorkloadEntry {
     /// Spec.
     #[serde(default)]
     pub spec: Workload,
+    /// What its agent says of it.
+    #[serde(default)]
+    pub status: WorkloadStatus,
+}
+
+/// Whether an agent looks after a WorkloadEntry, which then is not well until that says so.
+const HEALTH_CHECKS: &str = "proxy.istio.io/health-checks-enabled";
+
+impl WorkloadEntry {
+    /// Whether requests may be sent there: its condition `Healthy`.
+    pub fn is_healthy(&self) -> bool {
+        let is_checked = self.meta.annotations.get(HEALTH_CHECKS).is_some_and(|text| is_true(text));
+        StatusCondition::of(&self.status.conditions, "Healthy").unwrap_or(!is_checked)
+    }
+}
+
+/// As Go's `ParseBool` reads it.
+fn is_true(text: &str) -> bool {
+    matches!(text, "1" | "t" | "T" | "true" | "TRUE" | "True")
 }
 
 /// `WorkloadEntry`: one endpoint, also of a ServiceEntry.

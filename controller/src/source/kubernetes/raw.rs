@@ -4,6 +4,7 @@
 
 use kube::api::ApiResource;
 use serde_json::{Map, Value, json};
+use torana_crds::core::WorkloadStatus;
 use torana_crds::{Content, Kind};
 
 use super::Sighting;
@@ -18,12 +19,16 @@ const CA: &str = "ca.crt";
 pub(super) fn sighting(kind: Kind, resource: &ApiResource, object: Raw) -> Sighting {
     let reference = super::reference(kind, &object);
     let status = has_status(kind).then(|| object.status());
-    // Of pods, which are many and large, only labels are read.
+    // Of pods, which are many and large, only labels are read, and whether and where they can be connected to.
     let (is_pod, mut object) = (kind == Kind::Pod, object);
     if is_pod {
         object.metadata.annotations = None;
     }
-    let body = if is_pod { Ok(Map::new()) } else { object.values() };
+    let mut body = if is_pod { Ok(Map::new()) } else { object.values() };
+    if let (Kind::Pod | Kind::WorkloadEntry, Ok(fields)) = (kind, &mut body) {
+        let standing = object.part::<WorkloadStatus>("status").ok().flatten();
+        put(fields, "status", standing.map(|standing| json!(standing)));
+    }
     let metadata = object.metadata;
     let mut identity = Map::new();
     put(&mut identity, "name", metadata.name.map(Value::String));
@@ -100,6 +105,8 @@ fn only_read(config_map: &mut Map<String, Value>, is_of_mesh: bool) {
 
 #[cfg(test)]
 mod tests {
+    use torana_crds::core::PodStatus;
+
     use super::*;
 
     fn seen(kind: Kind, value: Value) -> (Event, Option<Value>) {
@@ -123,6 +130,26 @@ mod tests {
         let stored = stored.unwrap();
         assert_eq!(stored["metadata"], json!({"name": "r", "namespace": "a", "generation": 2, "resourceVersion": "1"}));
         assert_eq!((&stored["kind"], &stored["status"]), (&json!("HTTPRoute"), &json!({"parents": []})));
+    }
+
+    #[test]
+    fn of_a_pod_counts_what_says_where_it_is_and_whether_it_is_ready() {
+        let pod = |ip: &str, ready: &str, more: Value| {
+            let conditions = json!([{"type": "Ready", "status": ready, "lastProbeTime": more}, {"type": "Other"}]);
+            let status = json!({"podIP": ip, "conditions": conditions, "containerStatuses": more});
+            seen(Kind::Pod, json!({"metadata": {"name": "p", "namespace": "a"}, "spec": more, "status": status})).0
+        };
+        let usual = pod("10.0.0.1", "True", json!(1));
+        assert_eq!(pod("10.0.0.1", "True", json!([2])), usual);
+        assert_ne!(pod("10.0.0.2", "True", json!(1)), usual);
+        assert_ne!(pod("10.0.0.1", "False", json!(1)), usual);
+        let Event::Applied(object) = usual else { panic!("{usual:?}") };
+        let torana_crds::Object::Pod(pod) = &*object else { panic!("{object:?}") };
+        assert_eq!(pod.status, PodStatus { address: Some([10, 0, 0, 1].into()), is_ready: true });
+        for status in [json!(null), json!(5), json!({"conditions": 5}), json!({"podIP": {}})] {
+            let (event, _) = seen(Kind::Pod, json!({"metadata": {"name": "p", "namespace": "a"}, "status": status}));
+            assert!(matches!(event, Event::Applied(_)), "{event:?}");
+        }
     }
 
     #[test]

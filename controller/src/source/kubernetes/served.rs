@@ -13,11 +13,20 @@ use crate::api::within;
 /// Of one call.
 const CALL: Duration = Duration::from_secs(5);
 
-/// The resource of the best version that is served, if any is. Of pods nothing is asked before DestinationRules are there:
-/// they alone look at pods, for their subsets and for where endpoints stand.
+/// Kinds that look at pods: for subsets and for where endpoints stand, and for workloads.
+const LOOK_AT_PODS: [Kind; 2] = [Kind::DestinationRule, Kind::ServiceEntry];
+
+/// The resource of the best version that is served, if any is. Of pods nothing is asked before a kind is there that looks
+/// at them.
 pub(super) async fn resource(client: &Client, kind: Kind) -> Result<Option<ApiResource>, kube::Error> {
-    if kind == Kind::Pod && best(client, Kind::DestinationRule).await?.is_none() {
-        return Ok(None);
+    if kind == Kind::Pod {
+        let mut is_looked_at = false;
+        for kind in LOOK_AT_PODS {
+            is_looked_at = is_looked_at || best(client, kind).await?.is_some();
+        }
+        if !is_looked_at {
+            return Ok(None);
+        }
     }
     best(client, kind).await
 }

@@ -162,3 +162,31 @@ fn a_workload_has_an_address() {
         ],
     );
 }
+
+/// Conditions, whether an agent looks after it, and whether it is well.
+type Row<'a> = (&'a str, &'a str, bool);
+
+#[test]
+fn a_workload_is_well_unless_its_agent_says_otherwise_or_has_not_said_anything_yet() {
+    let rows: [Row<'_>; 9] = [
+        ("[]", "", true),
+        ("[{type: Healthy, status: 'True'}]", "", true),
+        ("[{type: Healthy, status: 'False', message: x}]", "", false),
+        ("[{type: Other, status: 'False'}]", "", true),
+        ("[{type: Healthy, status: Unknown}]", "", true),
+        ("[]", "true", false),
+        ("[{type: Healthy, status: 'True'}]", "true", true),
+        ("[]", "no", true),
+        // A status that cannot be read is none.
+        ("[{type: 5}]", "", true),
+    ];
+    for (conditions, checked, expected) in rows {
+        let mut value = object(Kind::WorkloadEntry, yaml("{address: 10.0.0.1}"));
+        value["status"] = json!({"conditions": yaml(conditions), "other": 1});
+        value["metadata"]["annotations"] = json!({"proxy.istio.io/health-checks-enabled": checked});
+        let decoded = decode(value, "web");
+        assert!(decoded.unknown_paths.is_empty(), "{:?}", decoded.unknown_paths);
+        let Some(Object::WorkloadEntry(entry)) = decoded.content.object() else { panic!("{conditions}") };
+        assert_eq!(entry.is_healthy(), expected, "{conditions} {checked}");
+    }
+}
