@@ -118,6 +118,10 @@ pub(super) fn service(
         let (cleartext, declared) = (backend.tls == BackendTls::Plain, (service, port));
         backend.protocol = output.protocol(reference, declared, cleartext, *users);
         let part = subset.as_ref().and_then(|name| rule.as_ref()?.subset(name));
+        // Of a backend of both APIs the longer one holds, which is Istio's.
+        if users.mesh > 0 {
+            backend.connect_deadline = traffic::CONNECT;
+        }
         let peer = Peer { host: &host, names: &[] };
         output.govern(cluster, (rule.as_ref(), part), peer, &mut view, &mut backend);
         policies.traffic.apply(cluster, reference, port, &mut backend);
@@ -159,6 +163,7 @@ fn of_entries(
         if matches!(spoken, Some(Spoken::Http2 | Spoken::Grpc)) {
             backend.protocol = UpstreamProtocol::H2c;
         }
+        backend.connect_deadline = traffic::CONNECT;
         let part = subset.as_ref().and_then(|name| rule.as_ref()?.subset(name));
         let peer = Peer { host, names: external.names() };
         output.govern(cluster, (rule.as_ref(), part), peer, &mut view, &mut backend);

@@ -25,8 +25,8 @@ use crate::translate::servers::UNSUPPORTED;
 /// Streams that a connection of HTTP/2 carries in any case at most.
 const MOST_STREAMS: u32 = 100;
 
-/// Istio's mesh default (`connectTimeout`).
-const CONNECT: Duration = Duration::from_secs(10);
+/// Istio's mesh default (`connectTimeout`), of every backend that a VirtualService leads to.
+pub(super) const CONNECT: Duration = Duration::from_secs(10);
 
 /// Puts all blocks but `tls` into force for `backend`. What it may not be sent to without closes it, whatever `tls` says.
 pub(super) fn apply(blocks: Blocks<'_>, backend: &mut Backend) {
