@@ -56,24 +56,32 @@ fn label(text: &str) -> CommonLabel {
 
 /// Says of an endpoint of a slice where it stands, as far as the policy asks.
 pub(super) fn place(policy: &LocalityPolicy, written: &SliceEndpoint, pod: Option<&Pod>, endpoint: &mut Endpoint) {
+    let zone = written.zone.as_deref().filter(|zone| !zone.is_empty());
     let nothing = StringMap::new();
     let labels = pod.map_or(&nothing, |pod| &pod.meta.labels);
-    let label = |key: &str| labels.get(key).map(String::as_str).unwrap_or_default();
-    let zone = written.zone.as_deref().filter(|zone| !zone.is_empty());
-    endpoint.locality =
-        whole(labels).unwrap_or_else(|| Locality::new(label(REGION), zone.unwrap_or(label(ZONE)), label(SUBZONE)));
+    endpoint.locality = of_labels(labels, zone);
     let node = written.node_name.as_ref().map(|node| (NODE, node.as_str()));
     endpoint.labels = asked(policy, labels, node);
 }
 
+/// Says the same of a pod that no slice tells of.
+pub(super) fn place_pod(policy: &LocalityPolicy, pod: &Pod) -> (Locality, StringMap) {
+    (of_labels(&pod.meta.labels, None), asked(policy, &pod.meta.labels, None))
+}
+
+fn of_labels(labels: &StringMap, zone: Option<&str>) -> Locality {
+    let label = |key: &str| labels.get(key).map(String::as_str).unwrap_or_default();
+    whole(labels).unwrap_or_else(|| Locality::new(label(REGION), zone.unwrap_or(label(ZONE)), label(SUBZONE)))
+}
+
 /// Says the same of a workload, whose own field goes before labels.
-pub(super) fn place_workload(policy: &LocalityPolicy, workload: &Workload, endpoint: &mut Endpoint) {
+pub(super) fn place_workload(policy: &LocalityPolicy, workload: &Workload) -> (Locality, StringMap) {
     let own = &workload.locality;
     let told = Locality::new(&own.region, &own.zone, &own.subzone);
-    endpoint.locality =
-        Some(told).filter(|it| !it.is_unknown()).or_else(|| whole(&workload.labels)).unwrap_or_default();
+    let locality = Some(told).filter(|it| !it.is_unknown()).or_else(|| whole(&workload.labels));
     let network = workload.network.as_deref().filter(|_| !workload.labels.contains_key(NETWORK));
-    endpoint.labels = asked(policy, &workload.labels, network.map(|network| (NETWORK, network)));
+    let labels = asked(policy, &workload.labels, network.map(|network| (NETWORK, network)));
+    (locality.unwrap_or_default(), labels)
 }
 
 fn whole(labels: &StringMap) -> Option<Locality> {

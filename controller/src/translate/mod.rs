@@ -77,6 +77,8 @@ mod destination_rules;
 
 mod localities;
 
+mod workloads;
+
 mod connections;
 
 mod traffic;

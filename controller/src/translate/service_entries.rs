@@ -4,22 +4,23 @@
 //! Of several entries of one host the oldest that the proxies see counts; those of its namespace with the same resolution
 //! add their ports. Never resolves a name.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU32;
-
-use torana_crds::StringMap;
 use torana_crds::istio::names::{Export, Protocol};
 use torana_crds::istio::service_entry::{EntryPort, Resolution, Workload, WorkloadAddress};
 use torana_crds::istio::{ServiceEntry, WorkloadEntry};
-use torana_ir::{Backend, Endpoint, Endpoints, Hostname};
+use torana_crds::{Kind, ObjectRef, StringMap};
+use torana_ir::{Backend, Endpoints};
 
 use crate::hosts;
 use crate::report::{Entry, Remark};
 use crate::store::Cluster;
-use crate::translate::localities;
 use crate::translate::proxies::Proxies;
 use crate::translate::servers::{UNSUPPORTED, verdict};
+use crate::translate::workloads::{self, Found};
+
+/// Requests have nowhere to go.
+const NO_ENDPOINTS: &str = "NoEndpoints";
+/// Of `addresses`.
+const OF_SIDECARS: &str = "sidecars go by it; a gateway goes by hosts and ports";
 
 /// The ServiceEntries that are one service, the oldest first.
 #[derive(Debug)]
@@ -110,92 +111,142 @@ impl<'c> External<'c> {
         self.ports().find(|port| port.number == number && port.protocol != Protocol::Udp)
     }
 
-    /// Where the endpoints of a port are that have these labels.
-    pub(super) fn endpoints(&self, cluster: &Cluster, host: &str, backend: &Backend, labels: &StringMap) -> Endpoints {
+    /// Whether labels decide which workloads it has.
+    pub(super) fn selects(&self) -> bool {
+        self.entries.iter().any(|entry| entry.spec.workload_selector.is_some())
+    }
+
+    /// Whether the endpoint is the one that is asked for, which at an edge its host says.
+    pub(super) fn is_original(&self) -> bool {
+        self.entries.first().is_some_and(|entry| entry.spec.resolution == Resolution::None)
+    }
+
+    /// Where the endpoints of a port are that have these labels, with what there is to say of that to its author.
+    pub(super) fn endpoints(&self, cluster: &Cluster, host: &str, backend: &Backend, labels: &StringMap) -> Told {
         let key = &backend.key;
-        let none = || Endpoints::Static { backend: key.clone(), endpoints: Vec::new() };
-        let (Some(entry), Some(port)) = (self.entries.first(), self.port(key.port)) else { return none() };
-        let number = port.target_port.unwrap_or(port.number);
-        let workloads: Vec<&Workload> = match &entry.spec.workload_selector {
-            None => self.entries.iter().flat_map(|entry| &entry.spec.endpoints).collect(),
-            Some(selector) => {
-                let all = cluster.within::<WorkloadEntry>(&entry.meta.namespace);
-                all.map(|it| &it.spec).filter(|it| selector.iter().all(|(k, v)| it.labels.get(k) == Some(v))).collect()
-            }
+        let (Some(first), Some(port)) = (self.entries.first(), self.port(key.port)) else {
+            return Told { endpoints: workloads::none(backend), remarks: Vec::new() };
         };
-        let is_none_written = workloads.is_empty();
-        let chosen = workloads.into_iter().filter(|it| labels.iter().all(|(k, v)| it.labels.get(k) == Some(v)));
-        let chosen: Vec<_> = chosen.map(|it| (it, it.ports.get(&port.name).copied().unwrap_or(number))).collect();
-        let dns = |host: &str, port| match Hostname::new(host) {
-            Some(host) => Endpoints::of_name(key.clone(), host.as_str(), port),
-            None => none(),
-        };
-        match entry.spec.resolution {
-            Resolution::Static => fixed(backend, &chosen),
-            // The host itself has no labels.
-            Resolution::Dns | Resolution::DnsRoundRobin if is_none_written && labels.is_empty() => dns(host, number),
-            Resolution::Dns | Resolution::DnsRoundRobin => {
-                match chosen.iter().find_map(|(it, port)| Some((name(it)?, *port))) {
-                    Some((name, port)) => dns(name, port),
-                    None => fixed(backend, &chosen),
-                }
-            }
-            Resolution::None | Resolution::DynamicDns => none(),
+        let resolution = first.spec.resolution;
+        let found = self.entries.iter().flat_map(|entry| workloads_of(cluster, entry, host));
+        let found: Vec<_> = found.filter(|one| one.has(labels)).collect();
+        let usual = port.target_port.unwrap_or(port.number);
+        let endpoints = workloads::endpoints(backend, (&port.name, usual), &found, resolution);
+        let at = if first.spec.workload_selector.is_some() { "spec.workloadSelector" } else { "spec.endpoints" };
+        let mut remarks = Vec::new();
+        if resolution == Resolution::Static && found.iter().any(Found::is_name) {
+            let message = "a workload has a name for its address, which is not resolved: it gets nothing";
+            remarks.push(Remark::warning(NO_ENDPOINTS, at, message, "write resolution: DNS, or its IP address"));
         }
-    }
-}
-
-fn name(workload: &Workload) -> Option<&str> {
-    match &workload.address {
-        WorkloadAddress::Name(name) => Some(name),
-        _ => None,
-    }
-}
-
-fn fixed(backend: &Backend, chosen: &[(&Workload, u16)]) -> Endpoints {
-    let mut found: BTreeMap<SocketAddr, Endpoint> = BTreeMap::new();
-    for (workload, port) in chosen {
-        if let WorkloadAddress::Ip(address) = &workload.address
-            && is_reachable(*address)
-        {
-            let weight = workload.weight.and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
-            let mut endpoint = Endpoint { weight, ..Endpoint::new(SocketAddr::new(*address, *port), true) };
-            if let Some(policy) = &backend.locality {
-                localities::place_workload(policy, workload, &mut endpoint);
-            }
-            found.insert(endpoint.address, endpoint);
+        let is_empty = endpoints.addresses().is_empty() && endpoints.names().next().is_none();
+        // Of what leads nowhere anyway the resolution says it all.
+        if is_empty && leads_anywhere(first, host) {
+            let of_subset = key.subset.as_ref().map(|subset| format!(" of subset {subset}")).unwrap_or_default();
+            let message = format!("no endpoints{of_subset} for port {}, so requests get 503", key.port);
+            let remedy = match (at, key.subset.is_some()) {
+                (_, true) => "look at the labels of the subset and of the workloads",
+                ("spec.endpoints", _) => "list some, or write resolution: DNS",
+                _ => "look at the labels of WorkloadEntries and pods of this namespace, and whether those are ready",
+            };
+            remarks.push(Remark::warning(NO_ENDPOINTS, at, message, remedy));
         }
+        Told { endpoints, remarks }
     }
-    Endpoints::Static { backend: backend.key.clone(), endpoints: found.into_values().collect() }
+
+    /// The entry that is told what there is to say of them all.
+    pub(super) fn told(&self) -> Option<ObjectRef> {
+        let meta = &self.entries.first()?.meta;
+        Some(ObjectRef::new(Kind::ServiceEntry, &meta.namespace, &meta.name))
+    }
 }
 
-fn is_reachable(address: IpAddr) -> bool {
-    !address.is_unspecified() && !address.is_multicast()
+/// Endpoints, with what there is to say.
+#[derive(Debug)]
+pub(super) struct Told {
+    /// The endpoints.
+    pub(super) endpoints: Endpoints,
+    /// About the entry that is [`External::told`].
+    pub(super) remarks: Vec<Remark>,
+}
+
+/// What one entry says where its host is.
+fn workloads_of<'c>(cluster: &'c Cluster, entry: &'c ServiceEntry, host: &'c str) -> Vec<Found<'c>> {
+    let spec = &entry.spec;
+    match spec.resolution {
+        // An edge knows no other address that a request was meant for than that of its host.
+        Resolution::None if is_wild(host) => Vec::new(),
+        Resolution::None => vec![Found::Host(host)],
+        Resolution::DynamicDns => Vec::new(),
+        Resolution::Static | Resolution::Dns | Resolution::DnsRoundRobin => match &spec.workload_selector {
+            Some(selector) => workloads::selected(cluster, &entry.meta.namespace, selector),
+            None if spec.endpoints.is_empty() && spec.resolution != Resolution::Static => vec![Found::Host(host)],
+            None => spec.endpoints.iter().map(Found::Workload).collect(),
+        },
+    }
+}
+
+fn is_wild(host: &str) -> bool {
+    host.starts_with('*')
+}
+
+/// Whether the entry could lead to endpoints.
+fn leads_anywhere(entry: &ServiceEntry, host: &str) -> bool {
+    match entry.spec.resolution {
+        Resolution::None => !is_wild(host),
+        Resolution::DynamicDns => false,
+        Resolution::Static | Resolution::Dns | Resolution::DnsRoundRobin => true,
+    }
 }
 
 /// What there is to say about an entry by itself.
 pub(super) fn entry(entry: &ServiceEntry) -> Entry {
     let (mut remarks, is_valid) = verdict(entry.problems());
     let spec = &entry.spec;
-    let mut say = |field: &str, message: &str| {
-        remarks.push(Remark::warning(UNSUPPORTED, &format!("spec.{field}"), message, ""));
-    };
     if is_valid {
-        if matches!(spec.resolution, Resolution::None | Resolution::DynamicDns) {
-            say("resolution", "the host of each request is not connected to, so requests get 503");
+        if spec.hosts.iter().any(|host| !leads_anywhere(entry, host)) {
+            let message =
+                "the host of each request is not connected to, so requests for names that *. stands for get 503";
+            remarks.push(unsupported("spec.resolution", message));
         }
-        let names = spec.endpoints.iter().filter(|it| name(it).is_some()).count();
-        if names > 1 {
-            say("endpoints", "of several names the first is used");
+        if !spec.addresses.is_empty() {
+            remarks.push(Remark::note(UNSUPPORTED, "spec.addresses", OF_SIDECARS, ""));
         }
-        let addresses = spec.endpoints.iter().any(|it| matches!(it.address, WorkloadAddress::Ip(_)));
-        if names > 0 && addresses {
-            say("endpoints", "beside a name no address is connected to");
-        }
-        let paths = spec.endpoints.iter().any(|it| matches!(it.address, WorkloadAddress::Unix(_)));
-        if paths {
-            say("endpoints", "sockets of files are not connected to");
+        let resolved = matches!(spec.resolution, Resolution::Static | Resolution::Dns | Resolution::DnsRoundRobin);
+        for (at, endpoint) in spec.endpoints.iter().enumerate().filter(|_| resolved) {
+            remarks.extend(of_workload(endpoint, &format!("spec.endpoints[{at}]")));
         }
     }
     Entry { generation: entry.meta.generation, remarks, ..Entry::default() }
+}
+
+/// What there is to say about a WorkloadEntry by itself. Whether it is well changes all the time, and is not said.
+pub(super) fn workload_entry(entry: &WorkloadEntry) -> Entry {
+    let (mut remarks, is_valid) = verdict(entry.problems());
+    if is_valid {
+        remarks.extend(of_workload(&entry.spec, "spec"));
+    }
+    Entry { generation: entry.meta.generation, remarks, ..Entry::default() }
+}
+
+fn of_workload(workload: &Workload, at: &str) -> Vec<Remark> {
+    let mut remarks = Vec::new();
+    match workload.address {
+        WorkloadAddress::Unix(_) => {
+            remarks.push(unsupported(&format!("{at}.address"), "sockets of files are not connected to"));
+        }
+        WorkloadAddress::Unset => {
+            let message = "what is behind the gateway of a network is not connected to: it gets nothing";
+            remarks.push(unsupported(&format!("{at}.network"), message));
+        }
+        WorkloadAddress::Ip(_) | WorkloadAddress::Name(_) => {}
+    }
+    if workload.service_account.is_some() {
+        let message = "mTLS of the mesh is not spoken, so nobody asks for it";
+        remarks.push(Remark::note(UNSUPPORTED, &format!("{at}.serviceAccount"), message, ""));
+    }
+    remarks
+}
+
+fn unsupported(at: &str, message: &str) -> Remark {
+    Remark::warning(UNSUPPORTED, at, message, "")
 }

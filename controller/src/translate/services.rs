@@ -21,8 +21,9 @@ use crate::translate::localities;
 use crate::translate::originations::{Originations, Peer};
 use crate::translate::policies::Policies;
 use crate::translate::proxies::Proxies;
-use crate::translate::service_entries::{host_named, host_of, within};
+use crate::translate::service_entries::{Told, host_named, host_of, within};
 use crate::translate::traffic;
+use crate::translate::workloads::add_selected;
 
 /// Who uses a port: numbers of routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -72,6 +73,8 @@ pub(super) struct ServiceOutput {
     pub(super) entries: BTreeMap<ObjectRef, Entry>,
     /// Objects, there or not, that hold what it is spoken to with.
     pub(super) asked: BTreeSet<ObjectRef>,
+    /// Whether pods may be endpoints that no slice tells of.
+    pub(super) selects_pods: bool,
 }
 
 /// Who looks at a Service: DestinationRules may say another thing to each fleet.
@@ -123,12 +126,12 @@ pub(super) fn service(
             backend.connect_deadline = traffic::CONNECT;
         }
         let peer = Peer { host: &host, names: &[] };
-        output.govern(cluster, (rule.as_ref(), part), peer, &mut view, &mut backend);
+        output.govern(cluster, (rule.as_ref(), part), (peer, false), &mut view, &mut backend);
         policies.traffic.apply(cluster, reference, port, &mut backend);
         let addresses = if is_alias(service) {
             output.alias(reference, service, &key)
         } else {
-            output.slices(cluster, reference, (port, part), &backend)
+            output.slices(cluster, (reference, service), (port, part), &backend)
         };
         output.backends.insert(key, (backend, addresses));
     }
@@ -155,6 +158,7 @@ fn of_entries(
 ) -> ServiceOutput {
     let mut output = ServiceOutput::default();
     let Some(external) = within(cluster, host, &reference.namespace) else { return output };
+    output.selects_pods = external.selects();
     let rule = in_force(cluster, (host, &reference.namespace), view.proxies);
     for (number, transport, subset) in used.keys() {
         let key = key(reference, (*number, *transport, subset.as_ref()));
@@ -166,35 +170,53 @@ fn of_entries(
         backend.connect_deadline = traffic::CONNECT;
         let part = subset.as_ref().and_then(|name| rule.as_ref()?.subset(name));
         let peer = Peer { host, names: external.names() };
-        output.govern(cluster, (rule.as_ref(), part), peer, &mut view, &mut backend);
+        output.govern(cluster, (rule.as_ref(), part), (peer, external.is_original()), &mut view, &mut backend);
         let labels = part.map(|part| part.labels.clone()).unwrap_or_default();
-        let addresses = external.endpoints(cluster, host, &backend, &labels);
-        output.backends.insert(key, (backend, addresses));
+        let Told { endpoints, remarks } = external.endpoints(cluster, host, &backend, &labels);
+        if let Some(entry) = external.told() {
+            for remark in remarks {
+                output.say(&entry, remark);
+            }
+        }
+        output.backends.insert(key, (backend, endpoints));
     }
     output
 }
 
 impl ServiceOutput {
     /// Puts what the mesh and the DestinationRule in force say of a subset, or of the whole, into force. A policy of
-    /// Gateway API that was there gives way to `tls` only.
+    /// Gateway API that was there gives way to `tls` only. Whoever is asked for the endpoint that a request was meant for
+    /// `knows_original`, or does not.
     fn govern<'c>(
         &mut self,
         cluster: &'c Cluster,
         (rule, part): (Option<&InForce<'c>>, Option<&'c Subset>),
-        peer: Peer<'_>,
+        (peer, knows_original): (Peer<'_>, bool),
         view: &mut View<'_>,
         backend: &mut Backend,
     ) {
         let mesh = cluster.mesh().config();
-        let blocks = Blocks::of(mesh, rule, part, backend.key.port);
+        let mut blocks = Blocks::of(mesh, rule, part, backend.key.port);
         if let Some(tls) = blocks.tls {
             let to = (cluster, view.proxies.namespace.as_str());
             backend.tls = view.originations.backend(to, (tls, peer), &mut self.asked);
+        }
+        if knows_original {
+            blocks.balance = blocks.balance.filter(|balance| !traffic::is_original(balance));
         }
         traffic::apply(blocks, backend);
         if let (Some(timeout), None) = (mesh.connect_timeout, blocks.connect_timeout()) {
             backend.connect_deadline = timeout;
         }
+    }
+
+    /// Takes out what there is to say to ServiceEntries, of which there is more to say.
+    pub(super) fn take_of_entries(&mut self) -> BTreeMap<ObjectRef, Vec<Remark>> {
+        let entries = std::mem::take(&mut self.entries).into_iter();
+        let (of_entries, others): (BTreeMap<_, _>, _) =
+            entries.partition(|(object, _)| object.known_kind() == Some(Kind::ServiceEntry));
+        self.entries = others;
+        of_entries.into_iter().map(|(object, entry)| (object, entry.remarks)).collect()
     }
 
     fn say(&mut self, object: &ObjectRef, remark: Remark) {
@@ -264,10 +286,11 @@ impl ServiceOutput {
     fn slices(
         &mut self,
         cluster: &Cluster,
-        reference: &ObjectRef,
+        (reference, service): (&ObjectRef, &Service),
         (port, part): (Option<&ServicePort>, Option<&Subset>),
-        Backend { key, locality, .. }: &Backend,
+        backend: &Backend,
     ) -> Endpoints {
+        let Backend { key, locality, .. } = backend;
         let labels = part.map(|part| &part.labels).filter(|labels| !labels.is_empty());
         let pod = |endpoint: &SliceEndpoint| pod_of(cluster, reference, endpoint);
         let keep = |endpoint: &SliceEndpoint| labels.is_none_or(|labels| is_part(pod(endpoint), labels));
@@ -277,8 +300,11 @@ impl ServiceOutput {
             }
         };
         let wanted = Wanted { keep: &keep, place: &place };
-        let (endpoints, remarks) =
+        let (mut endpoints, remarks) =
             port.map(|port| endpoints(port, cluster.slices(reference), &wanted)).unwrap_or_default();
+        if let Some(port) = port.filter(|port| port.protocol == TransportProtocol::Tcp) {
+            add_selected(cluster, (service, port), (backend, labels), &mut endpoints);
+        }
         for (slice, remark) in remarks {
             self.say(&slice, remark);
         }

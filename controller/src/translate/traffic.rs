@@ -53,7 +53,7 @@ pub(super) fn apply(blocks: Blocks<'_>, backend: &mut Backend) {
 }
 
 /// Whether the endpoint is asked for that the client had connected to.
-fn is_original(balance: &LoadBalancer) -> bool {
+pub(super) fn is_original(balance: &LoadBalancer) -> bool {
     balance.balancing == Balancing::Simple(SimpleLb::Passthrough)
 }
 
@@ -211,7 +211,11 @@ pub(super) fn of_blocks((balance, pool, outliers): Parts<'_>, at: &str, remarks:
     };
     if let Some(balance) = balance {
         say("loadBalancer.zoneAwareLbSetting", balance.zone_aware.is_some(), "all endpoints are alike");
-        say("loadBalancer.simple", is_original(balance), "requests get 503");
+        say(
+            "loadBalancer.simple",
+            is_original(balance),
+            "requests get 503 but where a ServiceEntry has resolution NONE",
+        );
         let has_attributes = matches!(&balance.balancing, Balancing::ConsistentHash(hash)
             if matches!(&hash.key, Some(HashKey::Cookie(cookie)) if !cookie.attributes.is_empty()));
         say("loadBalancer.consistentHash.httpCookie.attributes", has_attributes, "the cookie is set without them");

@@ -83,8 +83,8 @@ impl Viewed {
         self.backends().flat_map(|backend| material(&backend.tls)).collect()
     }
 
-    /// Whether labels of pods decide what some form of it is.
+    /// Whether pods decide what some form of it is.
     pub(super) fn reads_pods(&self) -> bool {
-        self.backends().any(reads_pods)
+        self.output.selects_pods || self.backends().any(reads_pods)
     }
 }

@@ -12,6 +12,7 @@ mod said;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use torana_crds::core::Service;
 use torana_crds::istio::DestinationRule;
 use torana_crds::{Kind, ObjectRef};
 use torana_ir::{
@@ -20,7 +21,7 @@ use torana_ir::{
 };
 
 use crate::hosts;
-use crate::report::{Entry, Report};
+use crate::report::{Entry, Remark, Report};
 use crate::store::{Cluster, Dirty, unlink};
 use crate::translate::destination_rules::of_host;
 use crate::translate::fleets::{Apart, take};
@@ -114,6 +115,8 @@ struct ServiceMemo {
     /// Certificates and authorities.
     needs: BTreeSet<ResourceKey>,
     entries: BTreeSet<ObjectRef>,
+    /// What there is to say to ServiceEntries beside what there is to say of each by itself.
+    of_entries: BTreeMap<ObjectRef, Vec<Remark>>,
     /// Pods of its namespace were looked at.
     reads_pods: bool,
 }
@@ -131,6 +134,8 @@ pub(super) struct Work<'w> {
     is_news: bool,
     /// Whether some backend needs other certificates or authorities than it did.
     is_shown_anew: bool,
+    /// ServiceEntries of which services say something else than they did.
+    entries_told: BTreeSet<ObjectRef>,
 }
 
 impl<'w> Work<'w> {
@@ -142,7 +147,8 @@ impl<'w> Work<'w> {
         memo: &'w mut Memo,
     ) -> Self {
         let (is_news, is_shown_anew) = (false, false);
-        Self { cluster, dirty, snapshot, report, memo, delta: Delta::default(), is_news, is_shown_anew }
+        let (delta, entries_told) = (Delta::default(), BTreeSet::new());
+        Self { cluster, dirty, snapshot, report, memo, delta, is_news, is_shown_anew, entries_told }
     }
 
     /// Does all of it and returns what changes in the snapshot, and whether anything does in the report.
@@ -169,7 +175,7 @@ impl<'w> Work<'w> {
         services.extend(self.dirty.endpoints.iter().cloned());
         services.extend(self.dirty.objects.iter().filter(|it| it.known_kind() == Some(Kind::Service)).cloned());
         services.extend(self.of_hosts());
-        let (rules, credited) = self.credited(&moved);
+        let (mut rules, credited) = self.credited(&moved);
         services.extend(credited);
         // A slice may move from one Service to another: what one has no more to say of it, the other may say now.
         let mut said = BTreeMap::new();
@@ -180,6 +186,7 @@ impl<'w> Work<'w> {
             self.is_news |= remove(self.report, object);
         }
         self.policies(&services);
+        rules.append(&mut self.entries_told);
         self.described(&rules);
         if is_new_frame || self.is_shown_anew {
             self.certificates();
@@ -352,7 +359,11 @@ impl<'w> Work<'w> {
             None => Viewed::default(),
         };
         let (needs, reads_pods) = (viewed.needs(), viewed.reads_pods());
-        let Viewed { output, mut apart } = viewed;
+        let Viewed { mut output, mut apart } = viewed;
+        let of_entries = output.take_of_entries();
+        if of_entries != old.of_entries {
+            self.entries_told.extend(of_entries.keys().chain(old.of_entries.keys()).cloned());
+        }
         let snapshot = self.snapshot;
         for key in old.backends.iter().filter(|key| !output.backends.contains_key(key)) {
             let gone = [ResourceKey::Backend(key.clone()), ResourceKey::Endpoints(key.clone())];
@@ -367,6 +378,7 @@ impl<'w> Work<'w> {
             backends: output.backends.keys().cloned().collect(),
             needs,
             entries: output.entries.keys().cloned().collect(),
+            of_entries,
             reads_pods,
         };
         self.is_shown_anew |= memo.needs != old.needs;
@@ -442,7 +454,7 @@ impl<'w> Work<'w> {
         }
         let is_workload = |it: &&ObjectRef| it.known_kind() == Some(Kind::WorkloadEntry);
         for workload in self.dirty.objects.iter().filter(is_workload) {
-            let here = |it: &&ObjectRef| it.namespace == workload.namespace && host_of(&it.name).is_some();
+            let here = |it: &&ObjectRef| it.namespace == workload.namespace && selects(self.cluster, it);
             services.extend(self.memo.uses.keys().filter(here).cloned());
         }
         services
@@ -494,6 +506,12 @@ fn reached(backends: &BTreeSet<BackendKey>, listeners: &BTreeSet<ListenerKey>) -
 fn service_of(backend: &BackendKey) -> ObjectRef {
     let kind = if host_of(&backend.name).is_some() { Kind::ServiceEntry } else { Kind::Service };
     ObjectRef::new(kind, &backend.namespace, &backend.name)
+}
+
+/// Whether WorkloadEntries may be endpoints of a Service, or of what stands for a host of ServiceEntries.
+fn selects(cluster: &Cluster, service: &ObjectRef) -> bool {
+    let of_kubernetes = || cluster.find::<Service>(&service.namespace, &service.name);
+    host_of(&service.name).is_some() || of_kubernetes().is_some_and(|it| !it.spec.selector.is_empty())
 }
 
 /// Whether a need is one of a host ([`of_host`]).

@@ -13,7 +13,7 @@ use torana_gateway::filter::{RequestContext, Verdict};
 use torana_gateway::head::{Head, Scheme};
 use torana_gateway::table::{Bind, BindTable, Notes, Plan, Routed, Table};
 use torana_ir::{
-    Action, BackendKey, BackendTls, Endpoints, Invalid, ListenerKey, ResourceKey, RouteKind, Rule, Snapshot, Target,
+    Action, BackendKey, BackendTls, Invalid, ListenerKey, ResourceKey, RouteKind, Rule, Snapshot, Target,
     WeightedBackend,
 };
 

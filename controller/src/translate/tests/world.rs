@@ -80,7 +80,7 @@ fn route(kind: &str, (namespace, name): (&str, &str), variant: usize) -> Value {
 
 fn service((namespace, name): (&str, &str), variant: usize) -> Value {
     let spec = match variant {
-        0 => json!({"ports": [{"port": 80}, {"name": "u", "port": 80, "protocol": "UDP"}]}),
+        0 => json!({"selector": {"app": "vm"}, "ports": [{"port": 80}, {"name": "u", "port": 80, "protocol": "UDP"}]}),
         1 => {
             json!({"ports": [{"name": "x", "port": 80, "appProtocol": "kubernetes.io/h2c"}, {"name": "y", "port": 81}]})
         }
@@ -283,15 +283,25 @@ fn service_entry(namespace: &str, variant: usize) -> Value {
 
 fn workload(variant: usize) -> Value {
     let app = if variant == 3 { "other" } else { "vm" };
-    let spec = json!({"address": format!("192.0.2.{}", 10 + variant), "labels": {"app": app}});
-    object(ISTIO, "WorkloadEntry", &metadata("a", "vm", variant), &spec)
+    let address = if variant == 1 { "vm.example.com".to_owned() } else { format!("192.0.2.{}", 10 + variant) };
+    let spec = json!({"address": address, "labels": {"app": app, "version": "v1"}});
+    let mut entry = object(ISTIO, "WorkloadEntry", &metadata("a", "vm", variant), &spec);
+    match variant {
+        2 => entry["status"] = json!({"conditions": [{"type": "Healthy", "status": "False"}]}),
+        4 => entry["spec"] = json!({"labels": {"app": app}}),
+        _ => {}
+    }
+    entry
 }
 
 fn pod(name: &str, variant: usize) -> Value {
     let mut metadata = metadata("a", name, variant);
     let region = if variant < 2 { "r" } else { "q" };
-    metadata["labels"] = json!({"version": if variant.is_multiple_of(2) { "v1" } else { "v2" }, "topology.kubernetes.io/region": region});
-    json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata})
+    let app = if variant == 3 { "other" } else { "vm" };
+    metadata["labels"] = json!({"version": if variant.is_multiple_of(2) { "v1" } else { "v2" }, "app": app, "topology.kubernetes.io/region": region});
+    let conditions = json!([{"type": "Ready", "status": if variant == 2 { "False" } else { "True" }}]);
+    let status = json!({"podIP": format!("192.0.2.{}", 20 + variant), "conditions": conditions});
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status})
 }
 
 fn authorization(variant: usize) -> Value {

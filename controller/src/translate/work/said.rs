@@ -5,11 +5,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use torana_crds::istio::{DestinationRule, ServiceEntry};
+use torana_crds::istio::{DestinationRule, ServiceEntry, WorkloadEntry};
 use torana_crds::{Kind, ObjectRef};
 
 use super::Work;
+use crate::hosts;
 use crate::report::{Entry, Remark, Report};
+use crate::translate::service_entries::name_of;
 use crate::translate::{destination_rules, mesh_config, service_entries, traffic};
 
 impl Work<'_> {
@@ -53,8 +55,8 @@ impl Work<'_> {
         }
     }
 
-    /// Tells the authors of DestinationRules, of ServiceEntries and of the mesh's settings what is wrong with them: of
-    /// those that changed, and of these `rules`.
+    /// Tells the authors of DestinationRules, of ServiceEntries, of WorkloadEntries and of the mesh's settings what is wrong
+    /// with them: of those that changed, and of these `rules`.
     pub(super) fn described(&mut self, rules: &BTreeSet<ObjectRef>) {
         for object in self.dirty.objects.union(rules) {
             let (namespace, name) = (&object.namespace, &object.name);
@@ -73,7 +75,11 @@ impl Work<'_> {
                     })
                 }
                 Some(Kind::ServiceEntry) => {
-                    self.cluster.find::<ServiceEntry>(namespace, name).map(service_entries::entry)
+                    let entry = self.cluster.find::<ServiceEntry>(namespace, name);
+                    entry.map(|entry| self.of_entry(object, entry))
+                }
+                Some(Kind::WorkloadEntry) => {
+                    self.cluster.find::<WorkloadEntry>(namespace, name).map(service_entries::workload_entry)
                 }
                 Some(Kind::ConfigMap) => mesh_config::entry(self.cluster, object),
                 _ => continue,
@@ -83,6 +89,19 @@ impl Work<'_> {
                 None => remove(self.report, object),
             };
         }
+    }
+
+    /// What there is to say of a ServiceEntry: by itself, and of what becomes of its hosts that are used.
+    fn of_entry(&self, object: &ObjectRef, entry: &ServiceEntry) -> Entry {
+        let mut all = service_entries::entry(entry);
+        for host in &entry.spec.hosts {
+            let name = name_of(&hosts::whole(host, &object.namespace));
+            let service = ObjectRef::new(Kind::ServiceEntry, &object.namespace, &name);
+            let told = self.memo.services.get(&service).and_then(|memo| memo.of_entries.get(object));
+            let new: Vec<_> = told.into_iter().flatten().filter(|remark| !all.remarks.contains(remark)).collect();
+            all.remarks.extend(new.into_iter().cloned());
+        }
+        all
     }
 
     /// Tells the authors of policies that changed, or whose Services did.
