@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Services that are names: asked of DNS, asked again when the answer expires, kept while nobody answers.
+//! Services and workloads that are names: asked of DNS, asked again when the answer expires, kept while nobody answers.
 
+use std::collections::BTreeMap;
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,35 +12,43 @@ use torana_tests::{Backend, World, eventually};
 
 use super::manifests::{object, route};
 
+const ISTIO: &str = "networking.istio.io/v1";
+
 /// What a server says of one name. IPv6 addresses there are none.
 #[derive(Clone, Copy)]
 enum Say {
-    /// These addresses, for so many seconds.
+    /// This address, for so many seconds.
     Address([u8; 4], u32),
+    /// So many addresses of 127.0.0.0/8, for a second.
+    Many(u8),
     /// SERVFAIL.
     Failure,
     /// Nothing at all.
     Silence,
 }
 
-/// A DNS server (RFC 1035) that knows one name.
+/// What a server knows.
+type Names = BTreeMap<String, Say>;
+
+/// A DNS server (RFC 1035).
 struct Dns {
     port: u16,
-    say: Arc<Mutex<Say>>,
+    names: Arc<Mutex<Names>>,
     asked: Arc<AtomicUsize>,
 }
 
 impl Dns {
     fn start(name: &str, say: Say) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let dns =
-            Self { port: socket.local_addr().unwrap().port(), say: Arc::new(Mutex::new(say)), asked: Arc::default() };
-        let (say, asked, name) = (Arc::clone(&dns.say), Arc::clone(&dns.asked), name.to_owned());
+        let port = socket.local_addr().unwrap().port();
+        let dns = Self { port, names: Arc::default(), asked: Arc::default() };
+        dns.say_of(name, say);
+        let (names, asked) = (Arc::clone(&dns.names), Arc::clone(&dns.asked));
         thread::spawn(move || {
             let mut query = [0; 512];
             while let Ok((length, from)) = socket.recv_from(&mut query) {
-                let say = *say.lock().unwrap();
-                if let Some(answer) = answer(&query[..length], &name, say, &asked) {
+                let names = names.lock().unwrap().clone();
+                if let Some(answer) = answer(&query[..length], &names, &asked) {
                     let _ = socket.send_to(&answer, from).is_ok();
                 }
             }
@@ -47,8 +56,14 @@ impl Dns {
         dns
     }
 
+    /// From now on this of a name.
+    fn say_of(&self, name: &str, say: Say) {
+        self.names.lock().unwrap().insert(name.to_owned(), say);
+    }
+
+    /// From now on this of every name that it knows.
     fn say(&self, say: Say) {
-        *self.say.lock().unwrap() = say;
+        self.names.lock().unwrap().values_mut().for_each(|it| *it = say);
     }
 
     fn asked(&self) -> usize {
@@ -57,7 +72,7 @@ impl Dns {
 }
 
 /// Header (12 bytes), then labels up to an empty one, type, class.
-fn answer(query: &[u8], known: &str, say: Say, asked: &AtomicUsize) -> Option<Vec<u8>> {
+fn answer(query: &[u8], names: &Names, asked: &AtomicUsize) -> Option<Vec<u8>> {
     let (mut labels, mut at) = (Vec::new(), 12);
     while query[at] > 0 {
         let end = at + 1 + usize::from(query[at]);
@@ -65,19 +80,20 @@ fn answer(query: &[u8], known: &str, say: Say, asked: &AtomicUsize) -> Option<Ve
         at = end;
     }
     let (kind, end) = (query[at + 2], at + 5);
-    let is_known = labels.join(".") == known;
-    let (code, address) = match say {
-        Say::Silence => return None,
-        Say::Failure => (2, None),
-        Say::Address(..) if !is_known => (3, None),
-        Say::Address(address, ttl) => (0, (kind == 1).then_some((address, ttl))),
+    let (code, addresses, ttl) = match names.get(&labels.join(".")) {
+        None => (3, Vec::new(), 0),
+        Some(Say::Silence) => return None,
+        Some(Say::Failure) => (2, Vec::new(), 0),
+        Some(Say::Address(address, ttl)) => (0, vec![*address], *ttl),
+        Some(Say::Many(count)) => (0, (1..=*count).map(|at| [127, 0, 0, at]).collect(), 1),
     };
     asked.fetch_add(usize::from(kind == 1), Ordering::Relaxed);
-    let count = u8::from(address.is_some());
+    let addresses = if kind == 1 { addresses } else { Vec::new() };
+    let count = u8::try_from(addresses.len()).unwrap();
     let mut answer = [&query[..2], &[0x81, 0x80 | code, 0, 1, 0, count, 0, 0, 0, 0], &query[12..end]].concat();
-    if let Some((address, ttl)) = address {
+    for address in addresses {
         answer.extend([0xc0, 12, 0, 1, 0, 1]);
-        answer.extend(ttl.to_be_bytes());
+        answer.extend(u32::to_be_bytes(ttl));
         answer.extend([0, 4]);
         answer.extend(address);
     }
@@ -138,4 +154,94 @@ fn a_name_that_nobody_knows_is_503_and_no_other_is_asked_for() {
     let text = std::fs::read_to_string(world.folder().join("world.yaml")).unwrap();
     world.apply("world.yaml", &text.replace("lost.example.com", "out.example.com"));
     assert!(eventually(|| world.status("a", "/") == 200), "{}", world.log());
+}
+
+/// A world whose every request goes to host `api.test` of a ServiceEntry.
+fn world_of(dns: &Dns, spec: &str) -> World {
+    let server = "{port: {number: ${HTTP}, name: http, protocol: HTTP}, hosts: ['*']}";
+    let rule =
+        "hosts: ['*'], gateways: [edge], http: [{retries: {attempts: 0}, route: [{destination: {host: api.test}}]}]";
+    let manifests = [
+        object(ISTIO, "Gateway", "edge", &format!("selector: {{istio: ingressgateway}}, servers: [{server}]")),
+        object(ISTIO, "VirtualService", "r", rule),
+        object(ISTIO, "ServiceEntry", "api", &format!("hosts: [api.test], {spec}")),
+    ];
+    World::start_with(&manifests.concat(), &["--resolver", &format!("127.0.0.1:{}", dns.port)])
+}
+
+/// Who answers so many requests, how often.
+fn answers(world: &World, count: usize) -> BTreeMap<String, usize> {
+    let mut answers = BTreeMap::new();
+    for _ in 0..count {
+        let reply = world.get("a", "/").unwrap();
+        let who = if reply.status == 200 { reply.text() } else { reply.status.to_string() };
+        *answers.entry(who).or_default() += 1;
+    }
+    answers
+}
+
+fn is_served_by(world: &World, names: &[&str]) -> bool {
+    answers(world, 40).keys().map(String::as_str).eq(names.iter().copied())
+}
+
+#[test]
+fn of_a_service_entry_every_name_is_resolved_and_one_that_fails_takes_nothing_from_the_others() {
+    let (one, _two) = pair();
+    let [three, four] = ["three", "four"].map(Backend::named);
+    let dns = Dns::start("one.test", Say::Address([127, 0, 0, 1], 1));
+    dns.say_of("two.test", Say::Address([127, 0, 0, 2], 1));
+    let spec = format!(
+        "ports: [{{number: 80, name: http, protocol: HTTP, targetPort: {}}}], resolution: DNS, endpoints: [\
+         {{address: one.test}}, {{address: two.test}}, {{address: lost.test}}, \
+         {{address: one.test, ports: {{http: {}}}}}, {{address: 127.0.0.1, ports: {{http: {}}}, weight: 1}}]",
+        one.port, three.port, four.port
+    );
+    let world = world_of(&dns, &spec);
+    assert!(eventually(|| is_served_by(&world, &["four", "one", "three", "two"])), "{}", world.log());
+    dns.say_of("two.test", Say::Address([127, 0, 0, 1], 1));
+    assert!(eventually(|| is_served_by(&world, &["four", "one", "three"])), "{}", world.log());
+    for trouble in [Say::Failure, Say::Silence] {
+        dns.say_of("one.test", trouble);
+        dns.say_of("two.test", Say::Address([127, 0, 0, 2], 1));
+        assert!(eventually(|| is_served_by(&world, &["four", "one", "three", "two"])), "{}", world.log());
+        dns.say_of("two.test", Say::Address([127, 0, 0, 1], 1));
+        assert!(eventually(|| is_served_by(&world, &["four", "one", "three"])), "{}", world.log());
+    }
+}
+
+#[test]
+fn shares_of_names_are_their_weights() {
+    let (one, _two) = pair();
+    let dns = Dns::start("one.test", Say::Address([127, 0, 0, 1], 3600));
+    dns.say_of("two.test", Say::Address([127, 0, 0, 2], 3600));
+    let spec = format!(
+        "ports: [{{number: {}, name: http, protocol: HTTP}}], resolution: DNS, \
+         endpoints: [{{address: one.test, weight: 3}}, {{address: two.test, weight: 1}}]",
+        one.port
+    );
+    let world = world_of(&dns, &spec);
+    let balance = "host: api.test, trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}}";
+    world.apply("balance.yaml", &object(ISTIO, "DestinationRule", "api", balance));
+    let is_shared = || {
+        let counted = answers(&world, 80);
+        let count = |name: &str| counted.get(name).copied().unwrap_or_default();
+        count("one").abs_diff(60) <= 2 && count("two").abs_diff(20) <= 2
+    };
+    assert!(eventually(is_shared), "{:?}", answers(&world, 80));
+}
+
+#[test]
+fn of_dns_round_robin_one_address_is_used_and_of_an_entry_without_resolution_its_host_is() {
+    for (resolution, names) in [("DNS_ROUND_ROBIN", &["one"][..]), ("DNS", &["one", "two"]), ("NONE", &["one", "two"])]
+    {
+        let (one, _two) = pair();
+        let dns = Dns::start("api.test", Say::Many(2));
+        let port = one.port;
+        let spec = format!("ports: [{{number: {port}, name: http, protocol: HTTP}}], resolution: {resolution}");
+        let world = world_of(&dns, &spec);
+        assert!(eventually(|| is_served_by(&world, names)), "{resolution}: {}", world.log());
+        // Through several answers.
+        thread::sleep(Duration::from_millis(1500));
+        assert!(is_served_by(&world, names), "{resolution}");
+    }
 }

@@ -19,7 +19,7 @@ const TOGETHER: [[&str; 2]; 5] = [
 ];
 
 /// What is said of others, by kind of object and reason, and why it is right.
-const EXPLAINED: [(&str, &str, &str); 11] = [
+const EXPLAINED: [(&str, &str, &str); 8] = [
     ("addons/kiali.yaml", "", "a chart's output, of no kind of Istio's"),
     (
         "bookinfo/networking/certmanager-gateway.yaml",
@@ -29,9 +29,6 @@ const EXPLAINED: [(&str, &str, &str); 11] = [
     ("bookinfo/networking/destination-rule-all-mtls.yaml", "DestinationRule UnsupportedValue", "ISTIO_MUTUAL"),
     ("bookinfo/policy/productpage_envoy_ratelimit.yaml", "EnvoyFilter NotServed", "there is no Envoy"),
     ("ratelimit/local-rate-limit-service.yaml", "EnvoyFilter NotServed", "there is no Envoy"),
-    ("external/aptget.yaml", "ServiceEntry UnsupportedValue", "hosts without addresses are for sidecars"),
-    ("external/github.yaml", "ServiceEntry UnsupportedValue", "hosts without addresses are for sidecars"),
-    ("external/pypi.yaml", "ServiceEntry UnsupportedValue", "hosts without addresses are for sidecars"),
     ("open-telemetry/loki/telemetry.yaml", "Telemetry NotServed", "not done yet"),
     ("open-telemetry/tracing/telemetry.yaml", "Telemetry NotServed", "not done yet"),
     ("tcp-echo/tcp-echo-20-v2.yaml", "VirtualService NoMatchingParent", "its Gateway is in another file"),
