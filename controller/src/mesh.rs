@@ -244,7 +244,7 @@ mod tests {
             accessLogFile: /dev/stdout
             pathNormalisation: {normalization: NONE}
             pathNormalization: {normalization: NONE, strict: true}
-            localityLbSetting: {enabled: true}
+            zoneAwareLbSetting: {enabled: true}
         ";
         let mut mesh = Mesh::default();
         mesh.take(&reference("istio"), "default", Some(&map("istio", text)));
@@ -253,7 +253,7 @@ mod tests {
         let expected = [
             "Warning data.mesh.pathNormalisation",
             "Warning data.mesh.pathNormalization.strict",
-            "Warning data.mesh.localityLbSetting",
+            "Warning data.mesh.zoneAwareLbSetting",
             "Note data.mesh.accessLogFile",
             "Warning data.mesh.defaultConfig.gatewayTopology.numTrustedProxies",
         ];

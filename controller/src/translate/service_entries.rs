@@ -199,7 +199,7 @@ fn leads_anywhere(entry: &ServiceEntry, host: &str) -> bool {
 }
 
 /// What there is to say about an entry by itself.
-pub(super) fn entry(entry: &ServiceEntry) -> Entry {
+pub(super) fn entry(entry: &ServiceEntry, in_cluster: bool) -> Entry {
     let (mut remarks, is_valid) = verdict(entry.problems());
     let spec = &entry.spec;
     if is_valid {
@@ -213,22 +213,22 @@ pub(super) fn entry(entry: &ServiceEntry) -> Entry {
         }
         let resolved = matches!(spec.resolution, Resolution::Static | Resolution::Dns | Resolution::DnsRoundRobin);
         for (at, endpoint) in spec.endpoints.iter().enumerate().filter(|_| resolved) {
-            remarks.extend(of_workload(endpoint, &format!("spec.endpoints[{at}]")));
+            remarks.extend(of_workload(endpoint, &format!("spec.endpoints[{at}]"), in_cluster));
         }
     }
     Entry { generation: entry.meta.generation, remarks, ..Entry::default() }
 }
 
 /// What there is to say about a WorkloadEntry by itself. Whether it is well changes all the time, and is not said.
-pub(super) fn workload_entry(entry: &WorkloadEntry) -> Entry {
+pub(super) fn workload_entry(entry: &WorkloadEntry, in_cluster: bool) -> Entry {
     let (mut remarks, is_valid) = verdict(entry.problems());
     if is_valid {
-        remarks.extend(of_workload(&entry.spec, "spec"));
+        remarks.extend(of_workload(&entry.spec, "spec", in_cluster));
     }
     Entry { generation: entry.meta.generation, remarks, ..Entry::default() }
 }
 
-fn of_workload(workload: &Workload, at: &str) -> Vec<Remark> {
+fn of_workload(workload: &Workload, at: &str, in_cluster: bool) -> Vec<Remark> {
     let mut remarks = Vec::new();
     match workload.address {
         WorkloadAddress::Unix(_) => {
@@ -237,6 +237,11 @@ fn of_workload(workload: &Workload, at: &str) -> Vec<Remark> {
         WorkloadAddress::Unset => {
             let message = "what is behind the gateway of a network is not connected to: it gets nothing";
             remarks.push(unsupported(&format!("{at}.network"), message));
+        }
+        WorkloadAddress::Ip(address) if in_cluster && address.to_canonical().is_loopback() => {
+            let message = "would be the proxy itself, and is not connected to: it gets nothing";
+            let remedy = "write an address that other pods reach it by";
+            remarks.push(Remark::error(UNSUPPORTED, &format!("{at}.address"), message, remedy));
         }
         WorkloadAddress::Ip(_) | WorkloadAddress::Name(_) => {}
     }

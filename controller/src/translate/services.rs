@@ -133,7 +133,7 @@ pub(super) fn service(
         } else {
             output.slices(cluster, (reference, service), (port, part), &backend)
         };
-        output.backends.insert(key, (backend, addresses));
+        output.backends.insert(key, (backend, reachable(cluster, addresses)));
     }
     for (object, entry) in &mut output.entries {
         let slice = || Some(cluster.find::<EndpointSlice>(&object.namespace, &object.name)?.meta.generation);
@@ -178,9 +178,14 @@ fn of_entries(
                 output.say(&entry, remark);
             }
         }
-        output.backends.insert(key, (backend, endpoints));
+        output.backends.insert(key, (backend, reachable(cluster, endpoints)));
     }
     output
+}
+
+/// In a cluster a loopback address is one of the proxy's pod, and its admin port nobody's backend.
+fn reachable(cluster: &Cluster, endpoints: Endpoints) -> Endpoints {
+    if cluster.settings().is_cluster() { endpoints.without_loopback() } else { endpoints }
 }
 
 impl ServiceOutput {

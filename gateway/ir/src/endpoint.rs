@@ -43,6 +43,17 @@ impl Endpoints {
         Self::Dns { backend, first: NamedEndpoint::new(host, port), others: Vec::new(), addresses: Vec::new() }
     }
 
+    /// Without those of the proxy's own machine, whose ports are not meant for its clients.
+    #[must_use]
+    pub fn without_loopback(mut self) -> Self {
+        let (Self::Static { endpoints: addresses, .. } | Self::Dns { addresses, .. }) = &mut self;
+        addresses.retain(|endpoint| !endpoint.address.ip().to_canonical().is_loopback());
+        if let Self::Dns { first, others, .. } = &mut self {
+            others.iter_mut().chain([first]).for_each(|name| name.no_loopback = true);
+        }
+        self
+    }
+
     /// What is to be resolved.
     pub fn names(&self) -> impl Iterator<Item = &NamedEndpoint> {
         let (first, others) = match self {
@@ -75,6 +86,9 @@ pub struct NamedEndpoint {
     /// Of an answer one address is used, the first (`LOGICAL_DNS`).
     #[serde(default, skip_serializing_if = "is_not")]
     pub only_first: bool,
+    /// Loopback addresses are left out: they would be the proxy's own.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub no_loopback: bool,
     /// [`Endpoint::weight`] of every address.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub weight: NonZeroU32,
@@ -90,7 +104,7 @@ impl NamedEndpoint {
     /// One whose addresses weigh as much as others, and stand anywhere.
     pub fn new(host: &str, port: u16) -> Self {
         let (locality, labels) = (Locality::default(), BTreeMap::new());
-        Self { host: host.to_owned(), port, only_first: false, weight: one(), locality, labels }
+        Self { host: host.to_owned(), port, only_first: false, no_loopback: false, weight: one(), locality, labels }
     }
 
     /// The endpoint at one of its addresses.

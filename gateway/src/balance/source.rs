@@ -64,13 +64,15 @@ impl Source {
 
     fn of(&self, name: &NamedEndpoint) -> Vec<Endpoint> {
         let Some(answer) = self.answers.get(&name.host) else { return Vec::new() };
+        let may_be = |address: &&IpAddr| !(name.no_loopback && address.to_canonical().is_loopback());
         if name.only_first {
             // Which of two questions is answered first, the one for IPv4 or the other, means nothing.
-            let first = answer.iter().find(|address| address.is_ipv4()).or_else(|| answer.first());
+            let mut all = answer.iter().filter(may_be);
+            let first = all.clone().find(|address| address.is_ipv4()).or_else(|| all.next());
             return first.map(|address| name.at(*address)).into_iter().collect();
         }
         // A server that answers in another order each time has not changed anything.
-        let mut addresses = answer.to_vec();
+        let mut addresses: Vec<IpAddr> = answer.iter().filter(may_be).copied().collect();
         addresses.sort_unstable();
         addresses.into_iter().map(|address| name.at(address)).collect()
     }
@@ -101,6 +103,21 @@ mod tests {
 
     fn shown(source: &Source) -> Vec<String> {
         source.endpoints().map(|it| it.address.to_string()).collect()
+    }
+
+    #[test]
+    fn addresses_of_the_proxy_itself_are_left_out_where_that_is_asked() {
+        let answers = answer(&["127.0.0.1", "::ffff:127.0.0.2", "::1", "10.0.0.1"]);
+        for (only_first, expected) in [(false, &["10.0.0.1:80"][..]), (true, &["10.0.0.1:80"])] {
+            let named = NamedEndpoint { only_first, ..name("a.com", 80) };
+            let all = Arc::unwrap_or_clone(list(&[named], &["127.0.0.1:1", "10.0.0.2:1"]));
+            let mut source = Source::new(Arc::new(all.clone().without_loopback()));
+            source.learn(|_| Some(Arc::clone(&answers)));
+            assert_eq!(shown(&source), [&["10.0.0.2:1"], expected].concat());
+            let mut open = Source::new(Arc::new(all));
+            open.learn(|_| Some(Arc::clone(&answers)));
+            assert!(shown(&open).contains(&"127.0.0.1:80".to_owned()), "{only_first}");
+        }
     }
 
     #[test]

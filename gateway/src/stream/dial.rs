@@ -16,7 +16,7 @@ use crate::fault::Fault;
 use crate::http::Worker;
 use crate::io::Io;
 use crate::table::ListenerPlan;
-use crate::upstream::{Caller, Target};
+use crate::upstream::{Caller, REFUSED, Target};
 
 /// Endpoints tried for one connection.
 const MAX_CONNECTS: usize = 3;
@@ -67,6 +67,8 @@ pub(super) async fn dial(
         worker.overflowed(backend, last);
         match last {
             Fault::Overload(_) => break,
+            // A proxy that will not lead there is well, and others of its kind will not either.
+            Fault::Tunnel(REFUSED) => break,
             Fault::Connect | Fault::UpstreamTls(_) | Fault::Tunnel(_) => {
                 worker.report(backend, &endpoint, Outcome::Unanswered);
             }

@@ -35,6 +35,7 @@ use crate::tls::backends::{Alpn, Identity, Sni};
 pub(crate) use caller::Caller;
 pub(crate) use h1::Carrier;
 pub(crate) use h2::Lease;
+pub(crate) use tunnel::REFUSED;
 
 /// A way to one endpoint, ready for one request.
 pub(crate) enum Lent {

@@ -9,6 +9,9 @@ use torana_ir::Authority;
 use crate::fault::Fault;
 use crate::io::Io;
 
+/// The proxy answered, and said no.
+pub(crate) const REFUSED: &str = "refused";
+
 /// Bytes of an answer's head.
 const LONGEST: usize = 16 << 10;
 /// Fields of one.
@@ -48,7 +51,7 @@ fn agreed(bytes: &[u8]) -> Result<Option<usize>, &'static str> {
         Ok(httparse::Status::Partial) => Ok(None),
         // As Envoy: no other status will do.
         Ok(httparse::Status::Complete(used)) if response.code == Some(200) => Ok(Some(used)),
-        Ok(httparse::Status::Complete(_)) => Err("refused"),
+        Ok(httparse::Status::Complete(_)) => Err(REFUSED),
     }
 }
 

@@ -14,6 +14,8 @@ mod order;
 
 mod foreign;
 
+mod loopback;
+
 mod ingress;
 
 mod speed;

@@ -11,7 +11,7 @@ use torana_crds::{Kind, ObjectRef};
 use super::Work;
 use crate::hosts;
 use crate::report::{Entry, Remark, Report};
-use crate::translate::service_entries::name_of;
+use crate::translate::service_entries::{name_of, workload_entry};
 use crate::translate::{destination_rules, mesh_config, service_entries, traffic};
 
 impl Work<'_> {
@@ -79,7 +79,8 @@ impl Work<'_> {
                     entry.map(|entry| self.of_entry(object, entry))
                 }
                 Some(Kind::WorkloadEntry) => {
-                    self.cluster.find::<WorkloadEntry>(namespace, name).map(service_entries::workload_entry)
+                    let entry = self.cluster.find::<WorkloadEntry>(namespace, name);
+                    entry.map(|entry| workload_entry(entry, self.cluster.settings().is_cluster()))
                 }
                 Some(Kind::ConfigMap) => mesh_config::entry(self.cluster, object),
                 _ => continue,
@@ -93,7 +94,7 @@ impl Work<'_> {
 
     /// What there is to say of a ServiceEntry: by itself, and of what becomes of its hosts that are used.
     fn of_entry(&self, object: &ObjectRef, entry: &ServiceEntry) -> Entry {
-        let mut all = service_entries::entry(entry);
+        let mut all = service_entries::entry(entry, self.cluster.settings().is_cluster());
         for host in &entry.spec.hosts {
             let name = name_of(&hosts::whole(host, &object.namespace));
             let service = ObjectRef::new(Kind::ServiceEntry, &object.namespace, &name);
