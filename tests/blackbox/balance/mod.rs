@@ -8,7 +8,7 @@ mod endpoint;
 
 mod failover;
 
-mod faults;
+mod breaks;
 
 mod leaving;
 
