@@ -69,7 +69,9 @@ fn place(object: &[u8], namespace: &str) -> String {
     let (api, kind) = (field("apiVersion:").unwrap_or("v1"), field("kind:").unwrap_or("Service"));
     let root = if api.contains('/') { "apis" } else { "api" };
     let within = if kind == "Namespace" { String::new() } else { format!("namespaces/{namespace}/") };
-    format!("/{root}/{api}/{within}{}s?dryRun=All&fieldValidation=Strict", kind.to_lowercase())
+    let kind = kind.to_lowercase();
+    let kinds = kind.strip_suffix("cy").map_or_else(|| format!("{kind}s"), |stem| format!("{stem}cies"));
+    format!("/{root}/{api}/{within}{kinds}?dryRun=All&fieldValidation=Strict")
 }
 
 /// What the API server holds against an object, if it would not take it.
