@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 use torana_tests::Connection;
@@ -41,6 +42,9 @@ spec:
       maxEjectionPercent: 100
 ";
 
+/// Between two requests of a client: who waits next has a connection by then. While it is opened one waits still.
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// How many of 10 requests of each of `clients` at a time were answered with 200, and how many with 503. Nothing else
 /// may come.
 fn load(book: &Book, clients: usize) -> (usize, usize) {
@@ -54,6 +58,7 @@ fn load(book: &Book, clients: usize) -> (usize, usize) {
                 other => panic!("{other}"),
             };
             count.fetch_add(1, Ordering::Relaxed);
+            thread::sleep(PAUSE);
         }
     };
     thread::scope(|scope| {
