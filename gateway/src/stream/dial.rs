@@ -66,9 +66,8 @@ pub(super) async fn dial(
         }
         worker.overflowed(backend, last);
         match last {
-            Fault::Overload(_) => break,
             // A proxy that will not lead there is well, and others of its kind will not either.
-            Fault::Tunnel(REFUSED) => break,
+            Fault::Overload(_) | Fault::Tunnel(REFUSED) => break,
             Fault::Connect | Fault::UpstreamTls(_) | Fault::Tunnel(_) => {
                 worker.report(backend, &endpoint, Outcome::Unanswered);
             }
