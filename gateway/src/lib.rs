@@ -5,6 +5,8 @@
 
 pub mod fault;
 
+mod address;
+
 pub mod head;
 
 pub(crate) mod gate;

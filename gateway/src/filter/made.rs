@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 
 use torana_ir::{FieldPart, HeaderName, MadeField, MessageField, Variable};
 
+use crate::address::canonical;
 use crate::head::{Fields, Head, ResponseHead};
 
 /// Longest value that is made; a longer one is not sent.
@@ -142,11 +143,6 @@ fn text(value: Option<impl std::fmt::Display>, out: &mut Vec<u8>) {
         // To memory, which does not fail.
         write!(out, "{value}").ok();
     }
-}
-
-/// An IPv4 address of a dual-stack socket is written as IPv4.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 #[cfg(test)]

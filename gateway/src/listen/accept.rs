@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::admission::{Admission, Place};
 use super::handshake::{self, Session, Shaken};
+use crate::address::canonical;
 use crate::http::{self, Conduct, Worker};
 use crate::io::{Io, Peer};
 use crate::stream::{self, Client, Course};
@@ -156,10 +157,6 @@ impl Reserve {
     fn release(&mut self) {
         self.0 = None;
     }
-}
-
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// accept(2): already-pending errors of the new connection, which say nothing about the socket.

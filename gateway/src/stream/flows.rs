@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::Course;
 use super::account::{Account, Moved};
 use super::flow::{Flow, LONGEST};
+use crate::address::canonical;
 use crate::balance::{Draw, InFlight, Key};
 use crate::fault::{Fault, Overflow};
 use crate::http::Worker;
@@ -93,8 +94,7 @@ impl<P> Flows<P> {
     fn enter(&self, client: SocketAddr, now: Instant, place: P) -> Option<Entry<P>> {
         let routed = self.worker.table.load().bind(&self.bind)?.stream()?;
         let course = Course::set(routed);
-        let peer = SocketAddr::new(client.ip().to_canonical(), client.port());
-        let mut account = Account::begin(&self.worker, peer, &course);
+        let mut account = Account::begin(&self.worker, canonical(client), &course);
         let open = self.open(client, now, &course, &mut account);
         let idle = course.routed.listener.limits.udp_idle;
         Some(Entry { open, since: now, idle, course, account, _place: place })

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use torana_ir::ProxyProtocol;
 
+use crate::address::canonical;
+
 /// How a header of version 2 begins.
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Version 2, and the connection is somebody's, or one's own.
@@ -30,8 +32,7 @@ pub(crate) struct Caller {
 impl Caller {
     /// Of a client at `source`; who does not know what it called says nothing of it.
     pub(crate) fn new(source: SocketAddr, destination: Option<SocketAddr>) -> Self {
-        let plain = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
-        let ends = destination.map(|destination| (plain(source), plain(destination)));
+        let ends = destination.map(|destination| (canonical(source), canonical(destination)));
         let ends = ends.filter(|(source, destination)| source.is_ipv4() == destination.is_ipv4());
         Self { id: NEXT.fetch_add(1, Ordering::Relaxed), ends }
     }
