@@ -21,6 +21,7 @@ mod suites;
 pub mod backends;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
@@ -51,6 +52,11 @@ fn provider() -> &'static Arc<CryptoProvider> {
 fn next_id() -> u64 {
     static NEXT_ID: AtomicU64 = AtomicU64::new(1);
     NEXT_ID.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Why a handshake failed, as `word` has it; `closed` if the connection broke.
+pub(crate) fn reason(error: &io::Error, word: impl Fn(&rustls::Error) -> &'static str) -> &'static str {
+    error.get_ref().and_then(|inner| inner.downcast_ref()).map_or("closed", word)
 }
 
 /// Certificates by their keys, as a snapshot has them.

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use torana_ir::{Authority, HealthCheck, Probe, UpstreamProtocol};
+use torana_ir::{Authority, HealthCheck, Probe, UpstreamProtocol, hostname_of};
 
 use super::failure::Failure;
 use super::{http1, http2};
 use crate::balance::BackendState;
 use crate::io::Io;
+use crate::tls;
 use crate::tls::backends::{Alpn, Identity, failure};
 
 /// What checks say that they are.
@@ -72,20 +73,11 @@ impl Asked<'_> {
         let stream = TcpStream::connect(self.address).await.map_err(|_| Failure::Connect)?;
         // Small and slow is good enough.
         stream.set_nodelay(true).ok();
-        let Some(tls) = self.backend.tls() else { return Ok(Io::tcp(stream)) };
-        let connector = TlsConnector::from(tls.config(tls.identity(self.identity), alpn));
-        let sni = host.and_then(|host| tls.sni(name(host)));
-        let name = sni.map_or_else(|| tls.server_name(), |sni| sni.name.clone());
-        let stream = connector.connect(name, stream).await.map_err(|error| {
-            let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-            Failure::Tls(inner.map_or("closed", failure))
-        })?;
-        Ok(Io::tls_client(stream))
+        let Some(originator) = self.backend.tls() else { return Ok(Io::tcp(stream)) };
+        let connector = TlsConnector::from(originator.config(originator.identity(self.identity), alpn));
+        let sni = host.and_then(|host| originator.sni(hostname_of(host.as_str())));
+        let name = sni.map_or_else(|| originator.server_name(), |sni| sni.name.clone());
+        let shaken = connector.connect(name, stream).await;
+        Ok(Io::tls_client(shaken.map_err(|error| Failure::Tls(tls::reason(&error, failure)))?))
     }
-}
-
-/// Without its port.
-fn name(host: &Authority) -> &str {
-    let text = host.as_str();
-    host.port().and_then(|_| text.rsplit_once(':')).map_or(text, |(name, _)| name)
 }

@@ -4,7 +4,6 @@
 //! The hello is read here and nowhere else: by its server name the listener is chosen, and then TLS ends or passes
 //! through, byte for byte.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -20,7 +19,7 @@ use crate::http::Worker;
 use crate::io::{Io, TlsPeer, tls_version};
 use crate::stream::{Client, Course};
 use crate::table::{Bind, Handshake};
-use crate::tls::forwarded;
+use crate::tls::{self, forwarded};
 
 /// Content type of TLS handshake records (RFC 8446 §5.1).
 const HANDSHAKE: u8 = 22;
@@ -194,12 +193,9 @@ async fn established(
     listener: &ListenerKey,
 ) -> Result<tokio_rustls::server::TlsStream<TcpStream>, Failure> {
     let shaking = StartHandshake::from_parts(accepted, stream).into_stream(config);
-    shaking.await.map_err(|error| Failure { reason: reason(&error), listener: Some(Box::new(listener.clone())) })
-}
-
-fn reason(error: &io::Error) -> &'static str {
-    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    tls.map_or("closed", word)
+    shaking
+        .await
+        .map_err(|error| Failure { reason: tls::reason(&error, word), listener: Some(Box::new(listener.clone())) })
 }
 
 fn word(error: &rustls::Error) -> &'static str {

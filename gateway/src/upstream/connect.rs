@@ -2,8 +2,6 @@
 //! Opening a connection to an endpoint, with TLS where its backend asks for it, under its deadline. Whether there may be one
 //! more is asked before.
 
-use std::io;
-
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -15,6 +13,7 @@ use super::{Target, caller};
 use crate::fault::Fault;
 use crate::io::Io;
 use crate::observe::Metrics;
+use crate::tls;
 use crate::tls::backends::{Alpn, Originator, failure};
 
 /// Connects, and shakes hands if the backend is spoken to in TLS; `alpn` is what the connection will carry. Without it the
@@ -75,25 +74,21 @@ fn prepare(stream: &TcpStream, keepalive: Option<Keepalive>) {
 
 async fn shake(
     stream: TcpStream,
-    tls: &Originator,
+    originator: &Originator,
     target: &Target<'_>,
     (alpn, deadline): (Alpn, Instant),
 ) -> Result<Io, Fault> {
-    let connector = TlsConnector::from(tls.config(tls.identity(target.identity), alpn));
-    let name = target.sni.as_ref().map_or_else(|| tls.server_name(), |sni| sni.name.clone());
+    let connector = TlsConnector::from(originator.config(originator.identity(target.identity), alpn));
+    let name = target.sni.as_ref().map_or_else(|| originator.server_name(), |sni| sni.name.clone());
     let shaking = tokio::time::timeout_at(deadline, connector.connect(name, stream));
     let why = match shaking.await {
         Ok(Ok(stream)) => return Ok(Io::tls_client(stream)),
         Ok(Err(error)) => {
             let (backend, endpoint) = (target.backend.key(), target.endpoint.address);
             tracing::debug!(%backend, %endpoint, %error, "TLS handshake failed");
-            word(&error)
+            tls::reason(&error, failure)
         }
         Err(_) => "timeout",
     };
     Err(Fault::UpstreamTls(why))
-}
-
-fn word(error: &io::Error) -> &'static str {
-    error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).map_or("closed", failure)
 }
