@@ -9,6 +9,8 @@ mod address;
 
 pub mod head;
 
+mod grpc;
+
 pub(crate) mod gate;
 
 pub mod answer;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The messages of `grpc.health.v1.Health/Check`, and their framing. Knows nothing of connections.
+//! The messages of `grpc.health.v1.Health/Check`. Knows nothing of connections.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use prost::Message;
 
 use super::failure::Failure;
+use crate::grpc::{frame, unframe};
 
 /// The method.
 pub(super) const PATH: &str = "/grpc.health.v1.Health/Check";
@@ -27,22 +28,12 @@ struct HealthCheckResponse {
 
 /// The framed message that asks about `service`.
 pub(super) fn question(service: &str) -> Bytes {
-    let message = HealthCheckRequest { service: service.to_owned() }.encode_to_vec();
-    let mut bytes = BytesMut::with_capacity(5 + message.len());
-    bytes.put_u8(0);
-    bytes.put_u32(message.len() as u32);
-    bytes.put(message.as_slice());
-    bytes.freeze()
+    frame(&HealthCheckRequest { service: service.to_owned() }.encode_to_vec())
 }
 
 /// What the body of an answer says whose call went well.
 pub(super) fn judge(body: &[u8]) -> Result<(), Failure> {
-    let (head, message) = body.split_first_chunk::<5>().ok_or(Failure::Broken)?;
-    let [compressed, length @ ..] = *head;
-    if compressed != 0 || u32::from_be_bytes(length) as usize != message.len() {
-        return Err(Failure::Broken);
-    }
-    match HealthCheckResponse::decode(message) {
+    match HealthCheckResponse::decode(unframe(body).map_err(|_| Failure::Broken)?) {
         Ok(HealthCheckResponse { status: SERVING }) => Ok(()),
         Ok(HealthCheckResponse { status }) => Err(Failure::NotServing(status)),
         Err(_) => Err(Failure::Broken),

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Envoy's `envoy.service.auth.v3.Authorization/Check`, as far as it is spoken here: what is asked, what an answer means,
-//! and the framing of gRPC. Knows nothing of who asks.
+//! Envoy's `envoy.service.auth.v3.Authorization/Check`, as far as it is spoken here: what is asked, and what an answer
+//! means. Knows nothing of who asks.
 
 mod messages;
 
 use std::collections::BTreeMap;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use prost::Message;
 use torana_ir::HeaderName;
 
@@ -16,6 +16,7 @@ use self::messages::{
 };
 use super::external_auth::{Circumstances, Edit, Reply, Ruling, passes};
 use crate::answer::Answer;
+use crate::grpc;
 use crate::head::{Fields, Head, Known};
 
 /// The method.
@@ -58,7 +59,7 @@ pub(super) fn request(head: &Head, about: Circumstances<'_>, shown: Option<&[Hea
         destination: Some(peer(about.local)),
         request: Some(Request { http: Some(http) }),
     };
-    frame(&CheckRequest { attributes: Some(attributes) })
+    grpc::frame(&CheckRequest { attributes: Some(attributes) }.encode_to_vec())
 }
 
 fn peer(address: std::net::SocketAddr) -> Peer {
@@ -70,16 +71,6 @@ fn peer(address: std::net::SocketAddr) -> Peer {
     }
 }
 
-/// Length-Prefixed-Message, not compressed.
-fn frame(message: &impl Message) -> Bytes {
-    let length = message.encoded_len();
-    let mut bytes = BytesMut::with_capacity(5 + length);
-    bytes.put_u8(0);
-    bytes.put_u32(length as u32);
-    bytes.put(message.encode_to_vec().as_slice());
-    bytes.freeze()
-}
-
 /// What the server's answer means.
 pub(super) fn ruling(reply: &Reply) -> Ruling {
     let status = |fields: &Fields| fields.first("grpc-status").map(|status| status == b"0");
@@ -87,12 +78,10 @@ pub(super) fn ruling(reply: &Reply) -> Ruling {
     if reply.head.status != 200 || ok != Some(true) {
         return Ruling::Unclear("the call failed");
     }
-    let body = &reply.body;
-    let Some((head, message)) = body.split_first_chunk::<5>() else { return Ruling::Unclear("no message came") };
-    let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
-    if head[0] != 0 || length != message.len() {
-        return Ruling::Unclear("the message is compressed or cut");
-    }
+    let message = match grpc::unframe(&reply.body) {
+        Ok(message) => message,
+        Err(why) => return Ruling::Unclear(why),
+    };
     let Ok(response) = CheckResponse::decode(message) else { return Ruling::Unclear("the message is malformed") };
     match response.status {
         Some(Status { code: 0 }) => Ruling::Allowed(edit(response.ok_response.unwrap_or_default())),
@@ -144,6 +133,10 @@ mod tests {
     fn option(key: &str, value: &str, append: bool) -> HeaderValueOption {
         let header = HeaderValue { key: key.into(), value: value.into(), raw_value: Bytes::new() };
         HeaderValueOption { header: Some(header), append: append.then_some(BoolValue { value: true }) }
+    }
+
+    fn frame(response: &CheckResponse) -> Bytes {
+        grpc::frame(&response.encode_to_vec())
     }
 
     fn reply(body: Bytes, status: &str) -> Reply {

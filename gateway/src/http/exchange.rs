@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::grpc;
 use crate::head::{BodyLength, Fields, ResponseHead};
 use crate::http::pace::Pace;
 use crate::http::piece::{Broken, Piece};
@@ -16,9 +17,6 @@ use crate::http::retry::{Asked, Retries};
 use crate::http::scratch;
 use crate::http::side::{Down, Up};
 use crate::http::tee::Tee;
-
-/// UNAUTHENTICATED.
-const LAST_GRPC_STATUS: u8 = 16;
 
 /// More interim responses than this are an attack (RFC 9110 §15.2 sets no bound).
 const MAX_INTERIM: u8 = 10;
@@ -93,11 +91,6 @@ pub(crate) struct Moved {
     pub(crate) status: u16,
     /// The status of gRPC that came last, in the trailers or in a head without a body.
     pub(crate) grpc_status: Option<u8>,
-}
-
-/// `grpc-status` of these fields, if it is one.
-fn grpc_status(fields: &Fields) -> Option<u8> {
-    str::from_utf8(fields.first("grpc-status")?).ok()?.parse().ok().filter(|code| *code <= LAST_GRPC_STATUS)
 }
 
 #[derive(PartialEq, Eq, Clone, Copy)]
@@ -358,7 +351,7 @@ impl<'a, 'r, F: FnMut(&mut ResponseHead)> Exchange<'a, 'r, F> {
         self.lasting.moved.status = head.status;
         let end = head.body == BodyLength::None || self.head_only || matches!(head.status, 204 | 304);
         if end {
-            self.lasting.moved.grpc_status = grpc_status(&head.fields);
+            self.lasting.moved.grpc_status = grpc::status(&head.fields);
         }
         (self.edit)(&mut head);
         if head.status == 101 {
@@ -381,7 +374,7 @@ impl<'a, 'r, F: FnMut(&mut ResponseHead)> Exchange<'a, 'r, F> {
     }
 
     fn end(&mut self, trailers: Option<&Fields>) -> Result<(), Broken> {
-        self.lasting.moved.grpc_status = trailers.and_then(grpc_status);
+        self.lasting.moved.grpc_status = trailers.and_then(grpc::status);
         self.response = Response::Ended;
         self.down.finish(trailers)
     }

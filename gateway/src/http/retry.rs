@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use torana_ir::Retry;
 
 use crate::balance::{BackendState, Leave};
+use crate::grpc;
 use crate::head::ResponseHead;
 
 /// Wait before a try if the rule names none, and before one on an endpoint that has not failed: none.
@@ -90,10 +91,7 @@ impl<'a> Retries<'a> {
     /// a header.
     pub(crate) fn lists_answer(&self, head: &ResponseHead) -> bool {
         let Some(policy) = self.policy else { return false };
-        let of_grpc = || {
-            let status = head.fields.first("grpc-status").and_then(|text| str::from_utf8(text).ok()?.parse().ok());
-            status.is_some_and(|status: u8| policy.grpc.contains(&status))
-        };
+        let of_grpc = || grpc::status(&head.fields).is_some_and(|status| policy.grpc.contains(&status));
         policy.codes.contains(&head.status)
             || (!policy.grpc.is_empty() && of_grpc())
             || policy.header.as_ref().is_some_and(|name| head.fields.first(name.as_str()).is_some())
