@@ -28,6 +28,11 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
+/// Whether there is no control character but tabs: what may stand inside a field value (RFC 9110 §5.5).
+pub fn is_field_text(text: &[u8]) -> bool {
+    text.iter().all(|byte| *byte == b'\t' || (*byte >= 0x20 && *byte != 0x7f))
+}
+
 /// A header field name in lower case (names compare case-insensitively, RFC 9110 §5.1).
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -58,8 +63,7 @@ impl HeaderValue {
     pub fn new(value: &str) -> Result<Self, AtomError> {
         let blank = |byte: Option<&u8>| byte.is_some_and(|byte| matches!(byte, b' ' | b'\t'));
         let bytes = value.as_bytes();
-        let control = bytes.iter().any(|byte| (*byte < 0x20 && *byte != b'\t') || *byte == 0x7f);
-        if control || blank(bytes.first()) || blank(bytes.last()) {
+        if !is_field_text(bytes) || blank(bytes.first()) || blank(bytes.last()) {
             return Err(AtomError::HeaderValue(value.to_owned()));
         }
         Ok(Self(value.to_owned()))

@@ -70,7 +70,7 @@ mod snapshot;
 
 pub mod wire;
 
-pub use atom::{AtomError, HeaderName, HeaderValue, Method};
+pub use atom::{AtomError, HeaderName, HeaderValue, Method, is_field_text};
 pub use authority::{Authority, AuthorityError};
 pub use backend::{Backend, UpstreamProtocol};
 pub use balance::{HashOn, LoadBalance, MOST_POINTS, TableSize, TableSizeError, WarmUp};

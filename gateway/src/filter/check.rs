@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use prost::Message;
-use torana_ir::HeaderName;
+use torana_ir::{HeaderName, is_field_text};
 
 use self::messages::{
     Address, AttributeContext, CheckRequest, CheckResponse, DeniedHttpResponse, HeaderValueOption, HttpRequest,
@@ -116,10 +116,9 @@ fn denied(denied: DeniedHttpResponse) -> Answer {
 fn put(option: &HeaderValueOption, fields: &mut Fields) {
     let Some(header) = &option.header else { return };
     let value = if header.raw_value.is_empty() { header.value.as_bytes() } else { &header.raw_value };
-    let valid = |value: &[u8]| value.iter().all(|byte| *byte == b'\t' || (*byte >= 0x20 && *byte != 0x7f));
     let Ok(name) = HeaderName::new(&header.key) else { return };
     let name = name.as_str().as_bytes();
-    if valid(value) && (passes(Known::of(name), name) || name == b"content-type") {
+    if is_field_text(value) && (passes(Known::of(name), name) || name == b"content-type") {
         fields.push(name, value.trim_ascii());
     }
 }

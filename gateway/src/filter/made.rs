@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 
-use torana_ir::{FieldPart, HeaderName, MadeField, MessageField, Variable};
+use torana_ir::{FieldPart, HeaderName, MadeField, MessageField, Variable, is_field_text};
 
 use crate::address::canonical;
 use crate::head::{Fields, Head, ResponseHead};
@@ -83,8 +83,7 @@ fn said(fields: &Fields, name: &HeaderName, out: &mut Vec<u8>) {
 
 /// Whether a value of these can be sent at all. A peer may say what no translation writes.
 pub(super) fn is_sound(field: &MadeField) -> bool {
-    let is_clean = |text: &String| text.bytes().all(|byte| byte == b'\t' || (byte >= 0x20 && byte != 0x7f));
-    field.value.iter().all(|part| !matches!(part, FieldPart::Text(text) if !is_clean(text)))
+    field.value.iter().all(|part| !matches!(part, FieldPart::Text(text) if !is_field_text(text.as_bytes())))
 }
 
 /// Makes these fields. Without a scene only what the message says of itself is known.
