@@ -45,7 +45,10 @@ pub struct Rule {
 impl Rule {
     /// Whether fields of requests or responses are made anew for each, by the rule or by a backend reference.
     pub fn makes_fields(&self) -> bool {
-        let makes = |filter: &Filter| matches!(filter, Filter::RequestHeaders(edit) | Filter::ResponseHeaders(edit) if !edit.made.is_empty());
+        let makes = |filter: &Filter| match filter {
+            Filter::RequestHeaders(edit) | Filter::ResponseHeaders(edit) => !edit.made.is_empty(),
+            _ => false,
+        };
         let of_entries = match &self.action {
             Action::Forward(entries) => entries.as_slice(),
             Action::Invalid(_) => &[],
