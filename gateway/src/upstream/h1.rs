@@ -2,8 +2,7 @@
 //! Idle HTTP/1.1 connections of one worker, and requests of it that wait for one.
 
 use std::collections::VecDeque;
-use std::hash::BuildHasher as _;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -12,8 +11,7 @@ use tokio::time::Instant;
 use torana_ir::Backend;
 
 use super::queue::{self, FULL};
-use super::{Caller, Key, Target};
-use crate::balance::BackendState;
+use super::{Key, Owners, Target};
 use crate::connections::{Keeper, Slot};
 use crate::fault::Fault;
 use crate::io::Io;
@@ -36,10 +34,7 @@ pub(crate) struct Carrier {
     expires: Instant,
     key: Key,
     since: Instant,
-    /// Whom the backend was told of, if it was.
-    caller: Option<Weak<Caller>>,
-    /// Whose it is; gone when that is configured otherwise, and then nobody is lent it.
-    backend: Weak<BackendState>,
+    owners: Owners,
     slot: Slot,
 }
 
@@ -54,8 +49,7 @@ impl Carrier {
             expires: Instant::now(),
             key: target.key(),
             since: Instant::now(),
-            caller: target.caller.map(Arc::downgrade),
-            backend: Arc::downgrade(target.backend),
+            owners: Owners::of(target),
             slot,
         }
     }
@@ -169,17 +163,14 @@ impl Pool {
 
     pub(super) fn sweep(&self, now: Instant) {
         self.idle().retain(|_, stack| {
-            stack.retain_mut(|it| {
-                let orphaned = it.caller.as_ref().is_some_and(|caller| caller.strong_count() == 0);
-                it.expires > now && it.backend.strong_count() > 0 && it.io.quiet() && !it.slot.is_wanted() && !orphaned
-            });
+            stack.retain_mut(|it| it.expires > now && it.owners.are_there() && it.io.quiet() && !it.slot.is_wanted());
             !stack.is_empty()
         });
     }
 
     /// What is waited for with this key, as a number.
     fn lane(&self, key: Key) -> u64 {
-        self.numbers.hash_one((key, std::ptr::from_ref(self).addr()))
+        queue::lane(&self.numbers, self, key)
     }
 
     fn idle(&self) -> MutexGuard<'_, Idle> {

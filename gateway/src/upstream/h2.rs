@@ -4,7 +4,6 @@
 //! A connection keeps its place under the backend's cap until its last stream is over. While somebody waits for a place,
 //! one that is idle closes, and one that was lent past them often enough is lent to nobody any more.
 
-use std::hash::BuildHasher as _;
 use std::num::NonZeroU32;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,8 +18,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::queue::{self, FULL};
-use super::{Caller, Key, Target, connect};
-use crate::balance::{BackendState, Use};
+use super::{Key, Owners, Target, connect};
+use crate::balance::Use;
 use crate::connections::{Keeper, Slot};
 use crate::fault::Fault;
 use crate::observe::Metrics;
@@ -40,16 +39,13 @@ struct Shared {
     connection: ConnectionRef,
     /// It is lent to nobody after that.
     ends: Option<Instant>,
-    /// Whom the backend was told of, if it was.
-    caller: Option<Weak<Caller>>,
     /// When it was last lent out or seen at work.
     used: Instant,
     /// How long it may be idle.
     idle: Duration,
     /// Requests that it was lent out for.
     served: u32,
-    /// Whose it is; gone when that is configured otherwise, and then nobody is lent it.
-    backend: Weak<BackendState>,
+    owners: Owners,
     held: Arc<Held>,
 }
 
@@ -60,9 +56,8 @@ impl Shared {
             self.used = now;
         }
         let wanted = self.connection.is_idle() && self.held.slot.is_wanted();
-        let orphaned = self.caller.as_ref().is_some_and(|caller| caller.strong_count() == 0);
         let fresh = self.ends.is_none_or(|end| now < end) && now < self.used + self.idle;
-        usable(&self.connection) && fresh && self.backend.strong_count() > 0 && !wanted && !orphaned
+        usable(&self.connection) && fresh && self.owners.are_there() && !wanted
     }
 }
 
@@ -251,10 +246,9 @@ impl Pool {
         let held = Arc::new(Held { slot, backend, line: Arc::clone(turns), pool });
         let lease = Lease(Arc::clone(&held));
         let (used, idle) = (Instant::now(), target.backend.config.idle);
-        let backend = Arc::downgrade(target.backend);
         let ends = policy.longest.and_then(|longest| used.checked_add(longest));
-        let caller = target.caller.map(Arc::downgrade);
-        let shared = Shared { connection: connection.clone(), ends, caller, used, idle, served: 1, backend, held };
+        let owners = Owners::of(target);
+        let shared = Shared { connection: connection.clone(), ends, used, idle, served: 1, owners, held };
         self.lines().entry(target.key()).or_default().shared.push(shared);
         turns.room.notify_waiters();
         Ok((connection, lease))
@@ -262,7 +256,7 @@ impl Pool {
 
     /// What is waited for with this key, as a number.
     fn lane(&self, key: Key) -> u64 {
-        self.numbers.hash_one((key, std::ptr::from_ref(self).addr()))
+        queue::lane(&self.numbers, self, key)
     }
 
     fn lines(&self) -> MutexGuard<'_, Lines> {

@@ -18,7 +18,7 @@ mod h1;
 
 mod h2;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use pingora_core::protocols::http::v2::client::Http2Session;
@@ -76,6 +76,24 @@ struct Key {
     caller: u64,
     /// 0: the name that its configuration has, and in cleartext.
     sni: u64,
+}
+
+/// Whom a connection that is kept was opened for. Nobody is lent it when one of them is gone.
+struct Owners {
+    /// Gone when the backend is configured otherwise.
+    backend: Weak<BackendState>,
+    /// Whom the backend was told of, if it was.
+    caller: Option<Weak<Caller>>,
+}
+
+impl Owners {
+    fn of(target: &Target<'_>) -> Self {
+        Self { backend: Arc::downgrade(target.backend), caller: target.caller.map(Arc::downgrade) }
+    }
+
+    fn are_there(&self) -> bool {
+        self.backend.strong_count() > 0 && self.caller.as_ref().is_none_or(|caller| caller.strong_count() > 0)
+    }
 }
 
 impl Target<'_> {

@@ -2,14 +2,22 @@
 //! The wait for a place where a backend has as many connections as it may have. Who waits longest is served first; it
 //! keeps no connection itself.
 
+use std::hash::BuildHasher as _;
+
+use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
-use super::Target;
+use super::{Key, Target};
 use crate::connections::{Slot, Waiting};
 use crate::fault::{Fault, Overflow};
 
 /// What a request gets whose wait was too long, or for nothing.
 pub(super) const FULL: Fault = Fault::Overload(Overflow::Connections);
+
+/// What is waited for with this key in this pool, as a number.
+pub(super) fn lane<P>(numbers: &RandomState, pool: &P, key: Key) -> u64 {
+    numbers.hash_one((key, std::ptr::from_ref(pool).addr()))
+}
 
 /// Begins to wait; with the time when that ends. `lane` as in [`Connections::wait`](crate::connections::Connections::wait).
 pub(super) fn line_up(target: &Target<'_>, lane: u64) -> Result<(Waiting, Instant), Fault> {
