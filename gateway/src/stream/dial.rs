@@ -32,7 +32,7 @@ pub(super) struct Dialled {
 pub(super) async fn dial(
     worker: &Worker,
     (backend, listener): (&Arc<BackendState>, &ListenerPlan),
-    (caller, client): (&Arc<Caller>, IpAddr),
+    (caller, client): (Option<&Arc<Caller>>, IpAddr),
     account: &mut Account,
 ) -> Result<Dialled, Fault> {
     let unwrapped = matches!(listener.protocol(), Protocol::TlsTerminate(_));
@@ -51,7 +51,7 @@ pub(super) async fn dial(
             endpoint: &endpoint,
             deadline: None,
             patience: idle(backend, listener),
-            caller: backend.config.connections.proxy_protocol.map(|_| caller),
+            caller,
             identity,
             sni: None,
             fresh: true,

@@ -52,8 +52,9 @@ async fn pass(
     let listener = &course.routed.listener;
     // Nobody ends one half of what is TLS.
     let half = *listener.protocol() == Protocol::Tcp;
-    let caller = Arc::new(Caller::new(remote, client.local()));
-    let mut dialling = pin!(dial(worker, (backend, listener), (&caller, remote.ip()), account));
+    let is_told = backend.config.connections.proxy_protocol.is_some();
+    let caller = is_told.then(|| Arc::new(Caller::new(remote, client.local())));
+    let mut dialling = pin!(dial(worker, (backend, listener), (caller.as_ref(), remote.ip()), account));
     let mut dialled = poll_fn(|cx| match dialling.as_mut().poll(cx) {
         Poll::Pending => client.poll_gone(cx, half).map(|()| Err(Fault::ClientGone)),
         dialled @ Poll::Ready(_) => dialled,
