@@ -167,11 +167,7 @@ impl Connections {
             return None;
         }
         let slot = spare.take().or_else(|| self.free())?;
-        let Some(waiter) = self.leave(&mut queue, 0) else {
-            *spare = Some(slot);
-            return None;
-        };
-        Some((waiter, slot))
+        self.leave(&mut queue, 0).map(|waiter| (waiter, slot))
     }
 
     /// Takes one out of the queue.
