@@ -46,19 +46,16 @@ pub(crate) fn forwarded(certificate: &CertificateDer<'_>) -> Option<Box<str>> {
 
 /// PEM, with what is not allowed in a URL escaped.
 fn escaped_pem(certificate: &[u8]) -> String {
-    let text = STANDARD.encode(certificate).replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
-    let mut pem = "-----BEGIN%20CERTIFICATE-----%0A".to_owned();
-    let (mut column, mut rest) = (0, text.as_str());
-    while let Some(first) = rest.chars().next() {
-        let (character, after) = rest.split_at(if first == '%' { 3.min(rest.len()) } else { first.len_utf8() });
-        pem.push_str(character);
-        (column, rest) = (column + 1, after);
-        if column % LINE == 0 && !rest.is_empty() {
-            pem.push_str("%0A");
+    let mut pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
+    for (at, character) in STANDARD.encode(certificate).chars().enumerate() {
+        if at > 0 && at % LINE == 0 {
+            pem.push('\n');
         }
+        pem.push(character);
     }
-    pem.push_str("%0A-----END%20CERTIFICATE-----%0A");
-    pem
+    pem.push_str("\n-----END CERTIFICATE-----\n");
+    let escapes = [("\n", "%0A"), (" ", "%20"), ("+", "%2B"), ("/", "%2F"), ("=", "%3D")];
+    escapes.iter().fold(pem, |text, (plain, code)| text.replace(plain, code))
 }
 
 /// A name as it stands in the value: quoted if it could end its part. One with other than visible ASCII is left out.
