@@ -108,6 +108,11 @@ impl PolicyTargetRef {
     pub fn target(&self, local: &str) -> ObjectRef {
         ObjectRef::of_any_kind(&self.group, &self.kind, local, &self.name)
     }
+
+    /// The port that is meant, if it is not the whole Service.
+    pub fn section(&self) -> Option<&str> {
+        self.section_name.as_deref().filter(|name| !name.is_empty())
+    }
 }
 
 /// `BackendTLSPolicyValidation`.

@@ -133,9 +133,8 @@ pub(super) fn speaks_tls(protocol: &str) -> bool {
 fn has_policy(cluster: &Cluster, to: &ObjectRef, port: Option<&ServicePort>) -> bool {
     cluster.within::<BackendTlsPolicy>(&to.namespace).any(|policy| {
         policy.spec.target_refs.iter().any(|target| {
-            let section = target.section_name.as_deref().filter(|section| !section.is_empty());
             target.target(&to.namespace) == *to
-                && section.is_none_or(|section| port.is_some_and(|port| port.name == section))
+                && target.section().is_none_or(|section| port.is_some_and(|port| port.name == section))
         })
     })
 }

@@ -149,9 +149,9 @@ impl<P: Policy> Targets<P> {
     ) -> Option<&'c P> {
         let claims = self.claims(cluster, service);
         let is_own =
-            |claim: &&Claim<'c, P>| section(claim.target).zip(port).is_some_and(|(name, port)| P::means(name, port));
+            |claim: &&Claim<'c, P>| claim.target.section().zip(port).is_some_and(|(name, port)| P::means(name, port));
         let own = claims.iter().find(is_own);
-        let whole = || claims.iter().find(|claim| section(claim.target).is_none());
+        let whole = || claims.iter().find(|claim| claim.target.section().is_none());
         Some(own.or_else(whole)?.policy)
     }
 
@@ -191,10 +191,10 @@ impl<P: Policy> Targets<P> {
             return Err(Remark::warning(conditions::TARGET_NOT_FOUND, path, message, "create it or correct the name"));
         };
         let meant = |target: &PolicyTargetRef| {
-            let name = section(target)?;
+            let name = target.section()?;
             Some(service.spec.ports.iter().position(|port| P::means(name, port)))
         };
-        if let (Some(name), Some(None)) = (section(target), meant(target)) {
+        if let (Some(name), Some(None)) = (target.section(), meant(target)) {
             let message = format!("{to} has no port named {name}, so {}", P::IN_VAIN);
             let path = format!("{path}.sectionName");
             return Ok(Some(Remark::error(
@@ -208,7 +208,7 @@ impl<P: Policy> Targets<P> {
         let first = claims.iter().find(|claim| meant(claim.target) == meant(target));
         Ok(first.filter(|first| !std::ptr::eq(first.policy, policy)).map(|first| {
             let rival = first.policy.reference();
-            let what = section(target).map(|name| format!(" port {name} of")).unwrap_or_default();
+            let what = target.section().map(|name| format!(" port {name} of")).unwrap_or_default();
             let message = format!("{rival} targets{what} {to} too and comes first, so it is in force there");
             Remark::error(conditions::CONFLICTED, path, message, "remove one of them, or target ports by name")
         }))
@@ -267,8 +267,4 @@ fn parent(gateway: GatewayId) -> ParentRef {
         section_name: None,
         port: None,
     }
-}
-
-fn section(target: &PolicyTargetRef) -> Option<&str> {
-    target.section_name.as_deref().filter(|name| !name.is_empty())
 }

@@ -78,7 +78,7 @@ fn checks(policy: &TrafficPolicy, host: &str) -> Result<Option<Checks>, Remark> 
 fn datagrams(cluster: &Cluster, policy: &TrafficPolicy) -> Vec<Remark> {
     let mut remarks = Vec::new();
     for (index, target) in policy.spec.target_refs.iter().enumerate() {
-        let section = target.section_name.as_deref().filter(|section| !section.is_empty());
+        let section = target.section();
         let is_meant = |port: &&ServicePort| section.is_none_or(|section| TrafficPolicy::means(section, port));
         let Some(service) = cluster.find::<Service>(&policy.meta.namespace, &target.name) else { continue };
         for port in service.spec.ports.iter().filter(is_meant).filter(|port| port.protocol == TransportProtocol::Udp) {
