@@ -56,8 +56,9 @@ fn told() -> (u16, Told) {
 #[test]
 fn a_backend_is_told_by_the_proxy_protocol_whose_requests_these_are() {
     let (port, told) = told();
-    let parts = [World::gateway(), &World::service("b", port), &World::catch_all("all", "b")];
-    let world = World::start(&[&parts.concat(), rule("proxyProtocol: {version: V1}").as_str()].concat());
+    let told_of = rule("proxyProtocol: {version: V1}");
+    let parts = [World::gateway(), &World::service("b", port), &World::catch_all("all", "b"), &told_of];
+    let world = World::start(&parts.concat());
     let mut clients = [(); 2].map(|()| Connection::open(world.http).unwrap());
     for _ in 0..3 {
         for client in &mut clients {

@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use torana_tests::find;
+
+use super::{fill, head, length};
 
 /// Nobody waits longer for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -130,22 +131,9 @@ async fn exchange(port: u16, kept: Option<TcpStream>, request: &[u8]) -> Option<
 /// Status, first byte of the body, and whether the connection stays.
 async fn answer(from: &mut (impl AsyncRead + Unpin)) -> Option<(u16, u8, bool)> {
     let mut buffer = Vec::with_capacity(512);
-    let head = loop {
-        if let Some(at) = find(&buffer, b"\r\n\r\n") {
-            break at + 4;
-        }
-        if from.read_buf(&mut buffer).await.ok()? == 0 {
-            return None;
-        }
-    };
+    let head = head(from, &mut buffer).await?;
     let text = std::str::from_utf8(&buffer[..head]).ok()?.to_ascii_lowercase();
     let status = text.get(9..12)?.parse().ok()?;
-    let (length, closes) = (text.split("content-length: ").nth(1), text.contains("connection: close"));
-    let length: usize = length?.split('\r').next()?.parse().ok()?;
-    while buffer.len() < head + length {
-        if from.read_buf(&mut buffer).await.ok()? == 0 {
-            return None;
-        }
-    }
-    Some((status, buffer.get(head).copied().unwrap_or(0), !closes))
+    fill(from, &mut buffer, head + length(&text)?).await?;
+    Some((status, buffer.get(head).copied().unwrap_or(0), !text.contains("connection: close")))
 }

@@ -11,7 +11,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
-use torana_tests::{find, ports};
+use torana_tests::ports;
+
+use super::{fill, head, length};
 
 /// What an endpoint does with the requests that come to it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -158,23 +160,11 @@ async fn connection(mut stream: TcpStream, mut told: watch::Receiver<Conduct>, s
 
 /// Reads one request, and takes it out of the buffer; gives the number that its path ends with. `None` at the end.
 async fn request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Option<usize>> {
-    let head = loop {
-        if let Some(at) = find(buffer, b"\r\n\r\n") {
-            break at + 4;
-        }
-        if stream.read_buf(buffer).await.ok()? == 0 {
-            return None;
-        }
-    };
+    let head = head(stream, buffer).await?;
     let text = String::from_utf8_lossy(&buffer[..head]).to_ascii_lowercase();
-    let length = text.split("content-length: ").nth(1).and_then(|rest| rest.split('\r').next()?.parse().ok());
     let number = text.split(' ').nth(1).and_then(|path| path.rsplit('/').next()?.parse().ok());
-    let whole = head + length.unwrap_or(0);
-    while buffer.len() < whole {
-        if stream.read_buf(buffer).await.ok()? == 0 {
-            return None;
-        }
-    }
+    let whole = head + length(&text).unwrap_or(0);
+    fill(stream, buffer, whole).await?;
     buffer.drain(..whole);
     Some(number)
 }

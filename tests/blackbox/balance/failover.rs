@@ -42,10 +42,7 @@ fn ask() -> Ask {
 fn outages(also: &str, policy: &str, conduct: Conduct) -> (Vec<Outcome>, Vec<Duration>) {
     let runtime = runtime();
     let four = endpoints(&runtime, 4, Conduct::Serve);
-    let rule =
-        object("networking.istio.io/v1", "DestinationRule", "b", &format!("host: b, trafficPolicy: {{{policy}}}"));
-    let rule = if policy.is_empty() { String::new() } else { rule };
-    let world = world(&(service_at("b", &ports(&four)) + &rule + &routes(also)));
+    let world = world(&(service_at("b", &ports(&four)) + &destination_rule("b", policy) + &routes(also)));
     let length = outage() * 4 + Duration::from_secs(3);
     let begin = Instant::now();
     let load = runtime.spawn({

@@ -20,8 +20,9 @@ mod slow;
 
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::runtime::{Builder, Runtime};
-use torana_tests::World;
+use torana_tests::{World, find};
 
 use self::clients::Ask;
 use self::endpoint::{Conduct, Endpoint};
@@ -57,13 +58,13 @@ fn ports(endpoints: &[Endpoint]) -> Vec<u16> {
 /// A Service before these, a VirtualService of the Gateway that sends a host of the Service's name to it, and a
 /// DestinationRule for it. `rule` and `policy` are what the two say.
 fn service(name: &str, endpoints: &[Endpoint], rule: &str, policy: &str) -> String {
-    let destination = format!("host: {name}, trafficPolicy: {{{policy}}}");
-    let policy = if policy.is_empty() {
-        String::new()
-    } else {
-        object("networking.istio.io/v1", "DestinationRule", name, &destination)
-    };
-    service_at(name, &ports(endpoints)) + &policy + &virtual_service(name, rule)
+    service_at(name, &ports(endpoints)) + &destination_rule(name, policy) + &virtual_service(name, rule)
+}
+
+/// None where the policy is empty.
+fn destination_rule(host: &str, policy: &str) -> String {
+    let spec = format!("host: {host}, trafficPolicy: {{{policy}}}");
+    if policy.is_empty() { String::new() } else { object("networking.istio.io/v1", "DestinationRule", host, &spec) }
 }
 
 /// What a Service is called from outside; hosts of ServiceEntries have their names.
@@ -86,6 +87,33 @@ fn world(manifests: &str) -> World {
 fn get(service: &str) -> Ask {
     let host = host(service);
     std::sync::Arc::new(move |number| format!("GET /{number} HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes())
+}
+
+/// Reads up to the end of a head, and gives where that is.
+async fn head(from: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Option<usize> {
+    loop {
+        if let Some(at) = find(buffer, b"\r\n\r\n") {
+            return Some(at + 4);
+        }
+        if from.read_buf(buffer).await.ok()? == 0 {
+            return None;
+        }
+    }
+}
+
+/// Reads until there are so many bytes.
+async fn fill(from: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>, length: usize) -> Option<()> {
+    while buffer.len() < length {
+        if from.read_buf(buffer).await.ok()? == 0 {
+            return None;
+        }
+    }
+    Some(())
+}
+
+/// The `content-length` of a head in lower case.
+fn length(head: &str) -> Option<usize> {
+    head.split("content-length: ").nth(1)?.split('\r').next()?.parse().ok()
 }
 
 /// The latency that so many percent of these do not exceed.

@@ -3,7 +3,7 @@
 //! where they arrive.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use super::clients::closed;
@@ -34,20 +34,15 @@ fn no_post_is_delivered_twice_whatever_happens_to_its_connection() {
         .collect();
     // Istio's own retries hold: connect-failure, refused-stream, unavailable, cancelled, 503.
     let world = world(&service("b", &four, "", "outlierDetection: {consecutive5xxErrors: 0}"));
-    let over = Arc::new(AtomicBool::new(false));
     let post: Ask = Arc::new(|number| {
         format!("POST /{number} HTTP/1.1\r\nHost: b.example.com\r\nContent-Length: 5\r\n\r\nhello").into_bytes()
     });
     let load = runtime.spawn({
-        let (port, over) = (world.http, Arc::clone(&over));
-        async move {
-            let outcomes = closed(port, CLIENTS, posts, &post).await;
-            over.store(true, Ordering::Relaxed);
-            outcomes
-        }
+        let port = world.http;
+        async move { closed(port, CLIENTS, posts, &post).await }
     });
     let mut turn = 0;
-    while !over.load(Ordering::Relaxed) {
+    while !load.is_finished() {
         // Two of four misbehave at a time, so that most are answered.
         four[turn % 4].set(Conduct::Serve);
         four[(turn + 2) % 4].set(CONDUCTS[turn % CONDUCTS.len()]);

@@ -88,9 +88,8 @@ fn each_endpoint_gets_the_share_of_its_weight() {
                 "hosts: [{host}], ports: [{{number: 80, name: http, protocol: HTTP}}], resolution: STATIC, endpoints: [{}]",
                 workloads.join(", ")
             );
-            let rule = format!("host: {host}, trafficPolicy: {{loadBalancer: {{{balance}}}}}");
             object("networking.istio.io/v1", "ServiceEntry", host, &spec)
-                + &object("networking.istio.io/v1", "DestinationRule", host, &rule)
+                + &destination_rule(host, &format!("loadBalancer: {{{balance}}}"))
                 + &virtual_service(host, "")
         })
         .collect();
