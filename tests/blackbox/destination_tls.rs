@@ -2,9 +2,10 @@
 //! `tls` of DestinationRule: endpoints must prove who they are and are shown what the rule says, from Secrets of the
 //! namespace of the proxies; never in cleartext.
 
-use torana_tests::{Authority, Backend, World, eventually};
+use torana_tests::{Authority, Backend, Connection, World, eventually, ports};
 
-use super::manifests::{object, route, to};
+use super::manifests::{authorities as of_config_map, gateway, object, policy, route, to};
+use super::streams::stream_route;
 
 const HTTP1: &[&str] = &["http/1.1"];
 const HOST: &str = "abc.example.com";
@@ -121,4 +122,53 @@ fn a_certificate_that_is_renewed_is_shown_at_once_and_one_that_is_gone_closes_th
     }));
     world.delete("me.yaml");
     assert!(eventually(|| world.status("a", "/") == 500));
+}
+
+#[test]
+fn a_plain_stream_is_put_into_tls_by_a_rule_or_a_policy_and_one_that_brings_its_own_is_not() {
+    let ours = Authority::new();
+    let backend = Backend::tls("ok", ours.server(&[HOST], HTTP1, None));
+    let names = ["rule", "policy", "unproven", "closed", "bare", "through"];
+    let at = names.map(|_| ports::free());
+    let listener = |(name, port): (&&str, &u16)| match *name {
+        "through" => format!("{{name: {name}, port: {port}, protocol: TLS, tls: {{mode: Passthrough}}}}"),
+        _ => format!("{{name: {name}, port: {port}, protocol: TCP}}"),
+    };
+    let listeners: Vec<_> = names.iter().zip(&at).map(listener).collect();
+    let listeners: Vec<_> = listeners.iter().map(String::as_str).collect();
+    let routes = names.map(|name| {
+        let (kind, hosts) = if name == "through" {
+            ("TLSRoute", format!("hostnames: [{HOST}], "))
+        } else {
+            ("TCPRoute", String::new())
+        };
+        let parent = format!("parentRefs: [{{name: edge, sectionName: {name}}}], {hosts}");
+        World::service(name, backend.port) + &stream_route(kind, name, &format!("{parent}rules: [{{{}}}]", to(name)))
+    });
+    let simple = format!("mode: SIMPLE, credentialName: ca, sni: {HOST}");
+    let manifests = [
+        gateway("edge", &listeners),
+        routes.concat(),
+        authorities(&ours, "ca"),
+        ours.bundle("ca"),
+        rule("rule", &simple),
+        rule("through", &simple),
+        rule("unproven", "mode: SIMPLE, credentialName: ca, sni: no.example.com"),
+        policy("policy", &format!("hostname: {HOST}, {}", of_config_map("ca"))),
+        policy("closed", &format!("hostname: {HOST}, {}", of_config_map("nowhere"))),
+    ];
+    let world = World::start(&manifests.concat());
+    for (name, port) in names.iter().zip(at) {
+        let mut client = match *name {
+            "through" => Connection::tls(port, HOST, &ours.client(HTTP1)).unwrap(),
+            _ => Connection::open(port).unwrap(),
+        };
+        let reply = client.get(HOST, "/");
+        let expected = ["rule", "policy", "through"].contains(name);
+        assert_eq!(reply.is_ok_and(|reply| reply.status == 200), expected, "{name}: {}", world.log());
+        let seen = backend.take();
+        assert_eq!(seen.len(), usize::from(expected), "{name}");
+        let sni = seen.first().and_then(|seen| seen.tls.as_ref()?.sni.as_deref());
+        assert_eq!(sni, expected.then_some(HOST), "{name}");
+    }
 }

@@ -74,6 +74,30 @@ fn more_than_may_wait_are_told_so() {
 }
 
 #[test]
+fn who_waits_for_a_connection_is_no_request_in_flight_yet() {
+    let backend = slow(10);
+    let world = world(&[backend.port], "tcp: {maxConnections: 1}, http: {http2MaxRequests: 1}", &[]);
+    let replies = clients(&world, 8, 5);
+    assert_eq!((statuses(&replies, 200), backend.connections()), (40, 1));
+}
+
+#[test]
+fn more_than_may_be_in_flight_are_told_so_and_leave_their_connection_to_others() {
+    let backend = slow(1500);
+    let world = world(&[backend.port], "http: {http2MaxRequests: 1}", &[]);
+    let mut first = Connection::open(world.http).unwrap();
+    first.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert!(eventually(|| backend.seen().len() == 1));
+    let replies = clients(&world, 1, 3);
+    assert!(
+        replies.iter().all(|it| (it.status, it.text().as_str()) == (503, "503 overload_requests\n")),
+        "{replies:?}"
+    );
+    assert_eq!((first.reply("GET").unwrap().status, backend.seen().len()), (200, 1));
+    assert_eq!(backend.connections(), 2, "one was opened for the others, and kept");
+}
+
+#[test]
 fn endpoints_share_what_connections_there_may_be() {
     let endpoints = [slow(5), slow(5)];
     let world = world(&endpoints.each_ref().map(|it| it.port), ONE, &[]);

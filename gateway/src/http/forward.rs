@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use torana_ir::{Limits, Retry};
 
-use crate::balance::{BackendState, Endpoint, Outcome, Use};
+use crate::balance::{BackendState, Endpoint, Outcome, Place, Use};
 use crate::fault::Fault;
 use crate::head::{BodyLength, Head, ResponseHead, Version};
 use crate::http::conn::Conn;
@@ -150,8 +150,6 @@ async fn attempt(
             order.worker.report(order.backend, endpoint, outcome);
         }
     };
-    let place = order.backend.place(Use::Requests);
-    let _place = place.map_err(|of| Failed { fault: Fault::Overload(of), again: Again::No })?;
     let attempt_deadline = order.attempt_deadline.map(|limit| Instant::now() + limit);
     let nearest = [order.request_deadline, attempt_deadline].into_iter().flatten().min();
     let _in_flight = endpoint.begin();
@@ -172,6 +170,8 @@ async fn attempt(
         report(judge::unobtained(fault));
         judge::unreachable_endpoint(fault, nearest, order)
     })?;
+    // Who still waits for a connection is pending, and no request in flight.
+    let (lent, place) = admitted(order, lent)?;
     let mut reused = false;
     let mut up = match lent {
         Lent::H1(carrier) => {
@@ -196,6 +196,8 @@ async fn attempt(
         edit(head);
     };
     let ended = Exchange::new((down, &mut up), lasting, deadlines, head_only, edit).run().await;
+    // Before the connection goes to who waits for it, and for this place.
+    drop(place);
     let is_declined = matches!(ended, Err(Stopped { stop: Stop::Declined(_), .. }));
     if is_declined {
         discard(&mut up).await;
@@ -213,6 +215,19 @@ async fn attempt(
             stop => judge::judge(stop, order, reused, untouched(down, &tries.replay)),
         }
     })
+}
+
+/// A place among the requests in flight for the one that goes out on `lent`, which goes back where there is none.
+fn admitted(order: &Order<'_>, lent: Lent) -> Result<(Lent, Option<Place>), Failed> {
+    match order.backend.place(Use::Requests) {
+        Ok(place) => Ok((lent, place)),
+        Err(of) => {
+            if let Lent::H1(carrier) = lent {
+                order.worker.pools.give_back(&order.backend.config, carrier);
+            }
+            Err(Failed { fault: Fault::Overload(of), again: Again::No })
+        }
+    }
 }
 
 /// Nothing has gone to the client, and all that was taken from it can be sent again.

@@ -35,7 +35,8 @@ pub(super) async fn dial(
     (caller, client): (Option<&Arc<Caller>>, IpAddr),
     account: &mut Account,
 ) -> Result<Dialled, Fault> {
-    let unwrapped = matches!(listener.protocol(), Protocol::TlsTerminate(_));
+    // What comes in TLS and is passed on so is not wrapped once more.
+    let is_bare = *listener.protocol() != Protocol::TlsPassthrough;
     let identity = listener.identity.as_ref();
     let key = Key::of_stream(&backend.config.balance, client);
     let mut tried: SmallVec<[u64; 4]> = SmallVec::new();
@@ -57,7 +58,7 @@ pub(super) async fn dial(
             fresh: true,
             http2: false,
         };
-        match worker.pools.dial(&target, unwrapped).await {
+        match worker.pools.dial(&target, is_bare).await {
             Ok((io, slot)) => {
                 worker.report(backend, &endpoint, Outcome::Connected);
                 return Ok(Dialled { io, _slot: slot, _in_flight: in_flight });

@@ -152,9 +152,9 @@ impl Pools {
         }
     }
 
-    /// A connection of one's own, never pooled: for streams. Their bytes go through as they are, or if `unwrapped`, for
-    /// their TLS has ended here, in TLS where the backend asks for it. Nothing was sent when this fails.
-    pub(crate) async fn dial(&self, target: &Target<'_>, unwrapped: bool) -> Result<(Box<Io>, Slot), Fault> {
+    /// A connection of one's own, never pooled: for streams. If they are `bare` they go in TLS where the backend asks for
+    /// it, else as they are: they bring their own. Nothing was sent when this fails.
+    pub(crate) async fn dial(&self, target: &Target<'_>, bare: bool) -> Result<(Box<Io>, Slot), Fault> {
         if matches!(target.backend.config.connections.tunnel, Some(Tunnel::Refused(_))) {
             return Err(Fault::InvalidConfig);
         }
@@ -162,7 +162,7 @@ impl Pools {
         let slot = queue::place(target).await?;
         let tunnel = target.backend.config.connections.tunnel.as_ref();
         // A proxy is spoken to in TLS of our own, whatever goes through.
-        let own_tls = unwrapped || tunnel.is_some();
+        let own_tls = bare || tunnel.is_some();
         let mut io = connect::open(target, own_tls.then_some(Alpn::None), &self.metrics).await?;
         if let Some(Tunnel::Connect(authority)) = tunnel {
             tunnel::ask(&mut io, authority, target.connect_deadline()).await?;
