@@ -5,6 +5,7 @@ test cluster, where Torana is installed as it is released. The method is in ../R
 
   run.py                       three rounds; writes the results into ../README.md
   run.py --routes 200 --quick  one small round: does it work at all? Writes nothing
+  run.py --foreign             only what routes of others cost; writes nothing
   run.py --check               exit 1 unless every must-hold figure holds
 """
 
@@ -30,6 +31,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--probes", type=int, default=300, help="routes added one by one in a round")
     parser.add_argument("--rounds", type=int, default=3, help="of which the best counts")
     parser.add_argument("--quick", action="store_true", help="one round of 20 probes; writes nothing")
+    parser.add_argument("--foreign", action="store_true", help="only what routes of others cost; writes nothing")
     parser.add_argument("--check", action="store_true", help="exit 1 unless every must-hold figure holds")
     given = parser.parse_args()
     if given.quick:
@@ -39,6 +41,16 @@ def arguments() -> argparse.Namespace:
 
 def measure(site: Site, given: argparse.Namespace):
     """Figures as they are found, each with its phase."""
+    if given.foreign:
+        yield from phases.rest(site, 30)
+    else:
+        yield from own(site, given)
+    for _ in range(given.rounds):
+        yield from phases.foreign(site, given.routes)
+
+
+def own(site: Site, given: argparse.Namespace):
+    """Of routes that are Torana's."""
     yield from phases.burst(site, given.routes)
     # What the probes need is there before them.
     site.api.each(range(given.routes, given.routes + given.probes), site.service)
@@ -49,8 +61,6 @@ def measure(site: Site, given: argparse.Namespace):
     for _ in range(given.rounds):
         yield from phases.cold(site, given.routes)
     yield from phases.weight(site)
-    for _ in range(given.rounds):
-        yield from phases.foreign(site, given.routes)
 
 
 def main() -> int:
@@ -70,7 +80,7 @@ def main() -> int:
     print("\n" + words.table(seen))
     place.RESULTS.mkdir(parents=True, exist_ok=True)
     (place.RESULTS / f"control-{when.replace(':', '')}.json").write_text(json.dumps(seen, indent=1))
-    if not given.quick:
+    if not (given.quick or given.foreign):
         page.write(words.SECTION, f"Run of {when}: {given.routes:,} routes, {given.rounds} rounds of {given.probes} probes, "
                            f"best of them; {page.machine()}\n\n" + words.table(seen))
     broken = words.broken(seen)
