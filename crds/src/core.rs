@@ -356,15 +356,37 @@ impl From<RawConfigMap> for ConfigMap {
 }
 
 /// `v1` Pod: its labels decide to which subset of a DestinationRule an endpoint belongs, and say where it stands, and which
-/// ServiceEntry it is a workload of. Nothing else is read.
+/// ServiceEntry it is a workload of, and with its account how it is reached in a mesh. Nothing else is read.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Pod {
     /// Metadata.
     #[serde(rename = "metadata")]
     pub meta: ObjectMeta,
+    /// Who it runs as.
+    #[serde(default)]
+    pub spec: PodSpec,
     /// Whether connections may go there, and where that is.
     #[serde(default)]
     pub status: PodStatus,
+}
+
+/// The annotation of a pod whose traffic the ambient mesh takes, and its value.
+pub const REDIRECTION: &str = "ambient.istio.io/redirection";
+const ENABLED: &str = "enabled";
+
+impl Pod {
+    /// Whether the ambient mesh takes its traffic.
+    pub fn is_redirected(&self) -> bool {
+        self.meta.annotations.get(REDIRECTION).is_some_and(|value| value == ENABLED)
+    }
+}
+
+/// What is read of `PodSpec`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodSpec {
+    /// Its ServiceAccount; `""` where nobody says: the API server always does.
+    pub service_account_name: String,
 }
 
 /// What is read of `PodStatus`: of what changes often no more than that.

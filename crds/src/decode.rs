@@ -193,6 +193,7 @@ fn object(value: Value, kind: Kind, remains: &mut Remains) -> Result<Object, Unr
         Kind::WorkloadEntry => door.read_shaped(&value, Object::WorkloadEntry),
         Kind::AuthorizationPolicy => door.read(value, Object::AuthorizationPolicy),
         Kind::RequestAuthentication => door.read(value, Object::RequestAuthentication),
+        Kind::PeerAuthentication => door.read(value, Object::PeerAuthentication),
         Kind::Service => door.read(value, Object::Service),
         Kind::EndpointSlice => door.read(value, Object::EndpointSlice),
         Kind::Secret => door.read(value, Object::Secret),
@@ -314,7 +315,9 @@ fn is_known_elsewhere(kind: Kind, path: &str) -> bool {
         (Kind::EndpointSlice, parent) if parent.ends_with(".targetRef") => {
             &["apiVersion", "namespace", "uid", "resourceVersion", "fieldPath"]
         }
-        (Kind::Namespace | Kind::Pod, "") => &["spec"],
+        (Kind::Namespace, "") => &["spec"],
+        // Of a large object little is read.
+        (Kind::Pod, parent) if parent == "spec" || parent.starts_with("spec.") => return true,
         // What they are about is not evaluated yet, and that is said of the whole object.
         (Kind::AuthorizationPolicy | Kind::RequestAuthentication, "spec") => &["rules", "provider", "jwtRules"],
         _ => &[],

@@ -59,6 +59,8 @@ pub enum Kind {
     AuthorizationPolicy,
     /// Istio's RequestAuthentication.
     RequestAuthentication,
+    /// Istio's PeerAuthentication.
+    PeerAuthentication,
     /// Core Service.
     Service,
     /// `discovery.k8s.io` EndpointSlice.
@@ -69,13 +71,13 @@ pub enum Kind {
     ConfigMap,
     /// Core Namespace.
     Namespace,
-    /// Core Pod: only its labels.
+    /// Core Pod: little of it.
     Pod,
 }
 
 impl Kind {
     /// Every kind, in the order of declaration.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::GatewayClass,
         Self::Gateway,
         Self::ListenerSet,
@@ -95,6 +97,7 @@ impl Kind {
         Self::WorkloadEntry,
         Self::AuthorizationPolicy,
         Self::RequestAuthentication,
+        Self::PeerAuthentication,
         Self::Service,
         Self::EndpointSlice,
         Self::Secret,
@@ -119,7 +122,7 @@ impl Kind {
             | Self::DestinationRule
             | Self::ServiceEntry
             | Self::WorkloadEntry => ISTIO_GROUP,
-            Self::AuthorizationPolicy | Self::RequestAuthentication => SECURITY_GROUP,
+            Self::AuthorizationPolicy | Self::RequestAuthentication | Self::PeerAuthentication => SECURITY_GROUP,
             _ => GATEWAY_GROUP,
         }
     }
@@ -132,7 +135,8 @@ impl Kind {
             | Self::HttpRoute
             | Self::ReferenceGrant
             | Self::AuthorizationPolicy
-            | Self::RequestAuthentication => &["v1", "v1beta1"],
+            | Self::RequestAuthentication
+            | Self::PeerAuthentication => &["v1", "v1beta1"],
             Self::GatewayParameters | Self::TrafficPolicy => &["v1alpha1"],
             _ if self.group() == ISTIO_GROUP => &["v1", "v1beta1", "v1alpha3"],
             _ => &["v1"],
@@ -160,6 +164,7 @@ impl Kind {
             Self::WorkloadEntry => "WorkloadEntry",
             Self::AuthorizationPolicy => "AuthorizationPolicy",
             Self::RequestAuthentication => "RequestAuthentication",
+            Self::PeerAuthentication => "PeerAuthentication",
             Self::Service => "Service",
             Self::EndpointSlice => "EndpointSlice",
             Self::Secret => "Secret",

@@ -148,11 +148,8 @@ mod tests {
             let value = parse_mesh_config(text).unwrap();
             unheeded(&value).map(|field| field.path).collect::<Vec<_>>()
         };
-        assert_eq!(
-            told("{trustDomain: cluster.local, enableAutoMtls: false, accessLogFile: '', tlsDefaults: null}"),
-            [""; 0]
-        );
-        assert_eq!(told("{enableAutoMtls: true, trustDomain: x.y}"), ["trustDomain", "enableAutoMtls"]);
+        assert_eq!(told("{trustDomain: x.y, enableAutoMtls: true, accessLogFile: '', tlsDefaults: null}"), [""; 0]);
+        assert_eq!(told("{caCertificates: [{pem: x}], meshMTLS: {}}"), ["caCertificates"]);
         let topology = "defaultConfig.gatewayTopology.numTrustedProxies";
         assert_eq!(told("defaultConfig: {gatewayTopology: {numTrustedProxies: 0}}"), [""; 0]);
         assert_eq!(told("defaultConfig: {gatewayTopology: {numTrustedProxies: 1}}"), [topology]);

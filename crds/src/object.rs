@@ -4,8 +4,8 @@
 use crate::core::{ConfigMap, EndpointSlice, Namespace, Pod, Secret, Service};
 use crate::gateway::{Gateway, GatewayClass, ListenerSet};
 use crate::istio::{
-    AuthorizationPolicy, DestinationRule, IstioGateway, RequestAuthentication, ServiceEntry, VirtualService,
-    WorkloadEntry,
+    AuthorizationPolicy, DestinationRule, IstioGateway, PeerAuthentication, RequestAuthentication, ServiceEntry,
+    VirtualService, WorkloadEntry,
 };
 use crate::kind::{Kind, ObjectRef};
 use crate::meta::ObjectMeta;
@@ -79,6 +79,7 @@ objects!(
     WorkloadEntry,
     AuthorizationPolicy,
     RequestAuthentication,
+    PeerAuthentication,
     Service,
     EndpointSlice,
     Secret,

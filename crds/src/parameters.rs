@@ -85,12 +85,54 @@ pub struct GatewayParametersSpec {
     /// Proxies without a Gateway of Gateway API: they run in the namespace of these parameters, which name them, for the
     /// Gateways of Istio whose selector takes in the labels of their pods.
     pub ingress: Option<IngressParameters>,
+    /// Who the proxies are in a mesh.
+    pub mesh: Option<Box<MeshParameters>>,
     /// Merged into the template of the pods at last, as `kubectl patch` does it: maps by their keys, lists of
     /// containers, volumes and the like by their names, other lists as a whole; `$patch: delete` in a map removes it.
     /// The container of the proxy is named torana.
     #[serde(default)]
     #[schemars(schema_with = "opaque")]
     pub pod_patch: Option<Opaque>,
+}
+
+/// The identity that proxies show workloads of a mesh, and which those believe.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"message": "identity Secret needs secretName, and no other has one",
+     "rule": "(has(self.identity) && self.identity == 'Secret') == has(self.secretName)"},
+    {"message": "identity None and identity Secret ask no authority",
+     "rule": "!has(self.identity) || !(self.identity in ['None', 'Secret']) || (!has(self.caAddress) && !has(self.clusterId) && !has(self.trustDomain))"},
+]))]
+pub struct MeshParameters {
+    /// Where it comes from; default Istio in a cluster with the settings of an Istio (ConfigMap istio in istio-system), else
+    /// None.
+    pub identity: Option<IdentitySource>,
+    /// Secret in the namespace of the proxies with tls.crt, tls.key and ca.crt, which somebody keeps up to date.
+    #[schemars(length(min = 1, max = 253))]
+    pub secret_name: Option<String>,
+    /// HOST:PORT of the authority; by default istiod of the controller's revision, or Torana's own.
+    #[schemars(length(min = 1, max = 256))]
+    pub ca_address: Option<String>,
+    /// Trust domain of the identity; by default that of the mesh, else cluster.local.
+    #[schemars(length(min = 1, max = 253))]
+    pub trust_domain: Option<String>,
+    /// What the authority calls this cluster; default Kubernetes.
+    #[schemars(length(min = 1, max = 253))]
+    pub cluster_id: Option<String>,
+}
+
+/// Where an identity comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum IdentitySource {
+    /// An authority that speaks as istiod does.
+    Istio,
+    /// The authority of Torana's controllers, if it is enabled there.
+    Torana,
+    /// A Secret.
+    Secret,
+    /// There is none: workloads that take nothing but mutual TLS are not reached.
+    None,
 }
 
 /// A part of a core Kubernetes object that Torana hands on as it is.

@@ -39,6 +39,13 @@ pub struct MeshConfig {
     /// Where the rules for the whole mesh are; `None`: `istio-system`.
     #[serde(deserialize_with = "text")]
     pub root_namespace: Option<String>,
+    /// Of the identities of the mesh; `None`: `cluster.local`.
+    #[serde(deserialize_with = "text")]
+    pub trust_domain: Option<String>,
+    /// Whose identities count as those of the trust domain.
+    pub trust_domain_aliases: Vec<String>,
+    /// Whether workloads of the mesh are spoken to in mutual TLS without being asked for it; `None`: they are.
+    pub enable_auto_mtls: Option<bool>,
     /// Namespaces that are looked into; empty: all.
     pub discovery_selectors: Vec<LabelSelector>,
     /// `ProxyConfig` of all proxies, as it is written: little of it concerns an edge.
@@ -85,6 +92,19 @@ pub struct DefaultTrafficPolicy {
 const OWN: &[Export] = &[Export::Own];
 
 impl MeshConfig {
+    /// The trust domain, and then its aliases, as they stand in identities.
+    pub fn trust_domains(&self) -> impl Iterator<Item = String> {
+        let own = self.trust_domain.as_deref().unwrap_or("cluster.local");
+        let all = std::iter::once(own).chain(self.trust_domain_aliases.iter().map(String::as_str));
+        // As istiod writes them.
+        all.map(|domain| domain.replace('@', "."))
+    }
+
+    /// Whether workloads of the mesh are spoken to in mutual TLS without being asked for it.
+    pub fn is_auto_mtls(&self) -> bool {
+        self.enable_auto_mtls != Some(false)
+    }
+
     /// Whether backends are told of certificates that clients were verified by (`forwardClientCertDetails`; Istio's
     /// gateways do unless that is `SANITIZE`).
     pub fn forwards_client_certificates(&self) -> bool {
@@ -128,19 +148,15 @@ const fn slight(path: &'static str, follows: &'static str) -> Unheeded {
     Unheeded { path, follows, is_grave: false }
 }
 
-const CLEARTEXT: &str = "backends are spoken to in cleartext unless a policy asks for TLS";
 const OWN_LOG: &str = "Torana's access log is as it is";
 const ALIKE: &str = "all endpoints are alike";
 const NO_INGRESS: &str = "no Ingress is served";
 
 const FORWARDED: &str = "defaultConfig.gatewayTopology.forwardClientCertDetails";
 
-const UNHEEDED: [Unheeded; 26] = [
-    slight("trustDomain", "no identity of the mesh is used"),
-    slight("trustDomainAliases", "no identity of the mesh is used"),
-    slight("caCertificates", "no identity of the mesh is used"),
-    slight("enableAutoMtls", CLEARTEXT),
-    grave("meshMTLS", CLEARTEXT),
+const UNHEEDED: [Unheeded; 23] = [
+    grave("caCertificates", "only the authorities that proxies are given vouch for workloads"),
+    grave("meshMTLS", "TLS 1.2 and 1.3 are spoken with workloads, with the usual ciphers"),
     grave("tlsDefaults", "TLS 1.2 and 1.3 are spoken with the usual ciphers"),
     grave("tcpKeepalive", "connections are kept as the system does"),
     grave("zoneAwareLbSetting", ALIKE),
@@ -202,9 +218,8 @@ pub fn unheeded(value: &Value) -> impl Iterator<Item = &'static Unheeded> {
         let found = field.path.split('.').try_fold(value, |value, name| value.get(name));
         found.is_some_and(|found| match (field.path, found) {
             (_, Value::Null) => false,
-            ("trustDomain", Value::String(domain)) => domain != "cluster.local",
             (FORWARDED, found) => !["UNDEFINED", "SANITIZE", "SANITIZE_SET"].iter().any(|done| found == done),
-            ("enableAutoMtls" | "enableTracing", found) => *found == Value::Bool(true),
+            ("enableTracing", found) => *found == Value::Bool(true),
             (_, Value::String(text)) => !text.is_empty(),
             (_, Value::Array(items)) => !items.is_empty(),
             (_, Value::Object(fields)) => !fields.is_empty(),

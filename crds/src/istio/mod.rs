@@ -40,6 +40,8 @@ pub mod service_entry;
 
 pub mod security;
 
+pub mod peer_authentication;
+
 pub mod mesh_config;
 
 pub(crate) mod ignored;
@@ -50,6 +52,7 @@ pub use destination_rule::DestinationRule;
 pub use duration::parse as parse_duration;
 pub use gateway::IstioGateway;
 pub use mesh_config::MeshConfig;
+pub use peer_authentication::PeerAuthentication;
 pub use security::{AuthorizationPolicy, RequestAuthentication};
 pub use service_entry::{ServiceEntry, WorkloadEntry};
 pub use virtual_service::VirtualService;
