@@ -11,7 +11,7 @@ use crate::connection::ConnectionPolicy;
 use crate::health::{Caps, OutlierDetection};
 use crate::key::BackendKey;
 use crate::locality::LocalityPolicy;
-use crate::origination::BackendTls;
+use crate::origination::{BackendTls, DnsName};
 use crate::percent::Percent;
 
 /// What a rule forwards to.
@@ -23,6 +23,10 @@ pub struct Backend {
     pub protocol: UpstreamProtocol,
     /// Whether TLS is between.
     pub tls: BackendTls,
+    /// What workloads of a mesh are called by in mutual TLS ([`Endpoint::mesh`](crate::Endpoint::mesh)); it authenticates
+    /// nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh_name: Option<DnsName>,
     /// How one endpoint is chosen.
     pub balance: LoadBalance,
     /// Deadline of one connect.
@@ -63,6 +67,7 @@ impl Backend {
             key,
             protocol: UpstreamProtocol::Http1,
             tls: BackendTls::Plain,
+            mesh_name: None,
             balance: LoadBalance::LeastRequest,
             connect_deadline: Duration::from_secs(5),
             idle: Duration::from_mins(1),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::key::BackendKey;
 use crate::locality::Locality;
+use crate::mesh::MeshPeer;
 
 /// The addresses of a backend.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,13 +99,17 @@ pub struct NamedEndpoint {
     /// [`Endpoint::labels`] of every address.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// [`Endpoint::mesh`] of every address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh: Option<Box<MeshPeer>>,
 }
 
 impl NamedEndpoint {
     /// One whose addresses weigh as much as others, and stand anywhere.
     pub fn new(host: &str, port: u16) -> Self {
         let (locality, labels) = (Locality::default(), BTreeMap::new());
-        Self { host: host.to_owned(), port, only_first: false, no_loopback: false, weight: one(), locality, labels }
+        let (only_first, no_loopback) = (false, false);
+        Self { host: host.to_owned(), port, only_first, no_loopback, weight: one(), locality, labels, mesh: None }
     }
 
     /// The endpoint at one of its addresses.
@@ -113,6 +118,7 @@ impl NamedEndpoint {
             weight: self.weight,
             locality: self.locality.clone(),
             labels: self.labels.clone(),
+            mesh: self.mesh.clone(),
             ..Endpoint::new(SocketAddr::new(address, self.port), true)
         }
     }
@@ -134,12 +140,16 @@ pub struct Endpoint {
     /// Those of its labels that its backend asks for.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// How it is spoken to as a workload of a mesh; `None`: it is none, and spoken to as its backend is. Where that asks for
+    /// TLS of its own, too, it goes inside: only a tunnel carries that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh: Option<Box<MeshPeer>>,
 }
 
 impl Endpoint {
     /// One that weighs as much as others, and stands anywhere.
     pub fn new(address: SocketAddr, ready: bool) -> Self {
-        Self { address, ready, weight: one(), locality: Locality::default(), labels: BTreeMap::new() }
+        Self { address, ready, weight: one(), locality: Locality::default(), labels: BTreeMap::new(), mesh: None }
     }
 }
 
@@ -160,6 +170,8 @@ fn is_not(it: &bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mesh::MeshTransport;
+    use crate::origination::PeerName;
 
     #[test]
     fn a_name_alone_is_written_as_it_was_before_there_could_be_several() {
@@ -198,6 +210,8 @@ mod tests {
         endpoint.weight = NonZeroU32::new(7).unwrap();
         endpoint.locality = Locality::new("r", "z", "");
         endpoint.labels = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
+        let names = vec![PeerName::Uri("spiffe://d/ns/n/sa/s".to_owned()), PeerName::TrustDomain("d".to_owned())];
+        endpoint.mesh = Some(Box::new(MeshPeer { transport: MeshTransport::Hbone, names, strict: true }));
         let text = serde_json::to_string(&endpoint).unwrap();
         assert_eq!(serde_json::from_str::<Endpoint>(&text).unwrap(), endpoint);
         assert!(serde_json::from_str::<Endpoint>(&text.replace('7', "0")).is_err());

@@ -54,6 +54,8 @@ mod check;
 
 mod locality;
 
+mod mesh;
+
 mod endpoint;
 
 mod connection;
@@ -91,9 +93,11 @@ pub use key::{
     TrustSource,
 };
 pub use listener::{
-    CipherSuite, ClientValidation, ClientValidationMode, Limits, Listener, PathMode, Protocol, Tls, TlsVersion,
+    CipherSuite, ClientValidation, ClientValidationMode, Limits, Listener, MeshClients, PathMode, Protocol, Tls,
+    TlsVersion,
 };
 pub use locality::{CommonLabel, Locality, LocalityPattern, LocalityPolicy, LocalityShares, RegionFailover};
+pub use mesh::{MeshPeer, MeshTransport};
 pub use origination::{BackendTls, DnsName, DnsNameError, Origination, PeerName, Trust};
 pub use pattern::{LONGEST_REWRITE, REGEX_SIZE_LIMIT, Regex, RegexError, RegexRewrite};
 pub use percent::{Percent, PercentError, Share, ShareError};

@@ -129,12 +129,25 @@ pub struct Tls {
     pub suites: Option<Vec<CipherSuite>>,
     /// Whether clients are asked for a certificate.
     pub client: Option<ClientValidation>,
+    /// In place of all that: the proxy is who it is in its mesh, and so must clients be (`ISTIO_MUTUAL`). Without an identity
+    /// every handshake is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh: Option<MeshClients>,
+}
+
+/// Who of a mesh is let in: whom its authorities vouch for, of the proxy's own trust domain or of one of these.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeshClients {
+    /// Trust domains that count as the proxy's own.
+    pub aliases: Vec<String>,
+    /// Backends are told of the certificate (`X-Forwarded-Client-Cert`).
+    pub forwarded: bool,
 }
 
 impl Tls {
     /// With these certificates; TLS 1.2 and newer with all suites, and no client is asked for a certificate.
     pub fn new(certificates: Vec<CertificateKey>) -> Self {
-        Self { certificates, min_version: TlsVersion::V1_2, max_version: None, suites: None, client: None }
+        Self { certificates, min_version: TlsVersion::V1_2, max_version: None, suites: None, client: None, mesh: None }
     }
 
     /// Whether a version may be spoken.

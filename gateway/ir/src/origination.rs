@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! TLS that begins at the proxy: how a backend is spoken to, and what its certificate must say.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use rustls_pki_types::ServerName;
@@ -81,7 +82,7 @@ pub enum Trust {
 }
 
 /// A subject alternative name that a certificate may bear.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum PeerName {
     /// The certificate is valid for this host (RFC 9525 §6.3: also by a wildcard of its own).
     Dns(DnsName),
@@ -89,6 +90,9 @@ pub enum PeerName {
     Wildcard(DnsName),
     /// The certificate bears this URI, byte for byte: a SPIFFE id, mostly.
     Uri(String),
+    /// The certificate bears some SPIFFE id of this trust domain, whoever that is: of a workload whose service account
+    /// is not known.
+    TrustDomain(String),
     /// The certificate is valid for the host that was sent as SNI, whichever that was.
     Sent,
 }
@@ -120,6 +124,18 @@ impl DnsName {
     /// As TLS asks for it, and checks it.
     pub fn server_name(&self) -> ServerName<'static> {
         ServerName::DnsName(self.0.clone())
+    }
+}
+
+impl Ord for DnsName {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+impl PartialOrd for DnsName {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 

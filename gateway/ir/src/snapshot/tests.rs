@@ -324,6 +324,7 @@ fn backend_tls() -> impl Strategy<Value = BackendTls> {
         PeerName::Dns(host()),
         PeerName::Wildcard(host()),
         PeerName::Uri("spiffe://a/b".to_owned()),
+        PeerName::TrustDomain("cluster.local".to_owned()),
         PeerName::Sent,
     ];
     let identity = option::of(certificate_key());
