@@ -11,6 +11,8 @@ pub mod head;
 
 mod grpc;
 
+pub(crate) mod dial;
+
 pub(crate) mod gate;
 
 pub mod answer;

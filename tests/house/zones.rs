@@ -79,7 +79,10 @@ const RESERVED: [Reserved; 6] = [
             "controller/src/feed/",
         ],
     },
-    Reserved { name: "tonic::", homes: &["gateway/src/feed/", "controller/src/feed/"] },
+    Reserved {
+        name: "tonic::",
+        homes: &["gateway/src/dial/", "gateway/src/feed/", "controller/src/feed/"],
+    },
 ];
 
 fn impurities(source: &Source) -> Vec<String> {

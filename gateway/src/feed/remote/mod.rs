@@ -4,8 +4,6 @@
 //! The connection may be gone for ever: what is in force stays, and is written to the state folder, from which a
 //! restarted process serves at once. Nothing here decides what is in force: that is the one path of every feed.
 
-mod backoff;
-
 mod connect;
 
 mod pending;
@@ -21,12 +19,14 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::{Ended, Publisher};
-use backoff::Backoff;
+use crate::dial::{self, Backoff};
 use state::State;
 use stream::Stream;
 
 /// A stream that lived so long was a good one: the next attempt comes soon.
 const GOOD: Duration = Duration::from_secs(5);
+/// The first pause after a lost stream, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 
 /// Where the controller is, and how it and the proxy know each other.
 #[derive(Debug, Clone, clap::Args)]
@@ -56,7 +56,7 @@ impl Remote {
     fn server_name(&self) -> &str {
         match &self.feed_name {
             Some(name) => name,
-            None => self.feed.rsplit_once(':').map_or(self.feed.as_str(), |(host, _)| host).trim_matches(['[', ']']),
+            None => dial::host(&self.feed),
         }
     }
 }
@@ -71,8 +71,10 @@ struct Mark {
 /// Why a stream is over.
 #[derive(Debug, thiserror::Error)]
 enum Lost {
-    #[error("{0}")]
-    Connect(String),
+    #[error(transparent)]
+    Connect(#[from] dial::Failure),
+    #[error("no answer")]
+    Silent,
     #[error("the controller says: {0}")]
     Refused(String),
     #[error("the controller has closed the stream")]
@@ -100,7 +102,7 @@ pub async fn run(remote: Remote, mut publisher: Publisher) -> Ended {
         }
         tokio::spawn(state::keep(state, std::sync::Arc::clone(&publisher.snapshot), marked));
     }
-    let mut backoff = Backoff::default();
+    let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
     loop {
         let started = Instant::now();
         let lost = match Stream::open(&remote, &publisher).await {
@@ -112,7 +114,7 @@ pub async fn run(remote: Remote, mut publisher: Publisher) -> Ended {
             return ended;
         }
         if started.elapsed() >= GOOD {
-            backoff = Backoff::default();
+            backoff = Backoff::new(PAUSES.0, PAUSES.1);
         }
         let pause = backoff.next(fastrand::f64());
         tracing::warn!(feed = %remote.feed, why = %lost, again_in = ?pause, "no controller: what is in force stays");

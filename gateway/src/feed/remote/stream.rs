@@ -15,9 +15,10 @@ use tonic_prost::ProstCodec;
 use torana_ir::wire::{self, Known, Upward, Word};
 use torana_ir::{Resource, Snapshot};
 
-use super::connect::{Connection, bearer};
+use super::connect::connect;
 use super::pending::Pending;
 use super::{Ended, Lost, Mark, Publisher, Remote};
+use crate::dial::{Connection, Failure, bearer};
 use crate::feed::Ack;
 
 /// What the controller gets to say that it takes us.
@@ -44,8 +45,8 @@ pub(super) struct Stream {
 impl Stream {
     /// Connects, says who we are and what we have. Nothing may be in flight.
     pub(super) async fn open(remote: &Remote, publisher: &Publisher) -> Result<Self, Lost> {
-        let connection = Connection::open(remote).await?;
-        let token = bearer(remote).await?;
+        let connection = connect(remote).await?;
+        let token = bearer(&remote.feed_token, "--feed-token").await?;
         let (words, rest) = mpsc::channel(QUEUE);
         let said = stream::iter(hello(remote, &publisher.snapshot())).chain(ReceiverStream::new(rest));
         let mut request = Request::new(said);
@@ -54,11 +55,11 @@ impl Stream {
         grpc = grpc.max_decoding_message_size(wire::LARGEST_DELTA);
         let codec = ProstCodec::<Upward, wire::Delta>::default();
         let call = async {
-            grpc.ready().await.map_err(|error| Lost::Connect(error.to_string()))?;
+            grpc.ready().await.map_err(Failure::of("HTTP/2"))?;
             grpc.streaming(request, PathAndQuery::from_static(wire::PATH), codec).await.map_err(|why| refused(&why))
         };
         let answer = timeout(ANSWER, call).await;
-        let deltas = answer.map_err(|_| Lost::Connect("no answer".to_owned()))??.into_inner();
+        let deltas = answer.map_err(|_| Lost::Silent)??.into_inner();
         tracing::info!(feed = %remote.feed, "following the controller");
         let pending = Pending::default();
         Ok(Self { _connection: grpc, deltas, words, pending, in_flight: None, acked: None })
