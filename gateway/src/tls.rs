@@ -10,7 +10,7 @@ mod authorities;
 
 mod chooser;
 
-mod clients;
+pub(crate) mod clients;
 
 mod forwarded;
 
@@ -42,14 +42,14 @@ pub(crate) use forwarded::forwarded;
 pub use authorities::Bundles;
 
 /// The one provider of cryptography.
-fn provider() -> &'static Arc<CryptoProvider> {
+pub(crate) fn provider() -> &'static Arc<CryptoProvider> {
     static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
     &PROVIDER
 }
 
 /// Ids of identities and of names are never reused, so a connection opened as or to one can never be lent out as or to
 /// another. 0 is nobody's.
-fn next_id() -> u64 {
+pub(crate) fn next_id() -> u64 {
     static NEXT_ID: AtomicU64 = AtomicU64::new(1);
     NEXT_ID.fetch_add(1, Ordering::Relaxed)
 }

@@ -28,10 +28,15 @@ impl Authorities {
     /// The authorities that `trust` names.
     pub(super) fn of(trust: &Trust, bundles: &Bundles) -> Self {
         match trust {
-            Trust::System => Self { from: Vec::new(), roots: Arc::clone(&SYSTEM), unchecked: false },
+            Trust::System => Self::these(Arc::clone(&SYSTEM)),
             Trust::Bundles(keys) => Self::in_bundles(keys, bundles),
             Trust::Unchecked => Self { from: Vec::new(), roots: Arc::new(RootCertStore::empty()), unchecked: true },
         }
+    }
+
+    /// These, from no bundle.
+    pub(super) fn these(roots: Arc<RootCertStore>) -> Self {
+        Self { from: Vec::new(), roots, unchecked: false }
     }
 
     /// The authorities of the bundles of these keys.

@@ -12,7 +12,7 @@ use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor, veri
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::ParsedCertificate;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use torana_ir::{Certificate, Origination, PeerName};
 
@@ -113,7 +113,7 @@ impl Originator {
         let authorities = Authorities::of(&origination.trust, material.bundles);
         let verifier = Verifier {
             authorities: authorities.clone(),
-            names: origination.names.clone(),
+            names: origination.names.as_slice().into(),
             provider: Arc::clone(provider()),
         };
         let server_name = origination.server_name.server_name();
@@ -187,8 +187,14 @@ fn own<'m>(origination: &Origination, material: Material<'m>) -> Option<&'m Arc<
 #[derive(Debug)]
 struct Verifier {
     authorities: Authorities,
-    names: Vec<PeerName>,
+    names: Arc<[PeerName]>,
     provider: Arc<CryptoProvider>,
+}
+
+/// Takes servers whose certificates come from `roots` and bear one of `names`.
+pub(crate) fn verifier(roots: &Arc<RootCertStore>, names: &Arc<[PeerName]>) -> Arc<dyn ServerCertVerifier> {
+    let authorities = Authorities::these(Arc::clone(roots));
+    Arc::new(Verifier { authorities, names: Arc::clone(names), provider: Arc::clone(provider()) })
 }
 
 impl ServerCertVerifier for Verifier {
@@ -207,7 +213,7 @@ impl ServerCertVerifier for Verifier {
         let algorithms = self.provider.signature_verification_algorithms.all;
         let roots = &self.authorities.roots;
         verify_server_cert_signed_by_trust_anchor(&parsed, roots, intermediates, now, algorithms)?;
-        if self.names.iter().any(|name| bears(leaf, &parsed, (name, sent))) {
+        if self.names.iter().any(|name| bears(leaf, &parsed, (name, Some(sent)))) {
             return Ok(ServerCertVerified::assertion());
         }
         Err(CertificateError::NotValidForName.into())
@@ -236,20 +242,28 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-fn bears(
+/// Whether a certificate bears this name, where `sent` is what its owner was called in SNI, if it was called anything.
+pub(super) fn bears(
     leaf: &CertificateDer<'_>,
     parsed: &ParsedCertificate<'_>,
-    (name, sent): (&PeerName, &ServerName<'_>),
+    (name, sent): (&PeerName, Option<&ServerName<'_>>),
 ) -> bool {
     let Ok(names) = webpki::EndEntityCert::try_from(leaf) else { return false };
     match name {
-        PeerName::Sent => verify_server_name(parsed, sent).is_ok(),
+        PeerName::Sent => sent.is_some_and(|sent| verify_server_name(parsed, sent).is_ok()),
         PeerName::Dns(host) => verify_server_name(parsed, &host.server_name()).is_ok(),
         PeerName::Wildcard(suffix) => names
             .valid_dns_names()
             .any(|pattern| pattern.strip_prefix("*.").is_some_and(|rest| rest.eq_ignore_ascii_case(suffix.as_str()))),
         PeerName::Uri(uri) => names.valid_uri_names().any(|own| own == uri),
+        PeerName::TrustDomain(domain) => names.valid_uri_names().any(|own| is_of_domain(own, domain)),
     }
+}
+
+/// SPIFFE-ID §2: `spiffe://`, the trust domain, and a path.
+fn is_of_domain(uri: &str, domain: &str) -> bool {
+    let parts = uri.strip_prefix("spiffe://").and_then(|rest| rest.split_once('/'));
+    parts.is_some_and(|(own, path)| own == domain && !own.is_empty() && !path.is_empty())
 }
 
 /// Why a handshake with a backend failed, in one word of the log.

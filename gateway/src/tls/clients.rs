@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::CryptoProvider;
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, UnixTime};
-use torana_ir::ClientValidationMode;
+use torana_ir::{ClientValidationMode, PeerName};
 
 use super::authorities::Authorities;
+use super::backends::bears;
 
 /// How clients are verified; `None` if there is nothing to verify them by: then nobody may get in.
 pub(super) fn verifier(
@@ -26,11 +27,11 @@ pub(super) fn verifier(
     match mode {
         ClientValidationMode::AllowValidOnly => {
             let inner = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider)).build().ok()?;
-            Some(Arc::new(Strict(inner)))
+            Some(Arc::new(Strict { inner, names: None }))
         }
         ClientValidationMode::AllowValidOrNone => {
             let builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
-            Some(Arc::new(Strict(builder.allow_unauthenticated().build().ok()?)))
+            Some(Arc::new(Strict { inner: builder.allow_unauthenticated().build().ok()?, names: None }))
         }
         ClientValidationMode::AllowInsecureFallback => {
             let schemes = provider.signature_verification_algorithms.supported_schemes();
@@ -39,17 +40,41 @@ pub(super) fn verifier(
     }
 }
 
+/// Takes clients whose certificates come from authorities. `None` if there are none.
+pub(crate) fn chained(roots: &Arc<RootCertStore>) -> Option<Arc<dyn ClientCertVerifier>> {
+    let provider = Arc::clone(super::provider());
+    WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider).build().ok()
+}
+
+/// Of those whom `inner` takes, these whose certificates bear one of `names`.
+pub(crate) fn named(inner: &Arc<dyn ClientCertVerifier>, names: Vec<PeerName>) -> Arc<dyn ClientCertVerifier> {
+    Arc::new(Strict { inner: Arc::clone(inner), names: Some(names) })
+}
+
 /// Takes valid certificates only, and tells the log whom it refuses.
 #[derive(Debug)]
-struct Strict(Arc<dyn ClientCertVerifier>);
+struct Strict {
+    inner: Arc<dyn ClientCertVerifier>,
+    /// One of which a certificate must bear; `None`: whatever names it has.
+    names: Option<Vec<PeerName>>,
+}
+
+impl Strict {
+    fn check_names(&self, leaf: &CertificateDer<'_>) -> Result<(), Error> {
+        let Some(names) = &self.names else { return Ok(()) };
+        let parsed = ParsedCertificate::try_from(leaf)?;
+        let is_borne = names.iter().any(|name| bears(leaf, &parsed, (name, None)));
+        if is_borne { Ok(()) } else { Err(CertificateError::NotValidForName.into()) }
+    }
+}
 
 impl ClientCertVerifier for Strict {
     fn client_auth_mandatory(&self) -> bool {
-        self.0.client_auth_mandatory()
+        self.inner.client_auth_mandatory()
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.0.root_hint_subjects()
+        self.inner.root_hint_subjects()
     }
 
     fn verify_client_cert(
@@ -58,7 +83,8 @@ impl ClientCertVerifier for Strict {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.0.verify_client_cert(leaf, intermediates, now).inspect_err(|error| {
+        let taken = self.inner.verify_client_cert(leaf, intermediates, now);
+        taken.and_then(|taken| self.check_names(leaf).map(|()| taken)).inspect_err(|error| {
             tracing::debug!(subject = ?subject(leaf), %error, "client certificate refused");
         })
     }
@@ -69,7 +95,7 @@ impl ClientCertVerifier for Strict {
         leaf: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, leaf, signed)
+        self.inner.verify_tls12_signature(message, leaf, signed)
     }
 
     fn verify_tls13_signature(
@@ -78,11 +104,11 @@ impl ClientCertVerifier for Strict {
         leaf: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, leaf, signed)
+        self.inner.verify_tls13_signature(message, leaf, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.inner.supported_verify_schemes()
     }
 }
 

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Where an identity comes from. Obtains nothing.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::spiffe::SpiffeId;
+use crate::dial;
+
+/// Where the identity comes from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// An authority signs what we ask for, again and again.
+    Authority(AuthorityConfig),
+    /// Somebody else keeps `tls.crt`, `tls.key` and `ca.crt` in this folder up to date (PEM; a Secret's volume).
+    Files(PathBuf),
+}
+
+/// An authority that speaks `istio.v1.auth.IstioCertificateService`: istiod, or istio-csr of cert-manager.
+#[derive(Debug, Clone)]
+pub struct AuthorityConfig {
+    /// Where it is, as `host:port`.
+    pub endpoint: String,
+    /// The name that its certificate must have; by default the host of `endpoint`.
+    pub server_name: Option<String>,
+    /// Certificates (PEM) of the mesh's authorities, one of which must vouch for the authority itself; read again for
+    /// every request, and whenever they changed put in force.
+    pub roots_file: PathBuf,
+    /// The token that says who we are; read again for every request.
+    pub token_file: PathBuf,
+    /// What the authority calls our cluster.
+    pub cluster_id: String,
+    /// How long a certificate shall be valid; authorities refuse what is longer than they like.
+    pub lifetime: Duration,
+    /// Whom we take ourselves for. It stands in the request, for istio-csr demands it (istiod looks at the token only),
+    /// and a certificate for another workload is refused. `None`: whatever is signed is what we are.
+    pub identity: Option<SpiffeId>,
+}
+
+impl AuthorityConfig {
+    /// With istiod's defaults: the cluster `Kubernetes`, 24 hours.
+    pub fn new(endpoint: impl Into<String>, roots_file: impl Into<PathBuf>, token_file: impl Into<PathBuf>) -> Self {
+        Self {
+            endpoint: endpoint.into(),
+            server_name: None,
+            roots_file: roots_file.into(),
+            token_file: token_file.into(),
+            cluster_id: "Kubernetes".to_owned(),
+            lifetime: Duration::from_hours(24),
+            identity: None,
+        }
+    }
+
+    pub(super) fn server_name(&self) -> &str {
+        self.server_name.as_deref().unwrap_or_else(|| dial::host(&self.endpoint))
+    }
+}
