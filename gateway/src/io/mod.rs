@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One stream type for every connection: TCP, TLS that ends here, TLS that begins here.
+//! One stream type for every connection: TCP, TLS that ends here, TLS that begins here, and tunnels inside another one.
 //!
 //! It owns no buffer of its own, so that an idle connection costs its socket and nothing else; whoever writes many
 //! small pieces gathers them. It decides nothing and has no deadlines: those belong to its users.
@@ -8,10 +8,12 @@ mod peer;
 
 mod pingora;
 
+mod tunnel;
+
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd as _, RawFd};
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
@@ -20,6 +22,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 pub use peer::{Peer, TlsPeer};
+pub(crate) use tunnel::next_id;
+pub use tunnel::{Inner, Tunnelled};
 
 /// Bytes of a peer that are read before anybody takes them.
 const MOST_AHEAD: usize = 16 << 10;
@@ -29,6 +33,8 @@ enum Transport {
     Tcp(TcpStream),
     Server(Box<tokio_rustls::server::TlsStream<TcpStream>>),
     Client(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+    Tunnel(Inner),
+    ClientInTunnel(Box<tokio_rustls::client::TlsStream<Inner>>),
 }
 
 /// Calls the same method on whichever stream it is.
@@ -38,6 +44,8 @@ macro_rules! with {
             Transport::Tcp($stream) => $call,
             Transport::Server($stream) => $call,
             Transport::Client($stream) => $call,
+            Transport::Tunnel($stream) => $call,
+            Transport::ClientInTunnel($stream) => $call,
         }
     };
 }
@@ -63,6 +71,16 @@ impl Io {
     /// A connection to a backend whose TLS begins here; the handshake is done.
     pub fn tls_client(stream: tokio_rustls::client::TlsStream<TcpStream>) -> Self {
         Self::new(Transport::Client(Box::new(stream)))
+    }
+
+    /// A connection to a backend inside another one.
+    pub fn tunnel(tunnel: Inner) -> Self {
+        Self::new(Transport::Tunnel(tunnel))
+    }
+
+    /// The same with TLS of its own, which begins here; the handshake is done.
+    pub fn tls_in_tunnel(stream: tokio_rustls::client::TlsStream<Inner>) -> Self {
+        Self::new(Transport::ClientInTunnel(Box::new(stream)))
     }
 
     fn new(transport: Transport) -> Self {
@@ -108,39 +126,72 @@ impl Io {
         Poll::Pending
     }
 
-    /// Ends with a reset when it is dropped: the peer must not take it for an end in order.
-    pub fn reset(&self) {
-        // A socket that is gone needs no reset.
-        self.socket().set_zero_linger().ok();
+    /// Ends with a reset when it is dropped, a tunnel at once: the peer must not take it for an end in order.
+    pub fn reset(&mut self) {
+        if let Some(tunnel) = self.inner_mut() {
+            tunnel.reset();
+        }
+        if let Some(socket) = self.socket() {
+            // A socket that is gone needs no reset.
+            socket.set_zero_linger().ok();
+        }
     }
 
-    /// Our own address, which the peer has called or was called from; `None` of a socket that is gone.
+    /// Our own address, which the peer has called or was called from, that of the connection around a tunnel; `None` of a
+    /// socket that is gone.
     pub fn local(&self) -> Option<SocketAddr> {
-        self.socket().local_addr().ok()
+        match self.inner() {
+            Some(tunnel) => tunnel.local(),
+            None => self.socket()?.local_addr().ok(),
+        }
     }
 
     fn read_transport(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         with!(self, stream => Pin::new(stream).poll_read(cx, buffer))
     }
 
-    fn socket(&self) -> &TcpStream {
+    /// `None` of a tunnel.
+    fn socket(&self) -> Option<&TcpStream> {
         match &self.transport {
-            Transport::Tcp(stream) => stream,
-            Transport::Server(stream) => stream.get_ref().0,
-            Transport::Client(stream) => stream.get_ref().0,
+            Transport::Tcp(stream) => Some(stream),
+            Transport::Server(stream) => Some(stream.get_ref().0),
+            Transport::Client(stream) => Some(stream.get_ref().0),
+            Transport::Tunnel(_) | Transport::ClientInTunnel(_) => None,
+        }
+    }
+
+    /// `None` of what has a socket.
+    fn inner(&self) -> Option<&Inner> {
+        match &self.transport {
+            Transport::Tunnel(tunnel) => Some(tunnel),
+            Transport::ClientInTunnel(stream) => Some(stream.get_ref().0),
+            Transport::Tcp(_) | Transport::Server(_) | Transport::Client(_) => None,
+        }
+    }
+
+    fn inner_mut(&mut self) -> Option<&mut Inner> {
+        match &mut self.transport {
+            Transport::Tunnel(tunnel) => Some(tunnel),
+            Transport::ClientInTunnel(stream) => Some(stream.get_mut().0),
+            Transport::Tcp(_) | Transport::Server(_) | Transport::Client(_) => None,
         }
     }
 
     fn session(&self) -> Option<&rustls::CommonState> {
         match &self.transport {
-            Transport::Tcp(_) => None,
+            Transport::Tcp(_) | Transport::Tunnel(_) => None,
             Transport::Server(stream) => Some(stream.get_ref().1),
             Transport::Client(stream) => Some(stream.get_ref().1),
+            Transport::ClientInTunnel(stream) => Some(stream.get_ref().1),
         }
     }
 
-    fn fd(&self) -> RawFd {
-        self.socket().as_raw_fd()
+    /// The socket's descriptor, or a number below zero for a tunnel.
+    fn number(&self) -> i32 {
+        match self.inner() {
+            Some(tunnel) => tunnel.id(),
+            None => self.socket().map_or(-1, AsRawFd::as_raw_fd),
+        }
     }
 }
 
@@ -193,8 +244,10 @@ impl fmt::Debug for Io {
             Transport::Tcp(_) => "tcp",
             Transport::Server(_) => "tls server",
             Transport::Client(_) => "tls client",
+            Transport::Tunnel(_) => "tunnel",
+            Transport::ClientInTunnel(_) => "tls client in tunnel",
         };
-        write!(f, "Io({kind}, fd {})", self.fd())
+        write!(f, "Io({kind}, {})", self.number())
     }
 }
 

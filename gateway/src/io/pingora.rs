@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What Pingora wants to know of a stream, so that a `Box<Io>` is one of its `Stream`s.
 
+use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -22,7 +23,7 @@ impl Shutdown for Io {
 
 impl UniqueID for Io {
     fn id(&self) -> i32 {
-        self.fd()
+        self.number()
     }
 }
 
@@ -62,6 +63,7 @@ impl GetProxyDigest for Io {
 
 impl GetSocketDigest for Io {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        Some(Arc::new(SocketDigest::from_raw_fd(self.fd())))
+        let socket = self.socket()?;
+        Some(Arc::new(SocketDigest::from_raw_fd(socket.as_raw_fd())))
     }
 }
