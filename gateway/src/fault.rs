@@ -100,6 +100,9 @@ pub enum Fault {
     Connect,
     /// TLS to the backend failed, and why in one word (`unknown_issuer` …): nothing was sent.
     UpstreamTls(&'static str),
+    /// The endpoint is a workload of a mesh, and the proxy has no identity to speak to it with, and why in one word
+    /// (`absent` …): nothing was sent.
+    NoIdentity(&'static str),
     /// The proxy before the endpoint opens no tunnel, and why in one word (`refused` …): nothing was sent.
     Tunnel(&'static str),
     /// The connection ended before a response; it may have been processed.
@@ -179,6 +182,7 @@ impl Fault {
             | Self::NoEndpoints
             | Self::Connect
             | Self::UpstreamTls(_)
+            | Self::NoIdentity(_)
             | Self::Tunnel(_) => 503,
             Self::UpstreamReset | Self::UpstreamProtocol | Self::UpstreamCut => 502,
             Self::RequestTimeout | Self::BackendTimeout | Self::StreamIdle => 504,
@@ -202,7 +206,7 @@ impl Fault {
             | Self::NoDestination
             | Self::Guarded
             | Self::Injected { .. } => Source::Config,
-            Self::Overload(_) => Source::Gateway,
+            Self::Overload(_) | Self::NoIdentity(_) => Source::Gateway,
             _ => Source::Upstream,
         }
     }
@@ -231,6 +235,7 @@ impl Fault {
             Self::NoEndpoints => "no_endpoints",
             Self::Connect => "connect_failed",
             Self::UpstreamTls(_) => "upstream_tls_failed",
+            Self::NoIdentity(_) => "no_mesh_identity",
             Self::Tunnel(_) => "tunnel_failed",
             Self::UpstreamReset => "upstream_reset",
             Self::UpstreamProtocol => "upstream_protocol_error",
@@ -244,7 +249,7 @@ impl Fault {
     /// What the word leaves open, in another word; empty if nothing.
     pub fn detail(self) -> &'static str {
         match self {
-            Self::UpstreamTls(why) | Self::Tunnel(why) => why,
+            Self::UpstreamTls(why) | Self::NoIdentity(why) | Self::Tunnel(why) => why,
             _ => "",
         }
     }
@@ -260,7 +265,7 @@ impl Fault {
             Self::BodyTooLarge | Self::AuthDenied | Self::AuthFailed | Self::Guarded => "UAEX",
             Self::Overload(_) => "UO",
             Self::NoEndpoints => "UH",
-            Self::Connect | Self::UpstreamTls(_) | Self::Tunnel(_) => "UF",
+            Self::Connect | Self::UpstreamTls(_) | Self::NoIdentity(_) | Self::Tunnel(_) => "UF",
             Self::UpstreamReset | Self::UpstreamCut => "UC",
             Self::UpstreamProtocol => "UPE",
             Self::RequestTimeout | Self::BackendTimeout | Self::StreamIdle => "UT",
@@ -269,7 +274,15 @@ impl Fault {
 
     /// Nothing reached a backend, so another try cannot deliver twice.
     pub fn unsent(self) -> bool {
-        matches!(self, Self::Connect | Self::UpstreamTls(_) | Self::Tunnel(_) | Self::NoEndpoints | Self::Overload(_))
+        matches!(
+            self,
+            Self::Connect
+                | Self::UpstreamTls(_)
+                | Self::NoIdentity(_)
+                | Self::Tunnel(_)
+                | Self::NoEndpoints
+                | Self::Overload(_)
+        )
     }
 }
 

@@ -23,6 +23,8 @@ pub mod filter;
 
 pub mod tls;
 
+pub mod mesh;
+
 pub(crate) mod connections;
 
 pub mod balance;
@@ -31,7 +33,11 @@ pub mod session;
 
 pub mod observe;
 
+mod frames;
+
 pub mod io;
+
+pub mod hbone;
 
 pub mod table;
 

@@ -4,7 +4,11 @@
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use torana_ir::{Certificate, CertificateKey, Delta, GatewayId, Listener, ListenerKey, Resource};
+
+use crate::mesh::State;
+use crate::upstream::Standing;
 
 /// Where tests listen.
 pub(crate) const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -27,6 +31,11 @@ pub(crate) fn certificate(name: &str, hosts: &[&str]) -> Certificate {
     let key = CertificateKey { namespace: "n".into(), name: name.into() };
     let (chain, pem) = (made.cert.pem(), made.signing_key.serialize_pem());
     Certificate::from_pem(key, chain.as_bytes(), pem.as_bytes()).unwrap()
+}
+
+/// Of a proxy that is in no mesh.
+pub(crate) fn nobody() -> Standing {
+    Arc::new(ArcSwap::from_pointee(State::Absent))
 }
 
 /// A port that nobody listens on.

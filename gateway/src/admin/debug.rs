@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `/debug/config`, `/debug/explain`, `/log-level`. For the loopback address.
+//! `/debug/config`, `/debug/explain`, `/debug/mesh`, `/log-level`. For the loopback address.
 
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
@@ -9,12 +9,15 @@ use http::{Method, StatusCode};
 use super::server::{Answer, Question, Service, json, not_allowed, not_found, text};
 use super::{Explain, LogLevel};
 use crate::feed::Program;
+use crate::upstream::Standing;
 
 /// Tells everything but private keys.
 pub(crate) struct Debug {
     pub(crate) program: Program,
     pub(crate) explain: Option<Explain>,
     pub(crate) log_level: Option<Arc<dyn LogLevel>>,
+    /// Who the proxy is in its mesh.
+    pub(crate) standing: Standing,
 }
 
 impl Service for Debug {
@@ -25,7 +28,8 @@ impl Service for Debug {
         match (question.path.as_str(), &question.method) {
             ("/debug/config", &Method::GET) => self.config(),
             ("/debug/explain", &Method::GET) => self.explain(&question.query),
-            ("/debug/config" | "/debug/explain", _) => not_allowed("GET"),
+            ("/debug/mesh", &Method::GET) => self.mesh(),
+            ("/debug/config" | "/debug/explain" | "/debug/mesh", _) => not_allowed("GET"),
             ("/log-level", method) => self.log_level(method, &question.body),
             _ => not_found(),
         }
@@ -40,6 +44,14 @@ impl Debug {
         let generation = *self.program.generation.borrow();
         let all = serde_json::json!({ "generation": generation, "snapshot": &*snapshot });
         match serde_json::to_vec_pretty(&all) {
+            Ok(body) => json(StatusCode::OK, body),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        }
+    }
+
+    /// The identity in force; nothing that is secret.
+    fn mesh(&self) -> Answer {
+        match serde_json::to_vec_pretty(&self.standing.load().describe()) {
             Ok(body) => json(StatusCode::OK, body),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         }

@@ -13,7 +13,9 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame};
 
 use super::server::{Answer, Question, Service, answer_of, not_allowed, not_found, text};
+use crate::mesh::State;
 use crate::observe::{Metrics, Page, Readiness};
+use crate::upstream::Standing;
 
 /// The Prometheus text format.
 pub const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -22,6 +24,8 @@ pub const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub(crate) struct Health {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) readiness: Readiness,
+    /// Who the proxy is in its mesh.
+    pub(crate) standing: Standing,
 }
 
 impl Service for Health {
@@ -44,7 +48,11 @@ impl Health {
     fn ready(&self) -> Answer {
         let blockers = self.readiness.blockers();
         if blockers.is_empty() {
-            return text(StatusCode::OK, "ok\n");
+            // What needs no identity is served all the same.
+            return match &**self.standing.load() {
+                State::Absent | State::Available(_) => text(StatusCode::OK, "ok\n"),
+                without => text(StatusCode::OK, format!("ok, but the mesh identity is {}\n", without.word())),
+            };
         }
         text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", blockers.join(", ")))
     }

@@ -12,6 +12,7 @@ use torana_ir::{Certificate, CertificateKey, Snapshot};
 use super::*;
 use crate::feed::Program;
 use crate::observe::{Metrics, Readiness};
+use crate::samples::nobody;
 
 async fn started(service: impl server::Service) -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -43,7 +44,8 @@ async fn readiness_names_what_blocks_and_liveness_does_not_care() {
     let (metrics, readiness) = (Arc::new(Metrics::new()), Readiness::default());
     readiness.block("table");
     readiness.block("draining");
-    let address = started(Health { metrics: Arc::clone(&metrics), readiness: readiness.clone() }).await;
+    let address =
+        started(Health { metrics: Arc::clone(&metrics), readiness: readiness.clone(), standing: nobody() }).await;
     for path in ["/readyz", "/healthz/ready"] {
         let expected = ("HTTP/1.1 503 Service Unavailable".to_owned(), "not ready: draining, table\n".to_owned());
         assert_eq!(get(address, path).await, expected);
@@ -87,6 +89,7 @@ fn debug(snapshot: Snapshot) -> Debug {
         program: Program { snapshot: Arc::new(snapshot.into()), table, generation },
         explain: Some(explain),
         log_level: Some(Arc::new(Level(Mutex::new("info".to_owned())))),
+        standing: nobody(),
     }
 }
 
@@ -139,7 +142,9 @@ async fn a_web_page_cannot_ask_through_a_name_of_its_own() {
 
 #[tokio::test]
 async fn a_client_that_never_finishes_its_head_is_closed() {
-    let address = started(Health { metrics: Arc::new(Metrics::new()), readiness: Readiness::default() }).await;
+    let address =
+        started(Health { metrics: Arc::new(Metrics::new()), readiness: Readiness::default(), standing: nobody() })
+            .await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET /livez HTTP/1.1\r\nx: ").await.unwrap();
     let mut rest = Vec::new();

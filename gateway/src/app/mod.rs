@@ -5,6 +5,10 @@ mod files;
 
 mod resolve;
 
+mod duration;
+
+mod identity;
+
 mod serving;
 
 mod ending;
@@ -24,8 +28,10 @@ use crate::checks;
 use crate::feed::{Feed, Programming};
 use crate::http::Worker;
 use crate::listen::{Admission, Workers};
+use crate::mesh::{Rotation, Source, State, Tally};
 use crate::observe::{AccessLog, Metrics, Readiness};
 use crate::table::Table;
+use crate::upstream::Standing;
 
 pub use crate::admin::{Explain, LogLevel};
 pub use crate::balance::Site;
@@ -33,6 +39,7 @@ pub use crate::listen::Caps;
 pub use crate::observe::LogFormat;
 
 pub use ending::{Ending, until_signal};
+pub use identity::MeshIdentity;
 pub use serving::{Labels, Server, Serving};
 
 /// The blocker of a process that drains.
@@ -63,6 +70,8 @@ pub struct Config {
     pub resolver: Option<SocketAddr>,
     /// What the proxies are called in Istio's metrics; by default as their Gateway.
     pub workload: Option<String>,
+    /// Where its identity in a mesh comes from; `None`: it has none, and workloads that take nothing else are not reached.
+    pub identity: Option<Source>,
     /// Caps on clients' connections; by default what the limit of open files allows.
     pub caps: Option<Caps>,
     /// Where it stands, which decides who is near.
@@ -84,6 +93,7 @@ impl Default for Config {
             drain_deadline: Duration::from_secs(30),
             resolver: None,
             workload: None,
+            identity: None,
             caps: None,
             site: Site::default(),
             explain: None,
@@ -115,13 +125,16 @@ impl App {
         let table = Arc::new(ArcSwap::from_pointee(Table::of(config.site.clone())));
         let (drain, draining) = watch::channel(false);
         let admission = Admission::new(config.caps.unwrap_or_else(|| Caps::for_open_files(files::most_open())));
-        let worker = |_| Worker::new(Arc::clone(&table), Arc::clone(&metrics), log.clone(), draining.clone());
+        let identity = Rotation::new(config.identity.clone());
+        let standing: Standing = Arc::new(ArcSwap::from_pointee(identity.states().borrow().clone()));
+        let shared = || (Arc::clone(&table), Arc::clone(&standing));
+        let worker = |_| Worker::new(shared(), Arc::clone(&metrics), log.clone(), draining.clone());
         let started = Workers::start((0..workers(config.workers)).map(worker).collect(), &admission)?;
         let workers = Arc::new(Mutex::new(started));
         let programming = Programming::new(table, Arc::clone(&workers), Arc::clone(&metrics), readiness.clone(), feed);
         let control = Builder::new_multi_thread().worker_threads(1).thread_name("control").enable_all().build()?;
         let app = Self { control: Some(control), workers, admission, readiness, metrics, log, drain, config };
-        app.control(programming)?;
+        app.control(programming, identity, standing)?;
         Ok(app)
     }
 
@@ -148,21 +161,25 @@ impl App {
     }
 
     /// Starts what runs beside the workers.
-    fn control(&self, programming: Programming) -> io::Result<()> {
+    fn control(&self, programming: Programming, identity: Rotation, standing: Standing) -> io::Result<()> {
         let Some(control) = &self.control else { return Ok(()) };
         let program = programming.program();
         let _inside = control.enter();
         if let Some(address) = self.config.health {
-            let health = Health { metrics: Arc::clone(&self.metrics), readiness: self.readiness.clone() };
+            let (metrics, readiness) = (Arc::clone(&self.metrics), self.readiness.clone());
+            let health = Health { metrics, readiness, standing: Arc::clone(&standing) };
             control.spawn(admin::serve(bound(address)?, Arc::new(health)));
         }
         if let Some(address) = self.config.admin {
             let (explain, log_level) = (self.config.explain.clone(), self.config.log_level.clone());
-            let debug = Debug { program: program.clone(), explain, log_level };
+            let debug = Debug { program: program.clone(), explain, log_level, standing: Arc::clone(&standing) };
             control.spawn(admin::serve(bound(address)?, Arc::new(debug)));
         }
-        control.spawn(sweep(Arc::clone(&self.metrics), Arc::clone(&program.table)));
-        control.spawn(checks::run(program.clone(), Arc::clone(&self.metrics)));
+        let tally = identity.tally();
+        control.spawn(sweep(Arc::clone(&self.metrics), Arc::clone(&program.table), Arc::clone(&tally)));
+        control.spawn(follow(identity.states(), Arc::clone(&standing), (Arc::clone(&self.metrics), tally)));
+        control.spawn(identity.run());
+        control.spawn(checks::run(program.clone(), standing, Arc::clone(&self.metrics)));
         control.spawn(resolve::run(program, self.config.resolver));
         control.spawn(programming.run());
         Ok(())
@@ -178,16 +195,28 @@ impl Drop for App {
     }
 }
 
-async fn sweep(metrics: Arc<Metrics>, table: Arc<ArcSwap<Table>>) {
+async fn sweep(metrics: Arc<Metrics>, table: Arc<ArcSwap<Table>>, tally: Arc<Tally>) {
     let mut tick = tokio::time::interval(SWEEP);
     loop {
         tick.tick().await;
         metrics.sweep(Instant::now());
+        metrics.identity(&tally);
         let table = table.load_full();
         // Where nothing is asked for, nobody else notices that an ejection is over.
         table.backends().for_each(|backend| backend.refresh(Instant::now));
         let ejected = table.backends().map(|backend| (backend.key(), backend.ejected()));
         metrics.ejected(ejected.filter(|(_, count)| *count > 0));
+    }
+}
+
+/// Puts every identity in force as it comes.
+async fn follow(mut states: watch::Receiver<State>, standing: Standing, (metrics, tally): (Arc<Metrics>, Arc<Tally>)) {
+    loop {
+        standing.store(Arc::new(states.borrow_and_update().clone()));
+        metrics.identity(&tally);
+        if states.changed().await.is_err() {
+            return;
+        }
     }
 }
 

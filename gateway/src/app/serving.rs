@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use torana_ir::Locality;
 
+use super::duration::duration;
+use super::identity::MeshIdentity;
 use super::{Config, LogFormat as AccessLog, Site};
 use crate::logging::{LogFormat, Logging};
 
@@ -83,6 +85,9 @@ pub struct Serving {
     /// Labels of its pod, such as team=web,tier=edge: endpoints that have them in common may be preferred
     #[arg(long, value_name = "LABELS", default_value = "", hide_default_value = true, value_parser = labels, env = "TORANA_LABELS")]
     pub labels: Labels,
+    /// Who it is in its mesh
+    #[command(flatten)]
+    pub mesh: MeshIdentity,
 }
 
 /// Labels by key.
@@ -105,6 +110,7 @@ impl Serving {
             drain_deadline: self.drain_deadline,
             resolver: self.resolver,
             workload: self.workload.clone(),
+            identity: self.mesh.source(),
             site: Site { locality: self.locality.clone(), labels: self.labels.clone() },
             log_level: Some(Arc::new(logging.clone())),
             ..Config::default()
@@ -125,35 +131,6 @@ fn labels(text: &str) -> Result<Labels, String> {
         Some((key.to_owned(), value.to_owned()))
     });
     each.collect::<Option<_>>().ok_or_else(|| "write labels like team=web,tier=edge".to_owned())
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    sum(text).ok_or_else(|| "write a duration like 500ms, 30s or 1m30s".to_owned())
-}
-
-/// Numbers with units, one after the other.
-fn sum(text: &str) -> Option<Duration> {
-    let mut total = (!text.is_empty()).then_some(Duration::ZERO)?;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let (number, after) = split(rest, u8::is_ascii_digit);
-        let (unit, after) = split(after, u8::is_ascii_alphabetic);
-        let factor: u64 = match unit {
-            "ms" => 1,
-            "s" => 1000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            _ => return None,
-        };
-        let milliseconds = number.parse::<u64>().ok()?.checked_mul(factor)?;
-        total = total.checked_add(Duration::from_millis(milliseconds))?;
-        rest = after;
-    }
-    Some(total)
-}
-
-fn split(text: &str, first: impl Fn(&u8) -> bool) -> (&str, &str) {
-    text.split_at(text.bytes().take_while(first).count())
 }
 
 #[cfg(test)]
@@ -181,16 +158,5 @@ mod tests {
         let found: Vec<_> = found.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         assert_eq!(found, [("a", "b"), ("d", "e=f"), ("example.com/c", "")]);
         assert!(labels("").unwrap().is_empty() && labels("a").is_err() && labels("=b").is_err());
-    }
-
-    #[test]
-    fn durations_have_a_unit() {
-        for (text, milliseconds) in [("0s", 0), ("500ms", 500), ("1m30s", 90_000), ("2h", 7_200_000)] {
-            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
-        }
-        for bad in ["", "30", "s", "1d", "1 s", "-1s", "1.5s", "99999999999999999999s", "18446744073709551615h", "1ß"]
-        {
-            assert!(duration(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -5,7 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use torana_ir::MeshPeer;
+
 use super::health::Health;
+use super::peer::Peer;
 
 /// Ids are never reused, so a pool keyed by one can never serve another address.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -15,21 +18,32 @@ pub(super) fn next_id() -> u64 {
     NEXT_ID.fetch_add(1, Ordering::Relaxed)
 }
 
-/// One address. The same one stays in its backend while the address is listed, whatever becomes of the configuration:
-/// what is in flight there, and what is known of it, is the address's own.
+/// One address. The same one stays in its backend while the address is listed as the same workload, whatever becomes of the
+/// configuration: what is in flight there, and what is known of it, is the address's own.
 #[derive(Debug)]
 pub struct Endpoint {
     /// Unique in this process, for ever.
     pub id: u64,
     /// Where it listens.
     pub address: SocketAddr,
+    /// What it is as a workload of a mesh, if it is one.
+    pub peer: Option<Arc<Peer>>,
     in_flight: AtomicU32,
     pub(super) health: Health,
 }
 
 impl Endpoint {
-    pub(crate) fn new(address: SocketAddr) -> Self {
-        Self { id: next_id(), address, in_flight: AtomicU32::new(0), health: Health::default() }
+    pub(crate) fn new(address: SocketAddr, peer: Option<&MeshPeer>) -> Self {
+        let peer = peer.map(Peer::of);
+        Self { id: next_id(), address, peer, in_flight: AtomicU32::new(0), health: Health::default() }
+    }
+
+    /// Whether it is this workload, or none if there is none.
+    pub(super) fn is(&self, peer: Option<&MeshPeer>) -> bool {
+        match (&self.peer, peer) {
+            (Some(own), Some(peer)) => own.is(peer),
+            (own, peer) => own.is_none() && peer.is_none(),
+        }
     }
 
     /// Requests that were begun and are not over.

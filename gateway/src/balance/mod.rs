@@ -22,6 +22,8 @@ mod warm;
 
 mod health;
 
+mod peer;
+
 mod endpoint;
 
 mod ring;
@@ -55,6 +57,7 @@ pub use budget::Leave;
 pub use endpoint::{Endpoint, InFlight};
 pub use health::{Outcome, Reason};
 pub use key::Key;
+pub use peer::Peer;
 pub use pick::Draw;
 pub use set::EndpointSet;
 pub use site::Site;

@@ -55,7 +55,7 @@ pub(super) enum Due {
 }
 
 impl EndpointSet {
-    /// The set that is `listed`, keeping endpoints of `self` by address.
+    /// The set that is `listed`, keeping endpoints of `self` by address and by what they are in a mesh.
     pub(super) fn updated(
         &self,
         listed: impl Iterator<Item = torana_ir::Endpoint>,
@@ -66,11 +66,12 @@ impl EndpointSet {
             self.iter().map(|(endpoint, _)| (endpoint.address, endpoint)).collect();
         let (mut all, mut serving) = (Vec::new(), Vec::new());
         let mut seen: HashSet<SocketAddr, RandomState> = HashSet::default();
-        for torana_ir::Endpoint { address, ready, weight, locality, labels } in listed {
+        for torana_ir::Endpoint { address, ready, weight, locality, labels, mesh } in listed {
             if !seen.insert(address) {
                 continue;
             }
-            let endpoint = known.remove(&address).map_or_else(|| Arc::new(Endpoint::new(address)), Arc::clone);
+            let kept = known.remove(&address).filter(|endpoint| endpoint.is(mesh.as_deref())).map(Arc::clone);
+            let endpoint = kept.unwrap_or_else(|| Arc::new(Endpoint::new(address, mesh.as_deref())));
             let member = Member { endpoint, weight: weight.get(), site: Site { locality, labels } };
             if ready { all.push(member) } else { serving.push(member) }
         }

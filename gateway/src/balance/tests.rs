@@ -9,6 +9,8 @@ mod localities;
 
 mod simulation;
 
+mod workloads;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -10,6 +10,8 @@ pub(super) enum Failure {
     Connect,
     /// The handshake of TLS failed, and why.
     Tls(&'static str),
+    /// It is a workload of a mesh, in which the proxy is nobody.
+    NoIdentity,
     /// It took too long.
     Timeout,
     /// The connection ended, or carried what is no answer.
@@ -28,6 +30,7 @@ impl Failure {
         match self {
             Self::Connect => "connect",
             Self::Tls(_) => "tls",
+            Self::NoIdentity => "no_mesh_identity",
             Self::Timeout => "timeout",
             Self::Broken => "broken",
             Self::Status(_) => "status",
@@ -42,6 +45,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Connect => f.write_str("it cannot be connected to"),
             Self::Tls(why) => write!(f, "the TLS handshake fails: {why}"),
+            Self::NoIdentity => f.write_str("the proxy has no identity in its mesh"),
             Self::Timeout => f.write_str("no answer in time"),
             Self::Broken => f.write_str("the answer is broken or cut"),
             Self::Status(status) => write!(f, "it answers {status}"),

@@ -18,6 +18,7 @@ use super::row::Row;
 use crate::balance::{BackendState, Endpoint, EndpointSet};
 use crate::observe::Metrics;
 use crate::tls::backends::Identity;
+use crate::upstream::Wires;
 
 /// Checks of one backend at once, so that one whose endpoints hang holds up no other.
 const MOST: usize = 64;
@@ -29,6 +30,8 @@ const SPREAD: Duration = Duration::from_secs(1);
 pub(super) struct Surroundings {
     /// Where results are counted.
     pub(super) metrics: Arc<Metrics>,
+    /// What connections are opened with.
+    pub(super) wires: Arc<Wires>,
     /// Checks of all backends at once.
     pub(super) room: Arc<Semaphore>,
 }
@@ -120,7 +123,7 @@ impl Shared {
                 let Ok(_one_of_all) = self.around.room.acquire().await else { return };
                 let (backend, identity) = (self.backend.load_full(), self.identity.load_full());
                 // Boxed: a checker that waits is small.
-                Box::pin(probe(&backend, endpoint.address, &self.check, identity.as_ref())).await
+                Box::pin(probe(&self.around.wires, (&backend, &endpoint), &self.check, identity.as_ref())).await
             };
             self.note(&endpoint, &mut row, result);
             tokio::time::sleep(self.check.interval.mul_f64(0.9 + 0.2 * fastrand::f64())).await;

@@ -31,13 +31,14 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use tokio::sync::Semaphore;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use torana_ir::BackendKey;
 
 use crate::balance::BackendState;
 use crate::feed::Program;
 use crate::observe::Metrics;
 use crate::table::Table;
+use crate::upstream::{Standing, Wires};
 use group::{Group, Surroundings};
 
 /// Checks of all backends at once; others wait.
@@ -46,15 +47,17 @@ const MOST: usize = 512;
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Checks for the life of the process.
-pub(crate) async fn run(program: Program, metrics: Arc<Metrics>) {
+pub(crate) async fn run(program: Program, standing: Standing, metrics: Arc<Metrics>) {
     let mut generation = program.generation.clone();
-    let mut checks = Checks { groups: HashMap::default(), metrics, room: Arc::new(Semaphore::new(MOST)) };
+    let wires = Arc::new(Wires::new(standing, Arc::clone(&metrics)));
+    let mut checks = Checks { groups: HashMap::default(), metrics, wires, room: Arc::new(Semaphore::new(MOST)) };
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // Without a publisher what is in force stays in force.
     let mut is_fed = true;
     loop {
         checks.follow(&program.table.load_full());
+        checks.wires.sweep(Instant::now());
         tokio::select! {
             changed = generation.changed(), if is_fed => is_fed = changed.is_ok(),
             _ = look.tick() => {}
@@ -66,6 +69,7 @@ pub(crate) async fn run(program: Program, metrics: Arc<Metrics>) {
 struct Checks {
     groups: HashMap<BackendKey, Group, RandomState>,
     metrics: Arc<Metrics>,
+    wires: Arc<Wires>,
     room: Arc<Semaphore>,
 }
 
@@ -92,8 +96,8 @@ impl Checks {
         for (key, backend) in checked {
             let Some(check) = &backend.config.check else { continue };
             let group = self.groups.entry(key.clone()).or_insert_with(|| {
-                let (metrics, room) = (Arc::clone(&self.metrics), Arc::clone(&self.room));
-                Group::new(check, backend, Surroundings { metrics, room })
+                let (metrics, wires) = (Arc::clone(&self.metrics), Arc::clone(&self.wires));
+                Group::new(check, backend, Surroundings { metrics, wires, room: Arc::clone(&self.room) })
             });
             group.follow(backend, shown.get(key).copied());
         }

@@ -1,33 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One check of one endpoint: a connection of its own, TLS as requests have it, a question, all within one deadline.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use tokio::time::Instant;
 use torana_ir::{Authority, HealthCheck, Probe, UpstreamProtocol, hostname_of};
 
 use super::failure::Failure;
 use super::{http1, http2};
-use crate::balance::BackendState;
+use crate::balance::{BackendState, Endpoint};
+use crate::fault::Fault;
 use crate::io::Io;
-use crate::tls;
-use crate::tls::backends::{Alpn, Identity, failure};
+use crate::tls::backends::{Alpn, Identity};
+use crate::upstream::{Reach, Wires};
 
 /// What checks say that they are.
 pub(super) const USER_AGENT: &str = "torana-health-check";
 
-/// Asks the endpoint at an address; `identity` is what listeners have to show its backend.
+/// Asks an endpoint; `identity` is what listeners have to show its backend.
 pub(super) async fn probe(
-    backend: &BackendState,
-    address: SocketAddr,
+    wires: &Wires,
+    (backend, endpoint): (&BackendState, &Endpoint),
     check: &HealthCheck,
     identity: Option<&Arc<Identity>>,
 ) -> Result<(), Failure> {
-    let address = SocketAddr::new(address.ip(), check.port.unwrap_or(address.port()));
     let mut rest = None;
-    let asking = ask(Asked { backend, address, identity }, check, &mut rest);
+    let asked = Asked { wires, backend, endpoint, port: check.port, until: Instant::now() + check.timeout, identity };
+    let asking = ask(asked, check, &mut rest);
     let result = tokio::time::timeout(check.timeout, asking).await.unwrap_or(Err(Failure::Timeout));
     if let Some(io) = rest {
         http1::finish(io).await;
@@ -37,8 +36,12 @@ pub(super) async fn probe(
 
 /// Who is asked.
 struct Asked<'a> {
+    wires: &'a Wires,
     backend: &'a BackendState,
-    address: SocketAddr,
+    endpoint: &'a Endpoint,
+    /// Another port than its own.
+    port: Option<u16>,
+    until: Instant,
     identity: Option<&'a Arc<Identity>>,
 }
 
@@ -70,14 +73,27 @@ async fn ask(asked: Asked<'_>, check: &HealthCheck, rest: &mut Option<Io>) -> Re
 
 impl Asked<'_> {
     async fn connect(&self, alpn: Alpn, host: Option<&Authority>) -> Result<Io, Failure> {
-        let stream = TcpStream::connect(self.address).await.map_err(|_| Failure::Connect)?;
-        // Small and slow is good enough.
-        stream.set_nodelay(true).ok();
-        let Some(originator) = self.backend.tls() else { return Ok(Io::tcp(stream)) };
-        let connector = TlsConnector::from(originator.config(originator.identity(self.identity), alpn));
-        let sni = host.and_then(|host| originator.sni(hostname_of(host.as_str())));
-        let name = sni.map_or_else(|| originator.server_name(), |sni| sni.name.clone());
-        let shaken = connector.connect(name, stream).await;
-        Ok(Io::tls_client(shaken.map_err(|error| Failure::Tls(tls::reason(&error, failure)))?))
+        let tls = self.backend.tls();
+        let sni = host.and_then(|host| tls?.sni(hostname_of(host.as_str())));
+        let way = self.wires.way(self.endpoint).map_err(failed)?;
+        let reach = Reach {
+            backend: self.backend,
+            endpoint: self.endpoint,
+            port: self.port,
+            way: &way,
+            deadline: self.until,
+            identity: self.identity,
+            sni: sni.as_deref(),
+            caller: None,
+        };
+        self.wires.connect(&reach, Some(alpn)).await.map_err(failed)
+    }
+}
+
+fn failed(fault: Fault) -> Failure {
+    match fault {
+        Fault::UpstreamTls(why) => Failure::Tls(why),
+        Fault::NoIdentity(_) => Failure::NoIdentity,
+        _ => Failure::Connect,
     }
 }

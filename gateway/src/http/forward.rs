@@ -29,7 +29,7 @@ use crate::http::wait::staying;
 use crate::http::worker::Worker;
 use crate::http::{h1, h2, judge, scratch};
 use crate::tls::backends::Identity;
-use crate::upstream::{Lent, Target};
+use crate::upstream::{Lent, Target, Way};
 
 /// Bytes of an answer that is not passed on that are read to keep its connection.
 const MOST_DISCARDED: usize = 64 << 10;
@@ -91,6 +91,8 @@ fn is_grpc(head: &Head) -> bool {
 pub(crate) struct Trace {
     pub(crate) moved: Moved,
     pub(crate) endpoint: Option<Arc<Endpoint>>,
+    /// How it is spoken to; `None`: it is not, for want of an identity.
+    pub(crate) way: Option<Way>,
     /// Tries, the first included.
     pub(crate) attempts: u32,
     /// Why there was no other though the rule allows more.
@@ -154,9 +156,14 @@ async fn attempt(
     let nearest = [order.request_deadline, attempt_deadline].into_iter().flatten().min();
     let _in_flight = endpoint.begin();
     trace.endpoint = Some(Arc::clone(endpoint));
+    // Without an identity other workloads are not reached either.
+    trace.way = None;
+    let way = order.worker.pools.way(endpoint).map_err(|fault| Failed { fault, again: Again::No })?;
+    let way = &*trace.way.insert(way);
     let target = Target {
         backend: order.backend,
         endpoint,
+        way,
         deadline: nearest,
         patience: order.idle,
         caller: order.backend.config.connections.proxy_protocol.map(|_| order.conn.caller()),

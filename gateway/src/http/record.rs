@@ -14,6 +14,7 @@ use crate::http::forward::Trace;
 use crate::http::retry::Denied;
 use crate::observe::{AccessRecord, Meters, MethodLabel, Outcome, Text};
 use crate::table::{ListenerPlan, Plan};
+use crate::upstream::Way;
 
 /// One request's account.
 pub(crate) struct Record {
@@ -143,6 +144,7 @@ impl Record {
             overhead,
             received: self.trace.moved.received,
             sent: self.trace.moved.sent,
+            mutual: self.trace.way.as_ref().is_some_and(Way::is_mesh),
         };
         let metrics = &conn.worker.metrics;
         self.meters.as_deref().unwrap_or(metrics.unrouted()).record(metrics, &outcome);
@@ -157,8 +159,11 @@ impl Record {
         line.nouns = self.meters.as_deref().map(|meters| Arc::clone(meters.nouns()));
         line.backend = self.backend.as_ref().map(|backend| Arc::clone(&backend.config));
         line.endpoint = self.trace.endpoint.as_ref().map(|endpoint| endpoint.address);
-        let tls = self.backend.as_ref().is_some_and(|backend| backend.tls().is_some());
-        line.upstream_transport = line.endpoint.is_some().then_some(if tls { "tls" } else { "plain" });
+        if let (Some(backend), Some(endpoint)) = (&self.backend, &self.trace.endpoint) {
+            line.upstream_transport = self.trace.way.as_ref().map(|way| way.word(endpoint, backend));
+            let is_mesh = self.trace.way.as_ref().is_some_and(Way::is_mesh);
+            line.upstream_peer = endpoint.peer.as_ref().filter(|_| is_mesh).map(Arc::clone);
+        }
         line.attempts = self.trace.attempts;
         line.not_retried = self.trace.denied.map(Denied::as_str);
         conn.worker.log.write(line);

@@ -14,7 +14,7 @@ use crate::fault::Fault;
 use crate::http::drained;
 use crate::observe::{AccessLog, Metrics};
 use crate::table::Table;
-use crate::upstream::Pools;
+use crate::upstream::{Pools, Standing};
 
 /// Who has connected, or has got its last answer, may be sending a request by now; it gets so long to arrive.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -36,14 +36,14 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker without connections.
+    /// A worker without connections; `standing` is what the proxy is in its mesh.
     pub fn new(
-        table: Arc<ArcSwap<Table>>,
+        (table, standing): (Arc<ArcSwap<Table>>, Standing),
         metrics: Arc<Metrics>,
         log: AccessLog,
         drain: watch::Receiver<bool>,
     ) -> Arc<Self> {
-        let pools = Pools::new(Arc::clone(&metrics));
+        let pools = Pools::new(standing, Arc::clone(&metrics));
         Arc::new(Self { table, pools, metrics, log, mirrors: AtomicU32::new(0), drain })
     }
 

@@ -18,7 +18,7 @@ use torana_ir::ListenerKey;
 use crate::http::Worker;
 use crate::io::{Io, TlsPeer, tls_version};
 use crate::stream::{Client, Course};
-use crate::table::{Bind, Handshake};
+use crate::table::{Bind, Handshake, Terms};
 use crate::tls::{self, forwarded};
 
 /// Content type of TLS handshake records (RFC 8446 §5.1).
@@ -93,7 +93,8 @@ async fn handshake(mut stream: TcpStream, remote: SocketAddr, bind: &Bind, worke
     let sni =
         accepted.client_hello().server_name().map(|name| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase());
     match choose(sni.as_deref(), bind, worker) {
-        Ok(Handshake::Requests(listener, config, is_told)) => {
+        Ok(Handshake::Requests(listener, terms, is_told)) => {
+            let config = agreed(terms, &listener, worker)?;
             let stream = established((stream, accepted), config, &listener).await?;
             let session = stream.get_ref().1;
             let version = tls_version(session);
@@ -101,14 +102,14 @@ async fn handshake(mut stream: TcpStream, remote: SocketAddr, bind: &Bind, worke
                 listener: sni.is_some().then(|| listener.clone()),
                 sni,
                 version,
-                h2: session.alpn_protocol() == Some(b"h2"),
+                h2: matches!(session.alpn_protocol(), Some(b"h2" | b"istio-h2")),
                 certificate: if is_told { shown(session) } else { None },
             };
             let io = Box::new(Io::tls_server(stream));
             let ended = Some((listener.clone(), version));
             Ok((Shaken::Requests(Box::new(Session { io, peer, listener })), ended))
         }
-        Ok(Handshake::Unwrap(routed, config)) => {
+        Ok(Handshake::Unwrap(routed, terms)) => {
             let listener = routed.listener.key.clone();
             let course = Box::new(Course::set(routed));
             if course.is_refused() {
@@ -116,6 +117,7 @@ async fn handshake(mut stream: TcpStream, remote: SocketAddr, bind: &Bind, worke
                 let client = Client { io: Box::new(Io::tcp(stream)), remote, sni, tls_version: None };
                 return Ok((Shaken::Stream(Box::new(client), course), None));
             }
+            let config = agreed(terms, &listener, worker)?;
             let stream = established((stream, accepted), config, &listener).await?;
             let version = tls_version(stream.get_ref().1);
             let client = Client { io: Box::new(Io::tls_server(stream)), remote, sni, tls_version: Some(version) };
@@ -185,6 +187,18 @@ fn choose(sni: Option<&str>, bind: &Bind, worker: &Worker) -> Result<Handshake, 
     let table = worker.table.load();
     let bind = table.bind(bind).ok_or(false)?;
     bind.handshake(sni).ok_or_else(|| bind.ends_all_tls())
+}
+
+/// What the listener shakes hands with now.
+fn agreed(terms: Terms, listener: &ListenerKey, worker: &Worker) -> Result<Arc<ServerConfig>, Failure> {
+    let plan = match terms {
+        Terms::Config(config) => return Ok(config),
+        Terms::Mesh(plan) => plan,
+    };
+    let clients = plan.protocol().tls().and_then(|tls| tls.mesh.as_ref());
+    let credential = worker.pools.credential();
+    let config = clients.zip(credential).map(|(clients, credential)| credential.server(&clients.aliases));
+    config.ok_or_else(|| Failure { reason: "no_mesh_identity", listener: Some(Box::new(listener.clone())) })
 }
 
 async fn established(

@@ -58,6 +58,7 @@ const LISTENER: [&str; 3] = ["gateway", "listener", "protocol"];
 const LISTENER_ERROR: [&str; 3] = ["gateway", "listener", "reason"];
 const HOST: [&str; 3] = ["gateway", "host", "listener"];
 const BACKEND: [&str; 1] = ["backend"];
+const RESOURCE: [&str; 3] = ["kind", "namespace", "name"];
 const BACKEND_REASON: [&str; 2] = ["backend", "reason"];
 const BACKEND_RESULT: [&str; 2] = ["backend", "result"];
 
@@ -67,6 +68,7 @@ const PASSED_ON: &str = "connections and flows passed on that are over";
 /// a counter that appears with its first event Prometheus sees no increase.
 pub(super) const REFUSED: [&str; 5] = ["global_cap", "ip_cap", "ip_abuse", "descriptors", "flow_cap"];
 pub(super) const ABORTED: [&str; 4] = ["http2_frames", "http2_resets", "http2_limits", "http2_slow_head"];
+pub(super) const RENEWALS: [&str; 2] = ["failure", "success"];
 pub(super) const DIRECTIONS: [&str; 2] = ["to_backend", "to_client"];
 
 /// The two histograms of one kind of request.
@@ -86,6 +88,13 @@ pub(super) struct Volume {
 pub(super) struct Checks {
     pub(super) made: Arc<Shelf<Counter>>,
     pub(super) unhealthy: Arc<Shelf<Gauge>>,
+}
+
+/// Who the proxy is in its mesh.
+pub(super) struct Identity {
+    pub(super) renewals: IntCounterVec,
+    pub(super) end: IntGauge,
+    pub(super) wanted: IntGauge,
 }
 
 /// Seconds of connects and handshakes.
@@ -118,6 +127,7 @@ pub(super) struct Families {
     pub(super) upstream_overflow: Arc<Shelf<Counter>>,
     pub(super) checks: Checks,
     pub(super) generation: IntGauge,
+    pub(super) identity: Identity,
     pub(super) stale: IntGauge,
     pub(super) apply: prometheus::Histogram,
     pub(super) config_rejected: IntCounterVec,
@@ -193,13 +203,10 @@ impl Families {
             ),
             checks: checks(&mut it, counters),
             generation: it.gauge("config_generation", "generation in force"),
+            identity: identity(&mut it),
             stale: it.gauge("config_stale", "whether no controller says that it is still so"),
             apply: it.histogram("config_apply_seconds", "from delta to open sockets", &SHORT_BUCKETS),
-            config_rejected: it.few(
-                "config_rejected_total",
-                "resources that could not be put in force",
-                &["kind", "namespace", "name"],
-            ),
+            config_rejected: it.few("config_rejected_total", "resources that could not be put in force", &RESOURCE),
             certificate_expiry: it.gauges(
                 "certificate_expiry_timestamp_seconds",
                 "when the first certificate for a host ends, seconds since 1970",
@@ -227,6 +234,15 @@ fn timing(it: &mut Register, most: usize) -> Arc<Shelf<Timing>> {
     it.part("request_duration_seconds", "from head to last byte", &shelf, |timing| &timing.duration);
     it.part("overhead_seconds", "spent in Torana itself", &shelf, |timing| &timing.overhead);
     shelf
+}
+
+fn identity(it: &mut Register) -> Identity {
+    let end = "end of the identity in force; 0: there is none";
+    Identity {
+        renewals: it.known("mesh_identity_renewals_total", "attempts at a new identity", "result", &RENEWALS),
+        end: it.gauge("mesh_identity_expiry_timestamp_seconds", end),
+        wanted: it.gauge("mesh_identity_missing", "1 while an identity in a mesh is wanted and there is none"),
+    }
 }
 
 fn checks(it: &mut Register, most: usize) -> Checks {

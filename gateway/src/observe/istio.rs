@@ -147,24 +147,26 @@ pub(super) struct Ends<'a> {
     pub(super) fault: Option<Fault>,
 }
 
+/// What a request was, and what became of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Call {
+    pub(super) status: u16,
+    pub(super) grpc: bool,
+    pub(super) grpc_status: Option<u8>,
+    /// Both ends have shown each other who they are.
+    pub(super) mutual: bool,
+}
+
 impl Families {
     /// The numbers of requests that end so; `None` if no VirtualService took them.
-    pub(super) fn requests(
-        &self,
-        ends: &Ends<'_>,
-        status: u16,
-        (grpc, grpc_status): (bool, Option<u8>),
-    ) -> Option<Held<Requests>> {
-        let (labels, code) = (Labels::new(ends)?, status.to_string());
-        let grpc_code = grpc_status.map(|code| code.to_string()).unwrap_or_default();
+    pub(super) fn requests(&self, ends: &Ends<'_>, call: Call) -> Option<Held<Requests>> {
+        let (labels, code) = (Labels::new(ends)?, call.status.to_string());
+        let grpc_code = call.grpc_status.map(|code| code.to_string()).unwrap_or_default();
         let of = |name: &&str| match *name {
-            "request_protocol" => {
-                if grpc {
-                    "grpc"
-                } else {
-                    "http"
-                }
-            }
+            "request_protocol" if call.grpc => "grpc",
+            "request_protocol" => "http",
+            // Istio's sources leave that to the other end, which need not be one that tells.
+            "connection_security_policy" if call.mutual => "mutual_tls",
             "response_code" => &code,
             "grpc_response_status" => &grpc_code,
             name => labels.of(name),
@@ -258,6 +260,7 @@ mod tests {
             overhead: Duration::ZERO,
             received: 3,
             sent: 700,
+            mutual: false,
         }
     }
 
@@ -293,6 +296,11 @@ mod tests {
                 text.lines().filter(|line| line.starts_with("istio_requests_total") && line.contains(&code));
             assert!(lines.next().is_some_and(|line| line.ends_with(count) && line.contains("\"grpc\"")), "{code}");
         }
+        assert!(lines[0].contains("connection_security_policy=\"unknown\""), "{}", lines[0]);
+        meters.record(&metrics, &Outcome { mutual: true, ..outcome(Some(&backend), None) });
+        assert!(
+            line(&metrics.render(), "istio_requests_total{connection_security_policy=\"mutual_tls\"").ends_with(" 1")
+        );
         assert!(line(&text, "istio_request_duration_milliseconds_sum").ends_with(" 40"));
         assert!(line(&text, "istio_request_bytes_sum").ends_with(" 6"));
         assert!(line(&text, "istio_response_bytes_sum").ends_with(" 1400"));

@@ -51,6 +51,7 @@ impl Lines {
         line.text("not_retried", record.not_retried.unwrap_or_default());
         line.text("tls_version", record.tls_version.unwrap_or_default());
         line.text("upstream_transport", record.upstream_transport.unwrap_or_default());
+        line.text("upstream_peer", record.upstream_peer.as_ref().and_then(|peer| peer.spiffe_id()).unwrap_or_default());
         line.text("upstream_tls_error", record.fault.map_or("", Fault::detail));
         out.extend_from_slice(b"}\n");
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use torana_ir::BackendKey;
 
 use super::families::{Long, Timing};
-use super::istio::{self, Ends};
+use super::istio::{self, Call, Ends};
 use super::measure::{Counter, Gauge};
 use super::metrics::Metrics;
 use super::nouns::{MethodLabel, Nouns};
@@ -45,10 +45,13 @@ pub struct Outcome<'a> {
     pub received: u64,
     /// Bytes of the response's body.
     pub sent: u64,
+    /// The backend's endpoint and the proxy have shown each other who they are in a mesh.
+    pub mutual: bool,
 }
 
 impl Outcome<'_> {
-    /// Method, version, status, whether it is of gRPC and the status of that in one word: what is compared first.
+    /// Method, version, status, whether it is of gRPC and the status of that, and of a mesh, in one word: what is compared
+    /// first.
     fn tag(&self) -> u32 {
         let version = match self.version {
             Version::Http10 => 0,
@@ -56,7 +59,10 @@ impl Outcome<'_> {
             Version::Http2 => 2,
         } | u32::from(self.grpc) << 2
             | self.grpc_status.map_or(0, |code| u32::from(code & 0x1f) + 1) << 3;
-        u32::from(self.status) << 16 | u32::from(self.method.index()) << 8 | version
+        u32::from(self.mutual) << 31
+            | u32::from(self.status & 0x3fff) << 16
+            | u32::from(self.method.index()) << 8
+            | version
     }
 }
 
@@ -154,7 +160,8 @@ impl Meters {
         let families = metrics.families();
         let (workload, nouns) = (metrics.workload(), &self.nouns);
         let ends = Ends { nouns, workload, backend: outcome.backend, fault: outcome.fault };
-        let istio = families.istio.requests(&ends, outcome.status, (outcome.grpc, outcome.grpc_status));
+        let Outcome { status, grpc, grpc_status, mutual, .. } = *outcome;
+        let istio = families.istio.requests(&ends, Call { status, grpc, grpc_status, mutual });
         Handles { requests: families.requests.child(counted), timing: families.timing.child(timed), istio }
     }
 }
@@ -207,6 +214,7 @@ mod tests {
             overhead,
             received: 0,
             sent: 0,
+            mutual: false,
         }
     }
 

@@ -17,6 +17,7 @@ use super::measure::Gauge;
 use super::nouns::Nouns;
 use super::page::Page;
 use super::shelf::{Child, Held, Shelf};
+use crate::mesh::Tally;
 
 /// All metrics of a process.
 pub struct Metrics {
@@ -199,6 +200,19 @@ impl Metrics {
     /// Of these backends so many endpoints are unhealthy by their checks, of all others none.
     pub fn unhealthy<'b>(&self, backends: impl Iterator<Item = (&'b BackendKey, usize)>) {
         set(&self.families.checks.unhealthy, backends);
+    }
+
+    // === the mesh ===
+
+    /// What became of the identity by now. Called every few seconds, and when there is another.
+    pub fn identity(&self, tally: &Tally) {
+        let identity = &self.families.identity;
+        for (result, count) in [("success", tally.renewed()), ("failure", tally.failed())] {
+            let counter = identity.renewals.with_label_values(&[result]);
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
+        identity.end.set(i64::try_from(tally.expires_at()).unwrap_or(i64::MAX));
+        identity.wanted.set((!["absent", "available"].contains(&tally.state())).into());
     }
 
     // === configuration ===

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use torana_ir::Backend;
 
 use super::nouns::Nouns;
+use crate::balance::Peer;
 use crate::fault::Fault;
 
 /// Longest text that a line carries; the rest is cut. Bounds what a full queue holds.
@@ -72,8 +73,10 @@ pub struct AccessRecord {
     pub not_retried: Option<&'static str>,
     /// `TLSv1.3` …
     pub tls_version: Option<&'static str>,
-    /// How the backend was spoken to: `plain` or `tls`.
+    /// How the backend was spoken to: `plain`, `tls`, or as a workload of a mesh by `mtls` or `hbone`.
     pub upstream_transport: Option<&'static str>,
+    /// Who it had to be, as such a workload.
+    pub upstream_peer: Option<Arc<Peer>>,
     texts: String,
     spans: [(u32, u32); TEXTS],
 }
@@ -100,6 +103,7 @@ impl AccessRecord {
             not_retried: None,
             tls_version: None,
             upstream_transport: None,
+            upstream_peer: None,
             texts: String::new(),
             spans: [(0, 0); TEXTS],
         }

@@ -2,14 +2,17 @@
 //! What is counted and logged of one stream. Handed over once, at its end.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio::time::Instant;
 
 use super::Course;
+use crate::balance::Endpoint;
 use crate::fault::Fault;
 use crate::http::Worker;
 use crate::observe::{AccessRecord, Connected, StreamMeters, StreamOutcome, Text};
+use crate::upstream::Way;
 
 /// Bytes that were passed on.
 #[derive(Debug, Clone, Copy, Default)]
@@ -53,12 +56,13 @@ impl Account {
         }
     }
 
-    /// Where it went, at the last of so many tries.
-    pub(super) fn tried(&mut self, endpoint: SocketAddr) {
+    /// Where it went, at the last of so many tries, and how that is spoken to.
+    pub(super) fn tried(&mut self, (endpoint, way): (&Endpoint, Option<&Way>), transport: &'static str) {
         if let Some(line) = &mut self.line {
-            line.endpoint = Some(endpoint);
+            line.endpoint = Some(endpoint.address);
             line.attempts += 1;
-            line.upstream_transport = Some("plain");
+            line.upstream_transport = Some(transport);
+            line.upstream_peer = endpoint.peer.as_ref().filter(|_| way.is_some_and(Way::is_mesh)).map(Arc::clone);
         }
     }
 

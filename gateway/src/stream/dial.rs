@@ -45,11 +45,15 @@ pub(super) async fn dial(
         let draw = Draw { random: fastrand::u64(..), key, tried: &tried };
         let picked = backend.pick(&draw, || Instant::now().into_std());
         let Some(endpoint) = picked.filter(|endpoint| !tried.contains(&endpoint.id)) else { break };
-        account.tried(endpoint.address);
         let in_flight = endpoint.begin();
+        let way = worker.pools.way(&endpoint)?;
+        // What brings its own TLS gets none of the backend's.
+        let transport = if is_bare || way.is_mesh() { way.word(&endpoint, backend) } else { "plain" };
+        account.tried((&endpoint, Some(&way)), transport);
         let target = Target {
             backend,
             endpoint: &endpoint,
+            way: &way,
             deadline: None,
             patience: idle(backend, listener),
             caller,

@@ -105,7 +105,7 @@ impl<P> Flows<P> {
         let key = Key::of_stream(&backend.config.balance, client.ip());
         let draw = Draw { random: fastrand::u64(..), key, tried: &[] };
         let endpoint = backend.pick(&draw, || now.into_std()).ok_or(Fault::NoEndpoints)?;
-        account.tried(endpoint.address);
+        account.tried((&endpoint, None), "plain");
         let flow = Flow::open(client, endpoint.address, now).map_err(|error| {
             tracing::debug!(endpoint = %endpoint.address, %error, "no socket for a flow");
             Fault::Connect

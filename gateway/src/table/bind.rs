@@ -58,13 +58,22 @@ impl Opening {
     }
 }
 
+/// What a handshake is answered with whose TLS ends here.
+#[derive(Debug, Clone)]
+pub enum Terms {
+    /// With this.
+    Config(Arc<ServerConfig>),
+    /// With what the proxy is in its mesh by now, for a listener that asks for that.
+    Mesh(Arc<ListenerPlan>),
+}
+
 /// What becomes of a TLS handshake.
 #[derive(Debug, Clone)]
 pub enum Handshake {
     /// TLS ends here, and inside are requests to this listener. Whether backends are told of the client's certificate.
-    Requests(ListenerKey, Arc<ServerConfig>, bool),
+    Requests(ListenerKey, Terms, bool),
     /// TLS ends here, and what is inside is passed on.
-    Unwrap(StreamRouted, Arc<ServerConfig>),
+    Unwrap(StreamRouted, Terms),
     /// All of it is passed on.
     Pass(StreamRouted),
 }
@@ -145,15 +154,20 @@ impl BindTable {
     /// that covers it; `None` if there is none.
     pub fn handshake(&self, sni: Option<&str>) -> Option<Handshake> {
         let listener = self.listeners.best(sni.unwrap_or_default())?;
-        let config = || self.tls.as_ref()?.tls.select(sni).map(|(_, config)| config);
+        let of_mesh = listener.plan.protocol().tls().and_then(|tls| tls.mesh.as_ref());
+        let terms = || match of_mesh {
+            Some(_) => Some(Terms::Mesh(Arc::clone(&listener.plan))),
+            None => self.tls.as_ref()?.tls.select(sni).map(|(_, config)| Terms::Config(config)),
+        };
         Some(match listener.plan.protocol() {
             Protocol::TlsPassthrough => Handshake::Pass(listener.stream(sni.unwrap_or_default())),
-            Protocol::TlsTerminate(_) => Handshake::Unwrap(listener.stream(sni.unwrap_or_default()), config()?),
+            Protocol::TlsTerminate(_) => Handshake::Unwrap(listener.stream(sni.unwrap_or_default()), terms()?),
             Protocol::Https(tls) => {
-                let is_told = tls.client.as_ref().is_some_and(ClientValidation::is_told);
-                Handshake::Requests(listener.plan.key.clone(), config()?, is_told)
+                let is_told = tls.client.as_ref().is_some_and(ClientValidation::is_told)
+                    || of_mesh.is_some_and(|clients| clients.forwarded);
+                Handshake::Requests(listener.plan.key.clone(), terms()?, is_told)
             }
-            _ => Handshake::Requests(listener.plan.key.clone(), config()?, false),
+            _ => Handshake::Requests(listener.plan.key.clone(), terms()?, false),
         })
     }
 

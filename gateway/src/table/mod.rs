@@ -33,7 +33,7 @@ use torana_ir::{BackendKey, ListenerKey, Transport};
 use crate::balance::{BackendState, Site};
 use crate::tls::backends::Identity;
 
-pub use bind::{BindTable, Handshake, Opening, Routed};
+pub use bind::{BindTable, Handshake, Opening, Routed, Terms};
 pub use explain::{Explanation, ListenerFate, ListenerVerdict, imagine};
 pub use listener::ListenerPlan;
 pub use plan::{Choice, Notes, Plan, Verdict, WeightedPlan};

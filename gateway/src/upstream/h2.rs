@@ -18,11 +18,10 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::queue::{self, FULL};
-use super::{Key, Owners, Target, connect};
+use super::{Key, Owners, Target, Wires};
 use crate::balance::Use;
 use crate::connections::{Keeper, Slot};
 use crate::fault::Fault;
-use crate::observe::Metrics;
 use crate::tls::backends::Alpn;
 
 /// Streams on one connection at a time.
@@ -140,12 +139,12 @@ impl Pool {
     pub(super) async fn stream(
         self: &Arc<Self>,
         target: &Target<'_>,
-        metrics: &Metrics,
+        wires: &Wires,
     ) -> Result<(Http2Session, Lease), Fault> {
         for _ in 0..ATTEMPTS {
             let (connection, lease) = match self.with_room(target) {
                 Some(room) => room,
-                None => self.open(target, metrics).await?,
+                None => self.open(target, wires).await?,
             };
             let spawning = tokio::time::timeout_at(target.connect_deadline(), connection.spawn_stream());
             match spawning.await {
@@ -185,7 +184,7 @@ impl Pool {
         Some((found.connection.clone(), Lease(Arc::clone(&found.held))))
     }
 
-    async fn open(self: &Arc<Self>, target: &Target<'_>, metrics: &Metrics) -> Result<Room, Fault> {
+    async fn open(self: &Arc<Self>, target: &Target<'_>, wires: &Wires) -> Result<Room, Fault> {
         let _pending = target.backend.place(Use::Pending).map_err(Fault::Overload)?;
         let turns = Arc::clone(&self.lines().entry(target.key()).or_default().turns);
         let mut place = None;
@@ -197,7 +196,7 @@ impl Pool {
                 return Ok(room);
             }
             if let Some(slot) = place.take().or_else(|| target.backend.connections().take()) {
-                return self.connect(target, (slot, &turns, deadline), metrics).await;
+                return self.connect(target, (slot, &turns, deadline), wires).await;
             }
             drop(turn);
             // Boxed: few wait, and all would carry the room for it.
@@ -230,9 +229,9 @@ impl Pool {
         self: &Arc<Self>,
         target: &Target<'_>,
         (slot, turns, deadline): (Slot, &Arc<Turns>, Instant),
-        metrics: &Metrics,
+        wires: &Wires,
     ) -> Result<Room, Fault> {
-        let io = connect::open(target, Some(Alpn::Http2), metrics).await?;
+        let io = Box::new(wires.open(&target.reach(), Some(Alpn::Http2)).await?);
         let mut settings = H2HandshakeSettings::new();
         let policy = &target.backend.config.connections;
         settings.max_streams =

@@ -2,13 +2,15 @@
 //! Connections to endpoints: opening them, keeping them, lending them out. Knows nothing of requests.
 //!
 //! Pools belong to one worker. Their keys are ids that are never used twice: of the backend, which is new whenever its
-//! configuration, authorities or certificate are, of the endpoint, of the identity that was shown to it, of the client
-//! that it was told of, and of the name that it was called by. So a connection opened under another policy, as or to
+//! configuration, authorities or certificate are, of the endpoint, which is new whenever it is another workload, of the
+//! identities that were shown to it, of the client that it was told of, and of the name that it was called by. So a connection opened under another policy, as or to
 //! somebody else, can never be lent out.
 
 mod caller;
 
 mod tunnel;
+
+mod way;
 
 mod connect;
 
@@ -29,13 +31,16 @@ use crate::balance::{BackendState, Endpoint, Use};
 use crate::connections::Slot;
 use crate::fault::Fault;
 use crate::io::Io;
+use crate::mesh::Credential;
 use crate::observe::Metrics;
 use crate::tls::backends::{Alpn, Identity, Sni};
 
 pub(crate) use caller::Caller;
+pub(crate) use connect::{Reach, Wires};
 pub(crate) use h1::Carrier;
 pub(crate) use h2::Lease;
 pub(crate) use tunnel::REFUSED;
+pub(crate) use way::{Standing, Way};
 
 /// A way to one endpoint, ready for one request.
 pub(crate) enum Lent {
@@ -49,6 +54,8 @@ pub(crate) enum Lent {
 pub(crate) struct Target<'a> {
     pub(crate) backend: &'a Arc<BackendState>,
     pub(crate) endpoint: &'a Arc<Endpoint>,
+    /// As whom.
+    pub(crate) way: &'a Way,
     /// The request's own deadline, if it is nearer than the connect deadline.
     pub(crate) deadline: Option<Instant>,
     /// It waits no longer for a place where the backend may have no more connections.
@@ -76,6 +83,8 @@ struct Key {
     caller: u64,
     /// 0: the name that its configuration has, and in cleartext.
     sni: u64,
+    /// Of the proxy in the mesh, with who vouches for others there. 0: none.
+    mesh: u64,
 }
 
 /// Whom a connection that is kept was opened for. Nobody is lent it when one of them is gone.
@@ -101,12 +110,25 @@ impl Target<'_> {
         let identity = self.backend.tls().and_then(|tls| tls.identity(self.identity)).map_or(0, |identity| identity.id);
         let sni = self.sni.as_ref().map_or(0, |sni| sni.id);
         let caller = self.caller.map_or(0, |caller| caller.id);
-        Key { backend: self.backend.id, endpoint: self.endpoint.id, identity, caller, sni }
+        Key { backend: self.backend.id, endpoint: self.endpoint.id, identity, caller, sni, mesh: self.way.id() }
     }
 
     fn connect_deadline(&self) -> Instant {
         let own = Instant::now() + self.backend.config.connect_deadline;
         self.deadline.map_or(own, |deadline| deadline.min(own))
+    }
+
+    fn reach(&self) -> Reach<'_> {
+        Reach {
+            backend: self.backend,
+            endpoint: self.endpoint,
+            port: None,
+            way: self.way,
+            deadline: self.connect_deadline(),
+            identity: self.identity,
+            sni: self.sni.as_deref(),
+            caller: self.caller.map(AsRef::as_ref),
+        }
     }
 }
 
@@ -114,12 +136,22 @@ impl Target<'_> {
 pub(crate) struct Pools {
     h1: Arc<h1::Pool>,
     h2: Arc<h2::Pool>,
-    metrics: Arc<Metrics>,
+    wires: Wires,
 }
 
 impl Pools {
-    pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { h1: Arc::default(), h2: Arc::default(), metrics }
+    pub(crate) fn new(standing: Standing, metrics: Arc<Metrics>) -> Self {
+        Self { h1: Arc::default(), h2: Arc::default(), wires: Wires::new(standing, metrics) }
+    }
+
+    /// As whom an endpoint is spoken to now.
+    pub(crate) fn way(&self, endpoint: &Endpoint) -> Result<Way, Fault> {
+        self.wires.way(endpoint)
+    }
+
+    /// Who the proxy is in its mesh now, if it is anybody.
+    pub(crate) fn credential(&self) -> Option<Arc<Credential>> {
+        self.wires.credential()
     }
 
     /// An idle connection if there is one, else a new one; where there may be no more, whichever comes free first. Nothing
@@ -141,12 +173,12 @@ impl Pools {
                         h1::Came::Place(slot) => slot,
                     },
                 };
-                let io = connect::open(target, Some(Alpn::Http1), &self.metrics).await?;
+                let io = self.wires.open(&target.reach(), Some(Alpn::Http1)).await?;
                 target.backend.connections().kept_by(&self.h1);
-                Ok(Lent::H1(Box::new(Carrier::new(target, io, slot))))
+                Ok(Lent::H1(Box::new(Carrier::new(target, Box::new(io), slot))))
             }
             UpstreamProtocol::Http1 | UpstreamProtocol::H2c => {
-                let (session, lease) = self.h2.stream(target, &self.metrics).await?;
+                let (session, lease) = self.h2.stream(target, &self.wires).await?;
                 Ok(Lent::H2(Box::new(session), lease))
             }
         }
@@ -163,7 +195,7 @@ impl Pools {
         let tunnel = target.backend.config.connections.tunnel.as_ref();
         // A proxy is spoken to in TLS of our own, whatever goes through.
         let own_tls = bare || tunnel.is_some();
-        let mut io = connect::open(target, own_tls.then_some(Alpn::None), &self.metrics).await?;
+        let mut io = Box::new(self.wires.open(&target.reach(), own_tls.then_some(Alpn::None)).await?);
         if let Some(Tunnel::Connect(authority)) = tunnel {
             tunnel::ask(&mut io, authority, target.connect_deadline()).await?;
         }
@@ -180,5 +212,6 @@ impl Pools {
         let now = Instant::now();
         self.h1.sweep(now);
         self.h2.sweep(now);
+        self.wires.sweep(now);
     }
 }

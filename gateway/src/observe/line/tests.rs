@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use torana_ir::{Backend, BackendKey};
+use torana_ir::{Backend, BackendKey, MeshPeer, MeshTransport, PeerName};
 
 use super::*;
+use crate::balance::Peer;
 use crate::fault::Fault;
 use crate::observe::{Nouns, RouteNouns};
 
@@ -57,7 +58,11 @@ fn a_failed_handshake_with_a_backend_is_named() {
     let mut record = record();
     record.fault = Some(Fault::UpstreamTls("unknown_issuer"));
     record.upstream_transport = Some("tls");
-    let end = ",\"attempts\":2,\"not_retried\":\"budget\",\"upstream_transport\":\"tls\",\"upstream_tls_error\":\"unknown_issuer\"}\n";
+    let names = vec![PeerName::TrustDomain("d".to_owned()), PeerName::Uri("spiffe://d/ns/n/sa/s".to_owned())];
+    let peer = MeshPeer { transport: MeshTransport::Mtls, names, strict: true };
+    record.upstream_peer = Some(Peer::of(&peer));
+    let end = ",\"attempts\":2,\"not_retried\":\"budget\",\"upstream_transport\":\"tls\",\
+               \"upstream_peer\":\"spiffe://d/ns/n/sa/s\",\"upstream_tls_error\":\"unknown_issuer\"}\n";
     assert!(json(&record).ends_with(end), "{}", json(&record));
 }
 

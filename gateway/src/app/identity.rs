@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The flags that say where the proxy's identity in a mesh comes from. Obtains nothing.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::duration::duration;
+use crate::mesh::{AuthorityConfig, Source, SpiffeId};
+
+/// Where the identity comes from; without any of these there is none.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct MeshIdentity {
+    /// Folder with tls.crt, tls.key and ca.crt (PEM): the identity in the mesh, kept up to date by somebody else
+    #[arg(long, value_name = "DIR", conflicts_with = "mesh_ca", env = "TORANA_MESH_IDENTITY_DIR")]
+    pub mesh_identity_dir: Option<PathBuf>,
+    /// Authority of the mesh that signs the identity, such as istiod.istio-system.svc:15012
+    #[arg(long, value_name = "HOST:PORT", requires = "mesh_ca_roots", requires = "mesh_token", env = "TORANA_MESH_CA")]
+    pub mesh_ca: Option<String>,
+    /// Name of that authority's certificate [default: its host]
+    #[arg(long, value_name = "NAME", requires = "mesh_ca", env = "TORANA_MESH_CA_NAME")]
+    pub mesh_ca_name: Option<String>,
+    /// Certificates (PEM) of the mesh's authorities, read again whenever they change
+    #[arg(long, value_name = "FILE", requires = "mesh_ca", env = "TORANA_MESH_CA_ROOTS")]
+    pub mesh_ca_roots: Option<PathBuf>,
+    /// Token that says to the authority who the proxy is, read again for every request
+    #[arg(long, value_name = "FILE", requires = "mesh_ca", env = "TORANA_MESH_TOKEN")]
+    pub mesh_token: Option<PathBuf>,
+    /// What the authority calls the cluster [default: Kubernetes]
+    #[arg(long, value_name = "ID", requires = "mesh_ca", env = "TORANA_MESH_CLUSTER_ID")]
+    pub mesh_cluster_id: Option<String>,
+    /// Who the proxy takes itself for, spiffe://DOMAIN/ns/NAMESPACE/sa/ACCOUNT: the certificate of another workload is refused
+    #[arg(long, value_name = "SPIFFE-ID", requires = "mesh_ca", value_parser = SpiffeId::parse, env = "TORANA_MESH_ID")]
+    pub mesh_id: Option<SpiffeId>,
+    /// How long certificates shall be valid; an authority may refuse what is longer than it likes [default: 24h]
+    #[arg(long, value_name = "DURATION", requires = "mesh_ca", value_parser = duration, env = "TORANA_MESH_LIFETIME")]
+    pub mesh_lifetime: Option<Duration>,
+}
+
+impl MeshIdentity {
+    /// What they say.
+    pub fn source(&self) -> Option<Source> {
+        if let Some(folder) = &self.mesh_identity_dir {
+            return Some(Source::Files(folder.clone()));
+        }
+        let (authority, roots, token) =
+            (self.mesh_ca.as_ref()?, self.mesh_ca_roots.as_ref()?, self.mesh_token.as_ref()?);
+        let mut config = AuthorityConfig::new(authority, roots, token);
+        config.server_name.clone_from(&self.mesh_ca_name);
+        config.identity.clone_from(&self.mesh_id);
+        if let Some(cluster) = &self.mesh_cluster_id {
+            config.cluster_id.clone_from(cluster);
+        }
+        config.lifetime = self.mesh_lifetime.unwrap_or(config.lifetime);
+        Some(Source::Authority(config))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        mesh: MeshIdentity,
+    }
+
+    fn source(arguments: &[&str]) -> Result<Option<Source>, clap::Error> {
+        Arguments::try_parse_from([&["x"], arguments].concat()).map(|arguments| arguments.mesh.source())
+    }
+
+    #[test]
+    fn an_identity_comes_from_one_place_and_whoever_names_an_authority_says_how_to_speak_to_it() {
+        assert!(source(&[]).unwrap().is_none());
+        let folder = source(&["--mesh-identity-dir", "/a"]).unwrap();
+        assert!(matches!(folder, Some(Source::Files(folder)) if folder.to_str() == Some("/a")));
+        let whole = ["--mesh-ca", "h:1", "--mesh-ca-roots", "/r", "--mesh-token", "/t", "--mesh-lifetime", "2m"];
+        let Some(Source::Authority(config)) = source(&whole).unwrap() else { panic!("an authority was named") };
+        assert_eq!((config.endpoint.as_str(), config.cluster_id.as_str()), ("h:1", "Kubernetes"));
+        assert_eq!(config.lifetime, Duration::from_mins(2));
+        for bad in [&whole[..2], &whole[..4], &whole[2..], &["--mesh-ca", "h:1", "--mesh-identity-dir", "/a"]] {
+            assert!(source(bad).is_err(), "{bad:?}");
+        }
+    }
+}
