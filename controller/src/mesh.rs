@@ -78,6 +78,11 @@ impl Mesh {
         &self.config
     }
 
+    /// Whether somebody has settings for it: an Istio of this revision is there.
+    pub fn is_there(&self) -> bool {
+        self.parts.contains_key(&Part::Own)
+    }
+
     /// Where Istio's rules for the whole mesh are.
     pub fn root_namespace(&self) -> &str {
         self.config.root_namespace.as_deref().unwrap_or(NAMESPACE)

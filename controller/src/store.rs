@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde::Serialize;
-use torana_crds::core::{ConfigMap, EndpointSlice};
+use torana_crds::core::{ConfigMap, EndpointSlice, Pod};
 use torana_crds::parameters::IngressPort;
 use torana_crds::{Kind, Object, ObjectRef, Spoken, StringMap, Unreadable};
 use torana_ir::{GatewayId, SessionKey};
@@ -203,6 +203,7 @@ impl Cluster {
     /// Applies one change and tells what it touched: nothing, if the object is as it was.
     pub fn apply(&mut self, event: Event) -> Dirty {
         let mut dirty = Dirty::default();
+        let knew_pods = self.knows_of::<Pod>();
         match event {
             Event::Applied(object) => self.applied(&object, &mut dirty),
             Event::Removed(reference) => {
@@ -224,6 +225,8 @@ impl Cluster {
                 }
             }
         }
+        // Whether pods are watched at all concerns every endpoint that is one.
+        dirty.mesh |= knew_pods != self.knows_of::<Pod>();
         dirty
     }
 
@@ -281,6 +284,11 @@ impl Cluster {
     pub fn all<T: Spoken>(&self) -> impl Iterator<Item = &T> {
         let named = self.kinds.get(&T::KIND);
         named.into_iter().flat_map(|named| named.values().flat_map(BTreeMap::values)).filter_map(|object| T::of(object))
+    }
+
+    /// Whether there is any object of a kind.
+    pub fn knows_of<T: Spoken>(&self) -> bool {
+        self.kinds.get(&T::KIND).is_some_and(|named| !named.is_empty())
     }
 
     /// All objects of a kind in one namespace, ordered by name.

@@ -228,10 +228,7 @@ fn what_no_gateway_needs_passes_in_silence_and_slips_do_not() {
             Some("apiVersion: networking.istio.io/v9 of DestinationRule is not served"),
         ),
         (other("networking.istio.io/v1", "virtualservice"), Some("there is no kind virtualservice")),
-        (
-            other("security.istio.io/v1", "PeerAuthentication"),
-            Some("PeerAuthentication of security.istio.io is not served"),
-        ),
+        (other("telemetry.istio.io/v1", "Telemetry"), Some("Telemetry of telemetry.istio.io is not served")),
         (other("networking.k8s.io/v1", "Ingress"), Some("use Gateway API kinds")),
         ("- a\n".to_owned(), Some("not an object")),
         ("metadata: {name: x}\n".to_owned(), Some("apiVersion and kind are required")),

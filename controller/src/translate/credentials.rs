@@ -15,8 +15,8 @@ use torana_crds::istio::server_tls::{
 };
 use torana_crds::{Kind, Object, ObjectRef, Spoken};
 use torana_ir::{
-    Certificate, CertificateKey, CipherSuite, ClientValidation, ClientValidationMode, Tls, TlsVersion, TrustBundle,
-    TrustBundleKey, TrustSource,
+    Certificate, CertificateKey, CipherSuite, ClientValidation, ClientValidationMode, MeshClients, Tls, TlsVersion,
+    TrustBundle, TrustBundleKey, TrustSource,
 };
 
 use crate::report::Remark;
@@ -106,13 +106,17 @@ impl Reading<'_> {
             let message = "is not supported, so the server is left out: without it it would let in more than it should";
             return Err(Remark::error(UNSUPPORTED, &format!("{at}.{field}"), message, "remove it"));
         }
+        let forwarded = self.cluster.mesh().config().forwards_client_certificates();
+        if tls.mode == ServerTlsMode::IstioMutual {
+            let aliases = self.cluster.mesh().config().trust_domains().collect();
+            return Ok(Tls { mesh: Some(MeshClients { aliases, forwarded }), ..Tls::new(Vec::new()) });
+        }
         let certificates = self.certificates(proxies, tls, at, remarks);
         let mode = match tls.mode {
             ServerTlsMode::Mutual => Some(ClientValidationMode::AllowValidOnly),
             ServerTlsMode::OptionalMutual => Some(ClientValidationMode::AllowValidOrNone),
             _ => None,
         };
-        let forwarded = self.cluster.mesh().config().forwards_client_certificates();
         let client =
             mode.map(|mode| ClientValidation { mode, bundles: self.clients(proxies, tls, at, remarks), forwarded });
         let min_version = if tls.min_version == Version::V1_3 { TlsVersion::V1_3 } else { TlsVersion::V1_2 };
@@ -214,9 +218,8 @@ fn suites(tls: &ServerTls, at: &str, remarks: &mut Vec<Remark>) -> Option<Vec<Ci
 
 /// What is asked of clients, or done for them, that is not done here.
 fn obstacle(tls: &ServerTls) -> Option<&'static str> {
-    let mode = matches!(tls.mode, ServerTlsMode::AutoPassthrough | ServerTlsMode::IstioMutual);
     [
-        ("mode", mode),
+        ("mode", tls.mode == ServerTlsMode::AutoPassthrough),
         ("subjectAltNames", !tls.subject_alt_names.is_empty()),
         ("verifyCertificateSpki", !tls.verify_certificate_spki.is_empty()),
         ("verifyCertificateHash", !tls.verify_certificate_hash.is_empty()),

@@ -24,8 +24,8 @@ type Said = (ObjectRef, Remark);
 pub(super) struct Wanted<'w> {
     /// Whether it is one of those.
     pub(super) keep: &'w dyn Fn(&SliceEndpoint) -> bool,
-    /// Says where it stands.
-    pub(super) place: &'w dyn Fn(&SliceEndpoint, &mut Endpoint),
+    /// Says where it stands, and how it is spoken to.
+    pub(super) describe: &'w dyn Fn(&SliceEndpoint, &mut Endpoint),
 }
 
 /// Endpoints of `port` that are `wanted`, sorted, each once, with what there is to say about the slices.
@@ -70,7 +70,7 @@ fn of_slice(port: &ServicePort, slice: &EndpointSlice, wanted: &Wanted<'_>) -> F
         let Some(text) = endpoint.addresses.first() else { continue };
         if let Some(ip) = address(&slice.address_type, text) {
             let mut found = Endpoint::new(SocketAddr::new(ip, number), ready);
-            (wanted.place)(endpoint, &mut found);
+            (wanted.describe)(endpoint, &mut found);
             endpoints.push(found);
             continue;
         }
@@ -124,7 +124,7 @@ mod tests {
         serde_json::from_value(json!({"name": name, "port": 80})).unwrap()
     }
 
-    const ALL: Wanted<'_> = Wanted { keep: &|_| true, place: &|_, _| {} };
+    const ALL: Wanted<'_> = Wanted { keep: &|_| true, describe: &|_, _| {} };
 
     fn shown(port: &ServicePort, slices: &[EndpointSlice]) -> Vec<(String, bool)> {
         let (endpoints, _) = endpoints(port, slices.iter(), &ALL);

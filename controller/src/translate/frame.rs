@@ -298,7 +298,8 @@ impl Frame {
     /// Gateways of Istio, on the ports that no listener of Gateway API has.
     fn servers(&mut self, cluster: &Cluster, before: &Self, gateways: &[GatewayDraft<'_>]) {
         let settings = cluster.settings();
-        let mut fleets: Vec<_> = ingresses(cluster).iter().map(|it| Arc::new(Proxies::of_ingress(it))).collect();
+        let mut fleets: Vec<_> =
+            ingresses(cluster).iter().map(|it| Arc::new(Proxies::of_ingress(cluster, it))).collect();
         self.proxies.extend(fleets.iter().map(|proxies| (proxies.fleet.clone(), Arc::clone(proxies))));
         if settings.is_cluster() {
             let usable = gateways.iter().filter(|gateway| gateway.is_usable());
@@ -344,7 +345,7 @@ impl Frame {
         let ingresses = ingresses(cluster);
         let of_gateways =
             gateways.iter().map(|it| (Proxies::of_gateway(cluster, it.gateway), Some((&it.id, &it.reference))));
-        let of_ingresses = ingresses.iter().map(|it| (Proxies::of_ingress(it), None));
+        let of_ingresses = ingresses.iter().map(|it| (Proxies::of_ingress(cluster, it), None));
         let all: Vec<_> = of_ingresses.chain(of_gateways).collect();
         for (proxies, gateway) in &all {
             let Some(closed) = guards.closes(proxies, gateway.map(|(_, reference)| reference)) else { continue };

@@ -77,13 +77,17 @@ mod destination_rules;
 
 mod localities;
 
+mod originations;
+
+mod peer_authentications;
+
+mod mesh_peers;
+
 mod workloads;
 
 mod connections;
 
 mod traffic;
-
-mod originations;
 
 mod service_entries;
 

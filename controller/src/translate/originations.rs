@@ -154,8 +154,8 @@ impl Originations {
 impl Reading<'_> {
     fn judge(&mut self, tls: &ClientTls, peer: Peer<'_>) -> Found<BackendTls> {
         match tls.mode {
-            ClientTlsMode::Disable => return Ok(BackendTls::Plain),
-            ClientTlsMode::IstioMutual => return Err(unsupported("mode", "ISTIO_MUTUAL is not supported yet", "")),
+            // With ISTIO_MUTUAL every endpoint is a workload of the mesh, and what is spoken to those is said of each.
+            ClientTlsMode::Disable | ClientTlsMode::IstioMutual => return Ok(BackendTls::Plain),
             ClientTlsMode::Simple | ClientTlsMode::Mutual => {}
         }
         if let Some(field) = of_file(tls) {
@@ -233,7 +233,8 @@ fn of_file(tls: &ClientTls) -> Option<&'static str> {
     .find_map(|(field, is_there)| is_there.then_some(field))
 }
 
-fn named(name: &str) -> PeerName {
+/// A name that a certificate may have, as Istio writes it.
+pub(super) fn named(name: &str) -> PeerName {
     match DnsName::new(name) {
         Ok(name) => PeerName::Dns(name),
         Err(_) => PeerName::Uri(name.to_owned()),

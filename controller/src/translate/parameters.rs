@@ -9,8 +9,8 @@ use torana_crds::{Kind, ObjectRef};
 use crate::report::Remark;
 use crate::report::conditions::gateway::INVALID_PARAMETERS;
 use crate::store::Cluster;
+use crate::translate::gateways::is_ours;
 use crate::translate::infrastructure;
-use crate::translate::proxies::is_shadowed;
 
 /// The parameters that a Gateway runs with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -65,6 +65,12 @@ pub(super) fn remarks(cluster: &Cluster, parameters: &GatewayParameters) -> Vec<
         remarks.push(Remark::error("NameConflict", "metadata.name", message, "give one of them another name"));
     }
     remarks
+}
+
+/// Whether a Gateway of ours has the name of an ingress already: what proxies get goes by it.
+pub(super) fn is_shadowed(cluster: &Cluster, parameters: &GatewayParameters) -> bool {
+    let (namespace, name) = (&parameters.meta.namespace, &parameters.meta.name);
+    cluster.find::<Gateway>(namespace, name).is_some_and(|gateway| is_ours(cluster, gateway))
 }
 
 fn find<'a>(cluster: &'a Cluster, target: &ObjectRef, path: &str) -> Result<&'a GatewayParameters, Remark> {

@@ -4,13 +4,13 @@
 
 use torana_crds::gateway::Gateway;
 use torana_crds::istio::names::Export;
-use torana_crds::parameters::{GatewayParameters, GatewayParametersSpec, IngressPort};
+use torana_crds::parameters::{GatewayParameters, GatewayParametersSpec, IdentitySource, IngressPort};
 use torana_crds::{ObjectMeta, StringMap};
 use torana_ir::GatewayId;
 
 use crate::store::{Cluster, Ingress};
-use crate::translate::gateways::is_ours;
 use crate::translate::infrastructure;
+use crate::translate::parameters::{self, is_shadowed};
 
 /// The proxies of one fleet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub(super) struct Proxies {
     pub(super) labels: StringMap,
     /// Where clients reach them; `None`: wherever they listen.
     pub(super) ports: Option<Vec<IngressPort>>,
+    /// They have an identity in the mesh, as far as parameters say: of a process by itself nobody knows.
+    pub(super) in_mesh: bool,
 }
 
 /// A label of what is provisioned for a Gateway (GEP-1762).
@@ -59,35 +61,35 @@ fn of_parameters(parameters: &GatewayParameters) -> Ingress {
     Ingress { id: GatewayId { namespace, name }, labels, ports: Some(ports_of_ingress(&parameters.spec).to_vec()) }
 }
 
-/// Whether a Gateway of ours has the name of an ingress already: what proxies get goes by it.
-pub(super) fn is_shadowed(cluster: &Cluster, parameters: &GatewayParameters) -> bool {
-    let (namespace, name) = (&parameters.meta.namespace, &parameters.meta.name);
-    cluster.find::<Gateway>(namespace, name).is_some_and(|gateway| is_ours(cluster, gateway))
-}
-
 impl Proxies {
     /// Those that serve Gateways of Istio without any of Gateway API.
-    pub(super) fn of_ingress(ingress: &Ingress) -> Self {
+    pub(super) fn of_ingress(cluster: &Cluster, ingress: &Ingress) -> Self {
         let Ingress { id, labels, ports } = ingress;
         let (namespace, labels, ports) = (id.namespace.clone(), labels.clone(), ports.clone());
-        Self { fleet: id.clone(), namespace, labels, ports }
+        let own = cluster.find::<GatewayParameters>(&id.namespace, &id.name);
+        let in_mesh = !cluster.settings().is_cluster() || in_mesh(cluster, own.map(|it| &it.spec));
+        Self { fleet: id.clone(), namespace, labels, ports, in_mesh }
     }
 
     /// Nobody's: of rules they see what all do.
     pub(super) fn of_the_root() -> Self {
         let fleet = GatewayId { namespace: String::new(), name: String::new() };
-        Self { fleet, namespace: String::new(), labels: StringMap::new(), ports: None }
+        Self { fleet, namespace: String::new(), labels: StringMap::new(), ports: None, in_mesh: true }
     }
 
     /// Those that serve a Gateway of ours. One process serves them all, and is the ingress too.
     pub(super) fn of_gateway(cluster: &Cluster, gateway: &Gateway) -> Self {
         let (namespace, name) = (gateway.meta.namespace.clone(), gateway.meta.name.clone());
         if let (Some(ingress), false) = (&cluster.settings().ingress, cluster.settings().is_cluster()) {
-            return Self::of_ingress(ingress);
+            return Self::of_ingress(cluster, ingress);
         }
         let mut labels: StringMap = infrastructure::metadata(gateway).labels.into_iter().collect();
         labels.insert(GATEWAY_NAME.to_owned(), name.clone());
-        Self { fleet: GatewayId { namespace: namespace.clone(), name }, namespace, labels, ports: None }
+        let found = parameters::of_gateway(cluster, gateway).unwrap_or_default();
+        let spec = |it: &'_ GatewayParameters| it.spec.clone();
+        let chosen = found.own.map(spec).filter(says_identity).or_else(|| found.class.map(spec));
+        let in_mesh = !cluster.settings().is_cluster() || in_mesh(cluster, chosen.as_ref());
+        Self { fleet: GatewayId { namespace: namespace.clone(), name }, namespace, labels, ports: None, in_mesh }
     }
 
     /// Whether all of these are among the labels.
@@ -109,6 +111,18 @@ impl Proxies {
     /// Whether an object with this `exportTo` is seen by them.
     pub(super) fn see(&self, export: &[Export], meta: &ObjectMeta) -> bool {
         exported(export, &meta.namespace, &self.namespace)
+    }
+}
+
+fn says_identity(parameters: &GatewayParametersSpec) -> bool {
+    parameters.mesh.as_ref().is_some_and(|mesh| mesh.identity.is_some())
+}
+
+/// Whether proxies with these parameters have an identity: where an Istio is, unless they say otherwise.
+fn in_mesh(cluster: &Cluster, parameters: Option<&GatewayParametersSpec>) -> bool {
+    match parameters.and_then(|it| it.mesh.as_ref()?.identity) {
+        Some(source) => source != IdentitySource::None,
+        None => cluster.mesh().is_there(),
     }
 }
 

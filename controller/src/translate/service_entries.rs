@@ -5,7 +5,7 @@
 //! add their ports. Never resolves a name.
 
 use torana_crds::istio::names::{Export, Protocol};
-use torana_crds::istio::service_entry::{EntryPort, Resolution, Workload, WorkloadAddress};
+use torana_crds::istio::service_entry::{EntryPort, Location, Resolution, Workload, WorkloadAddress};
 use torana_crds::istio::{ServiceEntry, WorkloadEntry};
 use torana_crds::{Kind, ObjectRef, StringMap};
 use torana_ir::{Backend, Endpoints};
@@ -13,6 +13,7 @@ use torana_ir::{Backend, Endpoints};
 use crate::hosts;
 use crate::report::{Entry, Remark};
 use crate::store::Cluster;
+use crate::translate::mesh_peers::MeshPeers;
 use crate::translate::proxies::Proxies;
 use crate::translate::servers::{UNSUPPORTED, verdict};
 use crate::translate::workloads::{self, Found};
@@ -116,13 +117,24 @@ impl<'c> External<'c> {
         self.entries.iter().any(|entry| entry.spec.workload_selector.is_some())
     }
 
+    /// Whether it is no part of the mesh.
+    pub(super) fn is_outside(&self) -> bool {
+        self.entries.first().is_none_or(|entry| entry.spec.location == Location::MeshExternal)
+    }
+
     /// Whether the endpoint is the one that is asked for, which at an edge its host says.
     pub(super) fn is_original(&self) -> bool {
         self.entries.first().is_some_and(|entry| entry.spec.resolution == Resolution::None)
     }
 
     /// Where the endpoints of a port are that have these labels, with what there is to say of that to its author.
-    pub(super) fn endpoints(&self, cluster: &Cluster, host: &str, backend: &Backend, labels: &StringMap) -> Told {
+    pub(super) fn endpoints(
+        &self,
+        cluster: &Cluster,
+        host: &str,
+        (backend, peers): (&Backend, &MeshPeers<'_>),
+        labels: &StringMap,
+    ) -> Told {
         let key = &backend.key;
         let (Some(first), Some(port)) = (self.entries.first(), self.port(key.port)) else {
             return Told { endpoints: workloads::none(backend), remarks: Vec::new() };
@@ -131,7 +143,7 @@ impl<'c> External<'c> {
         let found = self.entries.iter().flat_map(|entry| workloads_of(cluster, entry, host));
         let found: Vec<_> = found.filter(|one| one.has(labels)).collect();
         let usual = port.target_port.unwrap_or(port.number);
-        let endpoints = workloads::endpoints(backend, (&port.name, usual), &found, resolution);
+        let endpoints = workloads::endpoints((backend, peers), (&port.name, usual), &found, resolution);
         let at = if first.spec.workload_selector.is_some() { "spec.workloadSelector" } else { "spec.endpoints" };
         let mut remarks = Vec::new();
         if resolution == Resolution::Static && found.iter().any(Found::is_name) {
@@ -244,10 +256,6 @@ fn of_workload(workload: &Workload, at: &str, in_cluster: bool) -> Vec<Remark> {
             remarks.push(Remark::error(UNSUPPORTED, &format!("{at}.address"), message, remedy));
         }
         WorkloadAddress::Ip(_) | WorkloadAddress::Name(_) => {}
-    }
-    if workload.service_account.is_some() {
-        let message = "mTLS of the mesh is not spoken, so nobody asks for it";
-        remarks.push(Remark::note(UNSUPPORTED, &format!("{at}.serviceAccount"), message, ""));
     }
     remarks
 }

@@ -2,14 +2,18 @@
 //! One Service that rules send to: a backend for each of its ports that is used, with its endpoints. A pure function of
 //! the Service, its EndpointSlices, the policies that target it and who uses it. Never looks at a route.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use torana_crds::core::{EndpointSlice, Pod, Service, ServicePort, SliceEndpoint, TransportProtocol};
 use torana_crds::istio::DestinationRule;
-use torana_crds::istio::destination_rule::Subset;
+use torana_crds::istio::destination_rule::{ClientTls, Subset};
 use torana_crds::istio::names::Protocol as Spoken;
 use torana_crds::{Kind, ObjectRef, StringMap};
-use torana_ir::{Backend, BackendKey, BackendTls, Endpoint, Endpoints, Hostname, Transport, UpstreamProtocol};
+use torana_ir::{
+    Backend, BackendKey, BackendTls, Endpoint, Endpoints, Hostname, MeshTransport, NamedEndpoint, Transport,
+    UpstreamProtocol,
+};
 
 use crate::hosts;
 use crate::report::{Entry, Remark};
@@ -18,6 +22,7 @@ use crate::translate::backends::{is_alias, speaks_tls};
 use crate::translate::destination_rules::{Blocks, InForce, in_force};
 use crate::translate::endpoints::{Wanted, endpoints};
 use crate::translate::localities;
+use crate::translate::mesh_peers::{Known, MeshPeers};
 use crate::translate::originations::{Originations, Peer};
 use crate::translate::policies::Policies;
 use crate::translate::proxies::Proxies;
@@ -57,7 +62,7 @@ pub(super) type UsedPort = (u16, Transport, Option<String>);
 pub(super) type UsedPorts = BTreeMap<UsedPort, Users>;
 
 /// Whether labels of pods decide which endpoints it has, or where they stand.
-pub(super) fn reads_pods(backend: &Backend) -> bool {
+fn reads_labels(backend: &Backend) -> bool {
     backend.key.subset.is_some() || backend.locality.is_some()
 }
 
@@ -73,8 +78,8 @@ pub(super) struct ServiceOutput {
     pub(super) entries: BTreeMap<ObjectRef, Entry>,
     /// Objects, there or not, that hold what it is spoken to with.
     pub(super) asked: BTreeSet<ObjectRef>,
-    /// Whether pods may be endpoints that no slice tells of.
-    pub(super) selects_pods: bool,
+    /// Whether pods were looked at, or may be endpoints that no slice tells of.
+    pub(super) reads_pods: bool,
 }
 
 /// Who looks at a Service: DestinationRules may say another thing to each fleet.
@@ -126,14 +131,17 @@ pub(super) fn service(
             backend.connect_deadline = traffic::CONNECT;
         }
         let peer = Peer { host: &host, names: &[] };
-        output.govern(cluster, (rule.as_ref(), part), (peer, false), &mut view, &mut backend);
+        let tls = output.govern(cluster, (rule.as_ref(), part), (peer, false), &mut view, &mut backend);
         policies.traffic.apply(cluster, reference, port, &mut backend);
+        let is_external = is_alias(service) || *transport == Transport::Udp;
+        let peers = MeshPeers::new(cluster, (tls, &backend.tls), (is_external, &[]));
+        output.reads_pods |= reads_labels(&backend) || peers.asks();
         let addresses = if is_alias(service) {
-            output.alias(reference, service, &key)
+            output.alias(reference, service, &key, &peers)
         } else {
-            output.slices(cluster, (reference, service), (port, part), &backend)
+            output.slices(cluster, (reference, service), (port, part), (&backend, &peers))
         };
-        output.backends.insert(key, (backend, reachable(cluster, addresses)));
+        output.backends.insert(key, called((backend, reachable(cluster, addresses)), &peers, &host));
     }
     for (object, entry) in &mut output.entries {
         let slice = || Some(cluster.find::<EndpointSlice>(&object.namespace, &object.name)?.meta.generation);
@@ -158,7 +166,7 @@ fn of_entries(
 ) -> ServiceOutput {
     let mut output = ServiceOutput::default();
     let Some(external) = within(cluster, host, &reference.namespace) else { return output };
-    output.selects_pods = external.selects();
+    output.reads_pods = external.selects();
     let rule = in_force(cluster, (host, &reference.namespace), view.proxies);
     for (number, transport, subset) in used.keys() {
         let key = key(reference, (*number, *transport, subset.as_ref()));
@@ -170,17 +178,29 @@ fn of_entries(
         backend.connect_deadline = traffic::CONNECT;
         let part = subset.as_ref().and_then(|name| rule.as_ref()?.subset(name));
         let peer = Peer { host, names: external.names() };
-        output.govern(cluster, (rule.as_ref(), part), (peer, external.is_original()), &mut view, &mut backend);
+        let is_original = external.is_original();
+        let tls = output.govern(cluster, (rule.as_ref(), part), (peer, is_original), &mut view, &mut backend);
+        let is_outside = is_original || external.is_outside();
+        let peers = MeshPeers::new(cluster, (tls, &backend.tls), (is_outside, external.names()));
         let labels = part.map(|part| part.labels.clone()).unwrap_or_default();
-        let Told { endpoints, remarks } = external.endpoints(cluster, host, &backend, &labels);
+        let Told { endpoints, remarks } = external.endpoints(cluster, host, (&backend, &peers), &labels);
         if let Some(entry) = external.told() {
             for remark in remarks {
                 output.say(&entry, remark);
             }
         }
-        output.backends.insert(key, (backend, reachable(cluster, endpoints)));
+        output.backends.insert(key, called((backend, reachable(cluster, endpoints)), &peers, host));
     }
     output
+}
+
+/// A backend with the name that workloads of a mesh are called by, if some of its endpoints are such.
+fn called((mut backend, endpoints): Addressed, peers: &MeshPeers<'_>, host: &str) -> Addressed {
+    let all = endpoints.addresses().iter().map(|it| &it.mesh).chain(endpoints.names().map(|it| &it.mesh));
+    if all.flatten().any(|peer| peer.transport == MeshTransport::Mtls) {
+        backend.mesh_name = peers.called(&backend.key, host);
+    }
+    (backend, endpoints)
 }
 
 /// In a cluster a loopback address is one of the proxy's pod, and its admin port nobody's backend.
@@ -190,8 +210,8 @@ fn reachable(cluster: &Cluster, endpoints: Endpoints) -> Endpoints {
 
 impl ServiceOutput {
     /// Puts what the mesh and the DestinationRule in force say of a subset, or of the whole, into force. A policy of
-    /// Gateway API that was there gives way to `tls` only. Whoever is asked for the endpoint that a request was meant for
-    /// `knows_original`, or does not.
+    /// Gateway API that was there gives way to `tls` only, which is what is returned. Whoever is asked for the endpoint that
+    /// a request was meant for `knows_original`, or does not.
     fn govern<'c>(
         &mut self,
         cluster: &'c Cluster,
@@ -199,7 +219,7 @@ impl ServiceOutput {
         (peer, knows_original): (Peer<'_>, bool),
         view: &mut View<'_>,
         backend: &mut Backend,
-    ) {
+    ) -> Option<&'c ClientTls> {
         let mesh = cluster.mesh().config();
         let mut blocks = Blocks::of(mesh, rule, part, backend.key.port);
         if let Some(tls) = blocks.tls {
@@ -213,6 +233,24 @@ impl ServiceOutput {
         if let (Some(timeout), None) = (mesh.connect_timeout, blocks.connect_timeout()) {
             backend.connect_deadline = timeout;
         }
+        blocks.tls
+    }
+
+    /// Whether some endpoint takes nothing but mutual TLS of the mesh.
+    pub(super) fn is_strict(&self) -> bool {
+        let all = self.backends.values().map(|(_, endpoints)| endpoints);
+        let addresses = all.clone().flat_map(Endpoints::addresses).map(|it| &it.mesh);
+        addresses.chain(all.flat_map(Endpoints::names).map(|it| &it.mesh)).flatten().any(|peer| peer.strict)
+    }
+
+    /// Says that proxies of these Gateways, which are in no mesh, do not reach what is strict.
+    pub(super) fn warn(&mut self, service: &ObjectRef, gateways: &[String]) {
+        let message = format!(
+            "its endpoints take nothing but mutual TLS of the mesh, in which the proxies of {} have no identity: requests get 503",
+            gateways.join(", ")
+        );
+        let remedy = "set spec.mesh.identity of their GatewayParameters";
+        self.say(service, Remark::warning("NoMeshIdentity", "", message, remedy));
     }
 
     /// Takes out what there is to say to ServiceEntries, of which there is more to say.
@@ -274,11 +312,18 @@ impl ServiceOutput {
         UpstreamProtocol::H2c
     }
 
-    fn alias(&mut self, reference: &ObjectRef, service: &Service, key: &BackendKey) -> Endpoints {
+    fn alias(
+        &mut self,
+        reference: &ObjectRef,
+        service: &Service,
+        key: &BackendKey,
+        peers: &MeshPeers<'_>,
+    ) -> Endpoints {
         let name = service.spec.external_name.as_deref().unwrap_or_default();
         let bare = name.strip_suffix('.').unwrap_or(name);
         if let Some(host) = Hostname::new(bare) {
-            return Endpoints::of_name(key.clone(), host.as_str(), key.port);
+            let first = NamedEndpoint { mesh: peers.of(None, key.port), ..NamedEndpoint::new(host.as_str(), key.port) };
+            return Endpoints::Dns { backend: key.clone(), first, others: Vec::new(), addresses: Vec::new() };
         }
         let message = format!("{name:?} is not a DNS name, so requests get 503");
         self.say(
@@ -293,22 +338,40 @@ impl ServiceOutput {
         cluster: &Cluster,
         (reference, service): (&ObjectRef, &Service),
         (port, part): (Option<&ServicePort>, Option<&Subset>),
-        backend: &Backend,
+        (backend, peers): (&Backend, &MeshPeers<'_>),
     ) -> Endpoints {
         let Backend { key, locality, .. } = backend;
         let labels = part.map(|part| &part.labels).filter(|labels| !labels.is_empty());
         let pod = |endpoint: &SliceEndpoint| pod_of(cluster, reference, endpoint);
-        let keep = |endpoint: &SliceEndpoint| labels.is_none_or(|labels| is_part(pod(endpoint), labels));
-        let place = |written: &SliceEndpoint, endpoint: &mut Endpoint| {
+        // Of a pod that is not known yet, or not any more, nobody knows what it takes.
+        let is_known = |endpoint: &SliceEndpoint| !(peers.asks() && is_awaited(cluster, endpoint, pod(endpoint)));
+        let is_of = |endpoint: &SliceEndpoint| labels.is_none_or(|labels| is_part(pod(endpoint), labels));
+        let keep = |endpoint: &SliceEndpoint| is_of(endpoint) && is_known(endpoint);
+        let refused = Cell::new(None);
+        let describe = |written: &SliceEndpoint, endpoint: &mut Endpoint| {
+            let pod = pod(written);
             if let Some(policy) = locality {
-                localities::place(policy, written, pod(written), endpoint);
+                localities::place(policy, written, pod, endpoint);
+            }
+            let (known, number) = (pod.map(Known::of_pod), endpoint.address.port());
+            endpoint.mesh = peers.of(known, number);
+            if known.is_some_and(|known| peers.is_refused(known, number)) {
+                refused.set(Some(endpoint.address));
             }
         };
-        let wanted = Wanted { keep: &keep, place: &place };
+        let wanted = Wanted { keep: &keep, describe: &describe };
         let (mut endpoints, remarks) =
             port.map(|port| endpoints(port, cluster.slices(reference), &wanted)).unwrap_or_default();
         if let Some(port) = port.filter(|port| port.protocol == TransportProtocol::Tcp) {
-            add_selected(cluster, (service, port), (backend, labels), &mut endpoints);
+            add_selected(cluster, (service, port), (backend, labels), peers, &mut endpoints);
+        }
+        if let Some(address) = refused.get() {
+            let message = format!(
+                "a PeerAuthentication says STRICT for endpoint {address}, which is in no mesh (no sidecar, not ambient): it is \
+                 spoken to in cleartext, and refuses that if it heeds the policy"
+            );
+            let remedy = "bring the workload into the mesh, or exempt it with a PeerAuthentication of its own";
+            self.say(reference, Remark::warning("StrictOutsideMesh", "", message, remedy));
         }
         for (slice, remark) in remarks {
             self.say(&slice, remark);
@@ -327,6 +390,12 @@ impl ServiceOutput {
 fn pod_of<'c>(cluster: &'c Cluster, service: &ObjectRef, endpoint: &SliceEndpoint) -> Option<&'c Pod> {
     let pod = endpoint.target_ref.as_ref().filter(|target| target.kind == "Pod");
     pod.and_then(|target| cluster.find::<Pod>(&service.namespace, &target.name))
+}
+
+/// Whether an endpoint is a pod of which nothing is known though pods are watched: news of it is on its way.
+fn is_awaited(cluster: &Cluster, endpoint: &SliceEndpoint, pod: Option<&Pod>) -> bool {
+    let is_pod = endpoint.target_ref.as_ref().is_some_and(|target| target.kind == "Pod");
+    is_pod && pod.is_none() && cluster.settings().is_cluster() && cluster.knows_of::<Pod>()
 }
 
 /// Whether the pod of an endpoint has these labels.

@@ -13,7 +13,7 @@ use crate::translate::fleets::{Apart, fleet_of, material};
 use crate::translate::originations::Originations;
 use crate::translate::policies::Policies;
 use crate::translate::proxies::Proxies;
-use crate::translate::services::{Addressed, ServiceOutput, UsedPorts, View, has_rule, reads_pods, service};
+use crate::translate::services::{Addressed, ServiceOutput, UsedPorts, View, has_rule, service};
 
 /// A service as fleets see it.
 #[derive(Debug, Default)]
@@ -35,16 +35,27 @@ pub(super) fn viewed(
         service(cluster, reference, used, policies, View { proxies, originations: &mut *originations })
     };
     if let Some(ingress) = &cluster.settings().ingress {
-        return Viewed { output: of(&Proxies::of_ingress(ingress)), apart: Apart::new() };
+        return Viewed { output: of(&Proxies::of_ingress(cluster, ingress)), apart: Apart::new() };
     }
     let Some((first, others)) = fleets.split_first().filter(|_| has_rule(cluster, reference)) else {
-        return Viewed { output: of(&Proxies::of_the_root()), apart: Apart::new() };
+        let mut viewed = Viewed { output: of(&Proxies::of_the_root()), apart: Apart::new() };
+        warn(&mut viewed, reference, fleets);
+        return viewed;
     };
     let mut viewed = Viewed { output: of(first), apart: Apart::new() };
     for proxies in others {
         viewed.add(&fleet_of(&proxies.fleet), of(proxies));
     }
+    warn(&mut viewed, reference, fleets);
     viewed
+}
+
+/// Says of a service whose workloads take nothing but mutual TLS that proxies without an identity do not reach it.
+fn warn(viewed: &mut Viewed, service: &ObjectRef, fleets: &[Arc<Proxies>]) {
+    let outside: Vec<_> = fleets.iter().filter(|it| !it.in_mesh).map(|it| it.fleet.to_string()).collect();
+    if !outside.is_empty() && viewed.output.is_strict() {
+        viewed.output.warn(service, &outside);
+    }
 }
 
 impl Viewed {
@@ -67,6 +78,7 @@ impl Viewed {
             remarks.extend(new);
         }
         self.output.asked.extend(output.asked);
+        self.output.reads_pods |= output.reads_pods;
     }
 
     /// Every form of its backends.
@@ -85,6 +97,6 @@ impl Viewed {
 
     /// Whether pods decide what some form of it is.
     pub(super) fn reads_pods(&self) -> bool {
-        self.output.selects_pods || self.backends().any(reads_pods)
+        self.output.reads_pods
     }
 }

@@ -12,7 +12,7 @@ mod said;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use torana_crds::core::Service;
+use torana_crds::core::{EndpointSlice, Service, SliceEndpoint};
 use torana_crds::istio::DestinationRule;
 use torana_crds::{Kind, ObjectRef};
 use torana_ir::{
@@ -427,7 +427,9 @@ impl<'w> Work<'w> {
             let rules = self.cluster.all::<DestinationRule>().filter(|rule| is_about_tls(rule)).map(|rule| &rule.meta);
             judged.extend(rules.map(|meta| ObjectRef::new(Kind::DestinationRule, &meta.namespace, &meta.name)));
             let reached = self.memo.reach.iter().filter(|(_, by)| by.keys().any(|gateway| moved.contains(gateway)));
-            let reached = reached.map(|(service, _)| service).filter(|service| has_rule(self.cluster, service));
+            let asks = |it: &ObjectRef| self.memo.services.get(it).is_some_and(|memo| memo.reads_pods);
+            let reached = reached.map(|(service, _)| service);
+            let reached = reached.filter(|service| has_rule(self.cluster, service) || asks(service));
             judged.extend(reached.cloned());
         }
         judged.into_iter().partition(|object| object.known_kind() == Some(Kind::DestinationRule))
@@ -448,16 +450,46 @@ impl<'w> Work<'w> {
             let entries = self.memo.uses.keys().filter(|it| host_of(&it.name) == Some(host));
             services.extend(entries.cloned());
         }
-        for pod in self.dirty.objects.iter().filter(|it| it.known_kind() == Some(Kind::Pod)) {
-            let here = self.memo.services.iter().filter(|(it, memo)| it.namespace == pod.namespace && memo.reads_pods);
-            services.extend(here.map(|(service, _)| service.clone()));
-        }
+        services.extend(self.of_pods());
+        services.extend(self.of_peer_authentications());
         let is_workload = |it: &&ObjectRef| it.known_kind() == Some(Kind::WorkloadEntry);
         for workload in self.dirty.objects.iter().filter(is_workload) {
             let here = |it: &&ObjectRef| it.namespace == workload.namespace && selects(self.cluster, it);
             services.extend(self.memo.uses.keys().filter(here).cloned());
         }
         services
+    }
+
+    /// Services that looked at pods that came, changed or went: those whose slices name one, and those of ServiceEntries
+    /// that select workloads where one is.
+    fn of_pods(&self) -> BTreeSet<ObjectRef> {
+        let mut pods: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for pod in self.dirty.objects.iter().filter(|it| it.known_kind() == Some(Kind::Pod)) {
+            pods.entry(&pod.namespace).or_default().insert(&pod.name);
+        }
+        let mut services = BTreeSet::new();
+        for (namespace, names) in pods {
+            let is_one = |endpoint: &SliceEndpoint| {
+                endpoint.target_ref.as_ref().is_some_and(|it| it.kind == "Pod" && names.contains(it.name.as_str()))
+            };
+            let slices = self.cluster.within::<EndpointSlice>(namespace);
+            let naming = slices.filter(|slice| slice.endpoints.iter().any(is_one));
+            let of_slices = naming.filter_map(|slice| Some(ObjectRef::new(Kind::Service, namespace, slice.service()?)));
+            let reads = |service: &ObjectRef| self.memo.services.get(service).is_some_and(|memo| memo.reads_pods);
+            services.extend(of_slices.filter(reads));
+            let here = self.memo.services.iter().filter(|(it, memo)| it.namespace == namespace && memo.reads_pods);
+            services.extend(here.map(|(it, _)| it).filter(|it| host_of(&it.name).is_some()).cloned());
+        }
+        services
+    }
+
+    /// Services whose workloads take something else now.
+    fn of_peer_authentications(&self) -> BTreeSet<ObjectRef> {
+        let root = self.cluster.mesh().root_namespace();
+        let dirty = self.dirty.objects.iter().filter(|it| it.known_kind() == Some(Kind::PeerAuthentication));
+        let namespaces: BTreeSet<&str> = dirty.map(|it| it.namespace.as_str()).collect();
+        let is_theirs = |it: &&ObjectRef| namespaces.contains(root) || namespaces.contains(it.namespace.as_str());
+        if namespaces.is_empty() { BTreeSet::new() } else { self.memo.uses.keys().filter(is_theirs).cloned().collect() }
     }
 
     /// Sends the certificates that are served and shown, and no others.

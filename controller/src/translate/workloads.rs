@@ -14,6 +14,7 @@ use torana_ir::{Backend, Endpoint, Endpoints, Hostname, Locality, NamedEndpoint}
 
 use crate::store::Cluster;
 use crate::translate::localities;
+use crate::translate::mesh_peers::{Known, MeshPeers};
 
 /// One that may be an endpoint.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +43,15 @@ impl<'c> Found<'c> {
             Self::Pod(pod, _) => &pod.meta.labels,
         };
         is_part(labels, own)
+    }
+
+    /// What is known of it as a workload of a mesh, if that could be one; `namespace` is that of its ServiceEntry, or its own.
+    fn known<'s>(&'s self, namespace: &'s str) -> Option<Known<'s>> {
+        match self {
+            Self::Host(_) => None,
+            Self::Workload(workload) => Some(Known::of_workload(workload, namespace)),
+            Self::Pod(pod, _) => Some(Known::of_pod(pod)),
+        }
     }
 
     /// Whether it has a name that must be resolved.
@@ -114,7 +124,7 @@ fn is_part(labels: &StringMap, of: &StringMap) -> bool {
 /// Endpoints of `backend` for a port of that name and number, in the order in which they were found. Of several names where
 /// one address is to be used, the first is.
 pub(super) fn endpoints(
-    backend: &Backend,
+    (backend, peers): (&Backend, &MeshPeers<'_>),
     (port, usual): (&str, u16),
     found: &[Found<'_>],
     resolution: Resolution,
@@ -123,16 +133,17 @@ pub(super) fn endpoints(
     let (mut addresses, mut names): (BTreeMap<SocketAddr, Endpoint>, Vec<NamedEndpoint>) = <_>::default();
     for one in found.iter().take(if only_first { 1 } else { usize::MAX }) {
         let (port, weight, (locality, labels)) = (one.port(port, usual), one.weight(), one.place(backend));
+        let mesh = peers.of(one.known(&backend.key.namespace), port);
         match one.address() {
             Some(Address::Ip(ip)) => {
                 let address = SocketAddr::new(ip, port);
-                let endpoint = Endpoint { weight, locality, labels, ..Endpoint::new(address, true) };
+                let endpoint = Endpoint { weight, locality, labels, mesh, ..Endpoint::new(address, true) };
                 addresses.entry(address).or_insert(endpoint);
             }
             Some(Address::Name(name)) if resolution != Resolution::Static => {
                 let Some(host) = Hostname::new(name.strip_suffix('.').unwrap_or(name)) else { continue };
                 let name = NamedEndpoint::new(host.as_str(), port);
-                names.push(NamedEndpoint { only_first, weight, locality, labels, ..name });
+                names.push(NamedEndpoint { only_first, weight, locality, labels, mesh, ..name });
             }
             Some(Address::Name(_)) | None => {}
         }
@@ -155,6 +166,7 @@ pub(super) fn add_selected(
     cluster: &Cluster,
     (service, port): (&Service, &ServicePort),
     (backend, subset): (&Backend, Option<&StringMap>),
+    peers: &MeshPeers<'_>,
     endpoints: &mut Vec<Endpoint>,
 ) {
     let selector = &service.spec.selector;
@@ -170,7 +182,9 @@ pub(super) fn add_selected(
         let address = SocketAddr::new(ip, number);
         if let Err(at) = endpoints.binary_search_by_key(&address, |endpoint| endpoint.address) {
             let (locality, labels) = one.place(backend);
-            endpoints.insert(at, Endpoint { weight: one.weight(), locality, labels, ..Endpoint::new(address, true) });
+            let mesh = peers.of(one.known(&service.meta.namespace), number);
+            let weight = one.weight();
+            endpoints.insert(at, Endpoint { weight, locality, labels, mesh, ..Endpoint::new(address, true) });
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use kube::api::ApiResource;
 use serde_json::{Map, Value, json};
-use torana_crds::core::WorkloadStatus;
+use torana_crds::core::{PodSpec, REDIRECTION, WorkloadStatus};
 use torana_crds::{Content, Kind};
 
 use super::Sighting;
@@ -19,15 +19,19 @@ const CA: &str = "ca.crt";
 pub(super) fn sighting(kind: Kind, resource: &ApiResource, object: Raw) -> Sighting {
     let reference = super::reference(kind, &object);
     let status = has_status(kind).then(|| object.status());
-    // Of pods, which are many and large, only labels are read, and whether and where they can be connected to.
+    // Of pods, which are many and large, only labels are read, who they are, and whether and where they can be connected to.
     let (is_pod, mut object) = (kind == Kind::Pod, object);
-    if is_pod {
-        object.metadata.annotations = None;
+    if let (true, Some(annotations)) = (is_pod, &mut object.metadata.annotations) {
+        annotations.retain(|name, _| name == REDIRECTION);
     }
     let mut body = if is_pod { Ok(Map::new()) } else { object.values() };
     if let (Kind::Pod | Kind::WorkloadEntry, Ok(fields)) = (kind, &mut body) {
         let standing = object.part::<WorkloadStatus>("status").ok().flatten();
         put(fields, "status", standing.map(|standing| json!(standing)));
+    }
+    if let (true, Ok(fields)) = (is_pod, &mut body) {
+        let spec = object.part::<PodSpec>("spec").ok().flatten();
+        put(fields, "spec", spec.map(|spec| json!(spec)));
     }
     let metadata = object.metadata;
     let mut identity = Map::new();
@@ -137,7 +141,10 @@ mod tests {
         let pod = |ip: &str, ready: &str, more: Value| {
             let conditions = json!([{"type": "Ready", "status": ready, "lastProbeTime": more}, {"type": "Other"}]);
             let status = json!({"podIP": ip, "conditions": conditions, "containerStatuses": more});
-            seen(Kind::Pod, json!({"metadata": {"name": "p", "namespace": "a"}, "spec": more, "status": status})).0
+            let annotations = json!({"noise": more.to_string(), "ambient.istio.io/redirection": "enabled"});
+            let metadata = json!({"name": "p", "namespace": "a", "annotations": annotations});
+            let spec = json!({"serviceAccountName": "s", "nodeName": more});
+            seen(Kind::Pod, json!({"metadata": metadata, "spec": spec, "status": status})).0
         };
         let usual = pod("10.0.0.1", "True", json!(1));
         assert_eq!(pod("10.0.0.1", "True", json!([2])), usual);
@@ -145,9 +152,11 @@ mod tests {
         assert_ne!(pod("10.0.0.1", "False", json!(1)), usual);
         let Event::Applied(object) = usual else { panic!("{usual:?}") };
         let torana_crds::Object::Pod(pod) = &*object else { panic!("{object:?}") };
+        assert_eq!((pod.spec.service_account_name.as_str(), pod.is_redirected()), ("s", true));
         assert_eq!(pod.status, PodStatus { address: Some([10, 0, 0, 1].into()), is_ready: true });
-        for status in [json!(null), json!(5), json!({"conditions": 5}), json!({"podIP": {}})] {
-            let (event, _) = seen(Kind::Pod, json!({"metadata": {"name": "p", "namespace": "a"}, "status": status}));
+        for odd in [json!(null), json!(5), json!({"conditions": 5, "serviceAccountName": 5}), json!({"podIP": {}})] {
+            let metadata = json!({"name": "p", "namespace": "a"});
+            let (event, _) = seen(Kind::Pod, json!({"metadata": metadata, "spec": odd, "status": odd}));
             assert!(matches!(event, Event::Applied(_)), "{event:?}");
         }
     }

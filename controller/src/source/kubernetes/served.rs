@@ -13,8 +13,8 @@ use crate::api::within;
 /// Of one call.
 const CALL: Duration = Duration::from_secs(5);
 
-/// Kinds that look at pods: for subsets and for where endpoints stand, and for workloads.
-const LOOK_AT_PODS: [Kind; 2] = [Kind::DestinationRule, Kind::ServiceEntry];
+/// Kinds that look at pods: for subsets and for where endpoints stand, for workloads, and for what is spoken to them.
+const LOOK_AT_PODS: [Kind; 3] = [Kind::DestinationRule, Kind::ServiceEntry, Kind::PeerAuthentication];
 
 /// The resource of the best version that is served, if any is. Of pods nothing is asked before a kind is there that looks
 /// at them.

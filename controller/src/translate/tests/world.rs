@@ -299,9 +299,26 @@ fn pod(name: &str, variant: usize) -> Value {
     let region = if variant < 2 { "r" } else { "q" };
     let app = if variant == 3 { "other" } else { "vm" };
     metadata["labels"] = json!({"version": if variant.is_multiple_of(2) { "v1" } else { "v2" }, "app": app, "topology.kubernetes.io/region": region});
+    match variant {
+        1 | 3 => metadata["labels"]["security.istio.io/tlsMode"] = "istio".into(),
+        4 => metadata["annotations"] = json!({"ambient.istio.io/redirection": "enabled"}),
+        _ => {}
+    }
     let conditions = json!([{"type": "Ready", "status": if variant == 2 { "False" } else { "True" }}]);
     let status = json!({"podIP": format!("192.0.2.{}", 20 + variant), "conditions": conditions});
-    json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status})
+    let spec = if variant == 3 { json!({}) } else { json!({"serviceAccountName": "account"}) };
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": status})
+}
+
+fn peer_authentication(namespace: &str, variant: usize) -> Value {
+    let spec = match variant {
+        0 => json!({"mtls": {"mode": "STRICT"}}),
+        1 => json!({"mtls": {"mode": "DISABLE"}}),
+        2 => json!({"selector": {"matchLabels": {"app": "vm"}}, "mtls": {"mode": "STRICT"}}),
+        3 => json!({"selector": {"matchLabels": {"app": "vm"}}, "portLevelMtls": {"8080": {"mode": "DISABLE"}}}),
+        _ => json!({"portLevelMtls": {"8080": {"mode": "DISABLE"}}}),
+    };
+    object("security.istio.io/v1", "PeerAuthentication", &metadata(namespace, "peers", variant), &spec)
 }
 
 fn authorization(variant: usize) -> Value {
@@ -338,7 +355,7 @@ fn namespace(variant: usize) -> Value {
         "labels": {"team": if variant.is_multiple_of(2) { "x" } else { "y" }}}})
 }
 
-pub(super) const WORLD: usize = 44;
+pub(super) const WORLD: usize = 46;
 
 fn raw(object: usize, variant: usize) -> Value {
     match object {
@@ -385,6 +402,8 @@ fn raw(object: usize, variant: usize) -> Value {
         41 => mesh("istio-user", variant),
         42 => traffic_policy("traffic", variant),
         43 => traffic_policy("second", variant),
+        44 => peer_authentication("a", variant),
+        45 => peer_authentication("istio-system", variant),
         _ => namespace(variant),
     }
 }

@@ -5,14 +5,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use torana_crds::istio::{DestinationRule, ServiceEntry, WorkloadEntry};
+use torana_crds::istio::{DestinationRule, PeerAuthentication, ServiceEntry, WorkloadEntry};
 use torana_crds::{Kind, ObjectRef};
 
 use super::Work;
 use crate::hosts;
 use crate::report::{Entry, Remark, Report};
 use crate::translate::service_entries::{name_of, workload_entry};
-use crate::translate::{destination_rules, mesh_config, service_entries, traffic};
+use crate::translate::{destination_rules, mesh_config, peer_authentications, service_entries, traffic};
 
 impl Work<'_> {
     /// Says what there is to say of VirtualServices, now that all hosts are known.
@@ -81,6 +81,9 @@ impl Work<'_> {
                 Some(Kind::WorkloadEntry) => {
                     let entry = self.cluster.find::<WorkloadEntry>(namespace, name);
                     entry.map(|entry| workload_entry(entry, self.cluster.settings().is_cluster()))
+                }
+                Some(Kind::PeerAuthentication) => {
+                    self.cluster.find::<PeerAuthentication>(namespace, name).map(peer_authentications::entry)
                 }
                 Some(Kind::ConfigMap) => mesh_config::entry(self.cluster, object),
                 _ => continue,
