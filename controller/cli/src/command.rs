@@ -34,7 +34,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve: the gateway in one process, programmed by manifests
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Check manifests: everything that is not as hoped, with file and line
     Lint(LintArgs),
     /// Tell where a request would go and why, and if it does not arrive, what to change

@@ -38,15 +38,23 @@ pub(super) fn ours(cluster: &Cluster) -> Vec<Ours> {
     gateways.chain(ingresses).collect()
 }
 
+/// The revision of the Istio whose settings are there, if they are, and the trust domain.
+fn istio(cluster: &Cluster) -> (Option<&str>, String) {
+    let mesh = cluster.mesh();
+    let revision = mesh.is_there().then_some(cluster.settings().revision.as_str());
+    (revision, mesh.config().trust_domains().next().unwrap_or_default())
+}
+
 impl Ours {
     fn of_gateway(cluster: &Cluster, gateway: &Gateway) -> Option<Self> {
         let found = parameters::of_gateway(cluster, gateway).ok();
-        let parameters = found.map(|it| desired::merged(it.class.map(|it| &it.spec), it.own.map(|it| &it.spec)));
+        let merged = found.map(|it| desired::merged(it.class.map(|it| &it.spec), it.own.map(|it| &it.spec)));
+        let parameters = merged.map(|merged| desired::settled(merged, istio(cluster)));
         Self::new(cluster, Kind::Gateway, Subject::Gateway(gateway), parameters)
     }
 
     fn of_ingress(cluster: &Cluster, parameters: &GatewayParameters) -> Option<Self> {
-        let own = Some(parameters.spec.clone());
+        let own = Some(desired::settled(parameters.spec.clone(), istio(cluster)));
         Self::new(cluster, Kind::GatewayParameters, Subject::Ingress(parameters), own)
     }
 
@@ -104,8 +112,13 @@ impl Ours {
 /// others.
 pub(super) fn depend_on(object: &ObjectRef) -> bool {
     const OF_BACKENDS: [Kind; 4] = [Kind::Service, Kind::EndpointSlice, Kind::BackendTlsPolicy, Kind::TrafficPolicy];
-    const OF_THE_MESH: [Kind; 4] =
-        [Kind::VirtualService, Kind::DestinationRule, Kind::ServiceEntry, Kind::WorkloadEntry];
+    const OF_THE_MESH: [Kind; 5] = [
+        Kind::VirtualService,
+        Kind::DestinationRule,
+        Kind::ServiceEntry,
+        Kind::WorkloadEntry,
+        Kind::PeerAuthentication,
+    ];
     let is_other = |kind| ROUTES.contains(&kind) || OF_BACKENDS.contains(&kind) || OF_THE_MESH.contains(&kind);
     !object.known_kind().is_some_and(is_other)
 }

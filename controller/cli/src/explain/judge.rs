@@ -13,8 +13,8 @@ use torana_gateway::filter::{RequestContext, Verdict};
 use torana_gateway::head::{Head, Scheme};
 use torana_gateway::table::{Bind, BindTable, Notes, Plan, Routed, Table};
 use torana_ir::{
-    Action, BackendKey, BackendTls, Invalid, ListenerKey, ResourceKey, RouteKind, Rule, Snapshot, Target,
-    WeightedBackend,
+    Action, BackendKey, BackendTls, Endpoint, Invalid, ListenerKey, MeshPeer, NamedEndpoint, ResourceKey, RouteKind,
+    Rule, Snapshot, Target, WeightedBackend,
 };
 
 use super::answer::{Answer, BackendStep, Cause};
@@ -235,9 +235,12 @@ impl Case<'_> {
         match self.snapshot.endpoints.get(key).map(AsRef::as_ref) {
             None => (Vec::new(), false),
             Some(from) => {
-                let names = from.names().map(|name| format!("{}:{} (DNS)", name.host, name.port));
+                let by = |peer: Option<&MeshPeer>| peer.map(words::mesh).unwrap_or_default();
+                let named = |it: &NamedEndpoint| format!("{}:{} (DNS){}", it.host, it.port, by(it.mesh.as_deref()));
                 let shown = |ready: bool| if ready { "" } else { " (terminating)" };
-                let all = from.addresses().iter().map(|one| format!("{}{}", one.address, shown(one.ready)));
+                let at = |it: &Endpoint| format!("{}{}{}", it.address, shown(it.ready), by(it.mesh.as_deref()));
+                let names = from.names().map(named);
+                let all = from.addresses().iter().map(at);
                 let all: Vec<_> = names.chain(all).collect();
                 let is_usable = !all.is_empty();
                 (all, is_usable)

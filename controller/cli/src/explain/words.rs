@@ -3,8 +3,8 @@
 
 use torana_gateway::fault::Fault;
 use torana_ir::{
-    AbortWith, Filter, HeaderEdit, HealthCheck, ListenerKey, Mirror, PathRewrite, Probe, Redirect, RedirectPort,
-    Rewrite, Share, Target,
+    AbortWith, Filter, HeaderEdit, HealthCheck, ListenerKey, MeshPeer, MeshTransport, Mirror, PathRewrite, PeerName,
+    Probe, Redirect, RedirectPort, Rewrite, Share, Target,
 };
 
 /// What a fault means for the client.
@@ -75,6 +75,24 @@ pub(super) fn filter(filter: &Filter) -> String {
         Filter::ExternalAuth(auth) => format!("ExternalAuth: asks {}", aimed(&auth.target)),
         Filter::Cors(cors) => format!("CORS: {} origins", cors.allow_origins.len()),
     }
+}
+
+/// How a workload of a mesh is spoken to, why, and who it must be.
+pub(super) fn mesh(peer: &MeshPeer) -> String {
+    let (by, why) = match peer.transport {
+        MeshTransport::Mtls => ("mTLS", "a sidecar, or ISTIO_MUTUAL"),
+        MeshTransport::Hbone => ("HBONE", "the ambient mesh"),
+    };
+    let names = peer.names.iter().map(|name| match name {
+        PeerName::Uri(id) => id.clone(),
+        PeerName::Dns(name) => name.to_string(),
+        PeerName::Wildcard(suffix) => format!("*.{suffix}"),
+        PeerName::TrustDomain(domain) => format!("anybody of {domain}"),
+        PeerName::Sent => "the host".to_owned(),
+    });
+    let names = names.collect::<Vec<_>>().join(" or ");
+    let instead = if peer.strict { "never cleartext" } else { "cleartext from proxies of no mesh" };
+    format!(" (by {by} for {why}: {names}; {instead})")
 }
 
 fn aimed(target: &Target) -> String {

@@ -2,7 +2,8 @@
 //! Parameters of a Gateway over those of its class, field by field. Never judges a value, fills in no default.
 
 use torana_crds::parameters::{
-    DisruptionBudget, GatewayParametersSpec, LoggingParameters, Resources, ServiceParameters, Shutdown, WorkloadMode,
+    DisruptionBudget, GatewayParametersSpec, LoggingParameters, MeshParameters, Resources, ServiceParameters, Shutdown,
+    WorkloadMode,
 };
 
 /// What the Gateway's own parameters say, and where they are silent those of its class.
@@ -33,6 +34,7 @@ pub fn merged(class: Option<&GatewayParametersSpec>, own: Option<&GatewayParamet
         workers: own.workers.or(base.workers),
         shutdown: both(own.shutdown, base.shutdown, shutdown),
         logging: both(own.logging, base.logging, logging),
+        mesh: both(own.mesh, base.mesh, |own, base| Box::new(mesh(*own, *base))),
         // Of the parameters that say it alone.
         ingress: own.ingress,
         pod_patch: own.pod_patch.or(base.pod_patch),
@@ -69,6 +71,20 @@ fn service(own: ServiceParameters, base: ServiceParameters) -> ServiceParameters
 
 fn shutdown(own: Shutdown, base: Shutdown) -> Shutdown {
     Shutdown { pre_stop: own.pre_stop.or(base.pre_stop), drain_deadline: own.drain_deadline.or(base.drain_deadline) }
+}
+
+/// Where it comes from decides what else is meant.
+fn mesh(own: MeshParameters, base: MeshParameters) -> MeshParameters {
+    if own.identity.is_some() && own.identity != base.identity {
+        return own;
+    }
+    MeshParameters {
+        identity: own.identity.or(base.identity),
+        secret_name: own.secret_name.or(base.secret_name),
+        ca_address: own.ca_address.or(base.ca_address),
+        trust_domain: own.trust_domain.or(base.trust_domain),
+        cluster_id: own.cluster_id.or(base.cluster_id),
+    }
 }
 
 fn logging(own: LoggingParameters, base: LoggingParameters) -> LoggingParameters {

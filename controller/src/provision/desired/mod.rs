@@ -14,6 +14,8 @@ mod patch;
 
 mod objects;
 
+mod mesh;
+
 mod pod;
 
 mod service;
@@ -33,6 +35,7 @@ use serde_json::{Value, json};
 use torana_crds::parameters::GatewayParametersSpec;
 
 pub use layers::merged;
+pub use mesh::settled;
 pub use objects::{APP_NAME, GATEWAY_NAME, MANAGED_BY};
 pub use pod::AUDIENCE;
 pub use service::Port;
@@ -51,6 +54,8 @@ pub struct Install {
     pub feed_name: String,
     /// Authorities of that certificate, as PEM.
     pub feed_ca: String,
+    /// Where the controller lives.
+    pub namespace: String,
     /// Version of the controller.
     pub version: String,
 }
@@ -63,7 +68,7 @@ pub struct Desired {
     pub objects: Vec<Value>,
 }
 
-/// The objects of a subject. `parameters` are [`merged`]; `ports` are those of its accepted listeners, also of those
+/// The objects of a subject. `parameters` are [`merged`] and [`settled`]; `ports` are those of its accepted listeners, also of those
 /// that wait for a certificate: an address is needed before anything can be served. Without any there are no objects.
 pub fn desired(subject: Subject<'_>, parameters: &GatewayParametersSpec, ports: &[Port], install: &Install) -> Desired {
     let ports: BTreeSet<Port> = ports.iter().copied().collect();

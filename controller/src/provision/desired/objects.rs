@@ -37,6 +37,11 @@ impl<'a> Owned<'a> {
         Self { subject, name, labels, annotations, version }
     }
 
+    /// The service account of the proxies: namespace and name.
+    pub(super) fn account(&self) -> (&str, &str) {
+        (&self.subject.meta().namespace, &self.name)
+    }
+
     /// Labels that only the pods of this one have.
     pub(super) fn selector(&self) -> StringMap {
         self.subject.selector()

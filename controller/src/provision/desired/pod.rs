@@ -9,6 +9,7 @@ use torana_crds::StringMap;
 use torana_crds::parameters::{AccessLog, GatewayParametersSpec, LogFormat};
 
 use crate::provision::desired::Install;
+use crate::provision::desired::mesh::{self, Identity};
 use crate::provision::desired::objects::Owned;
 use crate::provision::desired::patch;
 use crate::translate::whole_locality;
@@ -41,15 +42,16 @@ const PLACE: [(&str, &str); 4] = [
 /// The template of the pods.
 pub(super) fn template(owned: &Owned<'_>, parameters: &GatewayParametersSpec, install: &Install) -> Value {
     let host = parameters.host_network == Some(true);
+    let mut identity = mesh::identity(owned, parameters, install);
     let mut spec = json!({
         "automountServiceAccountToken": false,
-        "containers": [container(owned, parameters, install)],
+        "containers": [container(owned, parameters, (install, &mut identity))],
         "enableServiceLinks": false,
         "securityContext": security(host),
         "serviceAccountName": owned.name,
         "terminationGracePeriodSeconds": grace(parameters),
         "topologySpreadConstraints": spread(owned, parameters),
-        "volumes": volumes(&owned.ca_name()),
+        "volumes": volumes(&owned.ca_name(), identity.volumes),
     });
     if host {
         spec["hostNetwork"] = true.into();
@@ -67,7 +69,8 @@ pub(super) fn template(owned: &Owned<'_>, parameters: &GatewayParametersSpec, in
             spec[field] = value;
         }
     }
-    let mut template = Map::from_iter([("metadata".to_owned(), owned.pod_metadata()), ("spec".to_owned(), spec)]);
+    let metadata = metadata(owned, parameters);
+    let mut template = Map::from_iter([("metadata".to_owned(), metadata), ("spec".to_owned(), spec)]);
     if let Some(pod_patch) = &parameters.pod_patch {
         patch::merge(&mut template, pod_patch);
         owned.select(&mut template);
@@ -75,19 +78,43 @@ pub(super) fn template(owned: &Owned<'_>, parameters: &GatewayParametersSpec, in
     template.into()
 }
 
-fn container(owned: &Owned<'_>, parameters: &GatewayParametersSpec, install: &Install) -> Value {
+/// Whoever is somebody in a mesh is left alone by it.
+fn metadata(owned: &Owned<'_>, parameters: &GatewayParametersSpec) -> Value {
+    let mut metadata = owned.pod_metadata();
+    if mesh::is_wanted(parameters) {
+        for (label, value) in mesh::APART {
+            // What users ask for stands.
+            if metadata["labels"].get(label).is_none() {
+                metadata["labels"][label] = value.into();
+            }
+        }
+    }
+    metadata
+}
+
+fn container(
+    owned: &Owned<'_>,
+    parameters: &GatewayParametersSpec,
+    (install, identity): (&Install, &mut Identity),
+) -> Value {
     let host = parameters.host_network == Some(true);
     let probe = |path: &str, period: u32, failures: u32| {
         json!({"httpGet": {"path": path, "port": HEALTH_PORT}, "periodSeconds": period, "timeoutSeconds": 3,
             "failureThreshold": failures})
     };
+    let mut mounts = vec![
+        json!({"name": "state", "mountPath": "/run/torana/state"}),
+        json!({"name": "token", "mountPath": "/run/torana/token", "readOnly": true}),
+        json!({"name": "ca", "mountPath": "/run/torana/ca", "readOnly": true}),
+    ];
+    mounts.append(&mut identity.mounts);
     let capabilities =
         if host { json!({"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}) } else { json!({"drop": ["ALL"]}) };
     json!({
         "name": CONTAINER,
         "image": parameters.image.as_ref().unwrap_or(&install.image),
         "command": ["/bin/torana-gateway"],
-        "args": arguments(owned, parameters, install),
+        "args": arguments(owned, parameters, (install, &mut identity.arguments)),
         "env": environment(&labels(owned, parameters)),
         "ports": [{"name": "health", "containerPort": HEALTH_PORT, "protocol": "TCP"}],
         "resources": resources(parameters),
@@ -99,11 +126,7 @@ fn container(owned: &Owned<'_>, parameters: &GatewayParametersSpec, install: &In
             "privileged": false,
             "readOnlyRootFilesystem": true,
         },
-        "volumeMounts": [
-            {"name": "state", "mountPath": "/run/torana/state"},
-            {"name": "token", "mountPath": "/run/torana/token", "readOnly": true},
-            {"name": "ca", "mountPath": "/run/torana/ca", "readOnly": true},
-        ],
+        "volumeMounts": mounts,
     })
 }
 
@@ -123,7 +146,7 @@ fn environment(labels: &StringMap) -> Vec<Value> {
 
 /// What the pods have at last.
 fn labels(owned: &Owned<'_>, parameters: &GatewayParametersSpec) -> StringMap {
-    let mut template = Map::from_iter([("metadata".to_owned(), owned.pod_metadata())]);
+    let mut template = Map::from_iter([("metadata".to_owned(), metadata(owned, parameters))]);
     if let Some(metadata) = parameters.pod_patch.as_ref().and_then(|patch| patch.get("metadata")) {
         patch::merge(&mut template, &Map::from_iter([("metadata".to_owned(), metadata.clone())]));
         owned.select(&mut template);
@@ -133,7 +156,11 @@ fn labels(owned: &Owned<'_>, parameters: &GatewayParametersSpec) -> StringMap {
     labels.into_iter().flatten().filter_map(text).collect()
 }
 
-fn arguments(owned: &Owned<'_>, parameters: &GatewayParametersSpec, install: &Install) -> Vec<String> {
+fn arguments(
+    owned: &Owned<'_>,
+    parameters: &GatewayParametersSpec,
+    (install, of_mesh): (&Install, &mut Vec<String>),
+) -> Vec<String> {
     let logging = parameters.logging.clone().unwrap_or_default();
     let [pre_stop, drain] = ending(parameters);
     let mut arguments = vec![
@@ -152,6 +179,7 @@ fn arguments(owned: &Owned<'_>, parameters: &GatewayParametersSpec, install: &In
         format!("--workload={}", owned.name),
     ];
     arguments.extend(parameters.workers.map(|workers| format!("--workers={workers}")));
+    arguments.append(of_mesh);
     arguments
 }
 
@@ -227,11 +255,12 @@ fn spread(owned: &Owned<'_>, parameters: &GatewayParametersSpec) -> Vec<Value> {
     }
 }
 
-fn volumes(ca: &str) -> Value {
+fn volumes(ca: &str, more: Vec<Value>) -> Vec<Value> {
     let token = json!({"audience": AUDIENCE, "expirationSeconds": TOKEN_SECONDS, "path": "token"});
-    json!([
-        {"name": "state", "emptyDir": {"medium": "Memory", "sizeLimit": STATE_SIZE}},
-        {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}},
-        {"name": "ca", "configMap": {"name": ca}},
-    ])
+    let own = [
+        json!({"name": "state", "emptyDir": {"medium": "Memory", "sizeLimit": STATE_SIZE}}),
+        json!({"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}}),
+        json!({"name": "ca", "configMap": {"name": ca}}),
+    ];
+    own.into_iter().chain(more).collect()
 }

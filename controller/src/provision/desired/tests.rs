@@ -20,6 +20,7 @@ fn install() -> Install {
         feed: "torana-feed.torana-system.svc:15012".into(),
         feed_name: "torana-feed.torana-system.svc".into(),
         feed_ca: "PEM\n".into(),
+        namespace: "torana-system".into(),
         version: "1".into(),
     }
 }

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the pod of a proxy needs to be somebody in a mesh: a token and roots to ask an authority with, or a Secret with the
+//! certificate; and labels by which the mesh lets the pod's own traffic alone, which else would be encrypted twice.
+//!
+//! What is not there yet keeps no pod from starting: the proxy says that it has no identity, and reaches what needs none.
+
+use serde_json::{Value, json};
+use torana_crds::parameters::{GatewayParametersSpec, IdentitySource, MeshParameters};
+
+use crate::mesh::{NAMESPACE, REVISION};
+use crate::provision::desired::Install;
+use crate::provision::desired::objects::Owned;
+
+/// Whom tokens are for, as authorities of meshes expect it.
+const AUDIENCE: &str = "istio-ca";
+/// Seconds that a token is good for, as for workloads of Istio; the kubelet renews it before.
+const TOKEN_SECONDS: u32 = 43_200;
+/// Where istiod puts its roots, in every namespace; and where Torana's own authority puts its own.
+const ISTIO_ROOTS: &str = "istio-ca-root-cert";
+const TORANA_ROOTS: &str = "torana-mesh-ca-root";
+/// Labels of pods that the mesh does not take into its hands.
+pub(super) const APART: [(&str, &str); 2] = [("sidecar.istio.io/inject", "false"), ("istio.io/dataplane-mode", "none")];
+
+/// Where the identity of proxies with these parameters comes from, in a cluster where Istio of that revision is, if it is,
+/// whose trust domain is this.
+pub fn settled(
+    mut parameters: GatewayParametersSpec,
+    (istio, trust_domain): (Option<&str>, String),
+) -> GatewayParametersSpec {
+    let mesh = parameters.mesh.get_or_insert_default();
+    let usual = if istio.is_some() { IdentitySource::Istio } else { IdentitySource::None };
+    let identity = *mesh.identity.get_or_insert(usual);
+    if identity == IdentitySource::Istio && mesh.ca_address.is_none() {
+        let revision = istio.filter(|revision| *revision != REVISION).map(|revision| format!("-{revision}"));
+        mesh.ca_address = Some(format!("istiod{}.{NAMESPACE}.svc:15012", revision.unwrap_or_default()));
+    }
+    mesh.trust_domain.get_or_insert(trust_domain);
+    if identity == IdentitySource::None {
+        parameters.mesh = None;
+    }
+    parameters
+}
+
+/// What a pod needs for its identity.
+#[derive(Debug, Default)]
+pub(super) struct Identity {
+    /// Flags of the proxy.
+    pub(super) arguments: Vec<String>,
+    /// Of the pod.
+    pub(super) volumes: Vec<Value>,
+    /// Of the container.
+    pub(super) mounts: Vec<Value>,
+}
+
+/// Of proxies with these [settled] parameters.
+pub(super) fn identity(owned: &Owned<'_>, parameters: &GatewayParametersSpec, install: &Install) -> Identity {
+    let Some(mesh) = &parameters.mesh else { return Identity::default() };
+    let (namespace, account) = owned.account();
+    let domain = mesh.trust_domain.as_deref().unwrap_or("cluster.local");
+    let id = format!("spiffe://{domain}/ns/{namespace}/sa/{account}");
+    match mesh.identity {
+        Some(IdentitySource::Istio) => asked((mesh, &id), mesh.ca_address.as_deref().unwrap_or_default(), ISTIO_ROOTS),
+        Some(IdentitySource::Torana) => {
+            let own = || format!("torana-mesh-ca.{}.svc:15012", install.namespace);
+            asked((mesh, &id), &mesh.ca_address.clone().unwrap_or_else(own), TORANA_ROOTS)
+        }
+        Some(IdentitySource::Secret) => given(mesh),
+        Some(IdentitySource::None) | None => Identity::default(),
+    }
+}
+
+/// Whether proxies with these [settled] parameters have an identity, or want one.
+pub(super) fn is_wanted(parameters: &GatewayParametersSpec) -> bool {
+    parameters.mesh.is_some()
+}
+
+fn asked((mesh, id): (&MeshParameters, &str), authority: &str, roots: &str) -> Identity {
+    let token = json!({"audience": AUDIENCE, "expirationSeconds": TOKEN_SECONDS, "path": "token"});
+    let mut arguments = vec![
+        format!("--mesh-ca={authority}"),
+        "--mesh-ca-roots=/run/torana/mesh/roots/root-cert.pem".to_owned(),
+        "--mesh-token=/run/torana/mesh/token/token".to_owned(),
+        format!("--mesh-id={id}"),
+    ];
+    arguments.extend(mesh.cluster_id.as_ref().map(|cluster| format!("--mesh-cluster-id={cluster}")));
+    Identity {
+        arguments,
+        volumes: vec![
+            json!({"name": "mesh-token", "projected": {"sources": [{"serviceAccountToken": token}]}}),
+            json!({"name": "mesh-roots", "configMap": {"name": roots, "optional": true}}),
+        ],
+        mounts: vec![
+            json!({"name": "mesh-token", "mountPath": "/run/torana/mesh/token", "readOnly": true}),
+            json!({"name": "mesh-roots", "mountPath": "/run/torana/mesh/roots", "readOnly": true}),
+        ],
+    }
+}
+
+fn given(mesh: &MeshParameters) -> Identity {
+    let name = mesh.secret_name.clone().unwrap_or_default();
+    Identity {
+        arguments: vec!["--mesh-identity-dir=/run/torana/mesh/identity".to_owned()],
+        volumes: vec![json!({"name": "mesh-identity", "secret": {"secretName": name, "optional": true}})],
+        mounts: vec![json!({"name": "mesh-identity", "mountPath": "/run/torana/mesh/identity", "readOnly": true})],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(mesh: &Value) -> GatewayParametersSpec {
+        serde_json::from_value(json!({"mesh": mesh})).unwrap()
+    }
+
+    #[test]
+    fn where_istio_is_proxies_are_part_of_it_unless_they_are_told_otherwise() {
+        let settled = |mesh: Value, istio: Option<&str>| {
+            let mesh = settled(spec(&mesh), (istio, "cluster.local".to_owned())).mesh;
+            mesh.map(|mesh| (mesh.identity.unwrap(), mesh.ca_address.unwrap_or_default()))
+        };
+        let istio = |address: &str| Some((IdentitySource::Istio, address.to_owned()));
+        assert_eq!(settled(json!({}), None), None);
+        assert_eq!(settled(json!({}), Some("default")), istio("istiod.istio-system.svc:15012"));
+        assert_eq!(settled(json!({}), Some("canary")), istio("istiod-canary.istio-system.svc:15012"));
+        assert_eq!(settled(json!({"identity": "None"}), Some("default")), None);
+        assert_eq!(settled(json!({"identity": "Istio"}), None), istio("istiod.istio-system.svc:15012"));
+        assert_eq!(settled(json!({"caAddress": "ca:1"}), Some("default")), istio("ca:1"));
+        let torana = Some((IdentitySource::Torana, String::new()));
+        assert_eq!(settled(json!({"identity": "Torana"}), Some("default")), torana);
+    }
+}
