@@ -19,6 +19,8 @@ mod istio;
 
 mod load;
 
+mod mesh;
+
 mod prometheus;
 
 mod provision;

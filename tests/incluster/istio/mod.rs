@@ -36,7 +36,7 @@ fn lab() -> Option<Lab> {
 }
 
 /// A Gateway that takes the rules of the mesh.
-fn edge() -> String {
+pub(super) fn edge() -> String {
     super::gateway("edge", 1).replace(
         "metadata: {name: edge}\nspec:\n  gatewayClassName",
         "metadata: {name: edge, annotations: {torana.dev/mesh-virtual-services: \"true\"}}\nspec:\n  gatewayClassName",

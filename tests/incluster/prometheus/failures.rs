@@ -28,9 +28,10 @@ pub(super) struct Failure {
 }
 
 /// In an order in which none hides another.
-pub(super) const FAILURES: [Failure; 8] = [
+pub(super) const FAILURES: [Failure; 9] = [
     Failure { what: "answers are errors", alert: "ToranaServerErrors", panels: &[], make: errors },
     Failure { what: "a certificate ends in five days", alert: "ToranaCertificateExpires", panels: &[], make: ending },
+    Failure { what: "a Secret is missing", alert: "ToranaMeshIdentityMissing", panels: &[], make: nobody },
     Failure { what: "a port is taken", alert: "ToranaConfigRejected", panels: &["Rejected parts"], make: taken },
     Failure { what: "nobody reads the log", alert: "ToranaLogLinesDropped", panels: &[], make: unread },
     Failure { what: "a client floods", alert: "ToranaConnectionsRefused", panels: &[], make: flood },
@@ -73,6 +74,14 @@ fn ending(lab: &Lab) -> Box<dyn Any> {
     let listener = r#"[{"op": "add", "path": "/spec/listeners/-", "value":
         {"name": "ending", "port": 443, "protocol": "HTTPS", "tls": {"certificateRefs": [{"name": "ending"}]}}}]"#;
     lab.kubectl(&["patch", "gateway", BROKEN, "--type=json", "-p", listener]);
+    nothing()
+}
+
+/// Who is to be somebody in a mesh by a Secret that is not there.
+fn nobody(lab: &Lab) -> Box<dyn Any> {
+    lab.apply(
+        &gateway("nobody", 1).replace("replicas: 1,", "replicas: 1, mesh: {identity: Secret, secretName: nowhere},"),
+    );
     nothing()
 }
 

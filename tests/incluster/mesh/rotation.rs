@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Certificates are replaced while requests run, and while nobody can replace them.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::super::load::Load;
+use super::capture::Capture;
+use super::outage::Outage;
+use super::{Lab, Workload, lab, route, script, status, until};
+
+const HOST: &str = "app.example";
+/// `TORANA_MESH_ROTATIONS` says another.
+const ROTATIONS: usize = 50;
+/// Life of a certificate, in seconds, of which half passes before it is replaced.
+const SHORT: u32 = 8;
+/// Long enough to see what is left of it when istiod has ended.
+const LONGER: u32 = 20;
+
+/// A Gateway whose proxies want certificates for that many seconds.
+fn edge(lifetime: u32) -> String {
+    let variable = format!("{{name: TORANA_MESH_LIFETIME, value: {lifetime}s}}");
+    let patch = format!("podPatch: {{spec: {{containers: [{{name: torana, env: [{variable}]}}]}}}}");
+    super::super::gateway("edge", 1).replace("workers: 1,", &format!("workers: 1, {patch},"))
+}
+
+/// An application behind its proxy, and a Gateway before it.
+fn served(name: &str, lifetime: u32) -> Option<(Lab, Workload, Capture, String)> {
+    let lab = lab()?;
+    let app = Workload::start(&lab, name);
+    let capture = Capture::start(&app);
+    let service = format!(
+        "
+apiVersion: v1
+kind: Service
+metadata: {{name: front}}
+spec: {{selector: {{app: {name}}}, ports: [{{name: http, port: 80, targetPort: 8080}}]}}
+---
+"
+    );
+    lab.apply(&(service + &edge(lifetime) + &route("HTTPRoute", HOST, "front", 80)));
+    let address = lab.address("edge");
+    until("the app answers", || status(&address, HOST) == Some(200));
+    Some((lab, app, capture, address))
+}
+
+/// How many certificates of Torana the proxy before the application has seen.
+fn certificates(app: &Workload) -> usize {
+    app.seen("serials").len()
+}
+
+/// Waits for `count` further certificates; how long one took.
+fn rotations(app: &Workload, lifetime: u32, count: usize) -> Duration {
+    let (before, begin) = (certificates(app), Instant::now());
+    let longest = Duration::from_secs(lifetime.into()) * u32::try_from(count).unwrap();
+    while certificates(app) < before + count {
+        assert!(begin.elapsed() < longest, "{} of {count} within {longest:?}", certificates(app) - before);
+        thread::sleep(Duration::from_millis(200));
+    }
+    begin.elapsed() / u32::try_from(count).unwrap()
+}
+
+fn no_request_fails_over_rotations(name: &str) {
+    let Some((_lab, app, capture, address)) = served(name, SHORT) else { return };
+    let count = std::env::var("TORANA_MESH_ROTATIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(ROTATIONS);
+    let load = Load::start(&address, HOST, 8, 200);
+    let each = rotations(&app, SHORT, count);
+    let seen = load.stop();
+    println!("{name}: {count} rotations, one in {each:?}; {} requests, {} broken", seen.served, seen.broken);
+    assert!(seen.failures.is_empty() && seen.broken == 0, "{seen:?}");
+    assert!(seen.served > 0);
+    capture.ends_with_tls_only(&[if name == "my-app" { 8080 } else { 15008 }]);
+}
+
+#[test]
+fn fifty_rotations_lose_no_request_to_a_sidecar() {
+    no_request_fails_over_rotations("my-app");
+}
+
+#[test]
+fn fifty_rotations_lose_no_request_in_tunnels() {
+    no_request_fails_over_rotations("ambient-app");
+}
+
+#[test]
+fn istiod_that_is_started_anew_is_not_noticed() {
+    let Some((_lab, app, _capture, address)) = served("my-app", SHORT) else { return };
+    let load = Load::start(&address, HOST, 8, 200);
+    script("mesh.sh", &["istiod", "restart"]);
+    rotations(&app, SHORT, 2);
+    let seen = load.stop();
+    assert!(seen.failures.is_empty() && seen.served > 0, "{seen:?}");
+}
+
+/// A certificate is replaced at half of its life: without istiod the last one is good for one to two intervals. After
+/// three it is not, and nobody is asked without it.
+#[test]
+fn without_istiod_a_certificate_serves_to_its_end_then_nothing_does_until_istiod_is_back() {
+    let Some((_lab, app, capture, address)) = served("my-app", LONGER) else { return };
+    let load = Load::start(&address, HOST, 1, 10);
+    let each = rotations(&app, LONGER, 3);
+    drop(load.stop());
+    let (begin, outage) = (Instant::now(), Outage::begin());
+    let mut answers = Vec::new();
+    while begin.elapsed() < 3 * each {
+        answers.push((begin.elapsed(), status(&address, HOST)));
+        thread::sleep(Duration::from_millis(50));
+    }
+    let good = answers.iter().take_while(|(_, status)| *status == Some(200)).count();
+    let (last, rest) = (answers[..good].last().map(|(at, _)| *at), &answers[good..]);
+    println!("one rotation in {each:?}; it served for {last:?}");
+    assert!(last.is_some_and(|last| last >= each * 9 / 10), "it ends before its certificate: {last:?}");
+    assert!(!rest.is_empty() && rest.iter().all(|(_, status)| *status == Some(503)), "{rest:?}");
+    outage.end();
+    until("it serves again", || status(&address, HOST) == Some(200));
+    capture.ends_with_tls_only(&[8080, 8081]);
+}
