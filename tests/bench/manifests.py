@@ -58,6 +58,21 @@ spec:
     connectionPool: {tcp: {maxConnections: 10000}, http: {http2MaxRequests: 10000, http1MaxPendingRequests: 10000}}
 """
 
+# A pod behind a sidecar, whose namespace takes nothing but mutual TLS.
+POD_ENDPOINT = "{addresses: [127.0.0.1], conditions: {ready: true}, targetRef: {kind: Pod, name: bench}}"
+POD = """\
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: bench, namespace: bench, labels: {security.istio.io/tlsMode: istio}}
+spec: {serviceAccountName: workload}
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: bench, namespace: bench}
+spec: {mtls: {mode: STRICT}}
+"""
+
 HTTP_ROUTE = """\
 ---
 apiVersion: gateway.networking.k8s.io/v1
@@ -86,15 +101,18 @@ def endpoints(count: int) -> str:
     return ", ".join(f"{{addresses: [127.0.0.{last}], conditions: {{ready: true}}}}" for last in range(1, count + 1))
 
 
-def write(folder: Path, site, balanced: bool = False) -> None:
+def write(folder: Path, site, balanced: bool = False, mutual: bool | None = None) -> None:
     """Gateway, certificate and backends in one file, the routes of `site.hosts` hosts in another. `balanced`: over four
-    endpoints, with everything that balancing can be asked for."""
+    endpoints, with everything that balancing can be asked for. `mutual`: to the workload, as one of a mesh or not."""
     def encoded(name: str) -> str:
         return base64.b64encode((site.folder / name).read_bytes()).decode()
 
     base = GATEWAY.format(http=site.http, https=site.https, grpc=site.grpc, certificate=encoded("cert.pem"),
                           key=encoded("key.pem"))
-    base += BACKEND.format(name="bench", port=site.backend, protocol="", endpoints=endpoints(4 if balanced else 1))
+    backend = site.backend if mutual is None else site.workload[mutual]
+    base += BACKEND.format(name="bench", port=backend, protocol="",
+                           endpoints=POD_ENDPOINT if mutual else endpoints(4 if balanced else 1))
+    base += POD if mutual else ""
     base += BALANCED if balanced else ""
     base += BACKEND.format(name="grpc", port=site.grpc_backend, protocol=", appProtocol: kubernetes.io/h2c",
                            endpoints=endpoints(1))

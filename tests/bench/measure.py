@@ -41,6 +41,8 @@ class Rig:
     folder: Path
     backend: int
     grpc_backend: int
+    # A workload's ports: in cleartext, and in mutual TLS.
+    workload: tuple[int, int]
     seconds: int
     warm: int
 
@@ -50,11 +52,13 @@ def rig(seconds: int, warm: int):
     with tempfile.TemporaryDirectory(prefix="torana-bench-") as name:
         folder = Path(name)
         place.certificate(folder)
-        ports = place.free_port(), place.free_port()
-        with Process("be", [place.anchor("be"), *map(str, ports)], CLIENT_CPU, folder) as backend:
-            backend.await_port(ports[0])
-            backend.await_port(ports[1])
-            yield Rig(folder, *ports, seconds, warm)
+        place.mesh(folder)
+        ports, of_workload = (place.free_port(), place.free_port()), (place.free_port(), place.free_port())
+        with Process("be", [place.anchor("be"), *map(str, ports)], CLIENT_CPU, folder) as backend, \
+                Process("workload", peers.workload(folder, of_workload), CLIENT_CPU, folder) as workload:
+            for process, port in [(backend, ports[0]), (backend, ports[1]), (workload, of_workload[1])]:
+                process.await_port(port)
+            yield Rig(folder, *ports, of_workload, seconds, warm)
 
 
 @contextmanager
@@ -62,9 +66,9 @@ def running(rig: Rig, peer: str, hosts: int, wrapper: list[str] | None = None):
     """A fresh process of `peer`, configured for `hosts` hosts and answering for the last of them."""
     with tempfile.TemporaryDirectory(dir=rig.folder, prefix=f"{peer}-") as name:
         folder = Path(name)
-        for file in ("cert.pem", "key.pem", "all.pem"):
-            shutil.copy(rig.folder / file, folder)
-        site = peers.Site(folder, rig.backend, rig.grpc_backend, hosts)
+        for file in rig.folder.glob("*.pem"):
+            shutil.copy(file, folder)
+        site = peers.Site(folder, rig.backend, rig.grpc_backend, rig.workload, hosts)
         command = (wrapper or []) + peers.PEERS[peer][0](site)
         with Process(peer, command, PROXY_CPU, folder) as proxy:
             proxy.await_answer(site.http, site.host)

