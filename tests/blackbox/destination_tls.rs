@@ -52,7 +52,7 @@ fn a_backend_proves_what_the_rule_asks_for_and_is_shown_what_it_says() {
         ("system", &backend, "mode: SIMPLE".to_owned(), 503, ""),
         ("unchecked", &backend, "mode: SIMPLE, insecureSkipVerify: true, sni: x.example".to_owned(), 200, "x.example"),
         ("nowhere", &backend, "mode: SIMPLE, credentialName: nowhere".to_owned(), 500, ""),
-        ("mesh", &backend, "mode: ISTIO_MUTUAL".to_owned(), 500, ""),
+        ("mesh", &backend, "mode: ISTIO_MUTUAL".to_owned(), 503, ""),
         ("mutual", &asking, "mode: MUTUAL, credentialName: me".to_owned(), 200, HOST),
         ("bare", &asking, "mode: SIMPLE, credentialName: ca".to_owned(), 502, ""),
     ];

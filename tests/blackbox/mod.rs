@@ -47,6 +47,8 @@ mod localities;
 
 mod log;
 
+mod mesh;
+
 mod mesh_config;
 
 mod names;

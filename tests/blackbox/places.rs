@@ -87,7 +87,8 @@ fn more_than_may_be_in_flight_are_told_so_and_leave_their_connection_to_others()
     let world = world(&[backend.port], "http: {http2MaxRequests: 1}", &[]);
     let mut first = Connection::open(world.http).unwrap();
     first.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-    assert!(eventually(|| backend.seen().len() == 1));
+    assert!(eventually(|| backend.connections() == 1));
+    thread::sleep(Duration::from_millis(100));
     let replies = clients(&world, 1, 3);
     assert!(
         replies.iter().all(|it| (it.status, it.text().as_str()) == (503, "503 overload_requests\n")),

@@ -4,7 +4,7 @@
 use super::source::{Source, product};
 
 /// Folders and files that decide, and do nothing else.
-const PURE: [&str; 31] = [
+const PURE: [&str; 36] = [
     "gateway/ir/src/",
     "gateway/src/head/",
     "gateway/src/gate/",
@@ -12,6 +12,11 @@ const PURE: [&str; 31] = [
     "gateway/src/session.rs",
     "gateway/src/filter/",
     "gateway/src/tls",
+    "gateway/src/mesh/client.rs",
+    "gateway/src/mesh/credential.rs",
+    "gateway/src/mesh/roots.rs",
+    "gateway/src/mesh/server.rs",
+    "gateway/src/mesh/spiffe.rs",
     "gateway/src/balance/",
     "gateway/src/table/",
     "gateway/src/fault.rs",
@@ -74,6 +79,7 @@ const RESERVED: [Reserved; 6] = [
         homes: &[
             "gateway/ir/src/wire/",
             "gateway/src/feed/",
+            "gateway/src/mesh/",
             "gateway/src/filter/check",
             "gateway/src/checks/grpc.rs",
             "controller/src/feed/",
@@ -81,7 +87,7 @@ const RESERVED: [Reserved; 6] = [
     },
     Reserved {
         name: "tonic::",
-        homes: &["gateway/src/dial/", "gateway/src/feed/", "controller/src/feed/"],
+        homes: &["gateway/src/dial/", "gateway/src/feed/", "gateway/src/mesh/", "controller/src/feed/"],
     },
 ];
 
