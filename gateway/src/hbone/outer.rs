@@ -24,9 +24,10 @@ use crate::io::Io;
 
 /// Streams on one connection at a time, if the peer does not say less.
 pub(super) const MAX_STREAMS: usize = 100;
-/// Receive window of a stream, and of a connection.
-pub(super) const STREAM_WINDOW: u32 = 4 << 20;
+/// Receive window of a connection: what all its tunnels may hold together.
 const CONNECTION_WINDOW: u32 = 16 << 20;
+/// Receive window of a stream: so large that tunnels which nobody reads leave the others theirs.
+pub(super) const STREAM_WINDOW: u32 = CONNECTION_WINDOW / MAX_STREAMS as u32;
 /// The largest frame that we take.
 const MAX_FRAME: u32 = 1 << 20;
 /// The longest head of an answer.

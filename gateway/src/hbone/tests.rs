@@ -61,7 +61,7 @@ async fn comes_to(pool: &Pool, expected: (u64, u64, u64)) {
     assert_eq!(counts(pool), expected);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn one_connection_carries_one_tunnel_after_another() {
     let (pool, peer) = (Pool::new(), Peer::echo());
     for _ in 0..50 {
@@ -82,7 +82,7 @@ async fn one_connection_carries_one_tunnel_after_another() {
     assert_eq!((counts(&pool), peer.connections()), ((1, 1, 0), 1));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn ten_thousand_requests_in_one_tunnel_open_nothing_more() {
     let (pool, peer) = (Pool::new(), Peer::echo());
     let mut tunnel = open(&pool, &peer).await.unwrap();
@@ -92,7 +92,7 @@ async fn ten_thousand_requests_in_one_tunnel_open_nothing_more() {
     assert_eq!((counts(&pool), peer.connections(), peer.asked().len()), ((1, 1, 1), 1, 1));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn more_tunnels_than_a_connection_may_have_open_another_one() {
     let (pool, peer) = (Pool::new(), Peer::echo());
     let tunnels = join_all((0..150).map(|_| open(&pool, &peer))).await;
@@ -105,7 +105,7 @@ async fn more_tunnels_than_a_connection_may_have_open_another_one() {
     drop(tunnels);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_peer_may_want_fewer_streams_or_none() {
     let (pool, peer) = (Pool::new(), Peer::with(|settings| settings.streams = Some(3)));
     let tunnels = join_all((0..7).map(|_| open(&pool, &peer))).await;
@@ -153,7 +153,7 @@ async fn everybody_waits_as_long_as_is_theirs_and_the_next_dials() {
     assert!((2..=3).contains(&peer.dials()));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_is_asked_is_an_authority_and_what_the_caller_says_besides() {
     let (pool, peer) = (Pool::new(), Peer::echo());
     let headers: HeaderMap = [("baggage", "k8s.namespace.name=a"), ("x-istio-source", "gateway")]
@@ -173,7 +173,7 @@ async fn what_is_asked_is_an_authority_and_what_the_caller_says_besides() {
     assert!(matches!(failed, Err(Failure::Dial(Fault::InvalidConfig))));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_refusal_has_the_status_of_the_answer() {
     for status in [401, 403, 404, 503, 302] {
         let (pool, peer) = (Pool::new(), Peer::new(Conduct::Answer(status)));

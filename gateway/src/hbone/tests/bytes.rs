@@ -17,7 +17,7 @@ async fn settled() {
     tokio::time::sleep(Duration::from_millis(200)).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn much_goes_through_both_ways_at_once() {
     const MUCH: usize = 64 << 20;
     let (pool, peer) = (Pool::new(), Peer::with(|settings| settings.window = 1 << 20));
@@ -46,7 +46,7 @@ async fn much_goes_through_both_ways_at_once() {
     assert_eq!((read, peer.received()), (MUCH, MUCH));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_does_not_read_stops_the_writer() {
     let (pool, peer) =
         (Pool::new(), Peer::with(|settings| (settings.conduct, settings.window) = (Conduct::Hoard, 200_000)));
@@ -67,14 +67,20 @@ async fn a_peer_that_does_not_read_stops_the_writer() {
     assert_eq!(counts(&pool), (1, 1, 1));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn who_does_not_read_is_sent_a_window_and_no_more() {
     let (pool, peer) = (Pool::new(), Peer::new(Conduct::Pour));
     let mut tunnel = open(&pool, &peer).await.unwrap();
-    while peer.sent() < STREAM_WINDOW as usize {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let filled = async {
+        while peer.sent() < STREAM_WINDOW as usize {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), filled).await.unwrap();
+    // Of a frame that is read in part, no more than that is given back.
+    tunnel.read_exact(&mut [0; 1]).await.unwrap();
     settled().await;
+    assert_eq!(peer.sent(), STREAM_WINDOW as usize);
     let mut read = 0;
     let mut bytes = vec![0; 64 << 10];
     let waker = std::task::Waker::noop();
@@ -88,12 +94,13 @@ async fn who_does_not_read_is_sent_a_window_and_no_more() {
         }
         read += buffer.filled().len();
     }
+    // With the byte that was read before and the one that came for it.
     assert_eq!(read, STREAM_WINDOW as usize);
     // Read, it is given back, and as much comes again.
     tunnel.read_exact(&mut vec![0; 2 * STREAM_WINDOW as usize]).await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_was_reserved_and_not_used_is_for_the_other_tunnels() {
     const WINDOW: usize = 65_535;
     let (pool, peer) = (Pool::new(), Peer::new(Conduct::Hoard));
@@ -112,7 +119,7 @@ async fn what_was_reserved_and_not_used_is_for_the_other_tunnels() {
     tokio::time::timeout(Duration::from_secs(5), writing).await.expect("room for the third").unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn each_side_may_end_first() {
     let (pool, peer) = (Pool::new(), Peer::echo());
     let mut tunnel = open(&pool, &peer).await.unwrap();
@@ -136,7 +143,7 @@ async fn each_side_may_end_first() {
     assert_eq!(peer.received(), 17, "what was ended in order arrives though nobody waits for it");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_stream_that_its_peer_resets_is_a_connection_reset() {
     for reason in [Reason::CANCEL, Reason::INTERNAL_ERROR, Reason::CONNECT_ERROR] {
         let (pool, peer) = (Pool::new(), Peer::new(Conduct::Reset(reason)));
@@ -152,7 +159,7 @@ async fn a_stream_that_its_peer_resets_is_a_connection_reset() {
     assert_eq!(open(&pool, &peer).await.unwrap().read(&mut [0; 1]).await.unwrap(), 0);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn who_leaves_early_resets_the_stream() {
     let (pool, peer) = (Pool::new(), Peer::echo());
     drop(open(&pool, &peer).await.unwrap());
@@ -176,7 +183,7 @@ async fn who_leaves_early_resets_the_stream() {
     assert!(tunnel.write(b"x").await.is_err() && tunnel.read(&mut [0; 1]).await.is_err());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn slices_are_written_as_one() {
     let (pool, peer) = (Pool::new(), Peer::echo());
     let mut tunnel = open(&pool, &peer).await.unwrap();

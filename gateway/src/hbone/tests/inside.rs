@@ -26,7 +26,7 @@ async fn gone(io: &mut Io, half: bool) -> bool {
     tokio::time::timeout(Duration::from_millis(100), poll_fn(|cx| io.poll_gone(cx, half))).await.is_ok()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_idle_tunnel_is_quiet_until_its_peer_sends_ends_or_breaks() {
     let pool = Pool::new();
     let echo = Peer::echo();
@@ -52,7 +52,7 @@ async fn an_idle_tunnel_is_quiet_until_its_peer_sends_ends_or_breaks() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_is_not_listened_to_is_seen_to_leave_and_loses_nothing() {
     let pool = Pool::new();
     let peer = Peer::new(Conduct::Say("said before"));
@@ -70,7 +70,7 @@ async fn a_peer_that_is_not_listened_to_is_seen_to_leave_and_loses_nothing() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_tunnel_has_the_address_of_its_connection_and_a_number_of_its_own() {
     let (pool, peer) = (Pool::new(), Peer::echo());
     let mut first = open(&pool, &peer).await.unwrap().into_io();
