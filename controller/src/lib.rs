@@ -25,6 +25,10 @@ pub mod translate;
 
 pub mod api;
 
+pub mod ca;
+
+mod port;
+
 pub mod provision;
 
 pub mod source;

@@ -5,10 +5,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
-use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -17,7 +15,7 @@ use torana_controller::clock::now;
 use torana_controller::feed::{self, Ca, Hub, TokenReviews};
 use torana_controller::leader::{self, Candidate, Leadership, Terms};
 use torana_controller::metrics::Metrics;
-use torana_controller::reconcile::authority::Keeper;
+use torana_controller::reconcile::authority::{Keeper, certificates};
 use torana_controller::reconcile::install::{Installation, follow};
 use torana_controller::reconcile::{Parts, Reconciler, proxies, session_key};
 use torana_controller::source::kubernetes;
@@ -170,27 +168,8 @@ async fn serve_feed(
     authorities: watch::Receiver<Ca>,
     mut leadership: watch::Receiver<Leadership>,
 ) {
-    let names = [name];
     let reviews = Arc::new(TokenReviews::new(client));
-    let Some((config, mut due)) = certificate(&authorities, &names) else { return };
-    let (sender, configs) = watch::channel(config);
-    tokio::spawn({
-        let mut authorities = authorities.clone();
-        async move {
-            loop {
-                let left = u64::try_from(due - now()).unwrap_or_default().max(1);
-                tokio::select! {
-                    () = tokio::time::sleep(Duration::from_secs(left)) => {}
-                    changed = authorities.changed() => if changed.is_err() { return },
-                    () = sender.closed() => return,
-                }
-                if let Some((config, next)) = certificate(&authorities, &names) {
-                    due = next;
-                    sender.send_replace(config);
-                }
-            }
-        }
-    });
+    let Some(configs) = certificates(authorities, vec![name], feed::tls) else { return };
     loop {
         if leadership.wait_for(|leadership| leadership.serves().is_some()).await.is_err() {
             return;
@@ -199,12 +178,4 @@ async fn serve_feed(
         let shutdown = async move { drop(over.wait_for(|leadership| leadership.serves().is_none()).await) };
         hub.serve(&listener, configs.clone(), Arc::clone(&reviews), shutdown).await;
     }
-}
-
-fn certificate(authorities: &watch::Receiver<Ca>, names: &[String]) -> Option<(Arc<ServerConfig>, i64)> {
-    let serving = authorities.borrow().serving_certificate(names, now());
-    let served = serving
-        .map_err(|error| error.to_string())
-        .and_then(|serving| Ok((feed::tls(&serving).map_err(|error| error.to_string())?, serving.due)));
-    served.inspect_err(|error| tracing::error!(error, "the feed has no certificate")).ok()
 }

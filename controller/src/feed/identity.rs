@@ -1,9 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Who a proxy is. Decides nothing: implementations ask the issuer of the token.
+//! Who shows a token: a pod, or any workload. Decides nothing: implementations ask the issuer of the token.
 
 use std::fmt;
 
 pub use crate::provision::desired::AUDIENCE;
+
+/// A service account.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Account {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
 
 /// The pod that a token is bound to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,4 +54,10 @@ pub enum Refusal {
 pub trait Authenticate: Send + Sync + 'static {
     /// The pod that `token` is bound to. Must have a deadline of its own.
     fn identify(&self, token: &str) -> impl Future<Output = Result<PodIdentity, Refusal>> + Send;
+}
+
+/// Tells of which service account a token is, whatever it is bound to.
+pub trait Accounts: Send + Sync + 'static {
+    /// The account of `token`. Must have a deadline of its own.
+    fn account(&self, token: &str) -> impl Future<Output = Result<Account, Refusal>> + Send;
 }

@@ -15,6 +15,8 @@ mod identity;
 
 mod token;
 
+mod reviewer;
+
 mod review;
 
 mod ca;
@@ -25,15 +27,15 @@ mod program;
 
 mod hub;
 
-mod admission;
-
 mod session;
 
 mod server;
 
+pub use crate::ca::{CaError, Serving};
 pub use acks::{Acks, Programmed, Proxy, ProxyEvent, SILENCE, Standing};
-pub use ca::{Ca, CaError, Serving};
+pub use ca::{Ca, Feed};
 pub use hub::{Hub, Members};
-pub use identity::{AUDIENCE, Authenticate, PodIdentity, Refusal};
+pub use identity::{AUDIENCE, Account, Accounts, Authenticate, PodIdentity, Refusal};
 pub use review::TokenReviews;
+pub use reviewer::Reviewer;
 pub use server::tls;

@@ -6,18 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus, UserInfo};
-use kube::api::{Api, PostParams};
-use kube::core::ObjectMeta;
 use tokio::time::timeout;
 use torana_ir::sha256;
 
 use super::identity::{AUDIENCE, Authenticate, PodIdentity, Refusal};
+use super::reviewer::{Bearer, Reviewer};
 use super::token::{self, Issuer};
-use crate::api::within;
 use crate::clock::now;
 
-/// Of one question to the API server.
+/// Of one question for keys.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// The issuer's keys are fetched again after this.
 const KEYS_AGE: Duration = Duration::from_mins(10);
@@ -29,6 +26,7 @@ type Digest = [u8; 32];
 /// Token reviews of a cluster.
 pub struct TokenReviews {
     client: kube::Client,
+    reviewer: Reviewer,
     remembered: Mutex<Remembered>,
     keys: tokio::sync::Mutex<Option<(Instant, Arc<Issuer>)>>,
 }
@@ -36,18 +34,8 @@ pub struct TokenReviews {
 impl TokenReviews {
     /// Reviews by the API server of `client`, which may create TokenReviews and read the issuer's keys.
     pub fn new(client: kube::Client) -> Self {
-        Self { client, remembered: Mutex::default(), keys: tokio::sync::Mutex::default() }
-    }
-
-    /// What the API server says; an error is that it says nothing.
-    async fn review(&self, token: &str) -> Result<TokenReviewStatus, String> {
-        let spec = TokenReviewSpec { audiences: Some(vec![AUDIENCE.to_owned()]), token: Some(token.to_owned()) };
-        let review = TokenReview { metadata: ObjectMeta::default(), spec, status: None };
-        let reviews: Api<TokenReview> = Api::all(self.client.clone());
-        let (how, asked) = (PostParams::default(), Instant::now());
-        let answer = within(DEADLINE, reviews.create(&how, &review)).await;
-        tracing::debug!(took = ?asked.elapsed(), "a token was reviewed");
-        answer.map_err(|failure| failure.to_string())?.status.ok_or_else(|| "the review has no status".to_owned())
+        let reviewer = Reviewer::new(client.clone(), AUDIENCE);
+        Self { client, reviewer, remembered: Mutex::default(), keys: tokio::sync::Mutex::default() }
     }
 
     /// Fetches the issuer's keys if they are old; what fails is tried again at the next token.
@@ -85,13 +73,10 @@ impl TokenReviews {
 
 impl Authenticate for TokenReviews {
     async fn identify(&self, token: &str) -> Result<PodIdentity, Refusal> {
-        if token.len() > token::LONGEST {
-            return Err(Refusal::Invalid("it is too long".to_owned()));
-        }
-        match self.review(token).await {
-            Ok(status) => {
+        match self.reviewer.review(token).await {
+            Ok(judged) => {
                 let digest = sha256(token.as_bytes());
-                let judged = judged(status);
+                let judged = judged.and_then(Bearer::pod);
                 match (&judged, token::expiry(token)) {
                     (Ok(pod), Some(end)) => self.remembered().remember(digest, pod.clone(), end),
                     _ => self.remembered().forget(&digest),
@@ -113,31 +98,6 @@ async fn fetched(client: &kube::Client) -> Result<Issuer, String> {
         async move { client.request_text(request?).await.map_err(|error| error.to_string()) }
     };
     Issuer::read(&get("/.well-known/openid-configuration").await?, &get("/openid/v1/jwks").await?)
-}
-
-/// Whose token it is by a review.
-fn judged(status: TokenReviewStatus) -> Result<PodIdentity, Refusal> {
-    let invalid = |why: &str| Err(Refusal::Invalid(why.to_owned()));
-    if status.authenticated != Some(true) {
-        return invalid(&status.error.unwrap_or_else(|| "nobody knows it".to_owned()));
-    }
-    // A server that does not know audiences names none.
-    if !status.audiences.unwrap_or_default().iter().any(|audience| audience == AUDIENCE) {
-        return invalid("it is for another audience");
-    }
-    let user = status.user.unwrap_or_default();
-    let extra = |name: &str| bound(&user, name);
-    let account = user.username.as_deref().and_then(|name| name.strip_prefix("system:serviceaccount:"));
-    let account = account.and_then(|account| account.split_once(':'));
-    let (Some((namespace, account)), Some(pod_name), Some(pod_uid)) = (account, extra("pod-name"), extra("pod-uid"))
-    else {
-        return invalid("it is not bound to a pod");
-    };
-    Ok(PodIdentity { namespace: namespace.to_owned(), service_account: account.to_owned(), pod_name, pod_uid })
-}
-
-fn bound(user: &UserInfo, name: &str) -> Option<String> {
-    user.extra.as_ref()?.get(&format!("authentication.kubernetes.io/{name}"))?.first().cloned()
 }
 
 /// Tokens that the API server found good, by their hash, until they end.
@@ -174,46 +134,13 @@ impl Remembered {
 mod tests {
     use super::*;
 
-    fn status() -> TokenReviewStatus {
-        let extra = [("pod-name", "edge-1"), ("pod-uid", "u")];
-        let extra = extra.map(|(name, value)| (format!("authentication.kubernetes.io/{name}"), vec![value.to_owned()]));
-        let user = UserInfo {
-            username: Some("system:serviceaccount:n:edge".to_owned()),
-            extra: Some(extra.into()),
-            ..UserInfo::default()
-        };
-        TokenReviewStatus {
-            authenticated: Some(true),
-            audiences: Some(vec![AUDIENCE.to_owned()]),
-            user: Some(user),
-            error: None,
-        }
-    }
-
     fn pod() -> PodIdentity {
-        judged(status()).unwrap()
-    }
-
-    #[test]
-    fn a_review_tells_the_pod() {
-        let PodIdentity { namespace, service_account, pod_name, pod_uid } = pod();
-        assert_eq!([namespace, service_account, pod_name, pod_uid], ["n", "edge", "edge-1", "u"]);
-    }
-
-    #[test]
-    fn a_review_that_does_not_say_all_of_it_is_a_refusal() {
-        let user = |user: UserInfo| TokenReviewStatus { user: Some(user), ..status() };
-        let good = status().user.unwrap();
-        for bad in [
-            TokenReviewStatus { authenticated: None, ..status() },
-            TokenReviewStatus { authenticated: Some(false), error: Some("expired".to_owned()), ..status() },
-            TokenReviewStatus { audiences: None, ..status() },
-            TokenReviewStatus { audiences: Some(vec!["api".to_owned()]), ..status() },
-            TokenReviewStatus { user: None, ..status() },
-            user(UserInfo { username: Some("admin".to_owned()), ..good.clone() }),
-            user(UserInfo { extra: None, ..good }),
-        ] {
-            assert!(matches!(judged(bad.clone()), Err(Refusal::Invalid(_))), "{bad:?}");
+        let text = str::to_owned;
+        PodIdentity {
+            namespace: text("n"),
+            service_account: text("edge"),
+            pod_name: text("edge-1"),
+            pod_uid: text("u"),
         }
     }
 

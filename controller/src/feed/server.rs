@@ -12,13 +12,9 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ServerConfig;
-use rustls::crypto::aws_lc_rs;
 use rustls::version::TLS13;
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
@@ -28,11 +24,11 @@ use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 use torana_ir::wire::{self, Upward};
 
-use super::admission::{Admission, Caps, Place, Stranger};
-use super::ca::Serving;
 use super::hub::Hub;
 use super::identity::{Authenticate, Refusal};
 use super::session::Session;
+use crate::ca::Serving;
+use crate::port::{self, Caps, Place, Stranger};
 
 /// From accept to a token that is good, and to whom the pod belongs: a leader that has seen little does not know that.
 const STRANGER: Duration = Duration::from_secs(10);
@@ -44,8 +40,8 @@ const PING: Duration = Duration::from_secs(10);
 const PONG: Duration = Duration::from_secs(10);
 /// Head of a request: a token is about 1 KiB.
 const HEAD: u32 = 32 << 10;
-/// After an accept that failed, for want of file descriptors.
-const BREATH: Duration = Duration::from_millis(50);
+/// A proxy needs one connection; a thousand of them may come at once when a new leader begins.
+const CAPS: Caps = Caps { connections: 8192, per_ip: 8192, strangers: 2048, strangers_per_ip: 64 };
 /// Chunks that wait in one stream, besides what HTTP/2 holds.
 const QUEUE: usize = 1;
 const SEND_BUFFER: usize = 256 << 10;
@@ -60,15 +56,7 @@ enum Stage {
 
 /// The configuration that serves `serving`: TLS 1.3, HTTP/2.
 pub fn tls(serving: &Serving) -> Result<Arc<ServerConfig>, rustls::Error> {
-    let damaged = |_| rustls::Error::General("the feed's certificate is damaged".to_owned());
-    let chain = CertificateDer::pem_slice_iter(serving.chain_pem.as_bytes());
-    let chain = chain.collect::<Result<Vec<_>, _>>().map_err(damaged)?;
-    let key = PrivateKeyDer::from_pem_slice(serving.key_pem.as_bytes()).map_err(damaged)?;
-    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
-    let config = config.with_protocol_versions(&[&TLS13])?.with_no_client_auth();
-    let mut config = config.with_single_cert(chain, key)?;
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(Arc::new(config))
+    port::tls(serving, &[&TLS13])
 }
 
 impl Hub {
@@ -81,30 +69,13 @@ impl Hub {
         authenticate: Arc<A>,
         shutdown: impl Future<Output = ()>,
     ) {
-        let admission = Admission::new(Caps::DEFAULT);
-        let mut connections = JoinSet::new();
-        let mut shutdown = std::pin::pin!(shutdown);
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                Some(_) = connections.join_next() => continue,
-                () = &mut shutdown => break,
-            };
-            match accepted {
-                Ok((stream, peer)) => {
-                    let Some(places) = admission.enter(peer.ip()) else { continue };
-                    let tls = Arc::clone(&tls.borrow());
-                    let call = Call::new(self.clone(), Arc::clone(&authenticate), peer);
-                    connections.spawn(connection(stream, tls, call, places));
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the feed cannot accept");
-                    tokio::time::sleep(BREATH).await;
-                }
-            }
-        }
         // Sessions see that their connections are gone.
-        connections.shutdown().await;
+        port::accept(listener, CAPS, shutdown, |stream, peer, places| {
+            let tls = Arc::clone(&tls.borrow());
+            let call = Call::new(self.clone(), Arc::clone(&authenticate), peer);
+            connection(stream, tls, call, places)
+        })
+        .await;
     }
 }
 
