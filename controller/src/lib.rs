@@ -37,6 +37,8 @@ pub mod publish;
 
 pub mod feed;
 
+pub mod mesh_ca;
+
 pub mod plane;
 
 pub mod leader;

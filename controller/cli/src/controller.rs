@@ -23,6 +23,7 @@ use torana_controller::status::{Board, recorder, writer};
 use torana_controller::store::Settings;
 
 use crate::health;
+use crate::mesh_ca::{self, MeshCaArgs};
 use torana_gateway::logging::{LogFormat, Logging};
 
 /// The Secret with the authority of the feed.
@@ -66,6 +67,9 @@ pub struct ControllerArgs {
     /// How to reach the API server from outside [default: KUBECONFIG, ~/.kube/config, or the pod's service account]
     #[arg(long, value_name = "FILE", env = "TORANA_KUBECONFIG")]
     pub kubeconfig: Option<PathBuf>,
+    /// The authority of a mesh without Istio
+    #[command(flatten)]
+    pub mesh_ca: MeshCaArgs,
     /// Level of the log on standard error: error, warn, info, debug, trace, or a list like info,torana_controller=debug
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "TORANA_LOG_LEVEL")]
     pub log_level: String,
@@ -108,6 +112,7 @@ async fn run(args: ControllerArgs) -> anyhow::Result<u8> {
     let (leadership, leaderships) = watch::channel(Leadership::default());
     let (hub, board) = (Hub::new(), Arc::new(Board::default()));
 
+    mesh_ca::start(args.mesh_ca, client.clone(), namespace.clone(), leaderships.clone()).await?;
     tokio::spawn(keeper.keep(authority, leaderships.clone()));
     tokio::spawn(writer::write(client.clone(), Arc::clone(&board), leaderships.clone(), metrics.clone()));
     tokio::spawn(recorder::record(client.clone(), Arc::clone(&board), leaderships.clone(), args.pod_name.clone()));

@@ -24,6 +24,8 @@ pub mod run;
 
 mod health;
 
+mod mesh_ca;
+
 pub mod controller;
 
 pub mod command;

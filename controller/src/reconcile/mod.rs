@@ -15,6 +15,8 @@ mod shared;
 
 pub mod authority;
 
+pub mod roots;
+
 pub mod install;
 
 mod ports;
