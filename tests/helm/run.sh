@@ -65,7 +65,9 @@ fi
 
 render torana --values tests/helm/everything.yaml >"$out/everything.yaml"
 for expected in 'kind: PodMonitor' 'kind: PrometheusRule' 'torana.json: |' 'kind: GatewayParameters' 'image: "registry.example.com/edge/torana:1"' \
-  'namespace: istio-system' 'istio: edge' 'port: 8443' 'name: extra-one' 'name: "extra-torana"' 'team: edge' 'example.com/arn: role' 'runs-on: edge' 'name: pull' '--revision=canary'; do
+  'namespace: istio-system' 'istio: edge' 'port: 8443' 'name: extra-one' 'name: "extra-torana"' 'team: edge' 'example.com/arn: role' 'runs-on: edge' 'name: pull' '--revision=canary' \
+  'name: torana-mesh-ca' 'targetPort: mesh-ca' '--mesh-ca-listen=0.0.0.0:15013' '--mesh-ca-trust-domain=mesh.example' '--mesh-ca-lifetime=1h30m' \
+  '--mesh-ca-cluster-id=east'; do
   grep -qF -- "$expected" "$out/everything.yaml" || die "with everything on there is no: $expected"
 done
 render torana --set gatewayClass.create=false --set serviceAccount.create=false --set podDisruptionBudget.enabled=false >"$out/little.yaml"
@@ -78,6 +80,8 @@ refused 'a number that is a text' --set replicaCount=many
 refused 'no controller at all' --set replicaCount=0
 refused 'a port that is none' --set 'ingress.ports[0].port=0'
 refused 'a revision that is no label' --set istio.revision=a/b
+refused 'a trust domain that is none' --set meshCA.trustDomain=Cluster/Local
+refused 'a lifetime that is none' --set meshCA.certificateLifetime=1d
 refused 'a log format that does not exist' --set logFormat=xml
 
 render torana-crds >"$out/crds.yaml"
