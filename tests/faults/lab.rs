@@ -282,7 +282,7 @@ fn page(health: u16) -> Option<String> {
     Some(Connection::open(health).ok()?.get("localhost", "/metrics").ok()?.text())
 }
 
-async fn token(server: &Server, account: (&str, &str), pod: Option<(&str, &str)>, audience: &str) -> String {
+pub(super) async fn token(server: &Server, account: (&str, &str), pod: Option<(&str, &str)>, audience: &str) -> String {
     let bound_object_ref = pod.map(|(name, uid)| BoundObjectReference {
         api_version: Some("v1".to_owned()),
         kind: Some("Pod".to_owned()),

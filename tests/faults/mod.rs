@@ -21,6 +21,8 @@ mod leaders;
 
 mod line;
 
+mod mesh_ca;
+
 mod outage;
 
 mod process;
