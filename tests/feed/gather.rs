@@ -54,6 +54,7 @@ async fn a_thousand_changes_a_second_are_gathered_and_the_last_one_counts() {
     };
     let (metrics, (ready, is_ready)) = (Metrics::new().unwrap(), watch::channel(false));
     let (_lead, leadership) = watch::channel(Leadership::default());
+    let (mesh, _) = watch::channel(BTreeSet::new());
     let (_pods, pods) = watch::channel(Pods::default());
     let (_install, install) = watch::channel(install);
     let (_bundles, bundles) = watch::channel(BTreeSet::new());
@@ -61,7 +62,7 @@ async fn a_thousand_changes_a_second_are_gathered_and_the_last_one_counts() {
     let (parents, _) = watch::channel(None);
     let metrics_of = metrics.clone();
     let parts =
-        Parts { hub: Hub::new(), board, leadership, pods, install, bundles, parents, ready, metrics: metrics_of };
+        Parts { hub: Hub::new(), board, leadership, pods, install, bundles, parents, mesh, ready, metrics: metrics_of };
     let settings = Settings::cluster(Vec::new(), SessionKey::new([0; 32]), now());
     let (sender, sightings) = mpsc::channel(4_096);
     let running = tokio::spawn(Reconciler::new(client, parts, settings).run(sightings));

@@ -2,6 +2,7 @@
 //! `torana controller`: the control plane of a cluster. Watches the API server, programs any number of `torana-gateway`
 //! pods, and writes what became of it into status. Serves no traffic.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -112,7 +113,8 @@ async fn run(args: ControllerArgs) -> anyhow::Result<u8> {
     let (leadership, leaderships) = watch::channel(Leadership::default());
     let (hub, board) = (Hub::new(), Arc::new(Board::default()));
 
-    mesh_ca::start(args.mesh_ca, client.clone(), namespace.clone(), leaderships.clone()).await?;
+    let (mesh, of_mesh) = watch::channel(BTreeSet::new());
+    mesh_ca::start(args.mesh_ca, client.clone(), namespace.clone(), (leaderships.clone(), of_mesh)).await?;
     tokio::spawn(keeper.keep(authority, leaderships.clone()));
     tokio::spawn(writer::write(client.clone(), Arc::clone(&board), leaderships.clone(), metrics.clone()));
     tokio::spawn(recorder::record(client.clone(), Arc::clone(&board), leaderships.clone(), args.pod_name.clone()));
@@ -126,6 +128,7 @@ async fn run(args: ControllerArgs) -> anyhow::Result<u8> {
         install: installs,
         bundles: kubernetes::bundles(client.clone()),
         parents,
+        mesh,
         ready,
         metrics,
     };

@@ -2,6 +2,7 @@
 //! The authority of a mesh without Istio, as part of `torana controller`: its arguments, and what runs for it. Serves
 //! nothing unless it is asked to.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,7 +63,7 @@ pub(crate) async fn start(
     args: MeshCaArgs,
     client: Client,
     namespace: String,
-    leadership: watch::Receiver<Leadership>,
+    (leadership, proxies): (watch::Receiver<Leadership>, watch::Receiver<BTreeSet<String>>),
 ) -> anyhow::Result<()> {
     let MeshCaArgs { listen, trust_domain, lifetime, cluster_id } = args;
     let Some(address) = listen else { return Ok(()) };
@@ -73,7 +74,7 @@ pub(crate) async fn start(
         let keeper = Keeper::new(client.clone(), &namespace, SECRET);
         let (authority, authorities) = watch::channel(keeper.authority().await);
         tokio::spawn(keeper.keep(authority, leadership.clone()));
-        let wanted = roots::labelled(client.clone());
+        let wanted = roots::both(roots::labelled(client.clone()), proxies);
         tokio::spawn(roots::publish(client.clone(), namespace.clone(), wanted, authorities.clone(), leadership));
         let Some(tls) = certificates(authorities.clone(), names(&namespace), mesh_ca::tls) else { return };
         let ca = Arc::new(MeshCa::new(policy, authorities, Reviewer::new(client, mesh_ca::AUDIENCE)));

@@ -2,11 +2,11 @@
 //! Torana's Gateways and ingresses, as the control loop needs them: who serves each, and with which parameters. Never
 //! judges one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use torana_crds::gateway::{Gateway, GatewayAddress, ListenerSet};
-use torana_crds::parameters::{GatewayParameters, GatewayParametersSpec};
+use torana_crds::parameters::{GatewayParameters, GatewayParametersSpec, IdentitySource};
 use torana_crds::{Kind, Object, ObjectRef, Spoken};
 use torana_ir::{GatewayId, Snapshot};
 
@@ -121,6 +121,15 @@ pub(super) fn depend_on(object: &ObjectRef) -> bool {
     ];
     let is_other = |kind| ROUTES.contains(&kind) || OF_BACKENDS.contains(&kind) || OF_THE_MESH.contains(&kind);
     !object.known_kind().is_some_and(is_other)
+}
+
+/// Namespaces of those whose identity Torana's own authority signs.
+pub(super) fn in_mesh(gateways: &[Ours]) -> BTreeSet<String> {
+    let is_signed = |ours: &&Ours| {
+        let mesh = ours.parameters.as_ref().and_then(|parameters| parameters.mesh.as_ref());
+        mesh.is_some_and(|mesh| mesh.identity == Some(IdentitySource::Torana))
+    };
+    gateways.iter().filter(is_signed).map(|ours| ours.id.namespace.clone()).collect()
 }
 
 /// Who belongs to which fleet.

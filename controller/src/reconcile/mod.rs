@@ -35,6 +35,7 @@ use kube::Client;
 use tokio::sync::{mpsc, watch};
 use torana_crds::{Kind, ObjectRef};
 
+use crate::cell::put;
 use crate::clock::now;
 use crate::feed::Hub;
 use crate::leader::Leadership;
@@ -79,6 +80,8 @@ pub struct Parts {
     pub bundles: watch::Receiver<BTreeSet<String>>,
     /// What routes may name as their parent and is Torana's.
     pub parents: watch::Sender<Parents>,
+    /// Namespaces of proxies whose identity Torana's own authority signs.
+    pub mesh: watch::Sender<BTreeSet<String>>,
     /// Whether every kind was listed: this replica could lead.
     pub ready: watch::Sender<bool>,
     /// What is counted.
@@ -239,6 +242,7 @@ impl Reconciler {
         self.parts.metrics.translated(self.generation, self.cluster.len(), begin.elapsed());
         if concerns_gateways {
             self.gateways = gateways::ours(&self.cluster);
+            put(&self.parts.mesh, gateways::in_mesh(&self.gateways));
         }
         if is_changed || concerns_gateways {
             self.publish();

@@ -69,6 +69,27 @@ pub fn labelled(client: Client) -> watch::Receiver<Namespaces> {
     receiver
 }
 
+/// All of both, for as long as anybody looks; `None` until the first are known.
+pub fn both(
+    mut labelled: watch::Receiver<Namespaces>,
+    mut others: watch::Receiver<BTreeSet<String>>,
+) -> watch::Receiver<Namespaces> {
+    let (sender, receiver) = watch::channel(None);
+    tokio::spawn(async move {
+        loop {
+            let all = labelled.borrow_and_update().clone();
+            let more = others.borrow_and_update().clone();
+            cell::put(&sender, all.map(|all| all.into_iter().chain(more).collect()));
+            tokio::select! {
+                changed = labelled.changed() => if changed.is_err() { return },
+                changed = others.changed() => if changed.is_err() { return },
+                () = sender.closed() => return,
+            }
+        }
+    });
+    receiver
+}
+
 /// One that is on its way out takes nothing new.
 fn put(known: &mut BTreeSet<String>, namespace: &impl ResourceExt) {
     if namespace.meta().deletion_timestamp.is_none() {
