@@ -83,11 +83,18 @@ const RESERVED: [Reserved; 6] = [
             "gateway/src/filter/check",
             "gateway/src/checks/grpc.rs",
             "controller/src/feed/",
+            "controller/src/mesh_ca/",
         ],
     },
     Reserved {
         name: "tonic::",
-        homes: &["gateway/src/dial/", "gateway/src/feed/", "gateway/src/mesh/", "controller/src/feed/"],
+        homes: &[
+            "gateway/src/dial/",
+            "gateway/src/feed/",
+            "gateway/src/mesh/",
+            "controller/src/feed/",
+            "controller/src/mesh_ca/",
+        ],
     },
 ];
 
