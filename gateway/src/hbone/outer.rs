@@ -26,8 +26,9 @@ use crate::io::Io;
 pub(super) const MAX_STREAMS: usize = 100;
 /// Receive window of a connection: what all its tunnels may hold together.
 const CONNECTION_WINDOW: u32 = 16 << 20;
-/// Receive window of a stream: so large that tunnels which nobody reads leave the others theirs.
-pub(super) const STREAM_WINDOW: u32 = CONNECTION_WINDOW / MAX_STREAMS as u32;
+/// Receive window of a stream: so small that tunnels which nobody reads leave the others theirs.
+pub(super) const STREAM_WINDOW: u32 = 160 << 10;
+const _: () = assert!(STREAM_WINDOW as usize * MAX_STREAMS <= CONNECTION_WINDOW as usize);
 /// The largest frame that we take.
 const MAX_FRAME: u32 = 1 << 20;
 /// The longest head of an answer.
