@@ -96,6 +96,9 @@ async fn run(args: ControllerArgs) -> anyhow::Result<u8> {
         .with_context(|| format!("cannot serve health at {}", args.health))?;
     let feed_listener =
         TcpListener::bind(args.feed).await.with_context(|| format!("cannot listen at {}", args.feed))?;
+    let (leadership, leaderships) = watch::channel(Leadership::default());
+    let (mesh, of_mesh) = watch::channel(BTreeSet::new());
+    mesh_ca::start(args.mesh_ca, client.clone(), namespace.clone(), (leaderships.clone(), of_mesh)).await?;
 
     let keeper = Keeper::new(client.clone(), &namespace, AUTHORITY);
     let (authority, authorities) = watch::channel(keeper.authority().await);
@@ -110,11 +113,7 @@ async fn run(args: ControllerArgs) -> anyhow::Result<u8> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let installs = follow(client.clone(), installation, authorities.clone()).await;
-    let (leadership, leaderships) = watch::channel(Leadership::default());
     let (hub, board) = (Hub::new(), Arc::new(Board::default()));
-
-    let (mesh, of_mesh) = watch::channel(BTreeSet::new());
-    mesh_ca::start(args.mesh_ca, client.clone(), namespace.clone(), (leaderships.clone(), of_mesh)).await?;
     tokio::spawn(keeper.keep(authority, leaderships.clone()));
     tokio::spawn(writer::write(client.clone(), Arc::clone(&board), leaderships.clone(), metrics.clone()));
     tokio::spawn(recorder::record(client.clone(), Arc::clone(&board), leaderships.clone(), args.pod_name.clone()));
