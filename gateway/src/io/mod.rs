@@ -108,7 +108,7 @@ impl Io {
     }
 
     /// Ready once a peer that is not listened to yet has gone. What it says meanwhile is kept, to be read later, and more
-    /// is not looked at once that is [`MOST_AHEAD`]. An end tells nothing if it may be that of a `half`: who has said
+    /// is not looked at once that is `MOST_AHEAD`. An end tells nothing if it may be that of a `half`: who has said
     /// everything may still listen.
     pub fn poll_gone(&mut self, cx: &mut Context<'_>, half: bool) -> Poll<()> {
         let mut bytes = [0; 2 << 10];
