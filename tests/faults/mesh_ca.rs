@@ -17,12 +17,10 @@ use tonic_prost::ProstCodec;
 use torana_controller::api::access;
 use torana_controller::feed::Reviewer;
 use torana_controller::leader::Leadership;
-use torana_controller::mesh_ca::{
-    self, AUDIENCE, Authority, IstioCertificateRequest, IstioCertificateResponse, MeshCa, PATH, Policy, ROOTS,
-    ROOTS_KEY,
-};
+use torana_controller::mesh_ca::{self, AUDIENCE, Authority, MeshCa, Policy, ROOTS, ROOTS_KEY};
 use torana_controller::reconcile::authority::{Keeper, certificates};
 use torana_controller::reconcile::roots;
+use torana_ir::wire::certificates::{IstioCertificateRequest, IstioCertificateResponse, PATH};
 
 use super::lab::{SYSTEM, token};
 use super::server::{Options, Server};

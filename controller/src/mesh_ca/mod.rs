@@ -18,8 +18,6 @@ mod request;
 
 mod authority;
 
-mod message;
-
 mod rate;
 
 mod service;
@@ -28,7 +26,6 @@ mod server;
 
 pub use authority::{Authority, DEFAULT_LIFETIME, Issued, LONGEST_LIFETIME, MeshRoot, SignError};
 pub use identity::{NoTrustDomain, TrustDomain};
-pub use message::{IstioCertificateRequest, IstioCertificateResponse, Metadata, MetadataValue, PATH};
 pub use request::Unfit;
 pub use server::tls;
 pub use service::{MeshCa, Policy};

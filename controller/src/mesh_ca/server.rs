@@ -22,8 +22,8 @@ use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service};
 use tonic::{Code, Request, Response, Status};
 use tonic_prost::ProstCodec;
+use torana_ir::wire::certificates::{IstioCertificateRequest, IstioCertificateResponse, PATH};
 
-use super::message::{IstioCertificateRequest, IstioCertificateResponse, PATH};
 use super::service::MeshCa;
 use crate::ca::Serving;
 use crate::feed::{Account, Accounts};

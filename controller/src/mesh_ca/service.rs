@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use http::HeaderMap;
 use tokio::sync::{Semaphore, watch};
 use tonic::Status;
+use torana_ir::wire::certificates::{IstioCertificateRequest, IstioCertificateResponse};
 
 use super::authority::{Authority, DEFAULT_LIFETIME, Issued, SignError};
 use super::identity::TrustDomain;
-use super::message::{IstioCertificateRequest, IstioCertificateResponse};
 use super::rate::Rates;
 use crate::clock::now;
 use crate::feed::{Account, Accounts, Refusal};

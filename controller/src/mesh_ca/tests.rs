@@ -17,6 +17,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
+use torana_ir::wire::certificates::{IstioCertificateRequest, IstioCertificateResponse, Metadata, MetadataValue, PATH};
 use x509_parser::extensions::GeneralName;
 
 use super::service::MOST_REVIEWS;

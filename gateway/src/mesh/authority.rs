@@ -16,6 +16,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Request, Status};
 use tonic_prost::ProstCodec;
 use torana_ir::TrustError;
+use torana_ir::wire::certificates::{IstioCertificateRequest, IstioCertificateResponse, PATH};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
@@ -30,27 +31,6 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const LARGEST: usize = 1 << 20;
 /// Characters of what the authority says that are told.
 const TOLD: usize = 300;
-
-const PATH: &str = "/istio.v1.auth.IstioCertificateService/CreateCertificate";
-
-/// `IstioCertificateRequest`. `metadata` (4) is for signers and impersonators, of whom we are none.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct CertificateRequest {
-    /// PEM of a PKCS#10 request.
-    #[prost(string, tag = "1")]
-    pub(super) csr: String,
-    /// Seconds.
-    #[prost(int64, tag = "3")]
-    pub(super) validity_duration: i64,
-}
-
-/// `IstioCertificateResponse`.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct CertificateResponse {
-    /// PEM: the leaf, intermediates, and at its end the root, or several.
-    #[prost(string, repeated, tag = "1")]
-    pub(super) cert_chain: Vec<String>,
-}
 
 /// Why there is no certificate. Never holds a key or a token.
 #[derive(Debug, thiserror::Error)]
@@ -136,10 +116,11 @@ impl Authority {
         Ok(Issued { svid, bundle })
     }
 
-    async fn request(&self, key: &KeyPair) -> Result<Request<CertificateRequest>, Refusal> {
+    async fn request(&self, key: &KeyPair) -> Result<Request<IstioCertificateRequest>, Refusal> {
         let csr = self.params()?.serialize_request(key)?.pem()?;
         let validity_duration = i64::try_from(self.config.lifetime.as_secs()).unwrap_or(i64::MAX);
-        let mut request = Request::new(CertificateRequest { csr, validity_duration });
+        // Metadata is for signers and impersonators, of whom we are none.
+        let mut request = Request::new(IstioCertificateRequest { csr, validity_duration, metadata: None });
         request.set_timeout(self.deadline);
         let cluster: MetadataValue<Ascii> = self.config.cluster_id.parse().map_err(Failure::of("the cluster's id"))?;
         request.metadata_mut().insert("authorization", dial::bearer(&self.config.token_file, "the token").await?);
@@ -160,13 +141,13 @@ impl Authority {
     async fn call(
         &self,
         connection: Connection,
-        request: Request<CertificateRequest>,
-    ) -> Result<CertificateResponse, Refusal> {
+        request: Request<IstioCertificateRequest>,
+    ) -> Result<IstioCertificateResponse, Refusal> {
         let origin = Uri::builder().scheme("https").authority(self.config.endpoint.as_str()).path_and_query("/");
         let origin = origin.build().map_err(Failure::of(&self.config.endpoint))?;
         let mut grpc = Grpc::with_origin(connection, origin).max_decoding_message_size(LARGEST);
         grpc.ready().await.map_err(Failure::of("HTTP/2"))?;
-        let codec = ProstCodec::<CertificateRequest, CertificateResponse>::default();
+        let codec = ProstCodec::<IstioCertificateRequest, IstioCertificateResponse>::default();
         let answer = grpc.unary(request, PathAndQuery::from_static(PATH), codec).await;
         Ok(answer.map_err(|status| Refusal::said(&status))?.into_inner())
     }
@@ -184,7 +165,7 @@ impl Authority {
 }
 
 /// The chain and the roots of an answer; the leaf must be of our key.
-fn read(answer: &CertificateResponse, key: &KeyPair) -> Result<Svid, Refusal> {
+fn read(answer: &IstioCertificateResponse, key: &KeyPair) -> Result<Svid, Refusal> {
     let parts = answer.cert_chain.as_slice();
     let Some((last, rest)) = parts.split_last().filter(|(_, rest)| !rest.is_empty()) else {
         return Err(Refusal::Short(parts.len()));

@@ -11,6 +11,8 @@
 //! definition of both; unknown fields are ignored, and what cannot be read is rejected alone, by its key. A resource's
 //! version is the hash of its body: the same on every replica and after a restart. Nothing here sends or receives.
 
+pub mod certificates;
+
 mod body;
 
 use std::fmt;

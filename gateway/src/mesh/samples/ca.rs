@@ -22,11 +22,11 @@ use rustls_pki_types::pem::PemObject as _;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
+use torana_ir::wire::certificates::{IstioCertificateRequest, IstioCertificateResponse};
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer as _;
 
-use super::super::authority::{CertificateRequest, CertificateResponse};
 use super::super::source::AuthorityConfig;
 use super::{Root, WEB, day};
 use crate::grpc::{frame, unframe};
@@ -147,11 +147,11 @@ async fn answer(request: Request<Incoming>, conduct: Arc<Mutex<Conduct>>) -> Res
     if conduct.fault == Some(Fault::Unavailable) {
         return status(14, "the CA is%0Anot ready");
     }
-    let asked = CertificateRequest::decode(unframe(&body).unwrap()).unwrap();
+    let asked = IstioCertificateRequest::decode(unframe(&body).unwrap()).unwrap();
     let cert_chain = conduct.sign(&asked);
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
-    let message = frame(&CertificateResponse { cert_chain }.encode_to_vec());
+    let message = frame(&IstioCertificateResponse { cert_chain }.encode_to_vec());
     respond(vec![Ok(Frame::data(message)), Ok(Frame::trailers(trailers))])
 }
 
@@ -181,7 +181,7 @@ impl PublicKeyData for Requested {
 }
 
 impl Conduct {
-    fn sign(&mut self, asked: &CertificateRequest) -> Vec<String> {
+    fn sign(&mut self, asked: &IstioCertificateRequest) -> Vec<String> {
         let der = CertificateSigningRequestDer::from_pem_slice(asked.csr.as_bytes()).unwrap();
         let (_, csr) = X509CertificationRequest::from_der(&der).unwrap();
         self.asked.push((uris(&csr), asked.validity_duration));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The messages of Istio's CA (`security/v1alpha1/ca.proto`), as far as they are read. Never sends any.
+//! The messages of Istio's CA (`security/v1alpha1/ca.proto`), as far as they are read or sent: whoever asks for a
+//! certificate and whoever gives one mean the same.
 
 use std::collections::HashMap;
 
@@ -48,7 +49,7 @@ pub struct IstioCertificateResponse {
 
 impl IstioCertificateRequest {
     /// Whether it is for somebody else than whoever sends it.
-    pub(super) fn impersonates(&self) -> bool {
+    pub fn impersonates(&self) -> bool {
         self.metadata.as_ref().is_some_and(|metadata| metadata.fields.contains_key(IMPERSONATED))
     }
 }
