@@ -4,6 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use torana_ir::spiffe_id;
+
 use crate::feed::Account;
 
 /// A trust domain: the authority of a SPIFFE ID (SPIFFE-ID, section 2.1).
@@ -36,7 +38,7 @@ impl fmt::Display for TrustDomain {
 impl TrustDomain {
     /// The SPIFFE ID of a service account, in Istio's form.
     pub fn identity(&self, account: &Account) -> String {
-        format!("spiffe://{self}/ns/{}/sa/{}", account.namespace, account.name)
+        spiffe_id(self, &account.namespace, &account.name)
     }
 }
 

@@ -10,7 +10,7 @@ use torana_crds::core::Pod;
 use torana_crds::istio::destination_rule::{ClientTls, ClientTlsMode};
 use torana_crds::istio::peer_authentication::MtlsMode;
 use torana_crds::istio::service_entry::Workload;
-use torana_ir::{BackendKey, BackendTls, DnsName, MeshPeer, MeshTransport, PeerName};
+use torana_ir::{BackendKey, BackendTls, DnsName, MeshPeer, MeshTransport, PeerName, spiffe_id};
 
 use crate::store::Cluster;
 use crate::translate::originations::named;
@@ -140,7 +140,7 @@ impl<'c> MeshPeers<'c> {
     fn names_of(&self, known: Option<Known<'_>>) -> Vec<PeerName> {
         let account = known.filter(|known| !known.account.is_empty());
         let own = self.cluster.mesh().config().trust_domains().map(|domain| match account {
-            Some(known) => PeerName::Uri(format!("spiffe://{domain}/ns/{}/sa/{}", known.namespace, known.account)),
+            Some(known) => PeerName::Uri(spiffe_id(domain, known.namespace, known.account)),
             None => PeerName::TrustDomain(domain),
         });
         // Whose names are written is no secret, so that those are enough where nobody knows the account.

@@ -97,7 +97,7 @@ pub use listener::{
     TlsVersion,
 };
 pub use locality::{CommonLabel, Locality, LocalityPattern, LocalityPolicy, LocalityShares, RegionFailover};
-pub use mesh::{MeshPeer, MeshTransport};
+pub use mesh::{MeshPeer, MeshTransport, spiffe_id};
 pub use origination::{BackendTls, DnsName, DnsNameError, Origination, PeerName, Trust};
 pub use pattern::{LONGEST_REWRITE, REGEX_SIZE_LIMIT, Regex, RegexError, RegexRewrite};
 pub use percent::{Percent, PercentError, Share, ShareError};

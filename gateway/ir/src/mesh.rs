@@ -2,6 +2,8 @@
 //! Workloads of a mesh: which of them are spoken to as such, how, and who they must prove to be. What the proxy itself is
 //! in the mesh is its own affair and not told here.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::origination::PeerName;
@@ -17,6 +19,11 @@ pub struct MeshPeer {
     /// Cleartext is never an alternative (`STRICT`, `ISTIO_MUTUAL`). Where it may be one (`PERMISSIVE`), proxies that have
     /// no identity of the mesh and want none speak in cleartext; those that want one and cannot have it never do.
     pub strict: bool,
+}
+
+/// The identity of a service account in a trust domain, as Istio writes it.
+pub fn spiffe_id(domain: impl fmt::Display, namespace: &str, account: &str) -> String {
+    format!("spiffe://{domain}/ns/{namespace}/sa/{account}")
 }
 
 /// What is between TCP and what a backend is spoken to in.

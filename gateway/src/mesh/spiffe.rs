@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use torana_ir::spiffe_id;
+
 /// A text that names no workload.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not spiffe://DOMAIN/ns/NAMESPACE/sa/ACCOUNT")]
@@ -31,7 +33,7 @@ pub struct SpiffeId {
 impl SpiffeId {
     /// The id of a service account. An `@` in the trust domain is written `.`, as istiod does.
     pub fn new(trust_domain: &str, namespace: &str, service_account: &str) -> Result<Self, SpiffeIdError> {
-        Self::parse(&format!("spiffe://{}/ns/{namespace}/sa/{service_account}", trust_domain.replace('@', ".")))
+        Self::parse(&spiffe_id(trust_domain.replace('@', "."), namespace, service_account))
     }
 
     /// Reads a URI: after `spiffe://` exactly five parts between slashes, none of them empty.
@@ -59,7 +61,7 @@ impl SpiffeId {
 
 impl fmt::Display for SpiffeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "spiffe://{}/ns/{}/sa/{}", self.trust_domain, self.namespace, self.service_account)
+        f.write_str(&spiffe_id(&self.trust_domain, &self.namespace, &self.service_account))
     }
 }
 

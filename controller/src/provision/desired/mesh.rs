@@ -6,6 +6,7 @@
 
 use serde_json::{Value, json};
 use torana_crds::parameters::{GatewayParametersSpec, IdentitySource, MeshParameters};
+use torana_ir::spiffe_id;
 
 use crate::mesh::{NAMESPACE, REVISION};
 use crate::provision::desired::Install;
@@ -57,7 +58,7 @@ pub(super) fn identity(owned: &Owned<'_>, parameters: &GatewayParametersSpec, in
     let Some(mesh) = &parameters.mesh else { return Identity::default() };
     let (namespace, account) = owned.account();
     let domain = mesh.trust_domain.as_deref().unwrap_or("cluster.local");
-    let id = format!("spiffe://{domain}/ns/{namespace}/sa/{account}");
+    let id = spiffe_id(domain, namespace, account);
     match mesh.identity {
         Some(IdentitySource::Istio) => asked((mesh, &id), mesh.ca_address.as_deref().unwrap_or_default(), ISTIO_ROOTS),
         Some(IdentitySource::Torana) => {
