@@ -30,14 +30,8 @@ pub use request::Unfit;
 pub use server::tls;
 pub use service::{MeshCa, Policy};
 
-/// The audience that tokens must be for.
-pub const AUDIENCE: &str = "istio-ca";
-/// The Service that leads to it.
-pub const SERVICE: &str = "torana-mesh-ca";
-/// The ConfigMap with the roots, in every namespace that wants them …
-pub const ROOTS: &str = "torana-mesh-ca-root";
-/// … and the entry that they are in.
-pub const ROOTS_KEY: &str = "root-cert.pem";
+pub use crate::provision::desired::mesh::{AUDIENCE, ROOTS, ROOTS_KEY, SERVICE};
+
 /// The label of namespaces that want them, with the value `true`.
 pub const LABEL: &str = "torana.dev/mesh-ca";
 

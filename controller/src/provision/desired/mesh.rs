@@ -13,12 +13,17 @@ use crate::provision::desired::Install;
 use crate::provision::desired::objects::Owned;
 
 /// Whom tokens are for, as authorities of meshes expect it.
-const AUDIENCE: &str = "istio-ca";
+pub const AUDIENCE: &str = "istio-ca";
+/// The Service that leads to Torana's own authority.
+pub const SERVICE: &str = "torana-mesh-ca";
+/// The ConfigMap with its roots, in every namespace that wants them …
+pub const ROOTS: &str = "torana-mesh-ca-root";
+/// … and the entry that they are in, as in Istio's.
+pub const ROOTS_KEY: &str = "root-cert.pem";
 /// Seconds that a token is good for, as for workloads of Istio; the kubelet renews it before.
 const TOKEN_SECONDS: u32 = 43_200;
-/// Where istiod puts its roots, in every namespace; and where Torana's own authority puts its own.
+/// Where istiod puts its roots, in every namespace.
 const ISTIO_ROOTS: &str = "istio-ca-root-cert";
-const TORANA_ROOTS: &str = "torana-mesh-ca-root";
 /// Labels of pods that the mesh does not take into its hands.
 pub(super) const APART: [(&str, &str); 2] = [("sidecar.istio.io/inject", "false"), ("istio.io/dataplane-mode", "none")];
 
@@ -62,8 +67,8 @@ pub(super) fn identity(owned: &Owned<'_>, parameters: &GatewayParametersSpec, in
     match mesh.identity {
         Some(IdentitySource::Istio) => asked((mesh, &id), mesh.ca_address.as_deref().unwrap_or_default(), ISTIO_ROOTS),
         Some(IdentitySource::Torana) => {
-            let own = || format!("torana-mesh-ca.{}.svc:15012", install.namespace);
-            asked((mesh, &id), &mesh.ca_address.clone().unwrap_or_else(own), TORANA_ROOTS)
+            let own = || format!("{SERVICE}.{}.svc:15012", install.namespace);
+            asked((mesh, &id), &mesh.ca_address.clone().unwrap_or_else(own), ROOTS)
         }
         Some(IdentitySource::Secret) => given(mesh),
         Some(IdentitySource::None) | None => Identity::default(),
@@ -79,7 +84,7 @@ fn asked((mesh, id): (&MeshParameters, &str), authority: &str, roots: &str) -> I
     let token = json!({"audience": AUDIENCE, "expirationSeconds": TOKEN_SECONDS, "path": "token"});
     let mut arguments = vec![
         format!("--mesh-ca={authority}"),
-        "--mesh-ca-roots=/run/torana/mesh/roots/root-cert.pem".to_owned(),
+        format!("--mesh-ca-roots=/run/torana/mesh/roots/{ROOTS_KEY}"),
         "--mesh-token=/run/torana/mesh/token/token".to_owned(),
         format!("--mesh-id={id}"),
     ];

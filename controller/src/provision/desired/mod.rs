@@ -14,7 +14,7 @@ mod patch;
 
 mod objects;
 
-mod mesh;
+pub mod mesh;
 
 mod pod;
 
