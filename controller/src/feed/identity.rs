@@ -3,6 +3,9 @@
 
 use std::fmt;
 
+use http::HeaderMap;
+use tonic::Status;
+
 pub use crate::provision::desired::AUDIENCE;
 
 /// A service account.
@@ -48,6 +51,22 @@ pub enum Refusal {
     /// Nobody can say whether it is good: the API server is away, and its keys are not known.
     #[error("the token cannot be checked now: {0}")]
     Unknown(String),
+}
+
+impl From<Refusal> for Status {
+    fn from(why: Refusal) -> Self {
+        match why {
+            Refusal::Invalid(_) => Self::unauthenticated(why.to_string()),
+            Refusal::Unknown(_) => Self::unavailable(why.to_string()),
+        }
+    }
+}
+
+/// The token that a call shows.
+pub(crate) fn bearer(head: &HeaderMap) -> Result<&str, Status> {
+    let shown = head.get("authorization").and_then(|value| value.to_str().ok());
+    let token = shown.and_then(|value| value.strip_prefix("Bearer "));
+    token.ok_or_else(|| Status::unauthenticated("a bearer token is needed"))
 }
 
 /// Tells who shows a token.

@@ -35,6 +35,7 @@ pub use crate::ca::{CaError, Serving};
 pub use acks::{Acks, Programmed, Proxy, ProxyEvent, SILENCE, Standing};
 pub use ca::{Ca, Feed};
 pub use hub::{Hub, Members};
+pub(crate) use identity::bearer;
 pub use identity::{AUDIENCE, Account, Accounts, Authenticate, PodIdentity, Refusal};
 pub use review::TokenReviews;
 pub use reviewer::Reviewer;

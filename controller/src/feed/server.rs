@@ -25,7 +25,7 @@ use tonic_prost::ProstCodec;
 use torana_ir::wire::{self, Upward};
 
 use super::hub::Hub;
-use super::identity::{Authenticate, Refusal};
+use super::identity::{Authenticate, bearer};
 use super::session::Session;
 use crate::ca::Serving;
 use crate::port::{self, Caps, Place, Stranger};
@@ -150,13 +150,7 @@ impl<A: Authenticate> Call<A> {
 
     /// Whose stream this is to be. A connection has one.
     async fn admit(&self, request: &Request<Streaming<Upward>>) -> Result<super::Proxy, Status> {
-        let token = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
-        let token = token.and_then(|value| value.strip_prefix("Bearer "));
-        let token = token.ok_or_else(|| Status::unauthenticated("a bearer token is needed"))?;
-        let pod = self.authenticate.identify(token).await.map_err(|why| match why {
-            Refusal::Invalid(_) => Status::unauthenticated(why.to_string()),
-            Refusal::Unknown(_) => Status::unavailable(why.to_string()),
-        })?;
+        let pod = self.authenticate.identify(bearer(request.metadata().as_ref())?).await?;
         let Some(fleet) = self.hub.fleet_of(&pod).await else {
             let account = format!("{}/{}", pod.namespace, pod.service_account);
             tracing::info!(%pod, account, "a pod that belongs to no fleet asks for a program");

@@ -15,7 +15,7 @@ use super::authority::{Authority, DEFAULT_LIFETIME, Issued, SignError};
 use super::identity::TrustDomain;
 use super::rate::Rates;
 use crate::clock::now;
-use crate::feed::{Account, Accounts, Refusal};
+use crate::feed::{Account, Accounts, bearer};
 
 /// Tokens that the API server is asked about at once.
 pub(super) const MOST_REVIEWS: usize = 256;
@@ -55,9 +55,7 @@ impl<A: Accounts> MeshCa<A> {
 
     /// Whose request it is, by its head; nothing of what follows has been read.
     pub(super) async fn admit(&self, head: &HeaderMap) -> Result<Account, Status> {
-        let text = |name: &str| head.get(name).and_then(|value| value.to_str().ok());
-        let token = text("authorization").and_then(|value| value.strip_prefix("Bearer "));
-        let token = token.ok_or_else(|| Status::unauthenticated("a bearer token is needed"))?;
+        let token = bearer(head)?;
         if let (Some(ours), Some(theirs)) = (&self.policy.cluster_id, head.get("clusterid"))
             && theirs.as_bytes() != ours.as_bytes()
         {
@@ -65,10 +63,7 @@ impl<A: Accounts> MeshCa<A> {
         }
         let too_many = |_| Status::resource_exhausted("too many ask at once");
         let review = self.reviews.try_acquire().map_err(too_many)?;
-        let account = self.accounts.account(token).await.map_err(|why| match why {
-            Refusal::Invalid(_) => Status::unauthenticated(why.to_string()),
-            Refusal::Unknown(_) => Status::unavailable(why.to_string()),
-        })?;
+        let account = self.accounts.account(token).await?;
         drop(review);
         // Numbers are whole whatever panicked.
         if !self.rates.lock().unwrap_or_else(PoisonError::into_inner).ask(&account, Instant::now()) {
