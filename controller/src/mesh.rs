@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use torana_crds::core::ConfigMap;
 use torana_crds::istio::MeshConfig;
 use torana_crds::istio::mesh_config::unheeded;
+use torana_crds::parameters::IdentitySource;
 use torana_crds::{Kind, ObjectRef, Severity, Unreadable, Violation, parse_mesh_config, read_mesh_config};
 
 use crate::report::Remark;
@@ -63,6 +64,11 @@ struct Said {
     remarks: Vec<Remark>,
     /// Of the ConfigMap.
     generation: i64,
+}
+
+/// Where the identity of proxies comes from of which this is `written`: from Istio where one is, unless that says otherwise.
+pub fn identity_source(written: Option<IdentitySource>, is_istio_there: bool) -> IdentitySource {
+    written.unwrap_or(if is_istio_there { IdentitySource::Istio } else { IdentitySource::None })
 }
 
 /// What all of them say together.

@@ -8,6 +8,7 @@ use torana_crds::parameters::{GatewayParameters, GatewayParametersSpec, Identity
 use torana_crds::{ObjectMeta, StringMap};
 use torana_ir::GatewayId;
 
+use crate::mesh::identity_source;
 use crate::store::{Cluster, Ingress};
 use crate::translate::infrastructure;
 use crate::translate::parameters::{self, is_shadowed};
@@ -67,7 +68,7 @@ impl Proxies {
         let Ingress { id, labels, ports } = ingress;
         let (namespace, labels, ports) = (id.namespace.clone(), labels.clone(), ports.clone());
         let own = cluster.find::<GatewayParameters>(&id.namespace, &id.name);
-        let in_mesh = !cluster.settings().is_cluster() || in_mesh(cluster, own.map(|it| &it.spec));
+        let in_mesh = in_mesh(cluster, [own, None]);
         Self { fleet: id.clone(), namespace, labels, ports, in_mesh }
     }
 
@@ -86,9 +87,7 @@ impl Proxies {
         let mut labels: StringMap = infrastructure::metadata(gateway).labels.into_iter().collect();
         labels.insert(GATEWAY_NAME.to_owned(), name.clone());
         let found = parameters::of_gateway(cluster, gateway).unwrap_or_default();
-        let spec = |it: &'_ GatewayParameters| it.spec.clone();
-        let chosen = found.own.map(spec).filter(says_identity).or_else(|| found.class.map(spec));
-        let in_mesh = !cluster.settings().is_cluster() || in_mesh(cluster, chosen.as_ref());
+        let in_mesh = in_mesh(cluster, [found.own, found.class]);
         Self { fleet: GatewayId { namespace: namespace.clone(), name }, namespace, labels, ports: None, in_mesh }
     }
 
@@ -114,16 +113,10 @@ impl Proxies {
     }
 }
 
-fn says_identity(parameters: &GatewayParametersSpec) -> bool {
-    parameters.mesh.as_ref().is_some_and(|mesh| mesh.identity.is_some())
-}
-
-/// Whether proxies with these parameters have an identity: where an Istio is, unless they say otherwise.
-fn in_mesh(cluster: &Cluster, parameters: Option<&GatewayParametersSpec>) -> bool {
-    match parameters.and_then(|it| it.mesh.as_ref()?.identity) {
-        Some(source) => source != IdentitySource::None,
-        None => cluster.mesh().is_there(),
-    }
+/// Whether proxies with these parameters have an identity; what is said first holds.
+fn in_mesh(cluster: &Cluster, parameters: [Option<&GatewayParameters>; 2]) -> bool {
+    let written = parameters.into_iter().flatten().find_map(|it| it.spec.mesh.as_ref()?.identity);
+    !cluster.settings().is_cluster() || identity_source(written, cluster.mesh().is_there()) != IdentitySource::None
 }
 
 /// Whether an object of namespace `owner` with this `exportTo` is seen in namespace `viewer`. Without one all see it.

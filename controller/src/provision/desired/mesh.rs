@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use torana_crds::parameters::{GatewayParametersSpec, IdentitySource, MeshParameters};
 use torana_ir::spiffe_id;
 
-use crate::mesh::{NAMESPACE, REVISION};
+use crate::mesh::{NAMESPACE, REVISION, identity_source};
 use crate::provision::desired::Install;
 use crate::provision::desired::objects::Owned;
 
@@ -34,8 +34,8 @@ pub fn settled(
     (istio, trust_domain): (Option<&str>, String),
 ) -> GatewayParametersSpec {
     let mesh = parameters.mesh.get_or_insert_default();
-    let usual = if istio.is_some() { IdentitySource::Istio } else { IdentitySource::None };
-    let identity = *mesh.identity.get_or_insert(usual);
+    let identity = identity_source(mesh.identity, istio.is_some());
+    mesh.identity = Some(identity);
     if identity == IdentitySource::Istio && mesh.ca_address.is_none() {
         let revision = istio.filter(|revision| *revision != REVISION).map(|revision| format!("-{revision}"));
         mesh.ca_address = Some(format!("istiod{}.{NAMESPACE}.svc:15012", revision.unwrap_or_default()));
