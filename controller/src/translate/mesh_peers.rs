@@ -129,10 +129,9 @@ impl<'c> MeshPeers<'c> {
         Some(Box::new(MeshPeer { transport, names: self.names_of(known), strict }))
     }
 
-    /// Whether an endpoint that is in no mesh will refuse what is spoken to it.
+    /// Whether an endpoint for which [`MeshPeers::of`] gives nothing will refuse what is spoken to it.
     pub(super) fn is_refused(&self, known: Known<'_>, port: u16) -> bool {
         self.wanted == Wanted::AsItIs
-            && self.of(Some(known), port).is_none()
             && peer_authentications::mode(self.cluster, (known.namespace, known.labels), port) == MtlsMode::Strict
     }
 

@@ -355,7 +355,7 @@ impl ServiceOutput {
             }
             let (known, number) = (pod.map(Known::of_pod), endpoint.address.port());
             endpoint.mesh = peers.of(known, number);
-            if known.is_some_and(|known| peers.is_refused(known, number)) {
+            if endpoint.mesh.is_none() && known.is_some_and(|known| peers.is_refused(known, number)) {
                 refused.set(Some(endpoint.address));
             }
         };
