@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! HTTP/2 frames told apart by their nine-byte heads (RFC 9113 §4.1), for those who count what the `h2` crate answers or
-//! ignores without telling anybody. Payloads are skipped, nothing is copied or judged.
+//! ignores without telling anybody; and how many of them are fine. Payloads are skipped, nothing is copied or judged.
+
+use tokio::time::Instant;
 
 /// Bytes before a client's first frame (RFC 9113 §3.4).
 pub(crate) const PREFACE: usize = 24;
@@ -17,6 +19,29 @@ pub(crate) const CONTINUATION: u8 = 9;
 pub(crate) const ACK: u8 = 1;
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
+
+/// Frames that are fine without a reason: priorities, settings and windows at the start.
+pub(crate) const ALLOWANCE: i32 = 1_000;
+/// So many more are fine each second.
+pub(crate) const FORGIVEN_A_SECOND: u128 = 100;
+/// Never more than this, however much explains them.
+pub(crate) const MOST: i32 = 10_000;
+/// Bytes sent for which one frame more is fine.
+const BYTES_A_FRAME: usize = 256;
+
+/// Frames that a peer may send back for so many bytes, besides those for each piece of them.
+pub(crate) fn explained(bytes: usize) -> i32 {
+    i32::try_from(bytes / BYTES_A_FRAME).unwrap_or(MOST)
+}
+
+/// What time has forgiven since `since`, at so much a second; `since` moves on only when it is something.
+pub(crate) fn forgiven(since: &mut Instant, now: Instant, a_second: u128) -> u128 {
+    let forgiven = (now - *since).as_millis() * a_second / 1_000;
+    if forgiven > 0 {
+        *since = now;
+    }
+    forgiven
+}
 
 /// The head of one.
 #[derive(Debug, Clone, Copy)]

@@ -12,22 +12,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::state::State;
-use crate::frames::{ACK, DATA, Frame, Frames, GOAWAY, HEADERS, PING, PREFACE, SETTINGS};
+use crate::frames::{
+    ACK, ALLOWANCE, DATA, FORGIVEN_A_SECOND, Frame, Frames, GOAWAY, HEADERS, MOST, PING, PREFACE, SETTINGS, explained,
+    forgiven,
+};
 use crate::io::Io;
 
-/// Frames that are fine without a reason: settings and windows at the start.
-const ALLOWANCE: i32 = 1_000;
-/// So many more are fine each second.
-const FORGIVEN_A_SECOND: u128 = 100;
-/// Never more than this, however much was written.
-const MOST: i32 = 10_000;
 /// Frames that a stream of ours may bring back.
 const FOR_STREAM: i32 = 8;
 /// Frames that one of DATA may bring back, however small it is: a WINDOW_UPDATE for its stream, one for the connection, and
 /// a PING to measure the way.
 const FOR_DATA: i32 = 3;
-/// Bytes of DATA for which one frame more is fine.
-const BYTES_A_FRAME: usize = 256;
 
 /// An outer connection, watched.
 pub(super) struct Meter {
@@ -91,7 +86,7 @@ fn cost(frame: Frame) -> i32 {
 fn worth(frame: Frame) -> i32 {
     match frame.kind {
         HEADERS => FOR_STREAM,
-        DATA => FOR_DATA + i32::try_from(frame.length / BYTES_A_FRAME).unwrap_or(MOST),
+        DATA => FOR_DATA + explained(frame.length),
         _ => 0,
     }
 }
@@ -110,11 +105,7 @@ impl Budget {
             return true;
         }
         // Only now the time matters.
-        let now = now();
-        let forgiven = now.saturating_duration_since(self.since).as_millis() * FORGIVEN_A_SECOND / 1_000;
-        if forgiven > 0 {
-            self.since = now;
-        }
+        let forgiven = forgiven(&mut self.since, now(), FORGIVEN_A_SECOND);
         self.left = self.left.saturating_add(i32::try_from(forgiven).unwrap_or(MOST)).min(ALLOWANCE);
         self.left >= 0
     }

@@ -14,11 +14,12 @@ use pingora_core::protocols::http::v2::server::{default_h2_options, handshake};
 use tokio::time::Instant;
 use torana_ir::Limits;
 
+use crate::frames::forgiven;
 use crate::gate;
 use crate::http::conn::{Conduct, Conn};
 use crate::http::drained::Drained;
 use crate::http::h2::down;
-use crate::http::h2::ledger::{Ledger, Ticket, forgiven};
+use crate::http::h2::ledger::{Ledger, Ticket};
 use crate::http::h2::reader::Reader;
 use crate::http::request;
 use crate::http::side::Down;

@@ -7,28 +7,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
-use tokio::time::Instant;
+use crate::frames::{ALLOWANCE, MOST, explained};
 
-/// Frames that a client may send without having asked for anything: priorities, settings and windows at the start.
-pub(crate) const ALLOWANCE: i32 = 1_000;
-/// More than this is never owed to a client, however much it has asked for.
-const MOST: i32 = 10_000;
 /// Frames that one request may bring with it.
 const FOR_REQUEST: i32 = 8;
 /// Frames that one piece of a response may bring back (a WINDOW_UPDATE for the stream and one for the connection),
 /// however small it is.
 const FOR_PIECE: i32 = 2;
-/// Bytes of a response for which one frame more is fine.
-const BYTES_A_FRAME: usize = 256;
-
-/// What time has forgiven since `since`, at so much a second; `since` moves on only when it is something.
-pub(crate) fn forgiven(since: &mut Instant, now: Instant, a_second: u128) -> u128 {
-    let forgiven = (now - *since).as_millis() * a_second / 1_000;
-    if forgiven > 0 {
-        *since = now;
-    }
-    forgiven
-}
 
 /// The account of one connection.
 #[derive(Debug)]
@@ -75,7 +60,7 @@ impl Ledger {
 
     /// A piece of a response of so many bytes is on its way to the client.
     pub(crate) fn answered(&self, bytes: usize) {
-        self.earn(FOR_PIECE + i32::try_from(bytes / BYTES_A_FRAME).unwrap_or(MOST));
+        self.earn(FOR_PIECE + explained(bytes));
     }
 
     fn earn(&self, frames: i32) {

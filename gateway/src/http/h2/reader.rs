@@ -11,12 +11,9 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use crate::frames::{ACK, Frame, Frames, HEADERS, PING, PREFACE, SETTINGS};
-use crate::http::h2::ledger::{Ledger, forgiven};
+use crate::frames::{ACK, FORGIVEN_A_SECOND, Frame, Frames, HEADERS, PING, PREFACE, SETTINGS, forgiven};
+use crate::http::h2::ledger::Ledger;
 use crate::io::Io;
-
-/// Frames that ask for nothing are forgiven at this rate.
-const FORGIVEN_A_SECOND: u128 = 100;
 
 /// A client's connection, watched.
 pub(crate) struct Reader {
@@ -111,7 +108,7 @@ fn cost(frame: Frame) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::h2::ledger::ALLOWANCE;
+    use crate::frames::ALLOWANCE;
 
     #[test]
     fn a_frame_counts_for_what_it_asks_for() {
