@@ -2,9 +2,11 @@
 //! What several modules' tests are made of: names, a listener on the loopback, a free port.
 
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::ops::DerefMut;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use rustls::{ClientConnection, ConnectionCommon, Error, ServerConnection};
 use torana_ir::{Certificate, CertificateKey, Delta, GatewayId, Listener, ListenerKey, Resource};
 
 use crate::mesh::State;
@@ -31,6 +33,30 @@ pub(crate) fn certificate(name: &str, hosts: &[&str]) -> Certificate {
     let key = CertificateKey { namespace: "n".into(), name: name.into() };
     let (chain, pem) = (made.cert.pem(), made.signing_key.serialize_pem());
     Certificate::from_pem(key, chain.as_bytes(), pem.as_bytes()).unwrap()
+}
+
+/// A handshake in memory, as far as it gets; what one of them does not like is the error.
+pub(crate) fn handshake(client: &mut ClientConnection, server: &mut ServerConnection) -> Result<(), Error> {
+    for _ in 0..8 {
+        pass(client, server)?;
+        pass(server, client)?;
+    }
+    Ok(())
+}
+
+/// Everything that one has to say to the other.
+fn pass<F, T>(
+    from: &mut impl DerefMut<Target = ConnectionCommon<F>>,
+    to: &mut impl DerefMut<Target = ConnectionCommon<T>>,
+) -> Result<(), Error> {
+    let mut wire = Vec::new();
+    from.write_tls(&mut wire).unwrap();
+    let mut rest = wire.as_slice();
+    while !rest.is_empty() {
+        to.read_tls(&mut rest).unwrap();
+        to.process_new_packets()?;
+    }
+    Ok(())
 }
 
 /// Of a proxy that is in no mesh.

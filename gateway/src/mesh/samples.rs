@@ -17,6 +17,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use super::credential::{Credential, Svid};
 use super::roots::Roots;
+use crate::samples::handshake;
 use crate::tls::provider;
 
 pub(super) const WEB: &str = "spiffe://cluster.local/ns/default/sa/web";
@@ -131,22 +132,7 @@ pub(super) fn name(name: &'static str) -> ServerName<'static> {
 pub(super) fn shake(client: &Arc<ClientConfig>, server: &Arc<ServerConfig>) -> Result<Shaken, Error> {
     let mut client = ClientConnection::new(Arc::clone(client), name("web.default.svc")).unwrap();
     let mut server = ServerConnection::new(Arc::clone(server)).unwrap();
-    for _ in 0..8 {
-        let mut wire = Vec::new();
-        client.write_tls(&mut wire).unwrap();
-        let mut rest = wire.as_slice();
-        while !rest.is_empty() {
-            server.read_tls(&mut rest).unwrap();
-            server.process_new_packets()?;
-        }
-        let mut wire = Vec::new();
-        server.write_tls(&mut wire).unwrap();
-        let mut rest = wire.as_slice();
-        while !rest.is_empty() {
-            client.read_tls(&mut rest).unwrap();
-            client.process_new_packets()?;
-        }
-    }
+    handshake(&mut client, &mut server)?;
     Ok(Shaken {
         kind: client.handshake_kind().unwrap(),
         alpn: client.alpn_protocol().map(<[u8]>::to_vec),

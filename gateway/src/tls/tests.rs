@@ -8,7 +8,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use torana_ir::{CipherSuite, ClientValidationMode, Protocol, TlsVersion, TrustBundle, TrustBundleKey, TrustSource};
 
 use super::*;
-use crate::samples::listener_key;
+use crate::samples::{handshake, listener_key};
 
 fn secret(name: &str) -> CertificateKey {
     CertificateKey { namespace: "n".into(), name: name.into() }
@@ -94,10 +94,7 @@ fn shake(tls: &ServerTls, sni: &'static str, client: &Arc<ClientConfig>) -> Resu
     let (_, config) = tls.select(Some(sni)).expect("a listener");
     let mut server = ServerConnection::new(config).unwrap();
     let mut client = ClientConnection::new(Arc::clone(client), ServerName::try_from(sni).unwrap()).unwrap();
-    for _ in 0..8 {
-        pass(&mut client, &mut server)?;
-        pass_back(&mut server, &mut client)?;
-    }
+    handshake(&mut client, &mut server)?;
     Ok(Seen {
         leaf: client.peer_certificates().unwrap()[0].to_vec(),
         alpn: client.alpn_protocol().map(<[u8]>::to_vec),
@@ -109,28 +106,6 @@ struct Seen {
     leaf: Vec<u8>,
     alpn: Option<Vec<u8>>,
     kind: HandshakeKind,
-}
-
-fn pass(from: &mut ClientConnection, to: &mut ServerConnection) -> Result<(), rustls::Error> {
-    let mut wire = Vec::new();
-    from.write_tls(&mut wire).unwrap();
-    let mut wire = wire.as_slice();
-    while !wire.is_empty() {
-        to.read_tls(&mut wire).unwrap();
-        to.process_new_packets()?;
-    }
-    Ok(())
-}
-
-fn pass_back(from: &mut ServerConnection, to: &mut ClientConnection) -> Result<(), rustls::Error> {
-    let mut wire = Vec::new();
-    from.write_tls(&mut wire).unwrap();
-    let mut wire = wire.as_slice();
-    while !wire.is_empty() {
-        to.read_tls(&mut wire).unwrap();
-        to.process_new_packets()?;
-    }
-    Ok(())
 }
 
 fn leaf(certificate: &Certificate) -> Vec<u8> {

@@ -9,6 +9,7 @@ use torana_ir::{CertificateKey, DnsName, Trust, TrustBundle, TrustBundleKey, Tru
 use super::super::Certificates;
 use super::super::authorities::Bundles;
 use super::*;
+use crate::samples::handshake;
 
 /// An authority whose subject is the same as every other's.
 struct Authority(Issuer<'static, KeyPair>, rcgen::Certificate);
@@ -104,22 +105,7 @@ fn call(
 ) -> Result<Shaken, Error> {
     let mut client = ClientConnection::new(tls.config(tls.identity(identity), alpn), name).unwrap();
     let mut server = ServerConnection::new(Arc::clone(backend)).unwrap();
-    for _ in 0..8 {
-        let mut wire = Vec::new();
-        client.write_tls(&mut wire).unwrap();
-        let mut rest = wire.as_slice();
-        while !rest.is_empty() {
-            server.read_tls(&mut rest).unwrap();
-            server.process_new_packets()?;
-        }
-        let mut wire = Vec::new();
-        server.write_tls(&mut wire).unwrap();
-        let mut rest = wire.as_slice();
-        while !rest.is_empty() {
-            client.read_tls(&mut rest).unwrap();
-            client.process_new_packets()?;
-        }
-    }
+    handshake(&mut client, &mut server)?;
     let alpn = client.alpn_protocol().map(<[u8]>::to_vec);
     Ok((client.handshake_kind().unwrap(), alpn, server.server_name().map(str::to_owned)))
 }
