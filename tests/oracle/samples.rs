@@ -19,14 +19,13 @@ const TOGETHER: [[&str; 2]; 5] = [
 ];
 
 /// What is said of others, by kind of object and reason, and why it is right.
-const EXPLAINED: [(&str, &str, &str); 8] = [
+const EXPLAINED: [(&str, &str, &str); 7] = [
     ("addons/kiali.yaml", "", "a chart's output, of no kind of Istio's"),
     (
         "bookinfo/networking/certmanager-gateway.yaml",
         "VirtualService BackendNotFound",
         "an app that is installed apart",
     ),
-    ("bookinfo/networking/destination-rule-all-mtls.yaml", "DestinationRule UnsupportedValue", "ISTIO_MUTUAL"),
     ("bookinfo/policy/productpage_envoy_ratelimit.yaml", "EnvoyFilter NotServed", "there is no Envoy"),
     ("ratelimit/local-rate-limit-service.yaml", "EnvoyFilter NotServed", "there is no Envoy"),
     ("open-telemetry/loki/telemetry.yaml", "Telemetry NotServed", "not done yet"),
