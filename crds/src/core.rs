@@ -64,6 +64,11 @@ impl Service {
         self.spec.cluster_ip.as_deref() == Some("None")
     }
 
+    /// Its address in the cluster, if it has one.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.spec.cluster_ip.as_deref()?.parse().ok()
+    }
+
     /// The port of that number, whatever its protocol; the first one if there are several.
     pub fn port(&self, number: u16) -> Option<&ServicePort> {
         self.spec.ports.iter().find(|port| port.port == number)

@@ -49,6 +49,10 @@ impl<'w> Known<'w> {
         Self { namespace, labels: &workload.labels, account, is_redirected: false }
     }
 
+    fn has_account(&self) -> bool {
+        !self.account.is_empty()
+    }
+
     fn has(&self, (name, value): (&str, &str)) -> bool {
         self.labels.get(name).is_some_and(|own| own == value)
     }
@@ -135,15 +139,11 @@ impl<'c> MeshPeers<'c> {
             && peer_authentications::mode(self.cluster, (known.namespace, known.labels), port) == MtlsMode::Strict
     }
 
-    /// The identity of that very workload, in every trust domain that counts.
+    /// The identity of that very workload, or a name that is written.
     fn names_of(&self, known: Option<Known<'_>>) -> Vec<PeerName> {
-        let account = known.filter(|known| !known.account.is_empty());
-        let own = self.cluster.mesh().config().trust_domains().map(|domain| match account {
-            Some(known) => PeerName::Uri(spiffe_id(domain, known.namespace, known.account)),
-            None => PeerName::TrustDomain(domain),
-        });
+        let known = known.filter(Known::has_account);
         // Whose names are written is no secret, so that those are enough where nobody knows the account.
-        let own = own.filter(|_| account.is_some() || self.names.is_empty());
+        let own = identities(self.cluster, known).filter(|_| known.is_some() || self.names.is_empty());
         own.chain(self.names.iter().cloned()).collect()
     }
 
@@ -153,4 +153,18 @@ impl<'c> MeshPeers<'c> {
         let usual = || format!("outbound_.{}_.{subset}_.{host}", key.port);
         DnsName::new(&self.sni.map_or_else(usual, str::to_owned)).ok()
     }
+}
+
+/// How the waypoint is spoken to of which this is known, if anything is.
+pub(super) fn of_waypoint(cluster: &Cluster, known: Option<Known<'_>>) -> MeshPeer {
+    let names = identities(cluster, known.filter(Known::has_account)).collect();
+    MeshPeer { transport: MeshTransport::Hbone, names, strict: true }
+}
+
+/// The identity of that very workload, in every trust domain that counts; of one that nobody knows, anybody's there.
+fn identities<'c>(cluster: &'c Cluster, known: Option<Known<'c>>) -> impl Iterator<Item = PeerName> + use<'c> {
+    cluster.mesh().config().trust_domains().map(move |domain| match known {
+        Some(known) => PeerName::Uri(spiffe_id(domain, known.namespace, known.account)),
+        None => PeerName::TrustDomain(domain),
+    })
 }

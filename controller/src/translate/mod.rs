@@ -117,6 +117,8 @@ mod fleets;
 
 mod views;
 
+mod waypoints;
+
 mod work;
 
 #[cfg(test)]

@@ -4,6 +4,9 @@
 //! Of several entries of one host the oldest that the proxies see counts; those of its namespace with the same resolution
 //! add their ports. Never resolves a name.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use torana_crds::istio::names::{Export, Protocol};
 use torana_crds::istio::service_entry::{EntryPort, Location, Resolution, Workload, WorkloadAddress};
 use torana_crds::istio::{ServiceEntry, WorkloadEntry};
@@ -16,6 +19,7 @@ use crate::store::Cluster;
 use crate::translate::mesh_peers::MeshPeers;
 use crate::translate::proxies::Proxies;
 use crate::translate::servers::{UNSUPPORTED, verdict};
+use crate::translate::waypoints::Passage;
 use crate::translate::workloads::{self, Found};
 
 /// Requests have nowhere to go.
@@ -163,6 +167,18 @@ impl<'c> External<'c> {
             remarks.push(Remark::warning(NO_ENDPOINTS, at, message, remedy));
         }
         Told { endpoints, remarks }
+    }
+
+    /// How those who come from outside reach it; `ways` takes what that follows from.
+    pub(super) fn passage(&self, cluster: &'c Cluster, ways: &mut BTreeSet<ObjectRef>) -> Passage<'c> {
+        // Of `*.` nobody knows which host a request is for.
+        let named = self.entries.first().filter(|entry| !entry.spec.hosts.iter().any(|host| is_wild(host)));
+        named.map_or(Passage::Direct, |entry| Passage::of(cluster, &entry.meta, ways))
+    }
+
+    /// The address that clients in the mesh know it by, if it is one.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        self.entries.first()?.spec.addresses.iter().find(|it| it.is_single()).map(|it| it.address)
     }
 
     /// The entry that is told what there is to say of them all.

@@ -4,6 +4,7 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use torana_crds::core::{EndpointSlice, Pod, Service, ServicePort, SliceEndpoint, TransportProtocol};
 use torana_crds::istio::DestinationRule;
@@ -28,6 +29,7 @@ use crate::translate::policies::Policies;
 use crate::translate::proxies::Proxies;
 use crate::translate::service_entries::{Told, host_named, host_of, within};
 use crate::translate::traffic;
+use crate::translate::waypoints::Passage;
 use crate::translate::workloads::add_selected;
 
 /// Who uses a port: numbers of routes.
@@ -80,6 +82,8 @@ pub(super) struct ServiceOutput {
     pub(super) asked: BTreeSet<ObjectRef>,
     /// Whether pods were looked at, or may be endpoints that no slice tells of.
     pub(super) reads_pods: bool,
+    /// Objects, there or not, that say how it is reached.
+    pub(super) ways: BTreeSet<ObjectRef>,
 }
 
 /// Who looks at a Service: DestinationRules may say another thing to each fleet.
@@ -113,7 +117,8 @@ pub(super) fn service(
     let mut output = ServiceOutput::default();
     let Some(service) = cluster.find::<Service>(&reference.namespace, &reference.name) else { return output };
     let host = hosts::of_service(&reference.namespace, &reference.name);
-    let rule = in_force(cluster, (&host, &reference.namespace), view.proxies);
+    let passage = Passage::of(cluster, &service.meta, &mut output.ways);
+    let rule = in_force(cluster, (&host, &reference.namespace), view.proxies).filter(|_| passage.is_direct());
     for ((number, transport, subset), users) in used {
         let key = key(reference, (*number, *transport, subset.as_ref()));
         let protocol = match transport {
@@ -136,7 +141,11 @@ pub(super) fn service(
         let is_external = is_alias(service) || *transport == Transport::Udp;
         let peers = MeshPeers::new(cluster, (tls, &backend.tls), (is_external, &[]));
         output.reads_pods |= reads_labels(&backend) || peers.asks();
-        let addresses = if is_alias(service) {
+        let named = (service.address(), host.as_str());
+        let through = port.and_then(|_| output.pass(cluster, reference, (&passage, named), &mut backend));
+        let addresses = if let Some(through) = through {
+            through
+        } else if is_alias(service) {
             output.alias(reference, service, &key, &peers)
         } else {
             output.slices(cluster, (reference, service), (port, part), (&backend, &peers))
@@ -167,7 +176,8 @@ fn of_entries(
     let mut output = ServiceOutput::default();
     let Some(external) = within(cluster, host, &reference.namespace) else { return output };
     output.reads_pods = external.selects();
-    let rule = in_force(cluster, (host, &reference.namespace), view.proxies);
+    let passage = external.passage(cluster, &mut output.ways);
+    let rule = in_force(cluster, (host, &reference.namespace), view.proxies).filter(|_| passage.is_direct());
     for (number, transport, subset) in used.keys() {
         let key = key(reference, (*number, *transport, subset.as_ref()));
         let mut backend = Backend::new(key.clone());
@@ -183,12 +193,15 @@ fn of_entries(
         let is_outside = is_original || external.is_outside();
         let peers = MeshPeers::new(cluster, (tls, &backend.tls), (is_outside, external.names()));
         let labels = part.map(|part| part.labels.clone()).unwrap_or_default();
-        let Told { endpoints, remarks } = external.endpoints(cluster, host, (&backend, &peers), &labels);
-        if let Some(entry) = external.told() {
-            for remark in remarks {
-                output.say(&entry, remark);
-            }
-        }
+        let Some(entry) = external.told() else { continue };
+        let named = (external.address(), host);
+        let through =
+            external.port(*number).and_then(|_| output.pass(cluster, &entry, (&passage, named), &mut backend));
+        let endpoints = through.unwrap_or_else(|| {
+            let Told { endpoints, remarks } = external.endpoints(cluster, host, (&backend, &peers), &labels);
+            output.say_all(&entry, remarks);
+            endpoints
+        });
         output.backends.insert(key, called((backend, reachable(cluster, endpoints)), &peers, host));
     }
     output
@@ -236,6 +249,23 @@ impl ServiceOutput {
         blocks.tls
     }
 
+    /// Where `backend` of a service is, which has this address in the cluster, if any, and this host, if nobody reaches it by
+    /// itself; what there is to say of that is `told`.
+    fn pass(
+        &mut self,
+        cluster: &Cluster,
+        told: &ObjectRef,
+        (passage, (address, host)): (&Passage<'_>, (Option<IpAddr>, &str)),
+        backend: &mut Backend,
+    ) -> Option<Endpoints> {
+        // Datagrams are no part of any mesh.
+        let passage = Some(passage).filter(|_| backend.key.transport == Transport::Tcp)?;
+        let (endpoints, remarks) = passage.endpoints(cluster, &backend.key, host)?;
+        backend.waypoint_for = passage.destination(address, host);
+        self.say_all(told, remarks);
+        Some(endpoints)
+    }
+
     /// Whether some endpoint takes nothing but mutual TLS of the mesh.
     pub(super) fn is_strict(&self) -> bool {
         let all = self.backends.values().map(|(_, endpoints)| endpoints);
@@ -260,6 +290,12 @@ impl ServiceOutput {
             entries.partition(|(object, _)| object.known_kind() == Some(Kind::ServiceEntry));
         self.entries = others;
         of_entries.into_iter().map(|(object, entry)| (object, entry.remarks)).collect()
+    }
+
+    fn say_all(&mut self, object: &ObjectRef, remarks: Vec<Remark>) {
+        for remark in remarks {
+            self.say(object, remark);
+        }
     }
 
     fn say(&mut self, object: &ObjectRef, remark: Remark) {
@@ -387,13 +423,13 @@ impl ServiceOutput {
     }
 }
 
-fn pod_of<'c>(cluster: &'c Cluster, service: &ObjectRef, endpoint: &SliceEndpoint) -> Option<&'c Pod> {
+pub(super) fn pod_of<'c>(cluster: &'c Cluster, service: &ObjectRef, endpoint: &SliceEndpoint) -> Option<&'c Pod> {
     let pod = endpoint.target_ref.as_ref().filter(|target| target.kind == "Pod");
     pod.and_then(|target| cluster.find::<Pod>(&service.namespace, &target.name))
 }
 
 /// Whether an endpoint is a pod of which nothing is known though pods are watched: news of it is on its way.
-fn is_awaited(cluster: &Cluster, endpoint: &SliceEndpoint, pod: Option<&Pod>) -> bool {
+pub(super) fn is_awaited(cluster: &Cluster, endpoint: &SliceEndpoint, pod: Option<&Pod>) -> bool {
     let is_pod = endpoint.target_ref.as_ref().is_some_and(|target| target.kind == "Pod");
     is_pod && pod.is_none() && cluster.settings().is_cluster() && cluster.knows_of::<Pod>()
 }

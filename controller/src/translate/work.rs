@@ -62,6 +62,8 @@ pub(super) struct Memo {
     hosts: SharedHosts,
     /// How many Services need a certificate or authorities.
     needed: BTreeMap<ResourceKey, u32>,
+    /// Services by the objects, there or not, that say how they are reached: their namespaces, and waypoints.
+    behind: BTreeMap<ObjectRef, BTreeSet<ObjectRef>>,
     /// Objects of which is said that they are for others.
     elsewhere: BTreeSet<ObjectRef>,
 }
@@ -119,6 +121,8 @@ struct ServiceMemo {
     of_entries: BTreeMap<ObjectRef, Vec<Remark>>,
     /// Pods of its namespace were looked at.
     reads_pods: bool,
+    /// Objects, there or not, that say how it is reached.
+    ways: BTreeSet<ObjectRef>,
 }
 
 /// One translation under way.
@@ -173,6 +177,7 @@ impl<'w> Work<'w> {
             self.count();
         }
         services.extend(self.dirty.endpoints.iter().cloned());
+        services.extend(self.dirty.endpoints.iter().chain(&self.dirty.objects).flat_map(|it| self.behind(it)).cloned());
         services.extend(self.dirty.objects.iter().filter(|it| it.known_kind() == Some(Kind::Service)).cloned());
         services.extend(self.of_hosts());
         let (mut rules, credited) = self.credited(&moved);
@@ -380,7 +385,14 @@ impl<'w> Work<'w> {
             entries: output.entries.keys().cloned().collect(),
             of_entries,
             reads_pods,
+            ways: output.ways,
         };
+        for way in old.ways.difference(&memo.ways) {
+            unlink(&mut self.memo.behind, way, reference);
+        }
+        for way in memo.ways.difference(&old.ways) {
+            self.memo.behind.entry(way.clone()).or_default().insert(reference.clone());
+        }
         self.is_shown_anew |= memo.needs != old.needs;
         for need in &memo.needs {
             *self.memo.needed.entry(need.clone()).or_default() += 1;
@@ -476,11 +488,19 @@ impl<'w> Work<'w> {
             let naming = slices.filter(|slice| slice.endpoints.iter().any(is_one));
             let of_slices = naming.filter_map(|slice| Some(ObjectRef::new(Kind::Service, namespace, slice.service()?)));
             let reads = |service: &ObjectRef| self.memo.services.get(service).is_some_and(|memo| memo.reads_pods);
-            services.extend(of_slices.filter(reads));
+            for service in of_slices {
+                services.extend(self.behind(&service).cloned());
+                services.extend(Some(service).filter(reads));
+            }
             let here = self.memo.services.iter().filter(|(it, memo)| it.namespace == namespace && memo.reads_pods);
             services.extend(here.map(|(it, _)| it).filter(|it| host_of(&it.name).is_some()).cloned());
         }
         services
+    }
+
+    /// Services of which an object says, or could say, how they are reached.
+    fn behind(&self, object: &ObjectRef) -> impl Iterator<Item = &ObjectRef> {
+        self.memo.behind.get(object).into_iter().flatten()
     }
 
     /// Services whose workloads take something else now.

@@ -27,6 +27,10 @@ pub struct Backend {
     /// nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mesh_name: Option<DnsName>,
+    /// Its endpoints are those of a waypoint, which is asked for this host by its tunnels (`:authority`; an IPv6 address in
+    /// brackets). `None`: each is asked for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waypoint_for: Option<String>,
     /// How one endpoint is chosen.
     pub balance: LoadBalance,
     /// Deadline of one connect.
@@ -68,6 +72,7 @@ impl Backend {
             protocol: UpstreamProtocol::Http1,
             tls: BackendTls::Plain,
             mesh_name: None,
+            waypoint_for: None,
             balance: LoadBalance::LeastRequest,
             connect_deadline: Duration::from_secs(5),
             idle: Duration::from_mins(1),

@@ -110,7 +110,7 @@ impl Wires {
         (credential, peer): (&Arc<Credential>, &Peer),
         alpn: Option<Alpn>,
     ) -> Result<Io, Fault> {
-        let (inner, outer) = (reach.address(), SocketAddr::new(reach.endpoint.address.ip(), TUNNELS));
+        let outer = SocketAddr::new(reach.endpoint.address.ip(), TUNNELS);
         let dial = || async {
             let stream = dialled(outer, reach).await?;
             let config = credential.client(&peer.names, AlpnClass::Hbone);
@@ -118,7 +118,7 @@ impl Wires {
             Ok(Box::new(Io::tls_client(stream)))
         };
         let key = hbone::Key { identity: credential.id, peers: peer.id, address: outer };
-        let ask = hbone::Ask { authority: &inner.to_string(), headers: &self.headers };
+        let ask = hbone::Ask { authority: &reach.authority(), headers: &self.headers };
         let opened = self.tunnels.open(key, &ask, reach.deadline, dial).await;
         let mut tunnel = opened.map_err(|why| untunnelled(why, reach.endpoint))?.into_inner();
         introduced(&mut tunnel, reach).await?;
@@ -141,6 +141,15 @@ impl Reach<'_> {
     fn address(&self) -> SocketAddr {
         let own = self.endpoint.address;
         SocketAddr::new(own.ip(), self.port.unwrap_or(own.port()))
+    }
+
+    /// What a tunnel is asked for.
+    fn authority(&self) -> String {
+        let address = self.address();
+        match &self.backend.config.waypoint_for {
+            Some(host) => format!("{host}:{}", address.port()),
+            None => address.to_string(),
+        }
     }
 }
 

@@ -112,6 +112,31 @@ fn http_goes_through_one_connection_to_the_node_and_leaves_no_bytes_outside() {
     assert!(world.log().contains("\"upstream_transport\":\"hbone\""), "{}", world.log());
 }
 
+#[test]
+fn a_waypoint_is_asked_for_the_service_and_nobody_passes_it_by() {
+    const WAYPOINT: &str = "127.0.53.8";
+    let mesh = Authority::new();
+    let identity = Identity::new(&mesh.issue("gateway", &[&id("gateway")]), &[&mesh]);
+    let node = node(WAYPOINT, mesh.server(&[&id("way")], &["h2"], Some(&mesh)));
+    let backend = Backend::named("behind");
+    // Of the Service itself nothing is known but its address.
+    let service = format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: a, namespace: default, labels: {{istio.io/use-waypoint: way, \
+         istio.io/ingress-use-waypoint: \"true\"}}}}\nspec: {{clusterIP: 10.96.0.7, ports: [{{port: {}}}]}}\n---\n",
+        backend.port
+    );
+    let route = World::catch_all("all", "a").replace("port: 80", &format!("port: {}", backend.port));
+    let without = [World::gateway(), &service, &route].concat();
+    let world = identity.world(&without);
+    assert!(eventually(|| world.get("a", "/").unwrap().text() == "503 no_endpoints\n"), "{}", world.log());
+    let way = ambient_pod("way", (WAYPOINT, 15008), "way").replacen("port: 80", "port: 15008", 1);
+    world.apply("way.yaml", &way);
+    assert!(eventually(|| world.status("a", "/") == 200), "{}", world.log());
+    assert_eq!(world.get("a", "/").unwrap().text(), "behind");
+    let tunnels = node.tunnels.lock().unwrap();
+    assert!(tunnels.iter().all(|it| *it == (format!("10.96.0.7:{}", backend.port), None)), "{tunnels:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn grpc_and_tls_of_the_backends_own_go_inside_too() {
     const POD: &str = "127.0.53.2";

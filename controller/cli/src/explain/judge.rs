@@ -235,7 +235,8 @@ impl Case<'_> {
         match self.snapshot.endpoints.get(key).map(AsRef::as_ref) {
             None => (Vec::new(), false),
             Some(from) => {
-                let by = |peer: Option<&MeshPeer>| peer.map(words::mesh).unwrap_or_default();
+                let host = self.snapshot.backends.get(key).and_then(|backend| backend.waypoint_for.as_deref());
+                let by = |peer: Option<&MeshPeer>| peer.map(|peer| words::mesh(peer, host)).unwrap_or_default();
                 let named = |it: &NamedEndpoint| format!("{}:{} (DNS){}", it.host, it.port, by(it.mesh.as_deref()));
                 let shown = |ready: bool| if ready { "" } else { " (terminating)" };
                 let at = |it: &Endpoint| format!("{}{}{}", it.address, shown(it.ready), by(it.mesh.as_deref()));

@@ -77,11 +77,12 @@ pub(super) fn filter(filter: &Filter) -> String {
     }
 }
 
-/// How a workload of a mesh is spoken to, why, and who it must be.
-pub(super) fn mesh(peer: &MeshPeer) -> String {
-    let (by, why) = match peer.transport {
-        MeshTransport::Mtls => ("mTLS", "a sidecar, or ISTIO_MUTUAL"),
-        MeshTransport::Hbone => ("HBONE", "the ambient mesh"),
+/// How a workload of a mesh is spoken to, why, and who it must be. A waypoint is spoken to for the sake of a host.
+pub(super) fn mesh(peer: &MeshPeer, waypoint_for: Option<&str>) -> String {
+    let (by, why) = match (peer.transport, waypoint_for) {
+        (MeshTransport::Mtls, _) => ("mTLS", "a sidecar, or ISTIO_MUTUAL".to_owned()),
+        (MeshTransport::Hbone, None) => ("HBONE", "the ambient mesh".to_owned()),
+        (MeshTransport::Hbone, Some(host)) => ("HBONE", format!("the waypoint of {host}")),
     };
     let names = peer.names.iter().map(|name| match name {
         PeerName::Uri(id) => id.clone(),

@@ -86,9 +86,15 @@ fn service((namespace, name): (&str, &str), variant: usize) -> Value {
         }
         2 => json!({"type": "ExternalName", "externalName": "x.example.com"}),
         3 => json!({"ports": [{"port": 80, "appProtocol": "https"}]}),
-        _ => json!({"ports": [{"port": 8080}]}),
+        _ => json!({"ports": [{"port": 15008}, {"name": "m", "port": 8080}]}),
     };
-    object("v1", "Service", &metadata(namespace, name, variant), &spec)
+    let mut metadata = metadata(namespace, name, variant);
+    match variant {
+        0 => metadata["labels"] = json!({"istio.io/use-waypoint": "t", "istio.io/use-waypoint-namespace": "a"}),
+        1 => metadata["labels"] = json!({"istio.io/ingress-use-waypoint": "true"}),
+        _ => {}
+    }
+    object("v1", "Service", &metadata, &spec)
 }
 
 fn slice((namespace, name): (&str, &str), variant: usize) -> Value {
@@ -351,8 +357,13 @@ fn mesh(name: &str, variant: usize) -> Value {
 }
 
 fn namespace(variant: usize) -> Value {
-    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a",
-        "labels": {"team": if variant.is_multiple_of(2) { "x" } else { "y" }}}})
+    let mut labels = json!({"team": if variant.is_multiple_of(2) { "x" } else { "y" }});
+    match variant {
+        1 => labels["istio.io/ingress-use-waypoint"] = "true".into(),
+        3 => labels["istio.io/use-waypoint"] = "t".into(),
+        _ => {}
+    }
+    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a", "labels": labels}})
 }
 
 pub(super) const WORLD: usize = 46;
