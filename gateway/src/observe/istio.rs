@@ -24,11 +24,13 @@ const UNKNOWN: &str = "unknown";
 /// Istio's name for a cluster that was given none.
 const CLUSTER: &str = "Kubernetes";
 const LATEST: &str = "latest";
+const POLICY: &str = "connection_security_policy";
+const MUTUAL: &str = "mutual_tls";
 /// The kind of the rules that are counted.
 const KIND: &str = "VirtualService";
 
 const REQUEST: [&str; 25] = [
-    "connection_security_policy",
+    POLICY,
     "destination_app",
     "destination_canonical_revision",
     "destination_canonical_service",
@@ -166,7 +168,7 @@ impl Families {
             "request_protocol" if call.grpc => "grpc",
             "request_protocol" => "http",
             // Istio's sources leave that to the other end, which need not be one that tells.
-            "connection_security_policy" if call.mutual => "mutual_tls",
+            POLICY if call.mutual => MUTUAL,
             "response_code" => &code,
             "grpc_response_status" => &grpc_code,
             name => labels.of(name),
@@ -174,10 +176,14 @@ impl Families {
         Some(self.requests.child(REQUEST.iter().map(of)))
     }
 
-    /// The numbers of streams that end so, or have not.
-    pub(super) fn streams(&self, ends: &Ends<'_>) -> Option<Held<Streams>> {
+    /// The numbers of streams that end so, or have not; `mutual`: both ends have shown each other who they are.
+    pub(super) fn streams(&self, ends: &Ends<'_>, mutual: bool) -> Option<Held<Streams>> {
         let labels = Labels::new(ends)?;
-        let of = |name: &&str| if *name == "request_protocol" { "tcp" } else { labels.of(name) };
+        let of = |name: &&str| match *name {
+            "request_protocol" => "tcp",
+            POLICY if mutual => MUTUAL,
+            name => labels.of(name),
+        };
         Some(self.streams.child(STREAM.iter().map(of)))
     }
 
@@ -331,16 +337,23 @@ mod tests {
     fn streams_are_counted_when_they_begin_and_when_they_are_over() {
         let (metrics, meters) = (Metrics::new(), StreamMeters::carried(nouns("VirtualService"), None));
         let backend = BackendKey::tcp("shop", "db", 5432);
-        meters.opened(&metrics, Some(&backend));
+        meters.opened(&metrics, Some(&backend), false);
         assert!(line(&metrics.render(), "istio_tcp_connections_opened_total").ends_with(" 1"));
         assert!(line(&metrics.render(), "istio_tcp_connections_closed_total").ends_with(" 0"));
         let duration = Duration::from_secs(1);
+        let (protocol, fault, mutual) = ("tcp", None, false);
         let outcome =
-            StreamOutcome { backend: Some(&backend), protocol: "tcp", fault: None, duration, received: 5, sent: 7 };
+            StreamOutcome { backend: Some(&backend), protocol, fault, duration, received: 5, sent: 7, mutual };
         meters.record(&metrics, &outcome);
         let text = metrics.render();
         assert!(line(&text, "istio_tcp_connections_closed_total").ends_with(" 1"));
         assert!(line(&text, "istio_tcp_sent_bytes_total").ends_with(" 7"));
         assert!(line(&text, "istio_tcp_received_bytes_total").ends_with(" 5"));
+        meters.opened(&metrics, Some(&backend), true);
+        meters.record(&metrics, &StreamOutcome { mutual: true, ..outcome });
+        for name in ["opened_total", "closed_total"] {
+            let name = format!("istio_tcp_connections_{name}{{connection_security_policy=\"mutual_tls\"");
+            assert!(line(&metrics.render(), &name).ends_with(" 1"));
+        }
     }
 }

@@ -30,6 +30,8 @@ pub struct StreamOutcome<'a> {
     pub received: u64,
     /// Bytes of the backend.
     pub sent: u64,
+    /// Both ends have shown each other who they are.
+    pub mutual: bool,
 }
 
 /// Handles of what a rule carries. Kinds of ends are few and looked up, and held, so that none is given up while the
@@ -74,7 +76,7 @@ impl StreamMeters {
     /// Counts one stream that is over.
     pub fn record(&self, metrics: &Metrics, outcome: &StreamOutcome<'_>) {
         hold(&self.ends, count(metrics, &self.nouns, outcome));
-        if let Some(istio) = self.of_istio(metrics, outcome.backend, outcome.fault) {
+        if let Some(istio) = self.of_istio(metrics, (outcome.backend, outcome.fault), outcome.mutual) {
             istio.close(outcome.received, outcome.sent);
             hold(&self.of_istio, istio);
         }
@@ -87,9 +89,9 @@ impl StreamMeters {
         volume.sent.inc_by(outcome.sent);
     }
 
-    /// One begins, to be recorded when it is over.
-    pub fn opened(&self, metrics: &Metrics, backend: Option<&BackendKey>) {
-        if let Some(istio) = self.of_istio(metrics, backend, None) {
+    /// One begins, to be recorded when it is over; `mutual`: both ends have shown each other who they are.
+    pub fn opened(&self, metrics: &Metrics, backend: Option<&BackendKey>, mutual: bool) {
+        if let Some(istio) = self.of_istio(metrics, (backend, None), mutual) {
             istio.open();
             hold(&self.of_istio, istio);
         }
@@ -98,10 +100,11 @@ impl StreamMeters {
     fn of_istio(
         &self,
         metrics: &Metrics,
-        backend: Option<&BackendKey>,
-        fault: Option<Fault>,
+        (backend, fault): (Option<&BackendKey>, Option<Fault>),
+        mutual: bool,
     ) -> Option<Held<istio::Streams>> {
-        metrics.families().istio.streams(&Ends { nouns: &self.nouns, workload: metrics.workload(), backend, fault })
+        let ends = Ends { nouns: &self.nouns, workload: metrics.workload(), backend, fault };
+        metrics.families().istio.streams(&ends, mutual)
     }
 
     /// Counts one that no rule took.
@@ -140,7 +143,7 @@ mod tests {
 
     fn outcome(backend: Option<&BackendKey>, fault: Option<Fault>) -> StreamOutcome<'_> {
         let duration = Duration::from_millis(20);
-        StreamOutcome { backend, protocol: "tcp", fault, duration, received: 3, sent: 5 }
+        StreamOutcome { backend, protocol: "tcp", fault, duration, received: 3, sent: 5, mutual: false }
     }
 
     #[test]

@@ -28,6 +28,10 @@ pub(super) struct Account {
     started: Instant,
     protocol: &'static str,
     line: Option<Box<AccessRecord>>,
+    /// Both ends have shown each other who they are.
+    is_mutual: bool,
+    /// It is counted as one that began.
+    is_begun: bool,
     _open: Connected,
 }
 
@@ -37,13 +41,12 @@ impl Account {
         let listener = &course.routed.listener;
         let protocol = listener.protocol().as_str();
         let line = || Box::new(AccessRecord::new(SystemTime::now(), peer, protocol));
-        if let Some(plan) = &course.routed.plan {
-            plan.meters.opened(&worker.metrics, course.onward.as_ref().ok().map(|backend| backend.key()));
-        }
         Self {
             started: Instant::now(),
             protocol,
             line: worker.log.is_on().then(line),
+            is_mutual: false,
+            is_begun: false,
             _open: worker.metrics.connected(Some(&listener.key), protocol),
         }
     }
@@ -58,16 +61,27 @@ impl Account {
 
     /// Where it went, at the last of so many tries, and how that is spoken to.
     pub(super) fn tried(&mut self, (endpoint, way): (&Endpoint, Option<&Way>), transport: &'static str) {
+        self.is_mutual = way.is_some_and(Way::is_mesh);
         if let Some(line) = &mut self.line {
             line.endpoint = Some(endpoint.address);
             line.attempts += 1;
             line.upstream_transport = Some(transport);
-            line.upstream_peer = endpoint.peer.as_ref().filter(|_| way.is_some_and(Way::is_mesh)).map(Arc::clone);
+            line.upstream_peer = endpoint.peer.as_ref().filter(|_| self.is_mutual).map(Arc::clone);
+        }
+    }
+
+    /// Counts that it began, once it is known where it goes and how.
+    pub(super) fn begun(&mut self, worker: &Worker, course: &Course) {
+        let is_first = !std::mem::replace(&mut self.is_begun, true);
+        if let Some(plan) = course.routed.plan.as_ref().filter(|_| is_first) {
+            let backend = course.onward.as_ref().ok().map(|backend| backend.key());
+            plan.meters.opened(&worker.metrics, backend, self.is_mutual);
         }
     }
 
     /// Counts and logs.
-    pub(super) fn close(self, worker: &Worker, course: &Course, moved: Moved, fault: Option<Fault>) {
+    pub(super) fn close(mut self, worker: &Worker, course: &Course, moved: Moved, fault: Option<Fault>) {
+        self.begun(worker, course);
         let metrics = &worker.metrics;
         let backend = course.onward.as_ref().ok();
         let outcome = StreamOutcome {
@@ -77,6 +91,7 @@ impl Account {
             duration: self.started.elapsed(),
             received: moved.received,
             sent: moved.sent,
+            mutual: self.is_mutual,
         };
         let nouns = if let Some(plan) = &course.routed.plan {
             plan.meters.record(metrics, &outcome);

@@ -96,6 +96,7 @@ impl<P> Flows<P> {
         let course = Course::set(routed);
         let mut account = Account::begin(&self.worker, canonical(client), &course);
         let open = self.open(client, now, &course, &mut account);
+        account.begun(&self.worker, &course);
         let idle = course.routed.listener.limits.udp_idle;
         Some(Entry { open, since: now, idle, course, account, _place: place })
     }

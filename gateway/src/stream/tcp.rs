@@ -54,12 +54,15 @@ async fn pass(
     let half = *listener.protocol() == Protocol::Tcp;
     let is_told = backend.config.connections.proxy_protocol.is_some();
     let caller = is_told.then(|| Arc::new(Caller::new(remote, client.local())));
-    let mut dialling = pin!(dial(worker, (backend, listener), (caller.as_ref(), remote.ip()), account));
-    let mut dialled = poll_fn(|cx| match dialling.as_mut().poll(cx) {
-        Poll::Pending => client.poll_gone(cx, half).map(|()| Err(Fault::ClientGone)),
-        dialled @ Poll::Ready(_) => dialled,
-    })
-    .await?;
+    let mut dialled = {
+        let mut dialling = pin!(dial(worker, (backend, listener), (caller.as_ref(), remote.ip()), account));
+        poll_fn(|cx| match dialling.as_mut().poll(cx) {
+            Poll::Pending => client.poll_gone(cx, half).map(|()| Err(Fault::ClientGone)),
+            dialled @ Poll::Ready(_) => dialled,
+        })
+        .await?
+    };
+    account.begun(worker, course);
     let idle = dial::idle(backend, listener);
     let result = Relay::new(client, &mut dialled.io, moved, idle).run().await;
     if result.is_err() {
