@@ -5,12 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::ops::DerefMut;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use rustls::{ClientConnection, ConnectionCommon, Error, ServerConnection};
 use torana_ir::{Certificate, CertificateKey, Delta, GatewayId, Listener, ListenerKey, Resource};
 
 use crate::mesh::State;
-use crate::upstream::Standing;
+use crate::upstream::{Introduction, Standing};
 
 /// Where tests listen.
 pub(crate) const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -61,7 +60,7 @@ fn pass<F, T>(
 
 /// Of a proxy that is in no mesh.
 pub(crate) fn nobody() -> Standing {
-    Arc::new(ArcSwap::from_pointee(State::Absent))
+    Standing::new(State::Absent, Introduction::default())
 }
 
 /// A port that nobody listens on.

@@ -31,7 +31,7 @@ use crate::listen::{Admission, Workers};
 use crate::mesh::{Rotation, Source, State, Tally};
 use crate::observe::{AccessLog, Metrics, Readiness};
 use crate::table::Table;
-use crate::upstream::Standing;
+use crate::upstream::{Introduction, Standing};
 
 pub use crate::admin::{Explain, LogLevel};
 pub use crate::balance::Site;
@@ -126,8 +126,8 @@ impl App {
         let (drain, draining) = watch::channel(false);
         let admission = Admission::new(config.caps.unwrap_or_else(|| Caps::for_open_files(files::most_open())));
         let identity = Rotation::new(config.identity.clone());
-        let standing: Standing = Arc::new(ArcSwap::from_pointee(identity.states().borrow().clone()));
-        let shared = || (Arc::clone(&table), Arc::clone(&standing));
+        let standing = Standing::new(identity.states().borrow().clone(), introduction(&config));
+        let shared = || (Arc::clone(&table), standing.clone());
         let worker = |_| Worker::new(shared(), Arc::clone(&metrics), log.clone(), draining.clone());
         let started = Workers::start((0..workers(config.workers)).map(worker).collect(), &admission)?;
         let workers = Arc::new(Mutex::new(started));
@@ -167,17 +167,17 @@ impl App {
         let _inside = control.enter();
         if let Some(address) = self.config.health {
             let (metrics, readiness) = (Arc::clone(&self.metrics), self.readiness.clone());
-            let health = Health { metrics, readiness, standing: Arc::clone(&standing) };
+            let health = Health { metrics, readiness, standing: standing.clone() };
             control.spawn(admin::serve(bound(address)?, Arc::new(health)));
         }
         if let Some(address) = self.config.admin {
             let (explain, log_level) = (self.config.explain.clone(), self.config.log_level.clone());
-            let debug = Debug { program: program.clone(), explain, log_level, standing: Arc::clone(&standing) };
+            let debug = Debug { program: program.clone(), explain, log_level, standing: standing.clone() };
             control.spawn(admin::serve(bound(address)?, Arc::new(debug)));
         }
         let tally = identity.tally();
         control.spawn(sweep(Arc::clone(&self.metrics), Arc::clone(&program.table), Arc::clone(&tally)));
-        control.spawn(follow(identity.states(), Arc::clone(&standing), (Arc::clone(&self.metrics), tally)));
+        control.spawn(follow(identity.states(), standing.clone(), (Arc::clone(&self.metrics), tally)));
         control.spawn(identity.run());
         control.spawn(checks::run(program.clone(), standing, Arc::clone(&self.metrics)));
         control.spawn(resolve::run(program, self.config.resolver));
@@ -212,12 +212,17 @@ async fn sweep(metrics: Arc<Metrics>, table: Arc<ArcSwap<Table>>, tally: Arc<Tal
 /// Puts every identity in force as it comes.
 async fn follow(mut states: watch::Receiver<State>, standing: Standing, (metrics, tally): (Arc<Metrics>, Arc<Tally>)) {
     loop {
-        standing.store(Arc::new(states.borrow_and_update().clone()));
+        standing.put(states.borrow_and_update().clone());
         metrics.identity(&tally);
         if states.changed().await.is_err() {
             return;
         }
     }
+}
+
+fn introduction(config: &Config) -> Introduction {
+    let cluster = config.identity.as_ref().and_then(Source::cluster).map(str::to_owned);
+    Introduction { cluster, workload: config.workload.clone(), locality: config.site.locality.clone() }
 }
 
 /// Must be called inside a runtime.

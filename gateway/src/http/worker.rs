@@ -37,7 +37,7 @@ pub struct Worker {
 
 impl Worker {
     /// A worker without connections; `standing` is what the proxy is in its mesh.
-    pub fn new(
+    pub(crate) fn new(
         (table, standing): (Arc<ArcSwap<Table>>, Standing),
         metrics: Arc<Metrics>,
         log: AccessLog,

@@ -16,6 +16,16 @@ pub enum Source {
     Files(PathBuf),
 }
 
+impl Source {
+    /// What the authority calls our cluster, if there is one.
+    pub(crate) fn cluster(&self) -> Option<&str> {
+        match self {
+            Self::Authority(config) => Some(&config.cluster_id),
+            Self::Files(_) => None,
+        }
+    }
+}
+
 /// An authority that speaks `istio.v1.auth.IstioCertificateService`: istiod, or istio-csr of cert-manager.
 #[derive(Debug, Clone)]
 pub struct AuthorityConfig {

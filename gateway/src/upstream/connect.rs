@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
@@ -54,17 +54,13 @@ pub(crate) struct Wires {
     /// As whom.
     standing: Standing,
     tunnels: hbone::Pool,
-    /// What is said of ourselves to who opens tunnels.
-    headers: HeaderMap,
     metrics: Arc<Metrics>,
 }
 
 impl Wires {
     /// Of a worker that counts its connections in `metrics`.
     pub(crate) fn new(standing: Standing, metrics: Arc<Metrics>) -> Self {
-        let mut headers = HeaderMap::new();
-        headers.insert("x-istio-source", http::HeaderValue::from_static("gateway"));
-        Self { standing, tunnels: hbone::Pool::new(), headers, metrics }
+        Self { standing, tunnels: hbone::Pool::new(), metrics }
     }
 
     /// As whom an endpoint is spoken to now.
@@ -118,7 +114,7 @@ impl Wires {
             Ok(Box::new(Io::tls_client(stream)))
         };
         let key = hbone::Key { identity: credential.id, peers: peer.id, address: outer };
-        let ask = hbone::Ask { authority: &reach.authority(), headers: &self.headers };
+        let ask = hbone::Ask { authority: &reach.authority(), headers: &self.standing.headers(credential) };
         let opened = self.tunnels.open(key, &ask, reach.deadline, dial).await;
         let mut tunnel = opened.map_err(|why| untunnelled(why, reach.endpoint))?.into_inner();
         introduced(&mut tunnel, reach).await?;

@@ -10,6 +10,8 @@ mod caller;
 
 mod tunnel;
 
+mod introduction;
+
 mod way;
 
 mod connect;
@@ -39,6 +41,7 @@ pub(crate) use caller::Caller;
 pub(crate) use connect::{Reach, Wires};
 pub(crate) use h1::Carrier;
 pub(crate) use h2::Lease;
+pub(crate) use introduction::Introduction;
 pub(crate) use tunnel::REFUSED;
 pub(crate) use way::{Standing, Way};
 

@@ -4,14 +4,42 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
+use http::HeaderMap;
 
 use crate::balance::{BackendState, Endpoint};
 use crate::fault::Fault;
 use crate::mesh::{Credential, State};
+use crate::upstream::introduction::Introduction;
 
-/// The proxy's identity of this moment, for whoever opens connections.
-pub(crate) type Standing = Arc<ArcSwap<State>>;
+/// The proxy's identity of this moment, and what it says of itself, for whoever opens connections. Clones are one.
+#[derive(Debug, Clone)]
+pub(crate) struct Standing {
+    state: Arc<ArcSwap<State>>,
+    introduction: Arc<Introduction>,
+}
+
+impl Standing {
+    /// Begins so.
+    pub(crate) fn new(state: State, introduction: Introduction) -> Self {
+        Self { state: Arc::new(ArcSwap::from_pointee(state)), introduction: Arc::new(introduction) }
+    }
+
+    /// At this moment.
+    pub(crate) fn load(&self) -> Guard<Arc<State>> {
+        self.state.load()
+    }
+
+    /// From now on.
+    pub(crate) fn put(&self, state: State) {
+        self.state.store(Arc::new(state));
+    }
+
+    /// What is said to who opens tunnels for us.
+    pub(crate) fn headers(&self, credential: &Credential) -> HeaderMap {
+        self.introduction.headers(credential)
+    }
+}
 
 /// How an endpoint is spoken to.
 #[derive(Debug, Clone)]
@@ -27,7 +55,7 @@ impl Way {
     ///
     /// # Errors
     /// [`Fault::NoIdentity`]: the endpoint takes no cleartext, or the proxy wants an identity and has none.
-    pub(crate) fn to(endpoint: &Endpoint, standing: &ArcSwap<State>) -> Result<Self, Fault> {
+    pub(crate) fn to(endpoint: &Endpoint, standing: &Standing) -> Result<Self, Fault> {
         let Some(peer) = &endpoint.peer else { return Ok(Self::Direct) };
         match &**standing.load() {
             State::Available(credential) => Ok(Self::Mesh(Arc::clone(credential))),

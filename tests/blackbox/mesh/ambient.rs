@@ -54,6 +54,8 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, asked: Arc<Asked>)
         assert_eq!(request.method(), Method::CONNECT);
         let authority = request.uri().authority().unwrap().to_string();
         assert_eq!(request.headers()["x-istio-source"], "gateway");
+        let baggage = request.headers()["baggage"].to_str().unwrap();
+        assert!(baggage.starts_with("k8s.namespace.name=default,k8s.deployment.name=gateway,"), "{baggage}");
         asked.tunnels.lock().unwrap().push((authority.clone(), sni.clone()));
         let refusal = asked.refusal.load(Ordering::SeqCst);
         if refusal > 0 {
