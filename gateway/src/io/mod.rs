@@ -8,6 +8,8 @@ mod peer;
 
 mod pingora;
 
+mod socket;
+
 mod tunnel;
 
 use std::fmt;
@@ -22,6 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 pub use peer::{Peer, TlsPeer};
+pub use socket::Socket;
 pub(crate) use tunnel::next_id;
 pub use tunnel::{Inner, Tunnelled};
 
@@ -31,8 +34,8 @@ const MOST_AHEAD: usize = 16 << 10;
 /// TLS states are large and boxed, so that a plain connection does not pay for them.
 enum Transport {
     Tcp(TcpStream),
-    Server(Box<tokio_rustls::server::TlsStream<TcpStream>>),
-    Client(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+    Server(Box<tokio_rustls::server::TlsStream<Socket>>),
+    Client(Box<tokio_rustls::client::TlsStream<Socket>>),
     Tunnel(Inner),
     ClientInTunnel(Box<tokio_rustls::client::TlsStream<Inner>>),
 }
@@ -64,12 +67,12 @@ impl Io {
     }
 
     /// A client's connection whose TLS ends here; the handshake is done.
-    pub fn tls_server(stream: tokio_rustls::server::TlsStream<TcpStream>) -> Self {
+    pub fn tls_server(stream: tokio_rustls::server::TlsStream<Socket>) -> Self {
         Self::new(Transport::Server(Box::new(stream)))
     }
 
     /// A connection to a backend whose TLS begins here; the handshake is done.
-    pub fn tls_client(stream: tokio_rustls::client::TlsStream<TcpStream>) -> Self {
+    pub fn tls_client(stream: tokio_rustls::client::TlsStream<Socket>) -> Self {
         Self::new(Transport::Client(Box::new(stream)))
     }
 
@@ -154,8 +157,8 @@ impl Io {
     fn socket(&self) -> Option<&TcpStream> {
         match &self.transport {
             Transport::Tcp(stream) => Some(stream),
-            Transport::Server(stream) => Some(stream.get_ref().0),
-            Transport::Client(stream) => Some(stream.get_ref().0),
+            Transport::Server(stream) => Some(&stream.get_ref().0.0),
+            Transport::Client(stream) => Some(&stream.get_ref().0.0),
             Transport::Tunnel(_) | Transport::ClientInTunnel(_) => None,
         }
     }

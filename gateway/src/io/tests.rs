@@ -122,12 +122,12 @@ async fn under_tls_it_knows_protocol_and_version() {
     let address = listener.local_addr().unwrap();
     let accept = async {
         let (stream, _) = listener.accept().await.unwrap();
-        tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(server)).accept(stream).await.unwrap()
+        tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(server)).accept(Socket(stream)).await.unwrap()
     };
     let connect = async {
         let stream = TcpStream::connect(address).await.unwrap();
         let name = rustls_pki_types::ServerName::try_from("a.com").unwrap();
-        tokio_rustls::TlsConnector::from(std::sync::Arc::new(client)).connect(name, stream).await.unwrap()
+        tokio_rustls::TlsConnector::from(std::sync::Arc::new(client)).connect(name, Socket(stream)).await.unwrap()
     };
     let (accepted, connected) = tokio::join!(accept, connect);
     let (mut near, mut far) = (Io::tls_server(accepted), Io::tls_client(connected));

@@ -16,7 +16,7 @@ use tokio_rustls::StartHandshake;
 use torana_ir::ListenerKey;
 
 use crate::http::Worker;
-use crate::io::{Io, TlsPeer, tls_version};
+use crate::io::{Io, Socket, TlsPeer, tls_version};
 use crate::stream::{Client, Course};
 use crate::table::{Bind, Handshake, Terms};
 use crate::tls::{self, forwarded};
@@ -205,8 +205,8 @@ async fn established(
     (stream, accepted): (TcpStream, Accepted),
     config: Arc<ServerConfig>,
     listener: &ListenerKey,
-) -> Result<tokio_rustls::server::TlsStream<TcpStream>, Failure> {
-    let shaking = StartHandshake::from_parts(accepted, stream).into_stream(config);
+) -> Result<tokio_rustls::server::TlsStream<Socket>, Failure> {
+    let shaking = StartHandshake::from_parts(accepted, Socket(stream)).into_stream(config);
     shaking
         .await
         .map_err(|error| Failure { reason: tls::reason(&error, word), listener: Some(Box::new(listener.clone())) })

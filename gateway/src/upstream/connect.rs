@@ -21,7 +21,7 @@ use super::{Caller, caller};
 use crate::balance::{BackendState, Endpoint, Peer};
 use crate::fault::Fault;
 use crate::hbone;
-use crate::io::Io;
+use crate::io::{Io, Socket};
 use crate::mesh::{AlpnClass, Credential};
 use crate::observe::Metrics;
 use crate::tls;
@@ -110,7 +110,7 @@ impl Wires {
         let dial = || async {
             let stream = dialled(outer, reach).await?;
             let config = credential.client(&peer.names, AlpnClass::Hbone);
-            let stream = shaken(stream, (config, ServerName::from(outer.ip())), reach).await?;
+            let stream = shaken(Socket(stream), (config, ServerName::from(outer.ip())), reach).await?;
             Ok(Box::new(Io::tls_client(stream)))
         };
         let key = hbone::Key { identity: credential.id, peers: peer.id, address: outer };
@@ -156,7 +156,7 @@ async fn straight(reach: &Reach<'_>, alpn: Option<Alpn>) -> Result<Io, Fault> {
     match of_backend(reach, alpn) {
         None => Ok(Io::tcp(stream)),
         // Boxed, as above.
-        Some(terms) => Ok(Io::tls_client(Box::pin(shaken(stream, terms, reach)).await?)),
+        Some(terms) => Ok(Io::tls_client(Box::pin(shaken(Socket(stream), terms, reach)).await?)),
     }
 }
 
@@ -176,7 +176,7 @@ async fn mutual(
     // Without a name none is sent; who the endpoint is does not depend on it.
     let nameless = || ServerName::from(reach.endpoint.address.ip());
     let name = reach.backend.config.mesh_name.as_ref().map_or_else(nameless, torana_ir::DnsName::server_name);
-    Ok(Io::tls_client(shaken(stream, (credential.client(&peer.names, class), name), reach).await?))
+    Ok(Io::tls_client(shaken(Socket(stream), (credential.client(&peer.names, class), name), reach).await?))
 }
 
 /// How hands are shaken: with which configuration, and calling the other by which name.

@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::peer::Order;
 use super::*;
-use crate::io::{Inner, Io};
+use crate::io::{Inner, Io, Socket};
 
 /// For tasks of the same thread to do what they can.
 async fn settled() {
@@ -208,7 +208,8 @@ async fn behind_tls(
         let connector = connector.clone();
         Box::pin(async move {
             let socket = TcpStream::connect(address).await.map_err(|_| Fault::Connect)?;
-            let stream = connector.connect(name(), socket).await.map_err(|_| Fault::UpstreamTls("handshake"))?;
+            let stream =
+                connector.connect(name(), Socket(socket)).await.map_err(|_| Fault::UpstreamTls("handshake"))?;
             Ok(Box::new(Io::tls_client(stream)))
         })
     }
