@@ -120,6 +120,10 @@ pub struct MeshParameters {
     /// What the authority calls this cluster; default Kubernetes.
     #[schemars(length(min = 1, max = 253))]
     pub cluster_id: Option<String>,
+    /// ClusterTrustBundle with the mesh's authorities, such as istio.io:istiod-ca:root-cert, in place of the ConfigMap that the
+    /// authority keeps; the cluster must have ClusterTrustBundles.
+    #[schemars(length(min = 1, max = 253))]
+    pub cluster_trust_bundle: Option<String>,
 }
 
 /// Where an identity comes from.

@@ -77,6 +77,7 @@ fn install() -> Install {
         feed: text("torana-feed.torana-system.svc:15012"),
         feed_name: text("torana-feed.torana-system.svc"),
         feed_ca: text("PEM\n"),
+        mesh_roots: String::new(),
         namespace: "torana-system".to_owned(),
         version: text("live"),
     }

@@ -49,6 +49,7 @@ async fn a_thousand_changes_a_second_are_gathered_and_the_last_one_counts() {
         feed: String::new(),
         feed_name: String::new(),
         feed_ca: String::new(),
+        mesh_roots: String::new(),
         namespace: "torana-system".to_owned(),
         version: String::new(),
     };

@@ -51,7 +51,8 @@ pub async fn follow(
     };
     let feed = SocketAddr::new(address, port).to_string();
     let feed_ca = authorities.borrow_and_update().bundle();
-    let install = Install { image, feed, feed_name: name, feed_ca, namespace, version };
+    let mesh_roots = String::new();
+    let install = Install { image, feed, feed_name: name, feed_ca, mesh_roots, namespace, version };
     let (sender, receiver) = watch::channel(install.clone());
     tokio::spawn(async move {
         while authorities.changed().await.is_ok() {

@@ -48,7 +48,7 @@ use crate::reconcile::standing::{PATIENCE, View};
 use crate::source::kubernetes::{Parents, Sighting};
 use crate::status::{Board, Standing};
 use crate::store::{Cluster, Dirty, Event, Settings};
-use crate::translate::{Translation, by_gateway, retranslate, translate};
+use crate::translate::{Translation, by_gateway, mesh_roots, retranslate, translate};
 
 pub use shared::session_key;
 
@@ -285,7 +285,8 @@ impl Reconciler {
 
     fn provision(&self) {
         let (Some(last), Some(provisioner)) = (&self.last, &self.provisioner) else { return };
-        let install = self.parts.install.borrow().clone();
+        let mesh_roots = mesh_roots(self.cluster.mesh().config()).0;
+        let install = Install { mesh_roots, ..self.parts.install.borrow().clone() };
         let sets = by_gateway(&self.cluster);
         for ours in &self.gateways {
             let sets = sets.get(&ours.reference).map_or(&[][..], Vec::as_slice);

@@ -140,6 +140,7 @@ pub use gateways::is_ours;
 pub use listener_sets::by_gateway;
 pub use listeners::transport;
 pub use localities::whole_locality;
+pub use mesh_config::roots as mesh_roots;
 pub use proxies::{is_ingress, ports_of_ingress};
 pub use routes::KINDS as ROUTES;
 

@@ -46,10 +46,28 @@ pub struct MeshConfig {
     pub trust_domain_aliases: Vec<String>,
     /// Whether workloads of the mesh are spoken to in mutual TLS without being asked for it; `None`: they are.
     pub enable_auto_mtls: Option<bool>,
+    /// Further authorities of workloads.
+    pub ca_certificates: Vec<CaCertificate>,
     /// Namespaces that are looked into; empty: all.
     pub discovery_selectors: Vec<LabelSelector>,
     /// `ProxyConfig` of all proxies, as it is written: little of it concerns an edge.
     pub default_config: Value,
+}
+
+/// `MeshConfig.CertificateData`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CaCertificate {
+    /// One or more certificates.
+    #[serde(deserialize_with = "text")]
+    pub pem: Option<String>,
+    /// Where they are fetched from instead.
+    #[serde(deserialize_with = "text")]
+    pub spiffe_bundle_url: Option<String>,
+    /// Who signs with them: it makes no difference to who checks.
+    pub cert_signers: Vec<String>,
+    /// Whose workloads they vouch for; empty: everybody's.
+    pub trust_domains: Vec<String>,
 }
 
 /// `ProxyPathNormalization`.
@@ -154,8 +172,7 @@ const NO_INGRESS: &str = "no Ingress is served";
 
 const FORWARDED: &str = "defaultConfig.gatewayTopology.forwardClientCertDetails";
 
-const UNHEEDED: [Unheeded; 23] = [
-    grave("caCertificates", "only the authorities that proxies are given vouch for workloads"),
+const UNHEEDED: [Unheeded; 22] = [
     grave("meshMTLS", "TLS 1.2 and 1.3 are spoken with workloads, with the usual ciphers"),
     grave("tlsDefaults", "TLS 1.2 and 1.3 are spoken with the usual ciphers"),
     grave("tcpKeepalive", "connections are kept as the system does"),

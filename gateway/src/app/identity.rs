@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::duration::duration;
-use crate::mesh::{AuthorityConfig, Source, SpiffeId};
+use crate::mesh::{AuthorityConfig, FolderConfig, Source, SpiffeId};
 
 /// Where the identity comes from; without any of these there is none.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -22,6 +22,9 @@ pub struct MeshIdentity {
     /// Certificates (PEM) of the mesh's authorities, read again whenever they change
     #[arg(long, value_name = "FILE", requires = "mesh_ca", env = "TORANA_MESH_CA_ROOTS")]
     pub mesh_ca_roots: Option<PathBuf>,
+    /// Further authorities of the mesh (PEM), as --mesh-ca-roots or the folder's ca.crt; may be given again
+    #[arg(long, value_name = "FILE", env = "TORANA_MESH_ROOTS", value_delimiter = ',')]
+    pub mesh_roots: Vec<PathBuf>,
     /// Token that says to the authority who the proxy is, read again for every request
     #[arg(long, value_name = "FILE", requires = "mesh_ca", env = "TORANA_MESH_TOKEN")]
     pub mesh_token: Option<PathBuf>,
@@ -40,11 +43,13 @@ impl MeshIdentity {
     /// What they say.
     pub fn source(&self) -> Option<Source> {
         if let Some(folder) = &self.mesh_identity_dir {
-            return Some(Source::Files(folder.clone()));
+            let (path, more_roots) = (folder.clone(), self.mesh_roots.clone());
+            return Some(Source::Files(FolderConfig { path, more_roots }));
         }
         let (authority, roots, token) =
             (self.mesh_ca.as_ref()?, self.mesh_ca_roots.as_ref()?, self.mesh_token.as_ref()?);
         let mut config = AuthorityConfig::new(authority, roots, token);
+        config.more_roots.clone_from(&self.mesh_roots);
         config.server_name.clone_from(&self.mesh_ca_name);
         config.identity.clone_from(&self.mesh_id);
         if let Some(cluster) = &self.mesh_cluster_id {
@@ -75,7 +80,7 @@ mod tests {
     fn an_identity_comes_from_one_place_and_whoever_names_an_authority_says_how_to_speak_to_it() {
         assert!(source(&[]).unwrap().is_none());
         let folder = source(&["--mesh-identity-dir", "/a"]).unwrap();
-        assert!(matches!(folder, Some(Source::Files(folder)) if folder.to_str() == Some("/a")));
+        assert!(matches!(folder, Some(Source::Files(folder)) if folder.path.to_str() == Some("/a")));
         let whole = ["--mesh-ca", "h:1", "--mesh-ca-roots", "/r", "--mesh-token", "/t", "--mesh-lifetime", "2m"];
         let Some(Source::Authority(config)) = source(&whole).unwrap() else { panic!("an authority was named") };
         assert_eq!((config.endpoint.as_str(), config.cluster_id.as_str()), ("h:1", "Kubernetes"));

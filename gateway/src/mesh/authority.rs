@@ -91,8 +91,13 @@ impl Issuer for Authority {
     }
 
     async fn bundle(&self) -> Result<Roots, Refusal> {
-        let pem = dial::contents(&self.config.roots_file).await?;
-        Roots::from_pem(&pem).map_err(|why| Refusal::Roots(self.config.roots_file.display().to_string(), why))
+        let mut roots = Roots::default();
+        for file in std::iter::once(&self.config.roots_file).chain(&self.config.more_roots) {
+            let pem = dial::contents(file).await?;
+            let read = Roots::from_pem(&pem).map_err(|why| Refusal::Roots(file.display().to_string(), why))?;
+            roots = roots.union(&read);
+        }
+        Ok(roots)
     }
 }
 

@@ -2,10 +2,9 @@
 //! An identity that somebody else keeps in a folder. All of it is read each time, through one symlink, so that it is of
 //! one moment. Never writes.
 
-use std::path::PathBuf;
-
 use super::credential::{CredentialError, Svid};
 use super::roots::Roots;
+use super::source::FolderConfig;
 use crate::dial::{self, Failure};
 
 /// What kubelet swaps when it has written a new version of a volume: a symlink to the folder that holds it.
@@ -20,25 +19,33 @@ pub(super) enum Damage {
     Content(String, CredentialError),
 }
 
-/// A folder with `tls.crt`, `tls.key` and `ca.crt`.
+/// A folder, as it is now.
 #[derive(Debug)]
-pub(super) struct Folder(pub(super) PathBuf);
+pub(super) struct Folder(pub(super) FolderConfig);
 
 impl Folder {
     /// What the files hold now.
     pub(super) async fn read(&self) -> Result<Svid, Damage> {
-        let version = match tokio::fs::canonicalize(self.0.join(CURRENT)).await {
+        let path = &self.0.path;
+        let version = match tokio::fs::canonicalize(path.join(CURRENT)).await {
             Ok(version) => version,
-            Err(_) => tokio::fs::canonicalize(&self.0).await.map_err(Failure::of(&self.0.display().to_string()))?,
+            Err(_) => tokio::fs::canonicalize(path).await.map_err(Failure::of(&path.display().to_string()))?,
         };
         let file = async |name: &str| dial::contents(&version.join(name)).await;
         let (chain, key, ca) = (file("tls.crt").await?, file("tls.key").await?, file("ca.crt").await?);
-        let read = || Svid::new(&chain, &key, Roots::from_pem(&ca)?);
+        let mut files = vec![ca];
+        for more in &self.0.more_roots {
+            files.push(dial::contents(more).await?);
+        }
+        let read = || {
+            let roots = files.iter().try_fold(Roots::default(), |roots, pem| Ok(roots.union(&Roots::from_pem(pem)?)));
+            Svid::new(&chain, &key, roots.map_err(CredentialError::Roots)?)
+        };
         read().map_err(|why| self.damaged(why))
     }
 
     /// An error with the folder's name.
     pub(super) fn damaged(&self, why: CredentialError) -> Damage {
-        Damage::Content(self.0.display().to_string(), why)
+        Damage::Content(self.0.path.display().to_string(), why)
     }
 }

@@ -31,7 +31,7 @@ pub use client::AlpnClass;
 pub use credential::{Credential, CredentialError, Svid};
 pub use roots::Roots;
 pub use rotation::Rotation;
-pub use source::{AuthorityConfig, Source};
+pub use source::{AuthorityConfig, FolderConfig, Source};
 pub use spiffe::{SpiffeId, SpiffeIdError};
 pub use state::{Description, State, Tally};
 

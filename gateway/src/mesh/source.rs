@@ -12,8 +12,8 @@ use crate::dial;
 pub enum Source {
     /// An authority signs what we ask for, again and again.
     Authority(AuthorityConfig),
-    /// Somebody else keeps `tls.crt`, `tls.key` and `ca.crt` in this folder up to date (PEM; a Secret's volume).
-    Files(PathBuf),
+    /// Somebody else keeps them up to date.
+    Files(FolderConfig),
 }
 
 impl Source {
@@ -26,6 +26,15 @@ impl Source {
     }
 }
 
+/// A folder with `tls.crt`, `tls.key` and `ca.crt` (PEM; a Secret's volume).
+#[derive(Debug, Clone)]
+pub struct FolderConfig {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Further authorities of the mesh (PEM), read again whenever the folder is.
+    pub more_roots: Vec<PathBuf>,
+}
+
 /// An authority that speaks `istio.v1.auth.IstioCertificateService`: istiod, or istio-csr of cert-manager.
 #[derive(Debug, Clone)]
 pub struct AuthorityConfig {
@@ -36,6 +45,8 @@ pub struct AuthorityConfig {
     /// Certificates (PEM) of the mesh's authorities, one of which must vouch for the authority itself; read again for
     /// every request, and whenever they changed put in force.
     pub roots_file: PathBuf,
+    /// Further authorities of the mesh, as `roots_file`.
+    pub more_roots: Vec<PathBuf>,
     /// The token that says who we are; read again for every request.
     pub token_file: PathBuf,
     /// What the authority calls our cluster.
@@ -54,6 +65,7 @@ impl AuthorityConfig {
             endpoint: endpoint.into(),
             server_name: None,
             roots_file: roots_file.into(),
+            more_roots: Vec::new(),
             token_file: token_file.into(),
             cluster_id: "Kubernetes".to_owned(),
             lifetime: Duration::from_hours(24),

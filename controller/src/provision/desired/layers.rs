@@ -83,6 +83,7 @@ fn mesh(own: MeshParameters, base: MeshParameters) -> MeshParameters {
         secret_name: own.secret_name.or(base.secret_name),
         ca_address: own.ca_address.or(base.ca_address),
         trust_domain: own.trust_domain.or(base.trust_domain),
+        cluster_trust_bundle: own.cluster_trust_bundle.or(base.cluster_trust_bundle),
         cluster_id: own.cluster_id.or(base.cluster_id),
     }
 }

@@ -22,6 +22,8 @@ pub const ROOTS: &str = "torana-mesh-ca-root";
 pub const ROOTS_KEY: &str = "root-cert.pem";
 /// Seconds that a token is good for, as for workloads of Istio; the kubelet renews it before.
 const TOKEN_SECONDS: u32 = 43_200;
+/// The entry of the proxies' own ConfigMap with further authorities of the mesh.
+pub(super) const MORE_ROOTS: &str = "mesh-roots.crt";
 /// Where istiod puts its roots, in every namespace.
 const ISTIO_ROOTS: &str = "istio-ca-root-cert";
 /// Labels of pods that the mesh does not take into its hands.
@@ -61,6 +63,14 @@ pub(super) struct Identity {
 /// Of proxies with these [settled] parameters.
 pub(super) fn identity(owned: &Owned<'_>, parameters: &GatewayParametersSpec, install: &Install) -> Identity {
     let Some(mesh) = &parameters.mesh else { return Identity::default() };
+    let mut identity = of_source(owned, mesh, install);
+    if !install.mesh_roots.is_empty() && !identity.arguments.is_empty() {
+        identity.arguments.push(format!("--mesh-roots=/run/torana/ca/{MORE_ROOTS}"));
+    }
+    identity
+}
+
+fn of_source(owned: &Owned<'_>, mesh: &MeshParameters, install: &Install) -> Identity {
     let (namespace, account) = owned.account();
     let domain = mesh.trust_domain.as_deref().unwrap_or("cluster.local");
     let id = spiffe_id(domain, namespace, account);
@@ -88,13 +98,17 @@ fn asked((mesh, id): (&MeshParameters, &str), authority: &str, roots: &str) -> I
         "--mesh-token=/run/torana/mesh/token/token".to_owned(),
         format!("--mesh-id={id}"),
     ];
+    let roots = match &mesh.cluster_trust_bundle {
+        None => json!({"name": "mesh-roots", "configMap": {"name": roots, "optional": true}}),
+        Some(name) => {
+            let bundle = json!({"name": name, "path": ROOTS_KEY, "optional": true});
+            json!({"name": "mesh-roots", "projected": {"sources": [{"clusterTrustBundle": bundle}]}})
+        }
+    };
     arguments.extend(mesh.cluster_id.as_ref().map(|cluster| format!("--mesh-cluster-id={cluster}")));
     Identity {
         arguments,
-        volumes: vec![
-            json!({"name": "mesh-token", "projected": {"sources": [{"serviceAccountToken": token}]}}),
-            json!({"name": "mesh-roots", "configMap": {"name": roots, "optional": true}}),
-        ],
+        volumes: vec![json!({"name": "mesh-token", "projected": {"sources": [{"serviceAccountToken": token}]}}), roots],
         mounts: vec![
             json!({"name": "mesh-token", "mountPath": "/run/torana/mesh/token", "readOnly": true}),
             json!({"name": "mesh-roots", "mountPath": "/run/torana/mesh/roots", "readOnly": true}),

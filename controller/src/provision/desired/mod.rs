@@ -54,6 +54,8 @@ pub struct Install {
     pub feed_name: String,
     /// Authorities of that certificate, as PEM.
     pub feed_ca: String,
+    /// Further authorities of the mesh, as PEM; empty if there are none.
+    pub mesh_roots: String,
     /// Where the controller lives.
     pub namespace: String,
     /// Version of the controller.
@@ -68,6 +70,15 @@ pub struct Desired {
     pub objects: Vec<Value>,
 }
 
+/// Whom proxies believe: entries of a ConfigMap.
+fn authorities(install: &Install) -> Value {
+    let mut entries = json!({"ca.crt": install.feed_ca});
+    if !install.mesh_roots.is_empty() {
+        entries[mesh::MORE_ROOTS] = install.mesh_roots.as_str().into();
+    }
+    entries
+}
+
 /// The objects of a subject. `parameters` are [`merged`] and [`settled`]; `ports` are those of its accepted listeners, also of those
 /// that wait for a certificate: an address is needed before anything can be served. Without any there are no objects.
 pub fn desired(subject: Subject<'_>, parameters: &GatewayParametersSpec, ports: &[Port], install: &Install) -> Desired {
@@ -79,7 +90,7 @@ pub fn desired(subject: Subject<'_>, parameters: &GatewayParametersSpec, ports: 
     let name = owned.name.clone();
     let mut objects = vec![
         owned.object("v1", "ServiceAccount", &name, ("automountServiceAccountToken", false.into())),
-        owned.object("v1", "ConfigMap", &owned.ca_name(), ("data", json!({"ca.crt": install.feed_ca}))),
+        owned.object("v1", "ConfigMap", &owned.ca_name(), ("data", authorities(install))),
         service::service(&owned, subject.address(), parameters, ports.into_iter()),
     ];
     objects.extend(scaling::budget(&owned, parameters));

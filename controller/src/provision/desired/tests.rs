@@ -10,7 +10,7 @@ use torana_ir::{SessionKey, Transport};
 use super::*;
 use crate::store::{Cluster, Event, Settings};
 use crate::translate::parameters::of_gateway;
-use crate::translate::{is_ingress, ports_of_ingress};
+use crate::translate::{is_ingress, mesh_roots, ports_of_ingress};
 
 const SEPARATOR: &str = "# Output\n";
 
@@ -20,6 +20,7 @@ fn install() -> Install {
         feed: "torana-feed.torana-system.svc:15012".into(),
         feed_name: "torana-feed.torana-system.svc".into(),
         feed_ca: "PEM\n".into(),
+        mesh_roots: String::new(),
         namespace: "torana-system".into(),
         version: "1".into(),
     }
@@ -49,18 +50,18 @@ fn provisioned(case: &Path, input: &str) -> Vec<Value> {
         let object = torana_crds::decode(value, "").content.object().unwrap_or_else(|| panic!("{case:?}"));
         cluster.apply(Event::Applied(object.into()));
     }
+    let install = Install { mesh_roots: mesh_roots(cluster.mesh().config()).0, ..install() };
     let each = cluster.all::<Gateway>().flat_map(|gateway| {
         let found = of_gateway(&cluster, gateway).unwrap();
         let parameters = merged(found.class.map(|it| &it.spec), found.own.map(|it| &it.spec));
-        let [one, other] =
-            [(); 2].map(|()| desired(Subject::Gateway(gateway), &parameters, &ports(gateway), &install()));
+        let [one, other] = [(); 2].map(|()| desired(Subject::Gateway(gateway), &parameters, &ports(gateway), &install));
         assert_eq!(one, other, "{case:?}: twice");
         one.objects
     });
     let asked = cluster.all::<GatewayParameters>().filter(|parameters| is_ingress(&cluster, parameters));
     let ingresses = asked.flat_map(|parameters| {
         let ports: Vec<_> = ports_of_ingress(&parameters.spec).iter().copied().map(Port::from).collect();
-        desired(Subject::Ingress(parameters), &parameters.spec, &ports, &install()).objects
+        desired(Subject::Ingress(parameters), &parameters.spec, &ports, &install).objects
     });
     each.chain(ingresses).collect()
 }

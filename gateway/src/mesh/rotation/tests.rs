@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::super::samples::ca::Ca;
 use super::super::samples::{API, Root, WEB, day};
 use super::*;
+use crate::mesh::FolderConfig;
 use crate::mesh::authority::Refusal;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -89,7 +90,10 @@ impl Running {
     }
 
     fn files(folder: &Path) -> Self {
-        Self::started(Rotation::timed(Some(Source::Files(folder.to_owned())), clock()))
+        Self::started(Rotation::timed(
+            Some(Source::Files(FolderConfig { path: folder.to_owned(), more_roots: Vec::new() })),
+            clock(),
+        ))
     }
 
     fn started(rotation: Rotation) -> Self {
