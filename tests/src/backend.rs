@@ -41,8 +41,10 @@ pub struct SeenTls {
     pub sni: Option<String>,
     /// What was agreed on by ALPN.
     pub alpn: Option<String>,
-    /// The certificate that the gateway showed.
+    /// The certificate that the gateway showed, or had shown when the session began that was resumed.
     pub certificate: Option<CertificateDer<'static>>,
+    /// It resumed a session.
+    pub resumed: bool,
 }
 
 impl Seen {
@@ -189,6 +191,7 @@ fn accept(mut stream: TcpStream, connection: usize, state: &State) {
             .peer_certificates()
             .and_then(|chain| chain.first().cloned())
             .map(CertificateDer::into_owned),
+        resumed: session.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
     };
     serve(StreamOwned::new(session, stream), connection, state, Some(&tls));
 }

@@ -84,6 +84,12 @@ impl Identity {
 
     /// A gateway with this identity, once it has it.
     fn world(&self, manifests: &str) -> World {
-        World::start_with(manifests, &["--mesh-identity-dir", self.path().to_str().unwrap()])
+        self.world_with(manifests, &[])
+    }
+
+    /// The same with further arguments.
+    fn world_with(&self, manifests: &str, more: &[&str]) -> World {
+        let own = ["--mesh-identity-dir", self.path().to_str().unwrap()];
+        World::start_with(manifests, &[&own[..], more].concat())
     }
 }

@@ -58,6 +58,59 @@ fn a_workload_is_reached_as_whom_we_are_and_must_be_who_it_is() {
 }
 
 #[test]
+fn whom_further_roots_vouch_for_is_believed_too() {
+    let (mesh, other) = (Authority::new(), Authority::new());
+    let identity = Identity::new(&mesh.issue("gateway", &[&id("gateway")]), &[&mesh]);
+    let elsewhere = Backend::tls("elsewhere", other.server(&[&id("a")], ALPN, Some(&mesh)));
+    let manifests = World::gateway().to_owned()
+        + &peer_authentication("STRICT")
+        + &behind_sidecar("a", elsewhere.port, "a")
+        + &World::catch_all("all", "a");
+    let more = identity.path().join("more.pem");
+    std::fs::write(&more, other.root_pem()).unwrap();
+    let world = identity.world_with(&manifests, &["--mesh-roots", more.to_str().unwrap()]);
+    assert!(eventually(|| world.status("a", "/") == 200), "{}", world.log());
+    std::fs::write(&more, Authority::new().root_pem()).unwrap();
+    assert!(eventually(|| world.status("a", "/") == 503), "{}", world.log());
+}
+
+#[test]
+fn handshakes_are_resumed_under_one_identity_and_never_under_the_next() {
+    let mesh = Authority::new();
+    let identity = Identity::new(&mesh.issue("gateway", &[&id("gateway")]), &[&mesh]);
+    let backend = Backend::tls("ok", mesh.server(&[&id("a")], ALPN, Some(&mesh)));
+    let each = object(
+        "networking.istio.io/v1",
+        "DestinationRule",
+        "a",
+        "host: a, trafficPolicy: {connectionPool: {http: {maxRequestsPerConnection: 1}}}",
+    );
+    let manifests = World::gateway().to_owned()
+        + &peer_authentication("STRICT")
+        + &behind_sidecar("a", backend.port, "a")
+        + &World::catch_all("all", "a")
+        + &each;
+    let world = identity.world(&manifests);
+    assert!(eventually(|| world.status("a", "/") == 200), "{}", world.log());
+    drop(backend.take());
+    let asked = || {
+        assert_eq!(world.status("a", "/"), 200);
+        backend.take()[0].tls.clone().unwrap()
+    };
+    // One worker may have handed its session out already, another has none yet.
+    assert!(eventually(|| asked().resumed) && (0..20).filter(|_| asked().resumed).count() >= 10);
+    let next = mesh.issue("gateway", &[&id("gateway")]);
+    identity.put(&next, &[&mesh]);
+    let mut first = None;
+    let shown = || {
+        first = Some(asked()).filter(|tls| tls.certificate == Some(next.leaf()));
+        first.is_some()
+    };
+    assert!(eventually(shown) && first.is_some_and(|tls| !tls.resumed), "a session of the certificate before");
+    assert!(eventually(|| asked().resumed));
+}
+
+#[test]
 fn without_an_identity_what_is_strict_is_503_and_nothing_is_sent_in_cleartext() {
     let backend = Backend::named("plain");
     let manifests =

@@ -16,6 +16,8 @@ mod rotation;
 
 mod sidecar;
 
+mod torana;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
@@ -58,7 +60,12 @@ struct Workload {
 impl Workload {
     /// It is ready when this returns.
     fn start(lab: &Lab, name: &str) -> Self {
-        lab.apply(&script("mesh.sh", &["manifest", name]));
+        Self::start_as(lab, name, &script("mesh.sh", &["manifest", name]))
+    }
+
+    /// As its manifest says here.
+    fn start_as(lab: &Lab, name: &str, manifest: &str) -> Self {
+        lab.apply(manifest);
         lab.kubectl(&["rollout", "status", &format!("deployment/{name}"), "--timeout=120s"]);
         let pods: Value =
             serde_json::from_str(&lab.kubectl(&["get", "pods", "-l", &format!("app={name}"), "-o", "json"])).unwrap();
