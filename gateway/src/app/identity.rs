@@ -4,14 +4,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::ArgGroup;
+
 use super::duration::duration;
 use crate::mesh::{AuthorityConfig, FolderConfig, Source, SpiffeId};
 
 /// Where the identity comes from; without any of these there is none.
 #[derive(Debug, Clone, Default, clap::Args)]
+#[command(group(ArgGroup::new("mesh_source").args(["mesh_identity_dir", "mesh_ca"])))]
 pub struct MeshIdentity {
     /// Folder with tls.crt, tls.key and ca.crt (PEM): the identity in the mesh, kept up to date by somebody else
-    #[arg(long, value_name = "DIR", conflicts_with = "mesh_ca", env = "TORANA_MESH_IDENTITY_DIR")]
+    #[arg(long, value_name = "DIR", env = "TORANA_MESH_IDENTITY_DIR")]
     pub mesh_identity_dir: Option<PathBuf>,
     /// Authority of the mesh that signs the identity, such as istiod.istio-system.svc:15012
     #[arg(long, value_name = "HOST:PORT", requires = "mesh_ca_roots", requires = "mesh_token", env = "TORANA_MESH_CA")]
@@ -23,7 +26,7 @@ pub struct MeshIdentity {
     #[arg(long, value_name = "FILE", requires = "mesh_ca", env = "TORANA_MESH_CA_ROOTS")]
     pub mesh_ca_roots: Option<PathBuf>,
     /// Further authorities of the mesh (PEM), as --mesh-ca-roots or the folder's ca.crt; may be given again
-    #[arg(long, value_name = "FILE", env = "TORANA_MESH_ROOTS", value_delimiter = ',')]
+    #[arg(long, value_name = "FILE", requires = "mesh_source", env = "TORANA_MESH_ROOTS", value_delimiter = ',')]
     pub mesh_roots: Vec<PathBuf>,
     /// Token that says to the authority who the proxy is, read again for every request
     #[arg(long, value_name = "FILE", requires = "mesh_ca", env = "TORANA_MESH_TOKEN")]
@@ -85,8 +88,11 @@ mod tests {
         let Some(Source::Authority(config)) = source(&whole).unwrap() else { panic!("an authority was named") };
         assert_eq!((config.endpoint.as_str(), config.cluster_id.as_str()), ("h:1", "Kubernetes"));
         assert_eq!(config.lifetime, Duration::from_mins(2));
-        for bad in [&whole[..2], &whole[..4], &whole[2..], &["--mesh-ca", "h:1", "--mesh-identity-dir", "/a"]] {
+        let both = ["--mesh-identity-dir", "/a", "--mesh-ca", "h:1", "--mesh-ca-roots", "/r", "--mesh-token", "/t"];
+        for bad in [&whole[..2], &whole[..4], &whole[2..], &both, &["--mesh-roots", "/r"]] {
             assert!(source(bad).is_err(), "{bad:?}");
         }
+        let more = [&whole[..], &["--mesh-roots", "/a", "--mesh-roots", "/b"]].concat();
+        assert!(matches!(source(&more), Ok(Some(Source::Authority(config))) if config.more_roots.len() == 2));
     }
 }
