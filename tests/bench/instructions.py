@@ -11,7 +11,7 @@ from process import Failed
 
 FEW, MANY = 1_000, 5_000
 # Envoy does not run under valgrind in useful time.
-ABLE = ("torana", "torana+balance", "haproxy", "nginx")
+ABLE = ("torana", "torana+balance", "torana+plain", "torana+mtls", "haproxy", "nginx")
 
 SHAPES = {
     "h1": lambda site, count: load.h2load(site, site.http, "http", [f"-n{count}"], ["--h1", "-c8"]),

@@ -10,6 +10,9 @@ from contextlib import contextmanager
 import place
 from process import CLIENT_CPU, Failed, pinned
 
+# What `paced` asks for, in requests a second.
+RATE = 32_000
+
 # One message of five bytes: what `grpc` and `be` speak too.
 GRPC_MESSAGE = b"\x00\x00\x00\x00\x05hello"
 
@@ -64,6 +67,11 @@ def count_h2load(said: str) -> int:
 
 def h1_tls(site, seconds: int) -> int:
     return h2load(site, site.https, "https", [f"-D{seconds}"], ["--h1", "-c64", "-m1"])
+
+
+def paced(site, seconds: int) -> int:
+    """RATE requests a second, or what the proxy bears if that is less."""
+    return h2load(site, site.http, "http", [f"-D{seconds}"], ["--h1", "-c64", f"--rps={RATE // 64}"])
 
 
 def h2_tls(site, seconds: int) -> int:

@@ -67,7 +67,8 @@ def order(sides: list, number: int) -> list:
 def run_bench(bench: benches.Bench, rig: measure.Rig, given: argparse.Namespace) -> report.Outcome:
     sides = bench.sides(given.peers)
     wanted = min(given.rounds, bench.rounds)
-    outcome = report.Outcome(bench, [label for label, _, _ in sides], [], [], given.saturation)
+    saturation = given.saturation if bench.saturation is None else min(bench.saturation, given.saturation)
+    outcome = report.Outcome(bench, [label for label, _, _ in sides], [], [], saturation)
     print(f"\n{bench.name}: {bench.title}", flush=True)
     for number in range(2 * wanted):
         if number >= wanted and all(len(outcome.kept(label)) >= wanted for label in outcome.labels):
