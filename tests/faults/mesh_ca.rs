@@ -2,6 +2,7 @@
 //! The authority of a mesh at a real API server, with the rights that the chart gives the controller: tokens of real
 //! service accounts, its Secret, and the ConfigMaps with its roots.
 
+use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,12 +68,20 @@ impl Replica {
 
     /// What the token's certificate says whose it is.
     async fn identity(&self, token: &str) -> Result<String, Code> {
-        let chain = self.ask(token).await.map_err(|why| {
-            println!("{why}");
-            why.code()
-        })?;
-        assert_eq!(chain.last(), Some(&self.authority.bundle()));
-        Ok(uri(&chain[0]))
+        loop {
+            match self.ask(token).await {
+                Ok(chain) => {
+                    assert_eq!(chain.last(), Some(&self.authority.bundle()));
+                    return Ok(uri(&chain[0]));
+                }
+                // After a token that is not good the connection ends, and what is asked meanwhile is asked again.
+                Err(why) if why.code() == Code::Cancelled && why.source().is_some() => println!("again: {why}"),
+                Err(why) => {
+                    println!("{why}");
+                    return Err(why.code());
+                }
+            }
+        }
     }
 
     async fn ask(&self, token: &str) -> Result<Vec<String>, Status> {
