@@ -28,13 +28,15 @@ fn edge(lifetime: u32, more: &str) -> String {
 
 /// An application behind its proxy, and a Gateway before it.
 fn served(name: &str, lifetime: u32) -> Option<(Lab, Workload, Capture, String)> {
-    served_by(name, &edge(lifetime, ""))
+    served_by((name, 0), &edge(lifetime, ""))
 }
 
-/// The same with this Gateway.
-fn served_by(name: &str, edge: &str) -> Option<(Lab, Workload, Capture, String)> {
+/// The same with this Gateway. The application's own certificate lives for that many seconds, 0: for as long as istiod likes.
+fn served_by((name, lasts): (&str, u32), edge: &str) -> Option<(Lab, Workload, Capture, String)> {
     let lab = lab()?;
-    let app = Workload::start(&lab, name);
+    let manifest = script("mesh.sh", &["manifest", name]);
+    assert!(manifest.contains("--lifetime=0s"));
+    let app = Workload::start_as(&lab, name, &manifest.replace("--lifetime=0s", &format!("--lifetime={lasts}s")));
     let capture = Capture::start(&app);
     let service = format!(
         "
@@ -67,8 +69,9 @@ pub(super) fn rotations(app: &Workload, lifetime: u32, count: usize) -> Duration
     begin.elapsed() / u32::try_from(count).unwrap()
 }
 
+/// Of both ends: what is behind the proxy has a certificate as short as ours.
 fn no_request_fails_over_rotations(name: &str) {
-    let Some((_lab, app, capture, address)) = served(name, SHORT) else { return };
+    let Some((_lab, app, capture, address)) = served_by((name, SHORT), &edge(SHORT, "")) else { return };
     let count = std::env::var("TORANA_MESH_ROTATIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(ROTATIONS);
     let load = Load::start(&address, HOST, 8, 200);
     let each = rotations(&app, SHORT, count);
@@ -109,7 +112,7 @@ fn a_token_that_ends_is_replaced_by_the_next_and_no_request_fails() {
     }
     let token = format!("serviceAccountToken: {{audience: istio-ca, expirationSeconds: {TOKEN}, path: token}}");
     let volumes = format!(", volumes: [{{name: mesh-token, projected: {{sources: [{{{token}}}]}}}}]");
-    let Some((lab, app, capture, address)) = served_by("my-app", &edge(LONGER, &volumes)) else { return };
+    let Some((lab, app, capture, address)) = served_by(("my-app", 0), &edge(LONGER, &volumes)) else { return };
     let pods = lab.of_proxies(
         "edge",
         "spec.volumes[?(@.name==\"mesh-token\")].projected.sources[0].serviceAccountToken.expirationSeconds",
