@@ -207,7 +207,7 @@ fn endpoints_that_change_fifty_times_a_second_fail_no_request() {
         "delete",
         "endpointslice",
         "-l",
-        "endpointslice.kubernetes.io/managed-by=endpointslice-controller.k8s.io",
+        "kubernetes.io/service-name=echo,endpointslice.kubernetes.io/managed-by=endpointslice-controller.k8s.io",
     ]);
     let churn = super::counts::Churn::start(&lab.namespace);
     under_load("endpoints changed", &address, |turn| {
