@@ -39,6 +39,11 @@ pub enum Endpoints {
 }
 
 impl Endpoints {
+    /// No endpoints: requests get 503.
+    pub fn none(backend: BackendKey) -> Self {
+        Self::Static { backend, endpoints: Vec::new() }
+    }
+
     /// All addresses of one name.
     pub fn of_name(backend: BackendKey, host: &str, port: u16) -> Self {
         Self::Dns { backend, first: NamedEndpoint::new(host, port), others: Vec::new(), addresses: Vec::new() }

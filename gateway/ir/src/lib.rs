@@ -97,7 +97,7 @@ pub use listener::{
     TlsVersion,
 };
 pub use locality::{CommonLabel, Locality, LocalityPattern, LocalityPolicy, LocalityShares, RegionFailover};
-pub use mesh::{MeshPeer, MeshTransport, spiffe_id};
+pub use mesh::{HBONE_PORT, MeshPeer, MeshTransport, spiffe_id};
 pub use origination::{BackendTls, DnsName, DnsNameError, Origination, PeerName, Trust};
 pub use pattern::{LONGEST_REWRITE, REGEX_SIZE_LIMIT, Regex, RegexError, RegexRewrite};
 pub use percent::{Percent, PercentError, Share, ShareError};
@@ -110,4 +110,4 @@ pub use shared::{Change, SharedMap};
 pub use snapshot::{Delta, Resource, ResourceKey, Snapshot};
 pub use stream::{StreamBackend, StreamRule};
 pub use target::{Invalid, Target};
-pub use trust::{TrustBundle, TrustError};
+pub use trust::{TrustBundle, TrustError, authorities};

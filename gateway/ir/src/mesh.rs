@@ -21,6 +21,9 @@ pub struct MeshPeer {
     pub strict: bool,
 }
 
+/// Where tunnels of a mesh are asked for (HBONE), on a workload's address or a waypoint's.
+pub const HBONE_PORT: u16 = 15_008;
+
 /// The identity of a service account in a trust domain, as Istio writes it.
 pub fn spiffe_id(domain: impl fmt::Display, namespace: &str, account: &str) -> String {
     format!("spiffe://{domain}/ns/{namespace}/sa/{account}")
@@ -31,7 +34,7 @@ pub fn spiffe_id(domain: impl fmt::Display, namespace: &str, account: &str) -> S
 pub enum MeshTransport {
     /// Mutual TLS with the sidecar, on the endpoint's own port.
     Mtls,
-    /// A tunnel by HTTP/2 CONNECT in mutual TLS, on port 15008 of the endpoint's address (HBONE).
+    /// A tunnel by HTTP/2 CONNECT in mutual TLS, on [`HBONE_PORT`] of the endpoint's address.
     Hbone,
 }
 

@@ -41,29 +41,37 @@ impl TrustBundle {
     /// Checks `ca.crt`: one or more certificates in PEM. One that cannot be used makes the whole bundle unusable: nobody
     /// would notice that it is missing.
     pub fn from_pem(key: TrustBundleKey, pem: &[u8]) -> Result<Self, TrustError> {
-        let mut certificates = Vec::new();
-        for (at, block) in CertificateDer::pem_slice_iter(pem).enumerate() {
-            certificates.push(block.map_err(|error| TrustError::BadCertificate(at, pem::fault(&error)))?);
-        }
-        Self::checked(key, certificates)
-    }
-
-    fn checked(key: TrustBundleKey, certificates: Vec<CertificateDer<'static>>) -> Result<Self, TrustError> {
-        if certificates.is_empty() {
-            return Err(TrustError::NoCertificate);
-        }
-        let mut roots = RootCertStore::empty();
-        for (at, certificate) in certificates.iter().enumerate() {
-            let added = roots.add(certificate.clone());
-            added.map_err(|error| TrustError::BadCertificate(at, error.to_string()))?;
-        }
-        Ok(Self { key, certificates: certificates.into() })
+        Ok(Self { key, certificates: authorities(pem)?.into() })
     }
 
     /// The certificates.
     pub fn certificates(&self) -> &[CertificateDer<'static>] {
         &self.certificates
     }
+}
+
+/// What a text of PEM holds: one or more certificates, each of which others can be checked against.
+///
+/// # Errors
+/// There is none, or one that cannot be used.
+pub fn authorities(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+    let mut certificates = Vec::new();
+    for (at, block) in CertificateDer::pem_slice_iter(pem).enumerate() {
+        certificates.push(block.map_err(|error| TrustError::BadCertificate(at, pem::fault(&error)))?);
+    }
+    checked(certificates)
+}
+
+fn checked(certificates: Vec<CertificateDer<'static>>) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+    if certificates.is_empty() {
+        return Err(TrustError::NoCertificate);
+    }
+    let mut roots = RootCertStore::empty();
+    for (at, certificate) in certificates.iter().enumerate() {
+        let added = roots.add(certificate.clone());
+        added.map_err(|error| TrustError::BadCertificate(at, error.to_string()))?;
+    }
+    Ok(certificates)
 }
 
 impl fmt::Debug for TrustBundle {
@@ -88,7 +96,8 @@ impl TryFrom<Unchecked> for TrustBundle {
             let der = STANDARD.decode(text).map_err(|error| TrustError::BadCertificate(at, error.to_string()))?;
             Ok(CertificateDer::from(der))
         });
-        Self::checked(unchecked.key, der.collect::<Result<_, _>>()?)
+        let certificates = checked(der.collect::<Result<_, _>>()?)?.into();
+        Ok(Self { key: unchecked.key, certificates })
     }
 }
 

@@ -62,7 +62,7 @@ impl BackendState {
             config,
             site,
             endpoints: ArcSwap::default(),
-            source: Mutex::new(Source::new(Arc::new(nothing(source.backend())))),
+            source: Mutex::new(Source::new(Arc::new(Endpoints::none(source.backend().clone())))),
             usage: previous.map(|previous| Arc::clone(&previous.usage)).unwrap_or_default(),
         };
         if let Some(previous) = previous {
@@ -246,11 +246,6 @@ fn originator(config: &Backend, material: Material<'_>) -> Option<Arc<Originator
         BackendTls::Originate(origination) => Some(Arc::new(Originator::new(origination, material))),
         BackendTls::Plain | BackendTls::Refused(_) => None,
     }
-}
-
-/// No endpoints.
-pub(crate) fn nothing(backend: &BackendKey) -> Endpoints {
-    Endpoints::Static { backend: backend.clone(), endpoints: Vec::new() }
 }
 
 #[cfg(test)]

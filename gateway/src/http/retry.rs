@@ -164,7 +164,7 @@ mod tests {
 
     fn backend() -> BackendState {
         let key = BackendKey::tcp("n", "b", 80);
-        let source = Endpoints::Static { backend: key.clone(), endpoints: vec![] };
+        let source = Endpoints::none(key.clone());
         BackendState::new(Arc::new(Backend::new(key)), Arc::default(), Arc::new(source), None)
     }
 

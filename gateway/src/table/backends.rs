@@ -95,5 +95,5 @@ fn source(snapshot: &Snapshot, key: &BackendKey) -> Arc<Endpoints> {
 }
 
 fn nothing(key: &BackendKey) -> Arc<Endpoints> {
-    Arc::new(Endpoints::Static { backend: key.clone(), endpoints: Vec::new() })
+    Arc::new(Endpoints::none(key.clone()))
 }

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use torana_ir::{Keepalive, MeshTransport};
+use torana_ir::{HBONE_PORT, Keepalive, MeshTransport};
 
 use super::way::{Standing, Way};
 use super::{Caller, caller};
@@ -26,9 +26,6 @@ use crate::mesh::{AlpnClass, Credential};
 use crate::observe::Metrics;
 use crate::tls;
 use crate::tls::backends::{Alpn, Identity, Sni, failure};
-
-/// Where tunnels of a mesh are asked for.
-const TUNNELS: u16 = 15008;
 
 /// Why a workload of the mesh opens no tunnel: its policy says so.
 const DENIED: &str = "denied";
@@ -106,7 +103,7 @@ impl Wires {
         (credential, peer): (&Arc<Credential>, &Peer),
         alpn: Option<Alpn>,
     ) -> Result<Io, Fault> {
-        let outer = SocketAddr::new(reach.endpoint.address.ip(), TUNNELS);
+        let outer = SocketAddr::new(reach.endpoint.address.ip(), HBONE_PORT);
         let dial = || async {
             let stream = dialled(outer, reach).await?;
             let config = credential.client(&peer.names, AlpnClass::Hbone);
