@@ -52,7 +52,7 @@ impl MeshIdentity {
         let (authority, roots, token) =
             (self.mesh_ca.as_ref()?, self.mesh_ca_roots.as_ref()?, self.mesh_token.as_ref()?);
         let mut config = AuthorityConfig::new(authority, roots, token);
-        config.more_roots.clone_from(&self.mesh_roots);
+        config.roots_files.extend_from_slice(&self.mesh_roots);
         config.server_name.clone_from(&self.mesh_ca_name);
         config.identity.clone_from(&self.mesh_id);
         if let Some(cluster) = &self.mesh_cluster_id {
@@ -93,6 +93,6 @@ mod tests {
             assert!(source(bad).is_err(), "{bad:?}");
         }
         let more = [&whole[..], &["--mesh-roots", "/a", "--mesh-roots", "/b"]].concat();
-        assert!(matches!(source(&more), Ok(Some(Source::Authority(config))) if config.more_roots.len() == 2));
+        assert!(matches!(source(&more), Ok(Some(Source::Authority(config))) if config.roots_files.len() == 3));
     }
 }

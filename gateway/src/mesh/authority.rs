@@ -20,6 +20,7 @@ use torana_ir::wire::certificates::{IstioCertificateRequest, IstioCertificateRes
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
+use super::bundles::roots_of;
 use super::credential::{CredentialError, Svid};
 use super::roots::Roots;
 use super::source::AuthorityConfig;
@@ -91,13 +92,7 @@ impl Issuer for Authority {
     }
 
     async fn bundle(&self) -> Result<Roots, Refusal> {
-        let mut roots = Roots::default();
-        for file in std::iter::once(&self.config.roots_file).chain(&self.config.more_roots) {
-            let pem = dial::contents(file).await?;
-            let read = Roots::from_pem(&pem).map_err(|why| Refusal::Roots(file.display().to_string(), why))?;
-            roots = roots.union(&read);
-        }
-        Ok(roots)
+        roots_of(&self.config.roots_files, Refusal::Roots).await
     }
 }
 

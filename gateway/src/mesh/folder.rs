@@ -2,6 +2,7 @@
 //! An identity that somebody else keeps in a folder. All of it is read each time, through one symlink, so that it is of
 //! one moment. Never writes.
 
+use super::bundles::roots_of;
 use super::credential::{CredentialError, Svid};
 use super::roots::Roots;
 use super::source::FolderConfig;
@@ -33,14 +34,9 @@ impl Folder {
         };
         let file = async |name: &str| dial::contents(&version.join(name)).await;
         let (chain, key, ca) = (file("tls.crt").await?, file("tls.key").await?, file("ca.crt").await?);
-        let mut files = vec![ca];
-        for more in &self.0.more_roots {
-            files.push(dial::contents(more).await?);
-        }
-        let read = || {
-            let roots = files.iter().try_fold(Roots::default(), |roots, pem| Ok(roots.union(&Roots::from_pem(pem)?)));
-            Svid::new(&chain, &key, roots.map_err(CredentialError::Roots)?)
-        };
+        let unusable = |file, why| Damage::Content(file, CredentialError::Roots(why));
+        let more = roots_of(&self.0.more_roots, unusable).await?;
+        let read = || Svid::new(&chain, &key, Roots::from_pem(&ca)?.union(&more));
         read().map_err(|why| self.damaged(why))
     }
 

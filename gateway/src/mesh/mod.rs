@@ -19,6 +19,8 @@ mod state;
 
 mod source;
 
+mod bundles;
+
 mod authority;
 
 mod folder;

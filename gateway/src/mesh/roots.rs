@@ -5,7 +5,7 @@ use std::fmt;
 
 use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
-use torana_ir::{TrustBundle, TrustBundleKey, TrustError, TrustSource};
+use torana_ir::{TrustError, authorities};
 
 /// Certificates of authorities, in no order and none of them twice; each can be used.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -15,8 +15,7 @@ impl Roots {
     /// One or more certificates in PEM. One that cannot be used makes all of them unusable: nobody would notice that it
     /// is missing.
     pub fn from_pem(pem: &[u8]) -> Result<Self, TrustError> {
-        let key = TrustBundleKey { source: TrustSource::ConfigMap, namespace: String::new(), name: "mesh".to_owned() };
-        Ok(Self::of(TrustBundle::from_pem(key, pem)?.certificates().to_vec()))
+        Ok(Self::of(authorities(pem)?))
     }
 
     /// These and those.
@@ -34,7 +33,7 @@ impl Roots {
     /// As certificates are checked against them.
     pub(crate) fn store(&self) -> RootCertStore {
         let mut store = RootCertStore::empty();
-        // Each can be added, or `TrustBundle` would have refused it.
+        // Each can be added, or `authorities` would have refused it.
         store.add_parsable_certificates(self.0.iter().cloned());
         store
     }

@@ -44,9 +44,7 @@ pub struct AuthorityConfig {
     pub server_name: Option<String>,
     /// Certificates (PEM) of the mesh's authorities, one of which must vouch for the authority itself; read again for
     /// every request, and whenever they changed put in force.
-    pub roots_file: PathBuf,
-    /// Further authorities of the mesh, as `roots_file`.
-    pub more_roots: Vec<PathBuf>,
+    pub roots_files: Vec<PathBuf>,
     /// The token that says who we are; read again for every request.
     pub token_file: PathBuf,
     /// What the authority calls our cluster.
@@ -64,8 +62,7 @@ impl AuthorityConfig {
         Self {
             endpoint: endpoint.into(),
             server_name: None,
-            roots_file: roots_file.into(),
-            more_roots: Vec::new(),
+            roots_files: vec![roots_file.into()],
             token_file: token_file.into(),
             cluster_id: "Kubernetes".to_owned(),
             lifetime: Duration::from_hours(24),
