@@ -4,8 +4,8 @@
 
 use torana_crds::ObjectRef;
 use torana_crds::istio::MeshConfig;
-use torana_crds::istio::mesh_config::{CaCertificate, NormalizationType};
-use torana_ir::{PathMode, TrustBundle, TrustBundleKey, TrustSource};
+use torana_crds::istio::mesh_config::NormalizationType;
+use torana_ir::{PathMode, authorities};
 
 use crate::mesh::at;
 use crate::report::{Entry, Remark};
@@ -50,14 +50,14 @@ pub(super) fn entry(cluster: &Cluster, reference: &ObjectRef) -> Option<Entry> {
 pub fn roots(config: &MeshConfig) -> (String, Vec<Remark>) {
     let (mut pem, mut remarks) = (String::new(), Vec::new());
     for (index, written) in config.ca_certificates.iter().enumerate() {
-        let own = config.trust_domains().find(|own| !is_for(written, own));
+        let own = config.trust_domains().find(|own| !written.vouches_for(own));
         let (field, why, remedy) = match (&written.pem, own) {
             (None, _) => (".spiffeBundleUrl", "is not fetched".to_owned(), "write the certificates in pem"),
             (Some(_), Some(domain)) => {
                 let why = format!("lack {domain}, and an authority vouches for all trust domains of the mesh or none");
                 (".trustDomains", why, "name all of them, or leave the field out")
             }
-            (Some(text), None) => match TrustBundle::from_pem(key(), text.as_bytes()) {
+            (Some(text), None) => match authorities(text.as_bytes()) {
                 Ok(_) => {
                     pem.extend([text.trim_end(), "\n"]);
                     continue;
@@ -69,14 +69,6 @@ pub fn roots(config: &MeshConfig) -> (String, Vec<Remark>) {
         remarks.push(Remark::error(INVALID, &path, format!("{why}: it vouches for nobody"), remedy));
     }
     (pem, remarks)
-}
-
-fn is_for(written: &CaCertificate, domain: &str) -> bool {
-    written.trust_domains.is_empty() || written.trust_domains.iter().any(|own| own.replace('@', ".") == domain)
-}
-
-fn key() -> TrustBundleKey {
-    TrustBundleKey { source: TrustSource::ConfigMap, namespace: String::new(), name: String::new() }
 }
 
 /// What there is to say of an object that is for others; `None` for any other object.

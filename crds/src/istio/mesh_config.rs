@@ -70,6 +70,18 @@ pub struct CaCertificate {
     pub trust_domains: Vec<String>,
 }
 
+impl CaCertificate {
+    /// Whether it vouches for workloads of this trust domain, as that stands in identities.
+    pub fn vouches_for(&self, domain: &str) -> bool {
+        self.trust_domains.is_empty() || self.trust_domains.iter().any(|own| in_identities(own) == domain)
+    }
+}
+
+/// A trust domain as istiod writes it.
+fn in_identities(domain: &str) -> String {
+    domain.replace('@', ".")
+}
+
 /// `ProxyPathNormalization`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]
@@ -114,8 +126,7 @@ impl MeshConfig {
     pub fn trust_domains(&self) -> impl Iterator<Item = String> {
         let own = self.trust_domain.as_deref().unwrap_or("cluster.local");
         let all = std::iter::once(own).chain(self.trust_domain_aliases.iter().map(String::as_str));
-        // As istiod writes them.
-        all.map(|domain| domain.replace('@', "."))
+        all.map(in_identities)
     }
 
     /// Whether workloads of the mesh are spoken to in mutual TLS without being asked for it.
