@@ -141,7 +141,7 @@ impl<'c> External<'c> {
     ) -> Told {
         let key = &backend.key;
         let (Some(first), Some(port)) = (self.entries.first(), self.port(key.port)) else {
-            return Told { endpoints: workloads::none(backend), remarks: Vec::new() };
+            return Told { endpoints: Endpoints::none(key.clone()), remarks: Vec::new() };
         };
         let resolution = first.spec.resolution;
         let found = self.entries.iter().flat_map(|entry| workloads_of(cluster, entry, host));
@@ -193,7 +193,7 @@ impl<'c> External<'c> {
 pub(super) struct Told {
     /// The endpoints.
     pub(super) endpoints: Endpoints,
-    /// About the entry that is [`External::told`].
+    /// About the service; of ServiceEntries about the one that is [`External::told`].
     pub(super) remarks: Vec<Remark>,
 }
 

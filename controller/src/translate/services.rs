@@ -4,7 +4,6 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use torana_crds::core::{EndpointSlice, Pod, Service, ServicePort, SliceEndpoint, TransportProtocol};
 use torana_crds::istio::DestinationRule;
@@ -141,10 +140,10 @@ pub(super) fn service(
         let is_external = is_alias(service) || *transport == Transport::Udp;
         let peers = MeshPeers::new(cluster, (tls, &backend.tls), (is_external, &[]));
         output.reads_pods |= reads_labels(&backend) || peers.asks();
-        let named = (service.address(), host.as_str());
-        let through = port.and_then(|_| output.pass(cluster, reference, (&passage, named), &mut backend));
-        let addresses = if let Some(through) = through {
-            through
+        let led = port.and_then(|_| passage.lead(cluster, (service.address(), &host), &mut backend));
+        let addresses = if let Some(Told { endpoints, remarks }) = led {
+            output.say_all(reference, remarks);
+            endpoints
         } else if is_alias(service) {
             output.alias(reference, service, &key, &peers)
         } else {
@@ -194,14 +193,11 @@ fn of_entries(
         let peers = MeshPeers::new(cluster, (tls, &backend.tls), (is_outside, external.names()));
         let labels = part.map(|part| part.labels.clone()).unwrap_or_default();
         let Some(entry) = external.told() else { continue };
-        let named = (external.address(), host);
-        let through =
-            external.port(*number).and_then(|_| output.pass(cluster, &entry, (&passage, named), &mut backend));
-        let endpoints = through.unwrap_or_else(|| {
-            let Told { endpoints, remarks } = external.endpoints(cluster, host, (&backend, &peers), &labels);
-            output.say_all(&entry, remarks);
-            endpoints
-        });
+        let port = external.port(*number);
+        let led = port.and_then(|_| passage.lead(cluster, (external.address(), host), &mut backend));
+        let told = led.unwrap_or_else(|| external.endpoints(cluster, host, (&backend, &peers), &labels));
+        let Told { endpoints, remarks } = told;
+        output.say_all(&entry, remarks);
         output.backends.insert(key, called((backend, reachable(cluster, endpoints)), &peers, host));
     }
     output
@@ -247,23 +243,6 @@ impl ServiceOutput {
             backend.connect_deadline = timeout;
         }
         blocks.tls
-    }
-
-    /// Where `backend` of a service is, which has this address in the cluster, if any, and this host, if nobody reaches it by
-    /// itself; what there is to say of that is `told`.
-    fn pass(
-        &mut self,
-        cluster: &Cluster,
-        told: &ObjectRef,
-        (passage, (address, host)): (&Passage<'_>, (Option<IpAddr>, &str)),
-        backend: &mut Backend,
-    ) -> Option<Endpoints> {
-        // Datagrams are no part of any mesh.
-        let passage = Some(passage).filter(|_| backend.key.transport == Transport::Tcp)?;
-        let (endpoints, remarks) = passage.endpoints(cluster, &backend.key, host)?;
-        backend.waypoint_for = passage.destination(address, host);
-        self.say_all(told, remarks);
-        Some(endpoints)
     }
 
     /// Whether some endpoint takes nothing but mutual TLS of the mesh.
@@ -366,7 +345,7 @@ impl ServiceOutput {
             reference,
             Remark::error("NoEndpoints", "spec.externalName", message, "write the DNS name to resolve"),
         );
-        Endpoints::Static { backend: key.clone(), endpoints: Vec::new() }
+        Endpoints::none(key.clone())
     }
 
     fn slices(

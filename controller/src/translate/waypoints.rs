@@ -8,15 +8,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use torana_crds::core::{Namespace, Service, ServicePort, SliceEndpoint, TransportProtocol};
 use torana_crds::gateway::{Gateway, ProtocolType};
-
 use torana_crds::{Kind, ObjectMeta, ObjectRef, StringMap};
-use torana_ir::{BackendKey, Endpoint, Endpoints};
+use torana_ir::{Backend, BackendKey, Endpoint, Endpoints, HBONE_PORT, Transport};
 
 use crate::report::Remark;
 use crate::store::Cluster;
 use crate::translate::allowed::Namespaces;
 use crate::translate::endpoints::{Wanted, endpoints};
 use crate::translate::mesh_peers::{self, Known};
+use crate::translate::service_entries::Told;
 use crate::translate::services::{has_rule, is_awaited, pod_of};
 
 /// Labels of Services, ServiceEntries and namespaces.
@@ -25,12 +25,6 @@ const USE_NAMESPACE: &str = "istio.io/use-waypoint-namespace";
 const INGRESS: &str = "istio.io/ingress-use-waypoint";
 /// Of a waypoint's Gateway: what it takes.
 const FOR: &str = "istio.io/waypoint-for";
-
-/// Where a waypoint's Service listens.
-const PORT: u16 = 15008;
-
-/// Endpoints, with what there is to say of them.
-type Told = (Endpoints, Vec<Remark>);
 
 /// How those who come from outside reach a service.
 #[derive(Debug)]
@@ -86,15 +80,43 @@ impl<'c> Passage<'c> {
         matches!(self, Self::Direct)
     }
 
-    /// Where a backend of a service of this host is, if it is not reached by itself, with what there is to say of that.
-    pub(super) fn endpoints(&self, cluster: &Cluster, key: &BackendKey, host: &str) -> Option<Told> {
-        let waypoint = match self {
-            Self::Direct => return None,
-            Self::Closed(remark) => return Some((none(key), vec![remark.clone()])),
-            Self::Through(waypoint) => waypoint,
-        };
-        let (endpoints, mut remarks) = waypoint.endpoints(cluster, key);
-        let name = waypoint.name();
+    /// Where `backend` of a service is, which has this address in the cluster, if any, and this host; `None`: it is reached
+    /// by itself.
+    pub(super) fn lead(
+        &self,
+        cluster: &Cluster,
+        (address, host): (Option<IpAddr>, &str),
+        backend: &mut Backend,
+    ) -> Option<Told> {
+        match self {
+            // Datagrams are no part of any mesh.
+            _ if backend.key.transport == Transport::Udp => None,
+            Self::Direct => None,
+            Self::Closed(remark) => {
+                Some(Told { endpoints: Endpoints::none(backend.key.clone()), remarks: vec![remark.clone()] })
+            }
+            Self::Through(waypoint) => {
+                backend.waypoint_for = Some(destination(address, host));
+                Some(waypoint.lead(cluster, &backend.key, host))
+            }
+        }
+    }
+}
+
+/// What a waypoint is asked for: the address that clients in the cluster know a service by, if it has one, or its host.
+fn destination(address: Option<IpAddr>, host: &str) -> String {
+    match address {
+        Some(IpAddr::V4(address)) => address.to_string(),
+        Some(IpAddr::V6(address)) => format!("[{address}]"),
+        None => host.to_owned(),
+    }
+}
+
+impl<'c> Waypoint<'c> {
+    /// Where a backend of a service of this host is that it is asked for.
+    fn lead(&self, cluster: &Cluster, key: &BackendKey, host: &str) -> Told {
+        let Told { endpoints, mut remarks } = self.endpoints(cluster, key);
+        let name = self.name();
         if let Some(subset) = &key.subset {
             let message =
                 format!("subset {subset} of {host} is not chosen from here: waypoint {name} chooses endpoints");
@@ -104,22 +126,9 @@ impl<'c> Passage<'c> {
             let message = format!("DestinationRules of {host} are applied by waypoint {name}, and not here");
             remarks.push(Remark::note("ThroughWaypoint", "metadata.labels", message, ""));
         }
-        Some((endpoints, remarks))
+        Told { endpoints, remarks }
     }
 
-    /// What a waypoint is asked for, if there is one: the address that clients in the cluster know the service by, if it has
-    /// one, or its host.
-    pub(super) fn destination(&self, address: Option<IpAddr>, host: &str) -> Option<String> {
-        let is_through = matches!(self, Self::Through(_));
-        is_through.then(|| match address {
-            Some(IpAddr::V4(address)) => address.to_string(),
-            Some(IpAddr::V6(address)) => format!("[{address}]"),
-            None => host.to_owned(),
-        })
-    }
-}
-
-impl<'c> Waypoint<'c> {
     /// The one of that name, for services of namespace `from`; or what is the matter with it.
     fn find(cluster: &'c Cluster, (namespace, name): (&str, &str), from: &str) -> Result<Self, String> {
         if let Some(gateway) = cluster.find::<Gateway>(namespace, name) {
@@ -132,8 +141,8 @@ impl<'c> Waypoint<'c> {
             }
         }
         let service = cluster.find::<Service>(namespace, name).ok_or("of which there is no Service")?;
-        let port = service.port_of(PORT, &TransportProtocol::Tcp);
-        let port = port.ok_or_else(|| format!("whose Service has no port {PORT}"))?;
+        let port = service.port_of(HBONE_PORT, &TransportProtocol::Tcp);
+        let port = port.ok_or_else(|| format!("whose Service has no port {HBONE_PORT}"))?;
         Ok(Self { service, port })
     }
 
@@ -156,7 +165,7 @@ impl<'c> Waypoint<'c> {
             let remedy = "look at the pods of the waypoint";
             remarks.push(Remark::warning("NoEndpoints", "metadata.labels", message, remedy));
         }
-        (Endpoints::Static { backend: key.clone(), endpoints }, remarks)
+        Told { endpoints: Endpoints::Static { backend: key.clone(), endpoints }, remarks }
     }
 
     /// Namespace and name, as people write them.
@@ -167,10 +176,6 @@ impl<'c> Waypoint<'c> {
     fn reference(&self) -> ObjectRef {
         ObjectRef::new(Kind::Service, &self.service.meta.namespace, &self.service.meta.name)
     }
-}
-
-fn none(key: &BackendKey) -> Endpoints {
-    Endpoints::Static { backend: key.clone(), endpoints: Vec::new() }
 }
 
 /// Whether a waypoint takes what comes for services of another namespace.

@@ -156,11 +156,6 @@ pub(super) fn endpoints(
     }
 }
 
-/// No endpoints.
-pub(super) fn none(backend: &Backend) -> Endpoints {
-    Endpoints::Static { backend: backend.key.clone(), endpoints: Vec::new() }
-}
-
 /// Adds WorkloadEntries that a Service selects to the endpoints that slices tell of. Pods it selects are told of there.
 pub(super) fn add_selected(
     cluster: &Cluster,
