@@ -9,18 +9,18 @@ use super::capture::Capture;
 use super::outage::Outage;
 use super::{Lab, Workload, lab, route, script, status, until};
 
-const HOST: &str = "app.example";
+pub(super) const HOST: &str = "app.example";
 /// `TORANA_MESH_ROTATIONS` says another.
 const ROTATIONS: usize = 50;
 /// Life of a certificate, in seconds, of which half passes before it is replaced.
-const SHORT: u32 = 8;
+pub(super) const SHORT: u32 = 8;
 /// Long enough to see what is left of it when istiod has ended.
 const LONGER: u32 = 20;
 /// The least that a token is good for, in seconds; the kubelet replaces it at four fifths of that.
 const TOKEN: u32 = 600;
 
-/// A Gateway whose proxies want certificates for that many seconds.
-fn edge(lifetime: u32, more: &str) -> String {
+/// A Gateway whose proxies want certificates for that many seconds; `more` is said of their pods.
+pub(super) fn edge(lifetime: u32, more: &str) -> String {
     let variable = format!("{{name: TORANA_MESH_LIFETIME, value: {lifetime}s}}");
     let patch = format!("podPatch: {{spec: {{containers: [{{name: torana, env: [{variable}]}}]{more}}}}}");
     super::super::gateway("edge", 1).replace("workers: 1,", &format!("workers: 1, {patch},"))
@@ -38,19 +38,24 @@ fn served_by((name, lasts): (&str, u32), edge: &str) -> Option<(Lab, Workload, C
     assert!(manifest.contains("--lifetime=0s"));
     let app = Workload::start_as(&lab, name, &manifest.replace("--lifetime=0s", &format!("--lifetime={lasts}s")));
     let capture = Capture::start(&app);
+    lab.apply(&(front(name) + edge));
+    let address = lab.address("edge");
+    until("the app answers", || status(&address, HOST) == Some(200));
+    Some((lab, app, capture, address))
+}
+
+/// A Service of the application, and a route to it.
+pub(super) fn front(app: &str) -> String {
     let service = format!(
         "
 apiVersion: v1
 kind: Service
 metadata: {{name: front}}
-spec: {{selector: {{app: {name}}}, ports: [{{name: http, port: 80, targetPort: 8080}}]}}
+spec: {{selector: {{app: {app}}}, ports: [{{name: http, port: 80, targetPort: 8080}}]}}
 ---
 "
     );
-    lab.apply(&(service + edge + &route("HTTPRoute", HOST, "front", 80)));
-    let address = lab.address("edge");
-    until("the app answers", || status(&address, HOST) == Some(200));
-    Some((lab, app, capture, address))
+    service + &route("HTTPRoute", HOST, "front", 80)
 }
 
 /// How many certificates of Torana the proxy before the application has seen.

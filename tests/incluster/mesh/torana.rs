@@ -4,14 +4,11 @@
 use super::super::load::Load;
 use super::answer::Answer;
 use super::capture::Capture;
-use super::rotation::rotations;
-use super::{Workload, ask, identity, lab, route, script, status, until};
+use super::rotation::{HOST, SHORT, edge, front, rotations};
+use super::{Workload, ask, identity, lab, script, status, until};
 
-const HOST: &str = "app.example";
 /// Where the chart puts it.
 const AUTHORITY: &str = "torana-mesh-ca.torana-system.svc";
-/// Life of a certificate of the proxies, in seconds.
-const SHORT: u32 = 8;
 /// Nothing is taken without a certificate.
 const STRICT: &str = "
 apiVersion: security.istio.io/v1
@@ -19,21 +16,14 @@ kind: PeerAuthentication
 metadata: {name: default}
 spec: {mtls: {mode: STRICT}}
 ---
-apiVersion: v1
-kind: Service
-metadata: {name: front}
-spec: {selector: {app: my-app}, ports: [{name: http, port: 80, targetPort: 8080}]}
----
 ";
 
 #[test]
 fn torana_s_own_authority_signs_for_both_ends_and_no_request_fails_over_rotations() {
     let Some(lab) = lab() else { return };
-    let patch = format!("[{{name: torana, env: [{{name: TORANA_MESH_LIFETIME, value: {SHORT}s}}]}}]");
-    let own = format!("mesh: {{identity: Torana}}, podPatch: {{spec: {{containers: {patch}}}}}");
-    let edge = super::super::gateway("edge", 1).replace("workers: 1,", &format!("workers: 1, {own},"));
+    let edge = edge(SHORT, "").replace("podPatch:", "mesh: {identity: Torana}, podPatch:");
     assert!(edge.contains("identity: Torana"));
-    lab.apply(&(edge + STRICT + &route("HTTPRoute", HOST, "front", 80)));
+    lab.apply(&(front("my-app") + &edge + STRICT));
     until("the roots are where proxies of that mesh are", || lab.find("configmap", "torana-mesh-ca-root").is_some());
     let flags = format!("/certify, --ca={AUTHORITY}:15012, --ca-name={AUTHORITY}, ");
     let manifest = script("mesh.sh", &["manifest", "my-app"]);
