@@ -159,11 +159,12 @@ fn a_plain_stream_is_put_into_tls_by_a_rule_or_a_policy_and_one_that_brings_its_
     ];
     let world = World::start(&manifests.concat());
     for (name, port) in names.iter().zip(at) {
-        let mut client = match *name {
-            "through" => Connection::tls(port, HOST, &ours.client(HTTP1)).unwrap(),
-            _ => Connection::open(port).unwrap(),
+        let client = match *name {
+            "through" => Connection::tls(port, HOST, &ours.client(HTTP1)),
+            // One that leads nowhere is reset, perhaps before the client knows that it is there.
+            _ => Connection::open(port),
         };
-        let reply = client.get(HOST, "/");
+        let reply = client.and_then(|mut client| client.get(HOST, "/"));
         let expected = ["rule", "policy", "through"].contains(name);
         assert_eq!(reply.is_ok_and(|reply| reply.status == 200), expected, "{name}: {}", world.log());
         let seen = backend.take();
