@@ -272,8 +272,9 @@ fn shares(call: &Call, scenario: &Scenario, in_the_clear: bool) -> bool {
 /// Whether an object writes the host of the call with other letters, or looks at an authority that the call does. Bytes
 /// without a name may be for any host.
 fn in_capitals(call: &Call, seen: &Seen) -> bool {
-    let name = call.sni.as_deref().unwrap_or(&call.host);
-    let name = name.split(':').next().unwrap_or_default();
+    // A handshake may be for one host of a server, and the request in it for another.
+    let names = call.sni.iter().chain([&call.host]).map(|name| name.split(':').next().unwrap_or_default());
+    let names: Vec<_> = names.collect();
     let is_loud = call.host.bytes().any(|byte| byte.is_ascii_uppercase());
     let are_bytes = matches!(seen.istio, Some(Outcome::Stream(_))) || matches!(seen.torana, Some(Outcome::Stream(_)));
     let loud_hosts = |object: &Value| {
@@ -282,7 +283,7 @@ fn in_capitals(call: &Call, seen: &Seen) -> bool {
         hosts.map(ToString::to_string).any(|text| text.chars().any(|it| it.is_ascii_uppercase()))
     };
     seen.scenario.istio.iter().any(|object| {
-        capitals(&object["spec"], name)
+        names.iter().any(|name| capitals(&object["spec"], name))
             || (is_loud && object["spec"].to_string().contains("\"authority\":{"))
             || (are_bytes && loud_hosts(object))
     })
