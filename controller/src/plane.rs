@@ -169,6 +169,7 @@ pub fn object_of(key: &ResourceKey) -> ObjectRef {
             Some((namespace, name)) => ObjectRef::new(Kind::ListenerSet, namespace, name),
             None => ObjectRef::new(Kind::Gateway, &key.gateway.namespace, &key.gateway.name),
         },
+        ResourceKey::AcmeHost(key) => ObjectRef::new(Kind::Gateway, &key.gateway.namespace, &key.gateway.name),
         ResourceKey::Certificate(key) => ObjectRef::new(Kind::Secret, &key.namespace, &key.name),
         ResourceKey::TrustBundle(key) => {
             let kind = if key.source == TrustSource::Secret { Kind::Secret } else { Kind::ConfigMap };

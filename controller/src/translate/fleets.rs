@@ -167,15 +167,16 @@ pub fn fleet_of(gateway: &GatewayId) -> FleetId {
 
 /// Whether a resource is there for its own sake; others are there because those need them.
 fn is_root(key: &ResourceKey) -> bool {
-    matches!(key, ResourceKey::Listener(_) | ResourceKey::Rule(_) | ResourceKey::Stream(_))
+    matches!(key, ResourceKey::Listener(_) | ResourceKey::Rule(_) | ResourceKey::Stream(_) | ResourceKey::AcmeHost(_))
 }
 
-/// The fleets that have a listener or rule for its own sake.
+/// The fleets that have a listener, a rule or a host for its own sake.
 fn owners(resource: &Resource) -> BTreeSet<FleetId> {
     match resource {
         Resource::Listener(listener) => BTreeSet::from([fleet_of(&listener.key.gateway)]),
         Resource::Rule(rule) => attached(&rule.attachments),
         Resource::Stream(rule) => attached(&rule.attachments),
+        Resource::AcmeHost(host) => BTreeSet::from([fleet_of(&host.key.gateway)]),
         Resource::Certificate(_) | Resource::TrustBundle(_) | Resource::Backend(_) | Resource::Endpoints(_) => {
             BTreeSet::new()
         }
@@ -201,7 +202,9 @@ fn needs(resource: &Resource) -> BTreeSet<ResourceKey> {
         Resource::Backend(backend) => {
             material(&backend.tls).chain([ResourceKey::Endpoints(backend.key.clone())]).collect()
         }
-        Resource::Certificate(_) | Resource::TrustBundle(_) | Resource::Endpoints(_) => BTreeSet::new(),
+        Resource::Certificate(_) | Resource::TrustBundle(_) | Resource::Endpoints(_) | Resource::AcmeHost(_) => {
+            BTreeSet::new()
+        }
     }
 }
 
@@ -239,4 +242,36 @@ pub(super) fn take<K: Ord>(counts: &mut BTreeMap<K, u32>, key: &K) -> bool {
         counts.remove(key);
     }
     is_last
+}
+
+#[cfg(test)]
+mod tests {
+    use torana_ir::{AcmeHost, AcmeHostKey};
+
+    use super::*;
+
+    fn host(gateway: &str, reserves_path: bool) -> Resource {
+        let gateway = GatewayId { namespace: "n".to_owned(), name: gateway.to_owned() };
+        let key = AcmeHostKey { gateway, host: "a.example".to_owned() };
+        Resource::AcmeHost(Arc::new(AcmeHost::new(key, BTreeMap::new(), None, reserves_path).unwrap()))
+    }
+
+    #[test]
+    fn a_host_of_acme_is_known_to_the_proxies_of_its_gateway_and_to_no_others() {
+        let (mut division, mut whole, mut programs) = (Division::default(), Snapshot::default(), Programs::new());
+        let mut divide = |delta: Delta| {
+            whole.apply(delta.clone());
+            division.divide(delta, (&whole, &Apart::new()), &mut programs)
+        };
+        let put = |upserts: Vec<Resource>| Delta { upserts, removals: Vec::new() };
+        let fleet = |name: &str| FleetId(format!("n/{name}"));
+        let both = put(vec![host("one", true), host("two", true)]);
+        let deltas = divide(both);
+        assert_eq!(deltas.keys().collect::<Vec<_>>(), [&fleet("one"), &fleet("two")]);
+        assert_eq!(deltas[&fleet("one")], put(vec![host("one", true)]));
+        let edited = divide(put(vec![host("two", false)]));
+        assert_eq!(edited, BTreeMap::from([(fleet("two"), put(vec![host("two", false)]))]));
+        let gone = Delta { upserts: Vec::new(), removals: vec![host("one", true).key()] };
+        assert_eq!(divide(gone.clone()), BTreeMap::from([(fleet("one"), gone)]));
+    }
 }

@@ -192,6 +192,21 @@ impl fmt::Display for CertificateKey {
     }
 }
 
+/// A host whose certificate is obtained by ACME, for the listeners of one Gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct AcmeHostKey {
+    /// The Gateway.
+    pub gateway: GatewayId,
+    /// The host: exact, in lower case.
+    pub host: String,
+}
+
+impl fmt::Display for AcmeHostKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.gateway, self.host)
+    }
+}
+
 /// What kind of object a bundle of authorities comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum TrustSource {

@@ -28,6 +28,8 @@ mod pattern;
 
 mod host;
 
+mod acme;
+
 mod authority;
 
 mod certificate;
@@ -72,6 +74,7 @@ mod snapshot;
 
 pub mod wire;
 
+pub use acme::{AcmeHost, AcmeHostError, MOST_ANSWERS};
 pub use atom::{AtomError, HeaderName, HeaderValue, Method, is_field_text};
 pub use authority::{Authority, AuthorityError};
 pub use backend::{Backend, UpstreamProtocol};
@@ -89,8 +92,8 @@ pub use filter::{
 pub use health::{Caps, OutlierDetection, RetryCap, Unanswered};
 pub use host::{HostPattern, Hostname, HostnameError, hostname_of};
 pub use key::{
-    BackendKey, CertificateKey, GatewayId, ListenerKey, RouteId, RouteKind, RuleKey, Transport, TrustBundleKey,
-    TrustSource,
+    AcmeHostKey, BackendKey, CertificateKey, GatewayId, ListenerKey, RouteId, RouteKind, RuleKey, Transport,
+    TrustBundleKey, TrustSource,
 };
 pub use listener::{
     CipherSuite, ClientValidation, ClientValidationMode, Limits, Listener, MeshClients, PathMode, Protocol, Tls,

@@ -117,7 +117,7 @@ impl Protocol {
 pub struct Tls {
     /// Certificates that may be served, in the user's order: the first whose key type and names suit the client wins;
     /// with none suiting by name the first is served. A key absent from the snapshot is skipped; with none left the
-    /// handshake is refused.
+    /// handshake is refused, but for `placeholder`.
     pub certificates: Vec<CertificateKey>,
     /// Lowest version accepted.
     pub min_version: TlsVersion,
@@ -133,6 +133,9 @@ pub struct Tls {
     /// every handshake is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mesh: Option<MeshClients>,
+    /// There is no certificate yet and one is on its way: until then the proxy shows one that it makes for itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub placeholder: bool,
 }
 
 /// Who of a mesh is let in: whom its authorities vouch for, of the proxy's own trust domain or of one of these.
@@ -147,7 +150,15 @@ pub struct MeshClients {
 impl Tls {
     /// With these certificates; TLS 1.2 and newer with all suites, and no client is asked for a certificate.
     pub fn new(certificates: Vec<CertificateKey>) -> Self {
-        Self { certificates, min_version: TlsVersion::V1_2, max_version: None, suites: None, client: None, mesh: None }
+        Self {
+            certificates,
+            min_version: TlsVersion::V1_2,
+            max_version: None,
+            suites: None,
+            client: None,
+            mesh: None,
+            placeholder: false,
+        }
     }
 
     /// Whether a version may be spoken.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::acme::AcmeHost;
 use crate::backend::Backend;
 use crate::certificate::Certificate;
 use crate::endpoint::Endpoints;
-use crate::key::{BackendKey, CertificateKey, ListenerKey, RuleKey, TrustBundleKey};
+use crate::key::{AcmeHostKey, BackendKey, CertificateKey, ListenerKey, RuleKey, TrustBundleKey};
 use crate::listener::Listener;
 use crate::rule::Rule;
 use crate::shared::{Change, SharedMap};
@@ -39,6 +40,9 @@ pub struct Snapshot {
     /// Addresses of the backends.
     #[serde(serialize_with = "values")]
     pub endpoints: SharedMap<BackendKey, Arc<Endpoints>>,
+    /// Whose certificates are obtained by ACME, and what authorities are told of them.
+    #[serde(serialize_with = "values", skip_serializing_if = "SharedMap::is_empty")]
+    pub acme_hosts: SharedMap<AcmeHostKey, Arc<AcmeHost>>,
 }
 
 fn values<K, V: Serialize, S: serde::Serializer>(map: &SharedMap<K, Arc<V>>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -62,6 +66,8 @@ pub enum Resource {
     Backend(Arc<Backend>),
     /// The endpoints of a backend.
     Endpoints(Arc<Endpoints>),
+    /// A host whose certificate is obtained by ACME.
+    AcmeHost(Arc<AcmeHost>),
 }
 
 impl Resource {
@@ -75,6 +81,7 @@ impl Resource {
             Self::Stream(it) => ResourceKey::Stream(it.key.clone()),
             Self::Backend(it) => ResourceKey::Backend(it.key.clone()),
             Self::Endpoints(it) => ResourceKey::Endpoints(it.backend().clone()),
+            Self::AcmeHost(it) => ResourceKey::AcmeHost(it.key.clone()),
         }
     }
 }
@@ -96,6 +103,8 @@ pub enum ResourceKey {
     Backend(BackendKey),
     /// The endpoints of a backend.
     Endpoints(BackendKey),
+    /// A host whose certificate is obtained by ACME.
+    AcmeHost(AcmeHostKey),
 }
 
 /// One generation: applied as a whole, so a rule never arrives before its backend or certificate.
@@ -125,6 +134,7 @@ impl Snapshot {
         changes(&self.streams, &new.streams, &mut delta, Resource::Stream, ResourceKey::Stream);
         changes(&self.backends, &new.backends, &mut delta, Resource::Backend, ResourceKey::Backend);
         changes(&self.endpoints, &new.endpoints, &mut delta, Resource::Endpoints, ResourceKey::Endpoints);
+        changes(&self.acme_hosts, &new.acme_hosts, &mut delta, Resource::AcmeHost, ResourceKey::AcmeHost);
         delta
     }
 
@@ -138,6 +148,7 @@ impl Snapshot {
             ResourceKey::Stream(key) => self.streams.get(key).cloned().map(Resource::Stream),
             ResourceKey::Backend(key) => self.backends.get(key).cloned().map(Resource::Backend),
             ResourceKey::Endpoints(key) => self.endpoints.get(key).cloned().map(Resource::Endpoints),
+            ResourceKey::AcmeHost(key) => self.acme_hosts.get(key).cloned().map(Resource::AcmeHost),
         }
     }
 
@@ -152,6 +163,7 @@ impl Snapshot {
                 Resource::Stream(it) => drop(self.streams.insert(it.key.clone(), it)),
                 Resource::Backend(it) => drop(self.backends.insert(it.key.clone(), it)),
                 Resource::Endpoints(it) => drop(self.endpoints.insert(it.backend().clone(), it)),
+                Resource::AcmeHost(it) => drop(self.acme_hosts.insert(it.key.clone(), it)),
             }
         }
         for key in &delta.removals {
@@ -163,6 +175,7 @@ impl Snapshot {
                 ResourceKey::Stream(key) => drop(self.streams.remove(key)),
                 ResourceKey::Backend(key) => drop(self.backends.remove(key)),
                 ResourceKey::Endpoints(key) => drop(self.endpoints.remove(key)),
+                ResourceKey::AcmeHost(key) => drop(self.acme_hosts.remove(key)),
             }
         }
     }

@@ -66,6 +66,7 @@ fn snapshot(backend: SocketAddr) -> Snapshot {
         streams: SharedMap::new(),
         backends: SharedMap::from([(key.clone(), Arc::new(Backend::new(key.clone())))]),
         endpoints: SharedMap::from([(key, Arc::new(endpoints))]),
+        acme_hosts: SharedMap::new(),
     }
 }
 

@@ -356,6 +356,7 @@ fn resource_labels(key: &ResourceKey) -> [String; 3] {
             ("Stream", key.route.namespace.clone(), format!("{}/{}", key.route.name, key.index))
         }
         ResourceKey::Backend(key) => ("Backend", key.namespace.clone(), format!("{}:{}", key.name, key.port)),
+        ResourceKey::AcmeHost(key) => ("AcmeHost", key.gateway.namespace.clone(), key.host.clone()),
         ResourceKey::Endpoints(key) => ("Endpoints", key.namespace.clone(), format!("{}:{}", key.name, key.port)),
     };
     [kind.to_owned(), namespace, name]

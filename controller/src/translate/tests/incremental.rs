@@ -67,6 +67,9 @@ fn part(now: &Translation, fleet: &FleetId) -> Snapshot {
             part.streams.insert(rule.key.clone(), Arc::new(rule));
         }
     }
+    for host in whole.acme_hosts.values().filter(|it| fleet_of(&it.key.gateway) == *fleet) {
+        part.acme_hosts.insert(host.key.clone(), Arc::clone(host));
+    }
     let upserts = needs.iter().filter_map(form).collect();
     part.apply(Delta { upserts, removals: Vec::new() });
     part
@@ -93,6 +96,7 @@ fn check(cluster: &Cluster, before: &BTreeMap<FleetId, Arc<Snapshot>>, now: &Tra
         shared(&before.streams, &after.streams);
         shared(&before.backends, &after.backends);
         shared(&before.endpoints, &after.endpoints);
+        shared(&before.acme_hosts, &after.acme_hosts);
     }
     let served: BTreeSet<_> = now.whole.listeners.keys().map(|key| fleet_of(&key.gateway)).collect();
     let in_cluster = cluster.settings().is_cluster();

@@ -78,6 +78,13 @@ fn backend_key() -> impl Strategy<Value = BackendKey> {
     )
 }
 
+fn acme_host_key() -> impl Strategy<Value = AcmeHostKey> {
+    (name(), select(vec!["a.example", "b.example"])).prop_map(|(name, host)| AcmeHostKey {
+        gateway: GatewayId { namespace: "default".to_owned(), name },
+        host: host.to_owned(),
+    })
+}
+
 // === values ===
 
 fn host() -> impl Strategy<Value = HostPattern> {
@@ -92,11 +99,14 @@ fn listener(key: ListenerKey) -> impl Strategy<Value = Listener> {
     ];
     let client = (select(modes), vec(bundle_key(), 0..2), any::<bool>())
         .prop_map(|(mode, bundles, forwarded)| ClientValidation { mode, bundles, forwarded });
-    let tls = (vec(certificate_key(), 0..2), select(vec![TlsVersion::V1_2, TlsVersion::V1_3]), option::of(client))
-        .prop_map(|(certificates, min_version, client)| {
+    let versions = select(vec![TlsVersion::V1_2, TlsVersion::V1_3]);
+    let tls = (vec(certificate_key(), 0..2), versions, option::of(client), any::<bool>()).prop_map(
+        |(certificates, min_version, client, placeholder)| {
             let suites = client.as_ref().map(|_| vec![CipherSuite::EcdsaAes128]);
-            Tls { min_version, max_version: Some(TlsVersion::V1_3), suites, client, ..Tls::new(certificates) }
-        });
+            let max_version = Some(TlsVersion::V1_3);
+            Tls { min_version, max_version, suites, client, placeholder, ..Tls::new(certificates) }
+        },
+    );
     let ended = (tls, any::<bool>())
         .prop_map(|(tls, http)| if http { Protocol::Https(tls) } else { Protocol::TlsTerminate(tls) });
     let plain = select(vec![Protocol::Http, Protocol::Tcp, Protocol::Udp, Protocol::TlsPassthrough]);
@@ -460,6 +470,14 @@ fn endpoints(backend: BackendKey) -> impl Strategy<Value = Endpoints> {
     ]
 }
 
+fn acme_host(key: AcmeHostKey) -> impl Strategy<Value = AcmeHost> {
+    let answer = name().prop_map(|token| (token.clone(), format!("{token}.thumb")));
+    let proof = option::of(name().prop_map(|token| format!("{token}.thumb")));
+    (vec(answer, 0..3), proof, any::<bool>()).prop_map(move |(answers, proof, reserves)| {
+        AcmeHost::new(key.clone(), answers.into_iter().collect(), proof, reserves).unwrap()
+    })
+}
+
 // === snapshots ===
 
 type Keyed<K, V> = SharedMap<K, Arc<V>>;
@@ -484,8 +502,9 @@ pub(crate) fn snapshot() -> impl Strategy<Value = Snapshot> {
         keyed(stream_key(), stream),
         keyed(backend_key(), backend),
         keyed(backend_key(), endpoints),
+        keyed(acme_host_key(), acme_host),
     )
-        .prop_map(|(listeners, certificates, bundles, rules, streams, backends, endpoints)| Snapshot {
+        .prop_map(|(listeners, certificates, bundles, rules, streams, backends, endpoints, acme_hosts)| Snapshot {
             listeners,
             certificates,
             bundles,
@@ -493,6 +512,7 @@ pub(crate) fn snapshot() -> impl Strategy<Value = Snapshot> {
             streams,
             backends,
             endpoints,
+            acme_hosts,
         })
 }
 
@@ -504,7 +524,7 @@ fn keep<K: Ord + Clone, V>(old: &Keyed<K, V>, new: &mut Keyed<K, V>, kept: &mut 
 
 /// Two snapshots; the second has some objects of the first untouched, as a retranslation leaves them.
 fn pair() -> impl Strategy<Value = (Snapshot, Snapshot)> {
-    (snapshot(), snapshot(), vec(any::<bool>(), 6 * MOST)).prop_map(|(old, mut new, kept)| {
+    (snapshot(), snapshot(), vec(any::<bool>(), 8 * MOST)).prop_map(|(old, mut new, kept)| {
         let mut kept = kept.into_iter();
         keep(&old.listeners, &mut new.listeners, &mut kept);
         keep(&old.certificates, &mut new.certificates, &mut kept);
@@ -513,6 +533,7 @@ fn pair() -> impl Strategy<Value = (Snapshot, Snapshot)> {
         keep(&old.streams, &mut new.streams, &mut kept);
         keep(&old.backends, &mut new.backends, &mut kept);
         keep(&old.endpoints, &mut new.endpoints, &mut kept);
+        keep(&old.acme_hosts, &mut new.acme_hosts, &mut kept);
         (old, new)
     })
 }
@@ -531,6 +552,7 @@ fn copy(of: &Snapshot) -> Snapshot {
         streams: copies(&of.streams),
         backends: copies(&of.backends),
         endpoints: copies(&of.endpoints),
+        acme_hosts: copies(&of.acme_hosts),
     }
 }
 
@@ -589,6 +611,7 @@ fn tally((old, new): &(Snapshot, Snapshot), seen: &mut BTreeMap<(&'static str, &
         ResourceKey::Stream(_) => "stream",
         ResourceKey::Backend(_) => "backend",
         ResourceKey::Endpoints(_) => "endpoints",
+        ResourceKey::AcmeHost(_) => "acme host",
     };
     let (before, after) = (resources(old), resources(new));
     let (old_keys, new_keys) = (keys(&before), keys(&after));
@@ -613,6 +636,6 @@ fn the_random_pairs_have_every_kind_of_change_of_every_kind_of_resource() {
     for _ in 0..128 {
         tally(&pair().new_tree(&mut runner).unwrap().current(), &mut seen);
     }
-    assert_eq!(seen.len(), 7 * 4, "{seen:?}");
+    assert_eq!(seen.len(), 8 * 4, "{seen:?}");
     assert!(seen.values().all(|times| *times >= 10), "{seen:?}");
 }

@@ -52,6 +52,7 @@ pub fn encode(resource: &Resource) -> Upsert {
         Resource::Stream(it) => json(it),
         Resource::Backend(it) => json(it),
         Resource::Endpoints(it) => json(it),
+        Resource::AcmeHost(it) => json(it),
     };
     let hash = Bytes::copy_from_slice(&sha256(&body)[..16]);
     Upsert { key: key_text(&resource.key()), hash, body }
@@ -68,6 +69,7 @@ pub fn decode(upsert: &Upsert) -> Result<Resource, Unreadable> {
         ResourceKey::Stream(_) => Resource::Stream(parsed(body)?),
         ResourceKey::Backend(_) => Resource::Backend(parsed(body)?),
         ResourceKey::Endpoints(_) => Resource::Endpoints(parsed(body)?),
+        ResourceKey::AcmeHost(_) => Resource::AcmeHost(parsed(body)?),
     };
     if resource.key() == key { Ok(resource) } else { Err(Unreadable("it holds another resource".to_owned())) }
 }

@@ -106,6 +106,12 @@ fn bodies_come_only_through_the_checked_constructors() {
     let mirror = |divisor: u32| format!(r#"{{"target":{target},"numerator":1,"denominator":{divisor}}}"#);
     assert!(serde_json::from_str::<Mirror>(&mirror(1)).is_ok());
     refused::<Mirror>(&mirror(0));
+    let host = |token: &str| {
+        let key = r#"{"gateway":{"namespace":"n","name":"g"},"host":"a.example"}"#;
+        format!(r#"{{"key":{key},"answers":{{"{token}":"{token}.x"}},"tls_alpn":null,"reserves_path":true}}"#)
+    };
+    assert!(serde_json::from_str::<crate::AcmeHost>(&host("t")).is_ok());
+    refused::<crate::AcmeHost>(&host("a/b"));
     refused::<Filter>(&format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000)));
 }
 
