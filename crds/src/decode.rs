@@ -186,6 +186,8 @@ fn object(value: Value, kind: Kind, remains: &mut Remains) -> Result<Object, Unr
         Kind::ReferenceGrant => door.read(value, Object::ReferenceGrant),
         Kind::GatewayParameters => door.read(value, Object::GatewayParameters),
         Kind::TrafficPolicy => door.read(value, Object::TrafficPolicy),
+        Kind::AcmeIssuer => door.read(value, Object::AcmeIssuer),
+        Kind::ClusterAcmeIssuer => door.read(value, Object::ClusterAcmeIssuer),
         Kind::IstioGateway => door.read_shaped(&value, Object::IstioGateway),
         Kind::VirtualService => door.read_shaped(&value, Object::VirtualService),
         Kind::DestinationRule => door.read_shaped(&value, Object::DestinationRule),

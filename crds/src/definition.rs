@@ -6,13 +6,20 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
+use crate::issuer::AcmeIssuerSpec;
 use crate::kind::Kind;
 use crate::parameters::GatewayParametersSpec;
 use crate::traffic_policy::TrafficPolicySpec;
 
 /// Every definition: the name of its file, and its YAML.
 pub fn definitions() -> Vec<(String, String)> {
-    vec![parameters(), traffic_policy()].into_iter().map(|crd| (file(&crd), yaml(&crd))).collect()
+    let all = [
+        parameters(),
+        traffic_policy(),
+        issuer(Kind::AcmeIssuer, ["acmeissuers", "acmeissuer", "acmeiss"]),
+        issuer(Kind::ClusterAcmeIssuer, ["clusteracmeissuers", "clusteracmeissuer", "cacmeiss"]),
+    ];
+    all.into_iter().map(|crd| (file(&crd), yaml(&crd))).collect()
 }
 
 fn parameters() -> Value {
@@ -33,17 +40,74 @@ fn traffic_policy() -> Value {
     let mut crd = definition::<TrafficPolicySpec>(Kind::TrafficPolicy, ("trafficpolicies", "tp"), &columns);
     crd["metadata"]["labels"]["gateway.networking.k8s.io/policy"] = "Direct".into();
     crd["spec"]["names"]["singular"] = "trafficpolicy".into();
+    with_status(&mut crd, &policy_status());
+    crd
+}
+
+/// AcmeIssuer or ClusterAcmeIssuer, by its plural, singular and short name: what one must say of namespaces, the other must
+/// not.
+fn issuer(kind: Kind, [plural, singular, short]: [&str; 3]) -> Value {
+    let columns = json!([
+        {"name": "Directory", "type": "string", "jsonPath": ".spec.directory"},
+        {"name": "Accepted", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Accepted\")].status"},
+        {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+    ]);
+    let mut crd = definition::<AcmeIssuerSpec>(kind, (plural, short), &columns);
+    crd["spec"]["names"]["singular"] = singular.into();
+    let status = json!({
+        "description": "What became of it.",
+        "type": "object",
+        "properties": {"conditions": conditions()},
+    });
+    with_status(&mut crd, &status);
     for version in crd["spec"]["versions"].as_array_mut().into_iter().flatten() {
-        version["subresources"] = json!({"status": {}});
-        version["schema"]["openAPIV3Schema"]["required"] = json!(["spec"]);
-        version["schema"]["openAPIV3Schema"]["properties"]["status"] = policy_status();
+        settle_namespaces(&mut version["schema"]["openAPIV3Schema"]["properties"]["spec"], kind.is_namespaced());
     }
     crd
 }
 
-/// `PolicyStatus` of Gateway API.
-fn policy_status() -> Value {
-    let text = |most: u32| json!({"type": "string", "maxLength": most});
+/// Who is of a namespace looks into no other and has no say in others; who is not must name one.
+fn settle_namespaces(schema: &mut Value, is_namespaced: bool) {
+    let Value::Object(fields) = schema else { return };
+    fields.get_mut("items").into_iter().for_each(|items| settle_namespaces(items, is_namespaced));
+    for (name, field) in fields.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten() {
+        let rule = match &**name {
+            "secretRef" | "headersSecretRef" if is_namespaced => json!([{
+                "message": "an AcmeIssuer reads Secrets of its own namespace only: remove namespace",
+                "rule": "!has(self.__namespace__)",
+            }]),
+            "limits" if is_namespaced => json!([{
+                "message": "allowedHosts is for a ClusterAcmeIssuer: an AcmeIssuer is for its own namespace only",
+                "rule": "!has(self.allowedHosts)",
+            }]),
+            "secretRef" | "headersSecretRef" => {
+                field["required"] = json!(["name", "namespace"]);
+                continue;
+            }
+            _ => {
+                settle_namespaces(field, is_namespaced);
+                continue;
+            }
+        };
+        field["x-kubernetes-validations"] = rule;
+    }
+}
+
+/// Makes `status` a subresource, and `spec` required.
+fn with_status(crd: &mut Value, status: &Value) {
+    for version in crd["spec"]["versions"].as_array_mut().into_iter().flatten() {
+        version["subresources"] = json!({"status": {}});
+        version["schema"]["openAPIV3Schema"]["required"] = json!(["spec"]);
+        version["schema"]["openAPIV3Schema"]["properties"]["status"] = status.clone();
+    }
+}
+
+fn text(most: u32) -> Value {
+    json!({"type": "string", "maxLength": most})
+}
+
+/// A list of `Condition` of Kubernetes, one of a type.
+fn conditions() -> Value {
     let condition = json!({
         "type": "object",
         "required": ["lastTransitionTime", "message", "reason", "status", "type"],
@@ -56,6 +120,14 @@ fn policy_status() -> Value {
             "type": text(316),
         },
     });
+    json!({"type": "array", "items": condition, "maxItems": 8,
+        "x-kubernetes-list-map-keys": ["type"], "x-kubernetes-list-type": "map"})
+}
+
+/// `PolicyStatus` of Gateway API.
+fn policy_status() -> Value {
+    let mut some = conditions();
+    some["minItems"] = 1.into();
     let reference = json!({
         "type": "object",
         "required": ["name"],
@@ -73,8 +145,7 @@ fn policy_status() -> Value {
         "required": ["ancestorRef", "conditions", "controllerName"],
         "properties": {
             "ancestorRef": reference,
-            "conditions": {"type": "array", "items": condition, "maxItems": 8, "minItems": 1,
-                "x-kubernetes-list-map-keys": ["type"], "x-kubernetes-list-type": "map"},
+            "conditions": some,
             "controllerName": text(253),
         },
     });
@@ -248,14 +319,15 @@ mod tests {
     }
 
     /// How many nodes there are, after a look at each.
-    fn inspected(schema: &Value) -> usize {
+    fn inspected(schema: &Value, has_defaults: bool) -> usize {
         let mut seen = 0;
         visit(schema, "spec", &mut |path, node| {
             seen += 1;
             let fields = node.as_object().unwrap();
-            for keyword in ["$ref", "$defs", "anyOf", "oneOf", "allOf", "title", "const", "nullable", "default"] {
+            for keyword in ["$ref", "$defs", "anyOf", "oneOf", "allOf", "title", "const", "nullable"] {
                 assert!(!fields.contains_key(keyword), "{path}: {keyword}");
             }
+            assert!(has_defaults || !fields.contains_key("default"), "{path} has a default");
             assert!(node["type"].is_string() || node["x-kubernetes-int-or-string"] == true, "{path}: {node}");
             assert!(path.ends_with("[]") || node["description"].is_string(), "{path} is not described");
             if node["type"] == "array" {
@@ -272,7 +344,7 @@ mod tests {
     #[test]
     fn the_policy_is_structural_too_and_says_where_its_status_is() {
         let schema = structural::<TrafficPolicySpec>();
-        assert!(inspected(&schema) > 20, "{schema}");
+        assert!(inspected(&schema, false) > 20, "{schema}");
         assert_eq!(schema["required"], json!(["targetRefs"]));
         let active = &schema["properties"]["healthCheck"]["properties"]["active"]["properties"];
         assert_eq!(active["http"]["properties"]["method"]["enum"], json!(["GET", "HEAD"]));
@@ -284,9 +356,44 @@ mod tests {
     }
 
     #[test]
+    fn an_issuer_has_defaults_and_says_of_namespaces_what_its_scope_asks_for() {
+        let schema = structural::<AcmeIssuerSpec>();
+        assert!(inspected(&schema, true) > 40, "{schema}");
+        assert_eq!(schema["required"], json!(["directory"]));
+        let properties = &schema["properties"];
+        assert_eq!(properties["keyType"]["default"], "P256");
+        assert_eq!(properties["keyType"]["enum"], json!(["P256", "P384", "RSA2048", "RSA4096"]));
+        assert_eq!(properties["selfCheck"]["default"], "Required");
+        assert_eq!(
+            properties["externalAccountBinding"]["properties"]["secretRef"]["properties"]["key"]["default"],
+            "hmac"
+        );
+        let dns01 = &properties["challenges"]["items"]["properties"]["dns01"]["properties"];
+        assert_eq!(dns01["propagation"]["default"], "2m");
+        assert_eq!(
+            dns01["rfc2136"]["properties"]["tsig"]["properties"]["secretRef"]["properties"]["key"]["default"],
+            "secret"
+        );
+        let (mut own, mut of_all) = (schema.clone(), schema);
+        settle_namespaces(&mut own, true);
+        settle_namespaces(&mut of_all, false);
+        let (mut refs, mut others) = (0, 0);
+        visit(&own, "spec", &mut |path, node| {
+            let is_ref = path.ends_with("ecretRef");
+            refs += usize::from(is_ref);
+            let ruled = node["x-kubernetes-validations"][0]["rule"].as_str().unwrap_or_default();
+            assert_eq!(ruled.contains("__namespace__"), is_ref, "{path}");
+        });
+        visit(&of_all, "spec", &mut |path, node| {
+            others += usize::from(path.ends_with("ecretRef") && node["required"] == json!(["name", "namespace"]));
+        });
+        assert_eq!((refs, others), (3, 3));
+    }
+
+    #[test]
     fn schemas_are_structural_and_every_field_is_described() {
         let schema = structural::<GatewayParametersSpec>();
-        let seen = inspected(&schema);
+        let seen = inspected(&schema, false);
         assert!(seen > 30, "{seen}");
         assert_eq!(schema["properties"]["mode"]["enum"], json!(["Deployment", "DaemonSet"]));
         assert_eq!(schema["properties"]["replicas"]["maximum"], 1000);

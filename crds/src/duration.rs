@@ -39,8 +39,13 @@ type MaybeDuration = Option<Duration>;
 
 /// For `#[serde(deserialize_with)]` on a field that may be absent.
 pub(crate) fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<MaybeDuration, D::Error> {
+    written(deserializer).map(Some)
+}
+
+/// For `#[serde(deserialize_with)]` on a field that has a default, or none.
+pub(crate) fn written<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
-    parse(&text).map(Some).ok_or_else(|| {
+    parse(&text).ok_or_else(|| {
         let shown: String = text.chars().take(40).collect();
         de::Error::custom(format!("{shown:?} is not a duration: write it like 500ms, 10s or 1h30m (GEP-2257)"))
     })

@@ -45,6 +45,10 @@ pub enum Kind {
     GatewayParameters,
     /// Torana's TrafficPolicy.
     TrafficPolicy,
+    /// Torana's AcmeIssuer.
+    AcmeIssuer,
+    /// Torana's ClusterAcmeIssuer.
+    ClusterAcmeIssuer,
     /// Istio's Gateway: another thing than Gateway API's, and shown as `Gateway.networking.istio.io`.
     IstioGateway,
     /// Istio's VirtualService.
@@ -77,7 +81,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of declaration.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::GatewayClass,
         Self::Gateway,
         Self::ListenerSet,
@@ -90,6 +94,8 @@ impl Kind {
         Self::ReferenceGrant,
         Self::GatewayParameters,
         Self::TrafficPolicy,
+        Self::AcmeIssuer,
+        Self::ClusterAcmeIssuer,
         Self::IstioGateway,
         Self::VirtualService,
         Self::DestinationRule,
@@ -116,7 +122,7 @@ impl Kind {
         match self {
             Self::Service | Self::Secret | Self::ConfigMap | Self::Namespace | Self::Pod => "",
             Self::EndpointSlice => "discovery.k8s.io",
-            Self::GatewayParameters | Self::TrafficPolicy => TORANA_GROUP,
+            Self::GatewayParameters | Self::TrafficPolicy | Self::AcmeIssuer | Self::ClusterAcmeIssuer => TORANA_GROUP,
             Self::IstioGateway
             | Self::VirtualService
             | Self::DestinationRule
@@ -137,7 +143,7 @@ impl Kind {
             | Self::AuthorizationPolicy
             | Self::RequestAuthentication
             | Self::PeerAuthentication => &["v1", "v1beta1"],
-            Self::GatewayParameters | Self::TrafficPolicy => &["v1alpha1"],
+            _ if self.group() == TORANA_GROUP => &["v1alpha1"],
             _ if self.group() == ISTIO_GROUP => &["v1", "v1beta1", "v1alpha3"],
             _ => &["v1"],
         }
@@ -158,6 +164,8 @@ impl Kind {
             Self::ReferenceGrant => "ReferenceGrant",
             Self::GatewayParameters => "GatewayParameters",
             Self::TrafficPolicy => "TrafficPolicy",
+            Self::AcmeIssuer => "AcmeIssuer",
+            Self::ClusterAcmeIssuer => "ClusterAcmeIssuer",
             Self::VirtualService => "VirtualService",
             Self::DestinationRule => "DestinationRule",
             Self::ServiceEntry => "ServiceEntry",
@@ -176,7 +184,7 @@ impl Kind {
 
     /// Whether its objects live in a namespace.
     pub fn is_namespaced(self) -> bool {
-        !matches!(self, Self::GatewayClass | Self::Namespace)
+        !matches!(self, Self::GatewayClass | Self::ClusterAcmeIssuer | Self::Namespace)
     }
 }
 

@@ -15,8 +15,8 @@
 //! * [`gateway`]: GatewayClass, Gateway, ListenerSet, one [`gateway::Listener`] for both.
 //! * [`route`]: HttpRoute, GrpcRoute, TlsRoute, TcpRoute, UdpRoute; [`filter`]: one [`Filter`] for all of them.
 //! * [`policy`]: ReferenceGrant (`permits`), BackendTlsPolicy. [`mod@core`]: Service, EndpointSlice, Secret, ConfigMap,
-//!   Namespace. [`parameters`]: GatewayParameters, [`traffic_policy`]: TrafficPolicy, our own; [`definitions`] are the
-//!   CRDs that follow from such types.
+//!   Namespace. [`parameters`]: GatewayParameters, [`traffic_policy`]: TrafficPolicy, [`issuer`]: AcmeIssuer
+//!   and ClusterAcmeIssuer with one spec, our own; [`definitions`] are the CRDs that follow from such types.
 //! * [`istio`]: Gateway, VirtualService, DestinationRule, ServiceEntry, WorkloadEntry, and MeshConfig, which is no object
 //!   but a text in a ConfigMap ([`parse_mesh_config`]). There an unknown enum value, or two
 //!   of one choice, make the object unreadable, as Istio's own decoder has it; `.problems()` are its webhook's rules.
@@ -48,6 +48,8 @@ pub mod policy;
 pub mod parameters;
 
 pub mod traffic_policy;
+
+pub mod issuer;
 
 pub mod istio;
 

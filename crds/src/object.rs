@@ -3,6 +3,7 @@
 
 use crate::core::{ConfigMap, EndpointSlice, Namespace, Pod, Secret, Service};
 use crate::gateway::{Gateway, GatewayClass, ListenerSet};
+use crate::issuer::{AcmeIssuer, ClusterAcmeIssuer};
 use crate::istio::{
     AuthorizationPolicy, DestinationRule, IstioGateway, PeerAuthentication, RequestAuthentication, ServiceEntry,
     VirtualService, WorkloadEntry,
@@ -72,6 +73,8 @@ objects!(
     ReferenceGrant,
     GatewayParameters,
     TrafficPolicy,
+    AcmeIssuer,
+    ClusterAcmeIssuer,
     IstioGateway,
     VirtualService,
     DestinationRule,

@@ -159,7 +159,7 @@ fn string(node: &Node, text: &str, at: &At<'_>, findings: &mut Findings) {
     }
 }
 
-/// What to write, for the patterns of Gateway API.
+/// What to write, for the patterns of Gateway API and of our own kinds.
 fn wanted(pattern: &str) -> String {
     let wanted = match pattern {
         "^([0-9]{1,5}(h|m|s|ms)){1,4}$" => "write a duration like 500ms, 10s or 1h30m",
@@ -180,6 +180,11 @@ fn wanted(pattern: &str) -> String {
         r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\/[A-Za-z0-9\/\-._~%!$&'()*+,;=:]+$" => {
             "write a domain and a path, such as example.com/name"
         }
+        r#"^https://[-A-Za-z0-9.:\[\]]+(/[!-"$-~]*)?$"# => "write a URL such as https://acme.example/directory",
+        r"^(\[[0-9A-Fa-f:.]+\]|[-A-Za-z0-9.]+):[0-9]{1,5}$" => "write HOST:PORT, such as ns1.example.com:53",
+        r"^(\[[0-9A-Fa-f:.]+\]|[0-9.]+):[0-9]{1,5}$" => "write an address and a port, such as 1.1.1.1:53",
+        "^[-A-Za-z0-9!#$&'*+/=^_`{|}~.]{1,64}@[-A-Za-z0-9.]+$" => "write one address, such as ops@example.com",
+        "^[!-~]+$" => "use visible ASCII characters without spaces",
         _ => return format!("it must match {pattern}"),
     };
     wanted.to_owned()

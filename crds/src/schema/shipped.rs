@@ -39,7 +39,7 @@ pub(crate) fn schema_of(kind: Kind) -> Option<&'static Node> {
 }
 
 /// Every CRD that ships. They are constants of the binary, so one copy serves every caller.
-pub(crate) static SHIPPED: [Shipped; 12] = [
+pub(crate) static SHIPPED: [Shipped; 14] = [
     Shipped::new(
         Kind::GatewayClass,
         include_str!("../../../deploy/crds/gateway-api/gateway.networking.k8s.io_gatewayclasses.yaml"),
@@ -85,6 +85,11 @@ pub(crate) static SHIPPED: [Shipped; 12] = [
         include_str!("../../../deploy/crds/torana.dev/torana.dev_gatewayparameters.yaml"),
     ),
     Shipped::new(Kind::TrafficPolicy, include_str!("../../../deploy/crds/torana.dev/torana.dev_trafficpolicies.yaml")),
+    Shipped::new(Kind::AcmeIssuer, include_str!("../../../deploy/crds/torana.dev/torana.dev_acmeissuers.yaml")),
+    Shipped::new(
+        Kind::ClusterAcmeIssuer,
+        include_str!("../../../deploy/crds/torana.dev/torana.dev_clusteracmeissuers.yaml"),
+    ),
 ];
 
 #[derive(Deserialize)]

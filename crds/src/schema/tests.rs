@@ -13,6 +13,8 @@ mod cel_rules;
 
 mod agreement;
 
+mod issuers;
+
 use serde_json::{Value, json};
 
 use super::shipped::{SHIPPED, Shipped};
