@@ -97,6 +97,11 @@ impl Certificate {
         Self::from_der(key, chain, text)
     }
 
+    /// The certificate itself, DER, without those that vouch for it.
+    pub fn leaf(&self) -> Option<&CertificateDer<'static>> {
+        self.chain.first()
+    }
+
     /// As [`Certificate::from_pem`], from the chain in DER, leaf first.
     pub(crate) fn from_der(
         key: CertificateKey,
