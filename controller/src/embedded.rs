@@ -4,12 +4,17 @@
 //! Nothing here waits for the proxies: a generation is handed over, its answer comes back as an [`Ack`] and is told.
 //! Never makes a Gateway API decision and never names the data plane.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
+
+use crate::cell::put;
+use crate::issuance::{Answer, Wanted};
 use crate::journal::Journal;
 use crate::plane::Plane;
 use crate::publish::{Ack, Publication};
@@ -36,6 +41,16 @@ pub struct Embedded {
     plane: Arc<Mutex<Plane>>,
     inbox: SyncSender<Signal>,
     thread: Option<JoinHandle<()>>,
+    acme: Acme,
+}
+
+/// What whoever orders certificates must know, now and later.
+#[derive(Debug, Clone)]
+pub struct Acme {
+    /// What listeners want.
+    pub wanted: watch::Receiver<Arc<Vec<Wanted>>>,
+    /// Answers that the proxies know.
+    pub answers: watch::Receiver<BTreeSet<Answer>>,
 }
 
 /// Where the answers of the proxies go.
@@ -74,14 +89,23 @@ impl Embedded {
         let watch = Watch::new(move |touch| drop(hints.try_send(Signal::Touch(touch))));
         let plane = Arc::new(Mutex::new(plane));
         let shared = Arc::clone(&plane);
-        let control = Control { plane: shared, watch, burst: Burst::default(), journal: Journal::default(), publish };
+        let (wanted, of_wanted) = watch::channel(Arc::default());
+        let (answers, of_answers) = watch::channel(BTreeSet::new());
+        let acme = Acme { wanted: of_wanted, answers: of_answers };
+        let (burst, journal) = (Burst::default(), Journal::default());
+        let control = Control { plane: shared, watch, burst, journal, publish, wanted, answers };
         let thread = thread::Builder::new().name("manifests".to_owned()).spawn(move || control.run(&signals))?;
-        Ok(Self { plane, inbox, thread: Some(thread) })
+        Ok(Self { plane, inbox, thread: Some(thread), acme })
     }
 
     /// Where answers of the proxies go.
     pub fn answers(&self) -> Answers {
         Answers(self.inbox.clone())
+    }
+
+    /// For whoever orders certificates.
+    pub fn acme(&self) -> Acme {
+        self.acme.clone()
     }
 
     /// The plane, for `explain`.
@@ -105,6 +129,8 @@ struct Control<P> {
     burst: Burst,
     journal: Journal,
     publish: P,
+    wanted: watch::Sender<Arc<Vec<Wanted>>>,
+    answers: watch::Sender<BTreeSet<Answer>>,
 }
 
 impl<P: FnMut(Publication)> Control<P> {
@@ -171,6 +197,8 @@ impl<P: FnMut(Publication)> Control<P> {
 
     fn tell(&mut self) {
         let plane = locked(&self.plane);
+        put(&self.wanted, Arc::clone(plane.wanted()));
+        put(&self.answers, plane.known_answers());
         let mut news = self.journal.turn(plane.findings());
         news.appeared.iter_mut().for_each(|finding| plane.locate(finding));
         drop(plane);

@@ -15,6 +15,8 @@ mod hosts;
 
 mod certificate;
 
+pub mod issuance;
+
 pub mod mesh;
 
 pub mod store;
@@ -38,6 +40,8 @@ pub mod publish;
 pub mod feed;
 
 pub mod mesh_ca;
+
+pub mod acme;
 
 pub mod plane;
 

@@ -10,6 +10,7 @@ use torana_crds::{Kind, ObjectRef};
 use torana_ir::{Delta, Resource, ResourceKey, RouteKind, Snapshot, TrustSource};
 
 use crate::clock::now;
+use crate::issuance::{Answer, Answers, Wanted};
 use crate::publish::{Ack, Publication, Rejection};
 use crate::report::{Report, Severity};
 use crate::source::{Files, Finding, Place};
@@ -26,6 +27,10 @@ pub struct Plane {
     pending: Option<Delta>,
     generation: u64,
     rejected: Vec<Rejection>,
+    /// What authorities of ACME are to be answered.
+    answers: Answers,
+    /// What is in force at the proxies.
+    acked: u64,
 }
 
 impl Plane {
@@ -37,7 +42,8 @@ impl Plane {
         let mut last = translate(&cluster);
         // The first generation may be empty: a proxy without routes is programmed too.
         let pending = Some(last.deltas.remove(&FleetId::standalone()).unwrap_or_default());
-        Self { files, cluster, last, pending, generation: 0, rejected: Vec::new() }
+        let answers = Answers::default();
+        Self { files, cluster, last, pending, generation: 0, rejected: Vec::new(), answers, acked: 0 }
     }
 
     /// Looks at the files again, at those `named` (absolute paths) in any case, and translates what changed.
@@ -59,12 +65,27 @@ impl Plane {
     pub fn publication(&mut self) -> Option<Publication> {
         let delta = self.pending.take()?;
         self.generation += 1;
+        self.answers.publish(self.generation, &self.snapshot(), |_| true);
         Some(Publication { generation: self.generation, delta })
     }
 
     /// Takes a proxy's answer.
     pub fn acked(&mut self, ack: Ack) {
+        // What was rejected of a generation is asked for again by whoever needs it.
+        if !ack.rejected.iter().any(|it| matches!(it.key, ResourceKey::AcmeHost(_))) {
+            self.acked = ack.generation;
+        }
         self.rejected = ack.rejected;
+    }
+
+    /// Certificates that listeners want of ACME.
+    pub fn wanted(&self) -> &Arc<Vec<Wanted>> {
+        self.last.wanted()
+    }
+
+    /// Answers to authorities that the proxies know.
+    pub fn known_answers(&self) -> BTreeSet<Answer> {
+        self.answers.known(|_| Some(self.acked))
     }
 
     /// The program that follows from the files.

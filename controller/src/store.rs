@@ -84,6 +84,25 @@ impl Ingress {
     }
 }
 
+/// What translation must know of ACME besides the objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acme {
+    /// Namespace of the Secrets that Torana keeps for itself.
+    pub home: String,
+    /// Where authorities write to that need no object.
+    pub email: Option<String>,
+    /// Who signs for Gateways that do not say so themselves.
+    pub issuer: Option<String>,
+    /// Whether anything can be kept: without that nothing is ordered.
+    pub has_storage: bool,
+}
+
+impl Default for Acme {
+    fn default() -> Self {
+        Self { home: "torana-system".to_owned(), email: None, issuer: None, has_storage: true }
+    }
+}
+
 /// What translation must know besides the objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -97,6 +116,8 @@ pub struct Settings {
     pub ingress: Option<Ingress>,
     /// Of Istio's objects those count that are for this revision, or for all (`istio.io/rev`).
     pub revision: String,
+    /// What is to be known of ACME.
+    pub acme: Acme,
     /// Now, in seconds since 1970: only decides whether to warn of an expired certificate.
     pub now: i64,
 }
@@ -108,13 +129,15 @@ impl Settings {
         let session_key = SessionKey::new([0; 32]);
         let ingress = Some(Ingress::of_istio());
         let revision = mesh::REVISION.to_owned();
-        Self { fleets: Fleets::One, reserved: Vec::new(), session_key, ingress, revision, now }
+        let acme = Acme::default();
+        Self { fleets: Fleets::One, reserved: Vec::new(), session_key, ingress, revision, acme, now }
     }
 
     /// A cluster, in which the proxies of every Gateway have servers at `reserved`.
     pub fn cluster(reserved: Vec<(SocketAddr, &'static str)>, session_key: SessionKey, now: i64) -> Self {
         let revision = mesh::REVISION.to_owned();
-        Self { fleets: Fleets::Each, reserved, session_key, ingress: None, revision, now }
+        let acme = Acme::default();
+        Self { fleets: Fleets::Each, reserved, session_key, ingress: None, revision, acme, now }
     }
 
     /// Whether each Gateway has proxies of its own.

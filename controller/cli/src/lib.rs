@@ -10,6 +10,8 @@ pub mod sources;
 
 pub mod servers;
 
+mod acme;
+
 mod version;
 
 pub mod echo;

@@ -18,6 +18,7 @@ use torana_gateway::feed::{self, Publisher};
 use torana_gateway::logging::Logging;
 use torana_gateway::table::Table;
 
+use crate::acme::{self, AcmeArgs};
 use crate::explain;
 use crate::greeting;
 use crate::servers::{session_key, settings};
@@ -38,6 +39,9 @@ pub struct RunArgs {
     /// What to serve.
     #[command(flatten)]
     pub sources: Sources,
+    /// Where and how certificates are obtained.
+    #[command(flatten)]
+    pub acme: AcmeArgs,
     /// How to serve it.
     #[command(flatten)]
     pub serving: Serving,
@@ -48,8 +52,12 @@ pub fn main(args: &RunArgs) -> anyhow::Result<u8> {
     let logging = args.serving.logging()?;
     let settings = settings(args.serving.admin, args.serving.health);
     let settings = Settings { session_key: session_key()?, ..settings };
+    let (acme, vault) = args.acme.open()?;
+    let settings = Settings { acme, ..settings };
     let labels = settings.ingress.iter().flat_map(|ingress| ingress.labels.clone()).collect();
-    let plane = Plane::open(&args.sources.files, settings);
+    let kept = vault.iter().map(|vault| vault.path().to_owned());
+    let files: Vec<_> = args.sources.files.iter().cloned().chain(kept).collect();
+    let plane = Plane::open(&files, settings);
     if let Some((path, why)) = plane.missing().next() {
         bail!("{}: {why}", path.display());
     }
@@ -60,6 +68,7 @@ pub fn main(args: &RunArgs) -> anyhow::Result<u8> {
     let app = App::start(config(args, (&logging, labels), embedded.view()), feed).context("cannot start")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let bridge = Bridge { publisher, publications, answers: embedded.answers(), view: embedded.view(), greeted: false };
+    let _ordering = vault.map(|vault| runtime.spawn(acme::order(vault, embedded.acme())));
     let code = runtime.block_on(serve(&app, bridge, args));
     // First the bridge went, so the control thread is not waiting for it.
     drop(embedded);

@@ -34,10 +34,12 @@ use std::time::{Duration, Instant};
 use kube::Client;
 use tokio::sync::{mpsc, watch};
 use torana_crds::{Kind, ObjectRef};
+use torana_ir::GatewayId;
 
 use crate::cell::put;
 use crate::clock::now;
 use crate::feed::Hub;
+use crate::issuance::{Answer, Answers, Wanted};
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::provision::desired::Install;
@@ -46,7 +48,7 @@ use crate::reconcile::gateways::Ours;
 use crate::reconcile::proxies::Pods;
 use crate::reconcile::standing::{PATIENCE, View};
 use crate::source::kubernetes::{Parents, Sighting};
-use crate::status::{Board, Standing};
+use crate::status::{Board, Proxies, Standing};
 use crate::store::{Cluster, Dirty, Event, Settings};
 use crate::translate::{Translation, by_gateway, mesh_roots, retranslate, translate};
 
@@ -82,6 +84,10 @@ pub struct Parts {
     pub parents: watch::Sender<Parents>,
     /// Namespaces of proxies whose identity Torana's own authority signs.
     pub mesh: watch::Sender<BTreeSet<String>>,
+    /// Certificates that listeners want of ACME.
+    pub wanted: watch::Sender<Arc<Vec<Wanted>>>,
+    /// Answers to authorities that all proxies know.
+    pub answers: watch::Sender<BTreeSet<Answer>>,
     /// Whether every kind was listed: this replica could lead.
     pub ready: watch::Sender<bool>,
     /// What is counted.
@@ -104,6 +110,8 @@ pub struct Reconciler {
     provisions: Option<watch::Receiver<Provisions>>,
     /// Since when this replica leads.
     led: Instant,
+    /// What authorities of ACME are to be answered.
+    answers: Answers,
 }
 
 impl std::fmt::Debug for Reconciler {
@@ -127,6 +135,7 @@ impl Reconciler {
             provisioner: None,
             provisions: None,
             led: Instant::now(),
+            answers: Answers::default(),
         }
     }
 
@@ -243,6 +252,7 @@ impl Reconciler {
         if concerns_gateways {
             self.gateways = gateways::ours(&self.cluster);
             put(&self.parts.mesh, gateways::in_mesh(&self.gateways));
+            self.want();
         }
         if is_changed || concerns_gateways {
             self.publish();
@@ -276,11 +286,24 @@ impl Reconciler {
         self.report();
     }
 
-    fn publish(&self) {
+    fn want(&self) {
+        if let Some(last) = &self.last {
+            self.parts.metrics.wanted(last.wanted());
+            put(&self.parts.wanted, Arc::clone(last.wanted()));
+        }
+    }
+
+    fn publish(&mut self) {
         let (Some(last), Some(epoch)) = (&self.last, self.parts.leadership.borrow().serves()) else { return };
         self.parts.hub.members(gateways::members(&self.gateways));
         let programs = gateways::programs(&self.gateways, last);
         tokio::task::block_in_place(|| self.parts.hub.publish(epoch, self.generation, &programs));
+        for ours in &self.gateways {
+            let (generation, snapshot) = (self.parts.hub.generation(&ours.fleet), programs.get(&ours.fleet));
+            if let (Some(generation), Some(snapshot)) = (generation, snapshot) {
+                self.answers.publish(generation, snapshot, |gateway| *gateway == ours.id);
+            }
+        }
     }
 
     fn provision(&self) {
@@ -330,7 +353,18 @@ impl Reconciler {
         let connected = |ours: &'_ Ours| self.parts.hub.connected(&ours.fleet);
         let name = |ours: &'_ Ours| (ours.id.namespace.clone(), ours.id.name.clone());
         self.parts.metrics.proxies(self.gateways.iter().map(|ours| (name(ours), connected(ours))));
-        self.gateways.iter().map(standing).collect()
+        let standings: BTreeMap<_, _> = self.gateways.iter().map(standing).collect();
+        put(&self.parts.answers, self.answers.known(|gateway| acked(&standings, gateway)));
+        standings
+    }
+}
+
+/// The generation that all proxies of a Gateway have in force.
+fn acked(standings: &BTreeMap<ObjectRef, Standing>, gateway: &GatewayId) -> Option<u64> {
+    let reference = ObjectRef::new(Kind::Gateway, &gateway.namespace, &gateway.name);
+    match standings.get(&reference)?.proxies {
+        Proxies::Acked(generation) if generation > 0 => Some(generation),
+        _ => None,
     }
 }
 

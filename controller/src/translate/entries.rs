@@ -44,11 +44,13 @@ fn whole(gateway: &GatewayDraft<'_>) -> Vec<Condition> {
         None if invalid.is_empty() => gateways::accepted(),
         None => gateways::accepted_in_part(format!("not valid: {invalid}")),
     };
-    let served = gateway.listeners.iter().any(|listener| is_served(gateway, listener));
+    let served = gateway.listeners.iter().any(|listener| is_served(gateway, listener) && listener.pending.is_none());
+    let awaited = gateway.listeners.iter().find_map(|listener| listener.pending.clone());
     let programmed = match (&gateway.refused, &gateway.unusable) {
         (Some(why), _) => gateways::not_programmed(why.to_string()),
         (None, Some(why)) => gateways::address_not_usable(why.to_string()),
         (None, None) if served => gateways::programmed(),
+        (None, None) if let Some(why) = awaited => gateways::pending(why),
         (None, None) => gateways::not_programmed(format!("no listener can be served: {invalid}")),
     };
     let resolved = gateway.client_certificate.as_ref().map(|result| match result {
@@ -65,7 +67,8 @@ fn listener_set(gateway: &GatewayDraft<'_>, set: &SetDraft<'_>) -> (Draft, bool)
     draft.entry.generation = set.set.meta.generation;
     let own = || gateway.listeners.iter().filter(|listener| listener.owner == set.reference);
     let accepted = set.refused.is_none() && own().any(|listener| is_valid(listener) || is_served(gateway, listener));
-    let served = own().any(|listener| is_served(gateway, listener));
+    let served = own().any(|listener| is_served(gateway, listener) && listener.pending.is_none());
+    let awaited = own().find_map(|listener| listener.pending.clone());
     let invalid = names(own().filter(|listener| !is_valid(listener)).map(|listener| listener.spec.name.as_str()));
     draft.entry.conditions = match &set.refused {
         Some(why) => sets::refused(why.reason, &why.to_string()),
@@ -77,7 +80,12 @@ fn listener_set(gateway: &GatewayDraft<'_>, set: &SetDraft<'_>) -> (Draft, bool)
                 sets::accepted_in_part(format!("not valid: {invalid}"))
             };
             let reason = || format!("no listener can be served: {invalid}{}", unusable(gateway));
-            vec![whole, if served { sets::programmed() } else { sets::not_programmed(reason()) }]
+            let programmed = match awaited {
+                _ if served => sets::programmed(),
+                Some(why) => sets::pending(why),
+                None => sets::not_programmed(reason()),
+            };
+            vec![whole, programmed]
         }
     };
     draft.entry.remarks.splice(0..0, set.refused.clone());
@@ -121,9 +129,10 @@ fn conditions(gateway: &GatewayDraft<'_>, listener: &ListenerDraft<'_>) -> Vec<C
         None => listeners::no_conflicts(),
         Some(why) => listeners::conflicted(why.reason, why.to_string()),
     };
-    let resolved = match listener.unresolved.first() {
-        None => listeners::resolved_refs(),
-        Some(first) => listeners::unresolved_refs(first.reason, joined(&listener.unresolved)),
+    let resolved = match (listener.unresolved.first(), &listener.pending) {
+        (None, Some(why)) => listeners::unresolved_refs(listeners::INVALID_CERTIFICATE_REF, why.clone()),
+        (None, None) => listeners::resolved_refs(),
+        (Some(first), _) => listeners::unresolved_refs(first.reason, joined(&listener.unresolved)),
     };
     let obstacle = refusal
         .or(gateway.refused.as_ref())
@@ -132,8 +141,8 @@ fn conditions(gateway: &GatewayDraft<'_>, listener: &ListenerDraft<'_>) -> Vec<C
         .or_else(|| listener.unservable.clone());
     let programmed = match (&listener.conflict, obstacle) {
         (Some(conflict), _) => listeners::not_programmed_for_conflict(conflict.reason, conflict.to_string()),
-        (None, None) => listeners::programmed(),
         (None, Some(why)) => listeners::not_programmed(why),
+        (None, None) => listener.pending.clone().map_or_else(listeners::programmed, listeners::pending),
     };
     vec![accepted, conflicted, programmed, resolved]
 }

@@ -14,14 +14,16 @@ use torana_crds::istio::gateway::Server;
 use torana_crds::parameters::GatewayParameters;
 use torana_crds::{Kind, ObjectRef};
 use torana_ir::{
-    Certificate, CertificateKey, GatewayId, HostPattern, Listener, ListenerKey, Protocol, Tls, Transport, TrustBundle,
-    TrustBundleKey,
+    AcmeHost, AcmeHostKey, Certificate, CertificateKey, GatewayId, HostPattern, Listener, ListenerKey, Protocol, Tls,
+    Transport, TrustBundle, TrustBundleKey,
 };
 
 use crate::class;
+use crate::issuance::Wanted;
 use crate::report::conditions::class as conditions;
 use crate::report::{Entry, Remark};
 use crate::store::Cluster;
+use crate::translate::acme::{self, Wishes};
 use crate::translate::allowed::Namespaces;
 use crate::translate::certificates::{self, Certificates};
 use crate::translate::client_validation::{self, Reading};
@@ -40,6 +42,11 @@ use crate::translate::{entries, listener_sets, mesh_config, parameters};
 pub(super) struct Frame {
     /// Listeners that are served.
     pub(super) listeners: BTreeMap<ListenerKey, Listener>,
+    /// What authorities of ACME are answered.
+    pub(super) acme_hosts: BTreeMap<AcmeHostKey, AcmeHost>,
+    /// Certificates that are wanted of them.
+    pub(super) wanted: Arc<Vec<Wanted>>,
+    wishes: Wishes,
     /// Certificates that they serve, and that backends are shown.
     pub(super) certificates: BTreeMap<CertificateKey, Arc<Certificate>>,
     /// Authorities that their clients are verified by.
@@ -125,6 +132,8 @@ impl Frame {
                     | Kind::Namespace
                     | Kind::ReferenceGrant
                     | Kind::GatewayParameters
+                    | Kind::AcmeIssuer
+                    | Kind::ClusterAcmeIssuer
                     | Kind::IstioGateway
                     | Kind::AuthorizationPolicy
                     | Kind::RequestAuthentication
@@ -164,6 +173,9 @@ impl Frame {
         frame.orphans(cluster);
         frame.normalise(cluster);
         frame.keep_certificates();
+        frame.wishes.read(cluster, frame.secrets.usable());
+        frame.acme_hosts = frame.wishes.hosts();
+        frame.wanted = Arc::new(frame.wishes.wanted().cloned().collect());
         frame
     }
 
@@ -200,8 +212,9 @@ impl Frame {
     fn settle(&mut self, cluster: &Cluster, before: &Self, gateways: &mut [GatewayDraft<'_>]) {
         let mut ports = Ports::default();
         let settings = cluster.settings();
+        gateways.iter_mut().for_each(|gateway| conflicts::mark(&mut gateway.listeners));
+        self.wishes = Wishes::new(cluster, gateways);
         for gateway in gateways {
-            conflicts::mark(&mut gateway.listeners);
             self.verify_clients(cluster, before, gateway);
             if settings.is_cluster() {
                 // Its proxies are its own, and so are their ports.
@@ -237,12 +250,22 @@ impl Frame {
     }
 
     fn resolve(&mut self, cluster: &Cluster, before: &Self, listener: &mut ListenerDraft<'_>) {
+        let wanted = acme::secret_of(listener).and_then(|secret| self.wishes.of(&secret));
         let references = listener.spec.tls.iter().flat_map(|tls| &tls.certificate_refs).enumerate();
         for (index, reference) in references {
             let path = format!("{}.tls.certificateRefs[{index}]", listener.path);
             let resolved = self.secrets.resolve(cluster, &before.secrets, &listener.owner, (reference, &path));
+            let wanted = wanted.filter(|_| index == 0);
             let served = match resolved {
-                Ok(certificate) => Some(certificate),
+                Ok(certificate) => {
+                    listener.remarks.extend(wanted.and_then(|wanted| acme::trouble(wanted, &certificate, &path)));
+                    Some(certificate)
+                }
+                Err(_) if wanted.is_some_and(|wanted| acme::is_awaited(cluster, wanted)) => {
+                    listener.remarks.extend(wanted.map(|wanted| acme::awaited(wanted, &path)));
+                    listener.pending = wanted.map(acme::pending);
+                    None
+                }
                 Err(refusal) => {
                     listener.unresolved.push(refusal.remark);
                     refusal.instead
@@ -254,7 +277,7 @@ impl Frame {
                 listener.certificates.push(certificate.key.clone());
             }
         }
-        if listener.certificates.is_empty() {
+        if listener.certificates.is_empty() && listener.pending.is_none() {
             listener.unservable.get_or_insert_with(|| "it has no certificate that can be used".to_owned());
         }
     }
@@ -402,7 +425,8 @@ fn listener(gateway: &GatewayDraft<'_>, draft: &ListenerDraft<'_>) -> Listener {
 }
 
 fn protocol(draft: &ListenerDraft<'_>) -> Protocol {
-    let tls = || Tls { client: draft.client.clone(), ..Tls::new(draft.certificates.clone()) };
+    let placeholder = draft.pending.is_some();
+    let tls = || Tls { client: draft.client.clone(), placeholder, ..Tls::new(draft.certificates.clone()) };
     match &draft.spec.protocol {
         ProtocolType::Https => Protocol::Https(tls()),
         ProtocolType::Tls if draft.terminates() => Protocol::TlsTerminate(tls()),

@@ -38,6 +38,8 @@ pub(super) struct ListenerDraft<'a> {
     pub(super) conflict: Option<Remark>,
     /// References that are not good.
     pub(super) unresolved: Vec<Remark>,
+    /// Why it has no certificate yet, and shows one that is none.
+    pub(super) pending: Option<String>,
     /// Why it cannot be served though it is accepted.
     pub(super) unservable: Option<String>,
     /// What else there is to say.
@@ -72,6 +74,7 @@ impl<'a> ListenerDraft<'a> {
             refused: None,
             conflict: None,
             unresolved: Vec::new(),
+            pending: None,
             unservable: None,
             remarks: Vec::new(),
             certificates: Vec::new(),

@@ -45,6 +45,8 @@ mod listener_sets;
 
 mod gateways;
 
+mod acme;
+
 mod frame;
 
 mod entries;
@@ -130,6 +132,7 @@ use std::sync::Arc;
 use torana_crds::ObjectRef;
 use torana_ir::{Delta, Snapshot};
 
+use crate::issuance::Wanted;
 use crate::report::Report;
 use crate::store::{Cluster, Dirty, FleetId, Fleets};
 use crate::translate::fleets::Division;
@@ -162,6 +165,11 @@ pub struct Translation {
 }
 
 impl Translation {
+    /// Certificates that listeners want of ACME.
+    pub fn wanted(&self) -> &Arc<Vec<Wanted>> {
+        self.memo.wanted()
+    }
+
     /// The Gateways and ListenerSets that are Torana's.
     pub fn parents(&self) -> BTreeSet<ObjectRef> {
         self.memo.parents().cloned().collect()

@@ -21,6 +21,7 @@ use torana_ir::{
 };
 
 use crate::hosts;
+use crate::issuance::Wanted;
 use crate::report::{Entry, Remark, Report};
 use crate::store::{Cluster, Dirty, unlink};
 use crate::translate::destination_rules::of_host;
@@ -73,6 +74,11 @@ impl Memo {
     pub(super) fn parents(&self) -> impl Iterator<Item = &ObjectRef> {
         let parents = self.frame.parents.iter();
         parents.filter(|(_, parent)| matches!(parent, Parent::Ours(_))).map(|(object, _)| object)
+    }
+
+    /// Certificates that listeners want of ACME.
+    pub(super) fn wanted(&self) -> &Arc<Vec<Wanted>> {
+        &self.frame.wanted
     }
 
     /// What services are to some fleets in place of what they are to the others.
@@ -213,6 +219,13 @@ impl<'w> Work<'w> {
         }
         let gone = snapshot.listeners.keys().filter(|key| !frame.listeners.contains_key(key));
         self.delta.removals.extend(gone.cloned().map(ResourceKey::Listener));
+        for (key, host) in &frame.acme_hosts {
+            if snapshot.acme_hosts.get(key).is_none_or(|old| **old != *host) {
+                self.delta.upserts.push(Resource::AcmeHost(Arc::new(host.clone())));
+            }
+        }
+        let gone = snapshot.acme_hosts.keys().filter(|key| !frame.acme_hosts.contains_key(key));
+        self.delta.removals.extend(gone.cloned().map(ResourceKey::AcmeHost));
         let before = std::mem::replace(&mut self.memo.frame, frame);
         let frame = &self.memo.frame;
         for gone in before.drafts.keys().filter(|object| !frame.drafts.contains_key(object)) {

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `--data FOLDER`: where certificates are kept that this process obtains by ACME, and from whom, where a Gateway does not
+//! say so. Without a folder nothing is ordered.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::sync::watch;
+use torana_controller::acme::vault::{ClusterVault, FolderVault, Vault};
+use torana_controller::acme::{Checks, Clock, Connector, Engine, Parts, Told};
+use torana_controller::clock::now;
+use torana_controller::embedded;
+use torana_controller::issuance::{Answer, Wanted};
+use torana_controller::leader::Leadership;
+use torana_controller::metrics::Metrics;
+use torana_controller::store::Acme;
+
+/// Flags about certificates.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct AcmeArgs {
+    /// Where certificates by ACME, accounts and orders are kept; without it none are ordered
+    #[arg(long, value_name = "FOLDER", env = "TORANA_DATA")]
+    pub data: Option<PathBuf>,
+    /// Where the authorities that need no AcmeIssuer write to
+    #[arg(long, value_name = "ADDRESS", env = "TORANA_ACME_EMAIL")]
+    pub acme_email: Option<String>,
+    /// Who signs for Gateways without the annotation torana.dev/acme [default: nobody]
+    #[arg(long, value_name = "ISSUER", env = "TORANA_ACME_ISSUER")]
+    pub acme_issuer: Option<String>,
+}
+
+impl AcmeArgs {
+    /// The folder, if there is one, and what translation must know.
+    ///
+    /// # Errors
+    /// If the folder cannot be used, or another process does.
+    pub(crate) fn open(&self) -> anyhow::Result<(Acme, Option<FolderVault>)> {
+        let open = |path: &PathBuf| FolderVault::open(path).with_context(|| format!("--data {}", path.display()));
+        let vault = self.data.as_ref().map(open).transpose()?;
+        let (email, issuer) = (self.acme_email.clone(), self.acme_issuer.clone());
+        Ok((Acme { email, issuer, has_storage: vault.is_some(), ..Acme::default() }, vault))
+    }
+}
+
+/// Orders what listeners want, for as long as anybody does.
+pub(crate) async fn order(vault: FolderVault, acme: embedded::Acme) {
+    // Alone, it leads.
+    let (_leader, leads) = watch::channel(true);
+    let told = |result, reason| tracing::debug!(result, reason, "an attempt at a certificate has ended");
+    let embedded::Acme { wanted, answers } = acme;
+    engine(Arc::new(vault), Acme::default().home, (wanted, answers, leads), Told::new(told)).run().await;
+}
+
+/// As [`order`], in a cluster: while this replica leads.
+pub(crate) async fn order_as_leader(
+    vault: ClusterVault,
+    home: String,
+    (acme, mut leadership): (embedded::Acme, watch::Receiver<Leadership>),
+    metrics: Metrics,
+) {
+    let (leader, leads) = watch::channel(leadership.borrow().leads());
+    let told = Told::new(move |result, reason| metrics.ordered(result, reason));
+    let embedded::Acme { wanted, answers } = acme;
+    let engine = engine(Arc::new(vault), home, (wanted, answers, leads), told);
+    let following = async move {
+        while leadership.changed().await.is_ok() {
+            leader.send_replace(leadership.borrow_and_update().leads());
+        }
+    };
+    tokio::join!(engine.run(), following);
+}
+
+type Heard = (watch::Receiver<Arc<Vec<Wanted>>>, watch::Receiver<BTreeSet<Answer>>, watch::Receiver<bool>);
+
+fn engine(vault: Arc<dyn Vault>, home: String, (wanted, answers, leads): Heard, told: Told) -> Engine {
+    Engine::new(Parts {
+        vault,
+        connect: Arc::new(Connector),
+        reach: Arc::new(Checks::default()),
+        home,
+        clock: Clock::new(now),
+        wanted,
+        answers,
+        leads,
+        told,
+    })
+}

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+//! An order from its placing to the certificate (RFC 8555 §7.4): the authority is convinced of every name that it asks
+//! about, and asked to look only when all proxies know the answer.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use instant_acme::{
+    Account, AuthorizationStatus, ChallengeStatus, ChallengeType as Type, Error, Identifier, NewOrder, Order as Placed,
+    OrderStatus,
+};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::installing::{csr, install, new_key};
+use super::{Done, Outcome, Site, identifier, replaces};
+use crate::acme::failure::{Failure, word};
+use crate::acme::record::Record;
+use crate::issuance::{Answer, Challenge, ChallengeType, Order, Solvable, Wanted, Why};
+
+/// So long proxies have to learn an answer: new ones begin meanwhile.
+const LEARNING: Duration = Duration::from_mins(2);
+/// So long an authority may take to look, or to sign.
+const SLOWEST: Duration = Duration::from_mins(3);
+/// Pauses between questions how far it is.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Places an order and sees it through.
+pub(super) async fn place(site: &Site, wanted: &Wanted, record: &mut Record, why: Why) -> Result<Done, Failure> {
+    let account = site.accounts.of(&wanted.issuer).await?;
+    // The key first: whoever goes on with the order must have it.
+    record.close();
+    record.key = Some(new_key(wanted.issuer.key).await?);
+    let replaced = replaces(wanted, why);
+    let placed = match new_order(&account, wanted, replaced.as_deref()).await {
+        Err(Error::Api(problem)) if word(&problem) == "alreadyReplaced" => new_order(&account, wanted, None).await,
+        placed => placed,
+    };
+    let placed = match placed {
+        Err(Error::Api(problem)) if word(&problem) == "accountDoesNotExist" => {
+            site.accounts.forget(&wanted.issuer).await?;
+            return Err(problem.into());
+        }
+        placed => placed?,
+    };
+    record.state.order = Some(Order {
+        url: placed.url().to_owned(),
+        directory: wanted.issuer.directory.clone(),
+        hosts: wanted.names(),
+        challenges: Vec::new(),
+        placed: site.clock.now(),
+        replaces: replaced,
+    });
+    record.save().await?;
+    see_through(site, wanted, record, placed).await
+}
+
+async fn new_order(account: &Account, wanted: &Wanted, replaced: Option<&str>) -> Result<Placed, Error> {
+    let names: Vec<_> = wanted.hosts.keys().cloned().map(Identifier::Dns).collect();
+    let mut order = NewOrder::new(&names);
+    if let Some(profile) = &wanted.issuer.profile {
+        order = order.profile(profile);
+    }
+    if let Some(id) = replaced.and_then(identifier) {
+        order = order.replaces(id);
+    }
+    account.new_order(&order).await
+}
+
+/// Goes on with the order that there is.
+pub(super) async fn resume(site: &Site, wanted: &Wanted, record: &mut Record) -> Result<Done, Failure> {
+    let Some(order) = &record.state.order else { return Ok((Outcome::Idle, wanted.current.clone())) };
+    if record.key.is_none() {
+        return Err(Failure::over("storage", "the key of the order is lost; another order is placed"));
+    }
+    let account = site.accounts.of(&wanted.issuer).await?;
+    let placed = match account.order(order.url.clone()).await {
+        Err(Error::Api(problem)) if word(&problem) == "accountDoesNotExist" => {
+            site.accounts.forget(&wanted.issuer).await?;
+            record.close();
+            return Err(problem.into());
+        }
+        placed => placed?,
+    };
+    see_through(site, wanted, record, placed).await
+}
+
+async fn see_through(site: &Site, wanted: &Wanted, record: &mut Record, mut placed: Placed) -> Result<Done, Failure> {
+    if placed.state().status == OrderStatus::Pending {
+        convince(site, wanted, record, &mut placed).await?;
+    }
+    if placed.state().status == OrderStatus::Ready {
+        let key = record.key.clone().unwrap_or_default();
+        placed.finalize_csr(&csr(&key, &wanted.names())?).await?;
+    }
+    settle(&mut placed, &[OrderStatus::Processing, OrderStatus::Ready]).await?;
+    if placed.state().status == OrderStatus::Invalid {
+        return Err(refusal(&mut placed).await);
+    }
+    let chain = placed.certificate().await?;
+    let chain = chain.ok_or_else(|| Failure::later("authority", "the authority has not signed yet"))?;
+    let current = install(site, wanted, record, chain).await?;
+    Ok((Outcome::Issued, Some(current)))
+}
+
+/// Shows that the names are ours.
+async fn convince(site: &Site, wanted: &Wanted, record: &mut Record, placed: &mut Placed) -> Result<(), Failure> {
+    let challenges = chosen(wanted, placed).await?;
+    if let Some(order) = &mut record.state.order
+        && order.challenges != challenges
+    {
+        order.challenges.clone_from(&challenges);
+        record.save().await?;
+    }
+    learned(site, wanted, &challenges).await?;
+    if wanted.issuer.checks {
+        for challenge in &challenges {
+            site.reach.look(challenge).await.map_err(|why| {
+                let Challenge { kind, host, .. } = challenge;
+                Failure::later("preflight", format!("{kind} for {host}: {why}. The authority is not asked"))
+            })?;
+        }
+    }
+    ask_to_look(wanted, placed).await?;
+    settle(placed, &[OrderStatus::Pending]).await?;
+    if placed.state().status == OrderStatus::Invalid { Err(refusal(placed).await) } else { Ok(()) }
+}
+
+/// A challenge of each name that the authority is not convinced of.
+async fn chosen(wanted: &Wanted, placed: &mut Placed) -> Result<Vec<Challenge>, Failure> {
+    let mut chosen = Vec::new();
+    let mut authorizations = placed.authorizations();
+    while let Some(authorization) = authorizations.next().await {
+        let mut authorization = authorization?;
+        if authorization.status == AuthorizationStatus::Valid {
+            continue;
+        }
+        let host = host_of(&authorization.identifier())?;
+        let kind = kind_of(wanted, &host)?;
+        let challenge = authorization.challenge(as_type(kind)).ok_or_else(|| {
+            Failure::over(
+                "rejected",
+                format!("the authority does not offer {kind} for {host}; let it be shown otherwise"),
+            )
+        })?;
+        let (token, key_authorization) = (challenge.token.clone(), challenge.key_authorization());
+        let key_authorization = key_authorization.as_str().to_owned();
+        let host = host.trim_start_matches("*.").to_owned();
+        chosen.push(Challenge { host, kind, token, key_authorization });
+    }
+    chosen.sort();
+    Ok(chosen)
+}
+
+fn host_of(identifier: &instant_acme::AuthorizedIdentifier<'_>) -> Result<String, Failure> {
+    match identifier.identifier {
+        Identifier::Dns(name) if identifier.wildcard => Ok(format!("*.{}", name.to_ascii_lowercase())),
+        Identifier::Dns(name) => Ok(name.to_ascii_lowercase()),
+        other => Err(Failure::over("authority", format!("the authority asks about {other:?}, which was not ordered"))),
+    }
+}
+
+fn kind_of(wanted: &Wanted, host: &str) -> Result<ChallengeType, Failure> {
+    match wanted.hosts.get(host) {
+        Some(Solvable::By(kind)) => Ok(*kind),
+        Some(Solvable::Not(why)) => Err(Failure::over("rejected", why.clone())),
+        None => Err(Failure::over("authority", format!("the authority asks about {host}, which was not ordered"))),
+    }
+}
+
+fn as_type(kind: ChallengeType) -> Type {
+    match kind {
+        ChallengeType::Http01 => Type::Http01,
+        ChallengeType::TlsAlpn01 => Type::TlsAlpn01,
+        ChallengeType::Dns01 => Type::Dns01,
+    }
+}
+
+/// Waits until every proxy of every Gateway knows what to answer.
+async fn learned(site: &Site, wanted: &Wanted, challenges: &[Challenge]) -> Result<(), Failure> {
+    let by_proxies = challenges.iter().filter(|challenge| challenge.kind != ChallengeType::Dns01);
+    let needed: BTreeSet<Answer> = by_proxies
+        .flat_map(|challenge| {
+            let key_authorization = &challenge.key_authorization;
+            let answer = |gateway: &torana_ir::GatewayId| Answer {
+                gateway: gateway.clone(),
+                key_authorization: key_authorization.clone(),
+            };
+            wanted.gateways.iter().map(answer)
+        })
+        .collect();
+    let mut answers = site.answers.clone();
+    let known = timeout(LEARNING, answers.wait_for(|known| needed.is_subset(known))).await;
+    if matches!(known, Ok(Ok(_))) {
+        return Ok(());
+    }
+    let missing: BTreeSet<_> = {
+        let known = site.answers.borrow();
+        needed.difference(&known).map(|answer| answer.gateway.to_string()).collect()
+    };
+    let names: Vec<_> = missing.into_iter().collect();
+    let why = format!("the proxies of Gateway {} have not confirmed that they know the answer", names.join(", "));
+    Err(Failure::later("proxies", format!("{why}. The authority is not asked")))
+}
+
+/// What the authority has not begun to look at, it is asked to.
+async fn ask_to_look(wanted: &Wanted, placed: &mut Placed) -> Result<(), Failure> {
+    let mut authorizations = placed.authorizations();
+    while let Some(authorization) = authorizations.next().await {
+        let mut authorization = authorization?;
+        if authorization.status != AuthorizationStatus::Pending {
+            continue;
+        }
+        let kind = kind_of(wanted, &host_of(&authorization.identifier())?)?;
+        if let Some(mut challenge) = authorization.challenge(as_type(kind))
+            && challenge.status == ChallengeStatus::Pending
+        {
+            challenge.set_ready().await?;
+        }
+    }
+    Ok(())
+}
+
+/// Asks how far the order is until it is none of `passing`.
+async fn settle(placed: &mut Placed, passing: &[OrderStatus]) -> Result<(), Failure> {
+    let (begun, mut pause) = (Instant::now(), FIRST_PAUSE);
+    while passing.contains(&placed.state().status) {
+        if begun.elapsed() > SLOWEST {
+            return Err(Failure::later("slow", "the authority takes long; it is asked again later"));
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        placed.refresh().await?;
+    }
+    Ok(())
+}
+
+/// Why the order came to nothing.
+async fn refusal(placed: &mut Placed) -> Failure {
+    let problem = placed.state().error.clone();
+    let mut authorizations = placed.authorizations();
+    while let Some(authorization) = authorizations.next().await {
+        let Ok(mut authorization) = authorization else { break };
+        if authorization.refresh().await.is_err() {
+            break;
+        }
+        let host = host_of(&authorization.identifier()).unwrap_or_default();
+        for challenge in &authorization.challenges {
+            if let Some(problem) = &challenge.error {
+                return Failure::refused(problem, &format!("{} for {host}", name_of(&challenge.r#type)));
+            }
+        }
+    }
+    match problem {
+        Some(problem) => Failure::refused(&problem, "the order"),
+        None => Failure::over("authority", "the authority ended the order and does not say why"),
+    }
+}
+
+fn name_of(kind: &Type) -> &'static str {
+    match kind {
+        Type::Http01 => ChallengeType::Http01.as_str(),
+        Type::TlsAlpn01 => ChallengeType::TlsAlpn01.as_str(),
+        Type::Dns01 => ChallengeType::Dns01.as_str(),
+        _ => "a challenge",
+    }
+}

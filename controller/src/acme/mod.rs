@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Certificates by ACME (RFC 8555): whoever leads orders what listeners want, sees every order through, and keeps what it
+//! did and what came of it in Secrets. What follows from those Secrets (challenges that proxies answer, certificates that
+//! they serve, what status says) is translation's: nothing here talks to a proxy.
+//!
+//! ```text
+//! translation ─Wanted─▶ engine ─▶ attempt ─▶ authority
+//!      ▲                             │ ▲
+//!      └──────── Secrets ◀── vault ──┘ └── Answers ── proxies
+//! ```
+
+pub mod vault;
+
+mod failure;
+
+mod courier;
+
+mod accounts;
+
+mod record;
+
+pub mod checks;
+
+mod attempt;
+
+mod engine;
+
+pub use attempt::Clock;
+pub use checks::{Checks, Reach};
+pub use courier::{Connect, Connector};
+pub use engine::{Engine, Parts, Told};

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+//! When to try again after a failure: ever later, as late as the authority asks, and never so often that the authority
+//! counts too many failed validations of a name.
+
+/// Seconds.
+const MINUTE: i64 = 60;
+const HOUR: i64 = 60 * MINUTE;
+/// After so many failures in minutes; then [`LONGEST`].
+const MINUTES: [i64; 25] =
+    [1, 2, 2, 5, 10, 10, 10, 20, 20, 20, 20, 30, 30, 30, 30, 30, 30, 60, 60, 60, 120, 120, 180, 180, 360];
+/// Failed validations that an hour may have: Let's Encrypt refuses a name for an hour after five.
+pub const MOST_FAILED_VALIDATIONS: usize = 4;
+/// No authority is believed that wants to be left alone for longer.
+const LONGEST_ASKED: i64 = 24 * HOUR;
+
+/// An attempt that failed.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt<'a> {
+    /// How many failed in a row, this one included.
+    pub failures: u32,
+    /// When validations failed, this one perhaps included; oldest first.
+    pub refused: &'a [i64],
+    /// When the authority wants to be asked again.
+    pub asked: Option<i64>,
+    /// Now.
+    pub now: i64,
+    /// From 0 to 1: what failed together need not be tried together.
+    pub chance: f64,
+}
+
+/// When to try again.
+pub fn next_try(attempt: Attempt<'_>) -> i64 {
+    let Attempt { failures, refused, asked, now, chance } = attempt;
+    let place = usize::try_from(failures.saturating_sub(1)).unwrap_or(usize::MAX).min(MINUTES.len() - 1);
+    let pause = MINUTES.get(place).copied().unwrap_or_default() * MINUTE;
+    let spread = i64::from((f64::from(u16::MAX) * chance.clamp(0.0, 1.0)) as u16) * pause / (10 * i64::from(u16::MAX));
+    let asked = asked.unwrap_or_default().min(now + LONGEST_ASKED);
+    let recent: Vec<i64> = refused.iter().copied().filter(|at| *at > now - HOUR).collect();
+    let window = recent.len().checked_sub(MOST_FAILED_VALIDATIONS).and_then(|first| recent.get(first));
+    (now + pause + spread).max(asked).max(window.map_or(0, |first| first + HOUR + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt(failures: u32) -> Attempt<'static> {
+        Attempt { failures, refused: &[], asked: None, now: 1000, chance: 0.0 }
+    }
+
+    #[test]
+    fn failures_in_a_row_make_it_ever_later() {
+        let pauses: Vec<i64> = (1..=30).map(|failures| next_try(attempt(failures)) - 1000).collect();
+        assert_eq!(pauses[..5], [60, 120, 120, 300, 600]);
+        assert!(pauses.is_sorted());
+        assert_eq!(pauses.last(), Some(&(6 * HOUR)));
+        assert_eq!(next_try(attempt(u32::MAX)), 1000 + 6 * HOUR);
+    }
+
+    #[test]
+    fn an_authority_that_asks_for_patience_gets_it_within_reason() {
+        assert_eq!(next_try(Attempt { asked: Some(5000), ..attempt(1) }), 5000);
+        assert_eq!(next_try(Attempt { asked: Some(1001), ..attempt(1) }), 1060);
+        assert_eq!(next_try(Attempt { asked: Some(i64::MAX), ..attempt(1) }), 1000 + LONGEST_ASKED);
+    }
+
+    #[test]
+    fn no_hour_has_five_failed_validations() {
+        let (mut now, mut refused, mut failures) = (0, Vec::new(), 0);
+        while now < 48 * HOUR {
+            refused.push(now);
+            failures += 1;
+            now = next_try(Attempt { failures, refused: &refused, asked: None, now, chance: 0.5 });
+        }
+        for window in refused.windows(MOST_FAILED_VALIDATIONS + 1) {
+            assert!(window[MOST_FAILED_VALIDATIONS] - window[0] > HOUR, "{window:?}");
+        }
+        assert!(refused.len() > 10);
+    }
+
+    #[test]
+    fn what_failed_together_is_tried_at_different_times() {
+        let late = next_try(Attempt { chance: 1.0, ..attempt(20) });
+        let early = next_try(attempt(20));
+        assert!(late > early && late <= early + 2 * HOUR / 10);
+    }
+}

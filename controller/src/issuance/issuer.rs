@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Who signs: a directory of ACME, and on what terms. Those that everybody knows are built in.
+
+use std::fmt;
+
+use torana_crds::issuer::{AllowedHosts, Challenge};
+use torana_ir::CertificateKey;
+
+/// Authorities that need no object: their names, and their directories.
+const BUILT_IN: [(&str, &str); 3] = [
+    ("letsencrypt", "https://acme-v02.api.letsencrypt.org/directory"),
+    ("letsencrypt-staging", "https://acme-staging-v02.api.letsencrypt.org/directory"),
+    ("zerossl", "https://acme.zerossl.com/v2/DV90"),
+];
+
+/// An authority, and what is agreed with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issuer {
+    /// As people call it: `letsencrypt`, `AcmeIssuer team-a/private`.
+    pub name: String,
+    /// URL of its directory (RFC 8555 §7.1.1).
+    pub directory: String,
+    /// Where the authority writes to.
+    pub email: Option<String>,
+    /// An account at the authority that its customers have already.
+    pub account: Option<ExternalAccount>,
+    /// Who vouches for the authority's own HTTPS, PEM; `None`: Mozilla's list.
+    pub roots: Option<String>,
+    /// Profile of the certificates, if the authority has several.
+    pub profile: Option<String>,
+    /// Kind of the certificates' keys.
+    pub key: KeyType,
+    /// Whether it is looked at first that names lead here.
+    pub checks: bool,
+    /// Certificates that the listeners of one namespace may have of it; `None`: any number.
+    pub most: Option<usize>,
+    /// Who may have which hosts; `None`: everybody all.
+    pub allowed: Option<Vec<AllowedHosts>>,
+    /// How hosts are shown to be ours: the first that is for a host counts.
+    pub challenges: Vec<Challenge>,
+    /// Where Secrets are that it names without a namespace.
+    pub namespace: String,
+}
+
+impl Issuer {
+    /// With the defaults.
+    pub fn new(name: &str, directory: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            directory: directory.to_owned(),
+            email: None,
+            account: None,
+            roots: None,
+            profile: None,
+            key: KeyType::default(),
+            checks: true,
+            most: None,
+            allowed: None,
+            challenges: Vec::new(),
+            namespace: String::new(),
+        }
+    }
+
+    /// One that needs no object.
+    pub fn built_in(name: &str) -> Option<Self> {
+        let (name, directory) = BUILT_IN.iter().find(|(known, _)| *known == name)?;
+        Some(Self::new(name, directory))
+    }
+
+    /// Names of those that need no object.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        BUILT_IN.iter().map(|(name, _)| *name)
+    }
+
+    /// What tells one account from another: two issuers with the same share it.
+    pub fn account_id(&self) -> String {
+        let key = self.account.as_ref().map_or("", |account| &account.key_id);
+        format!("{}\n{}\n{key}", self.directory, self.email.as_deref().unwrap_or_default())
+    }
+}
+
+/// External account binding (RFC 8555 §7.3.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExternalAccount {
+    /// What the authority calls the key.
+    pub key_id: String,
+    /// Secret with the key …
+    pub secret: CertificateKey,
+    /// … and its entry: base64url, as authorities give it.
+    pub entry: String,
+}
+
+/// Kind of a certificate's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KeyType {
+    /// ECDSA over P-256.
+    #[default]
+    P256,
+    /// ECDSA over P-384.
+    P384,
+    /// RSA with 2048 bits.
+    Rsa2048,
+    /// RSA with 4096 bits.
+    Rsa4096,
+}
+
+impl fmt::Display for KeyType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::P256 => "P256",
+            Self::P384 => "P384",
+            Self::Rsa2048 => "RSA2048",
+            Self::Rsa4096 => "RSA4096",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_authorities_need_no_object() {
+        for name in Issuer::names() {
+            let issuer = Issuer::built_in(name).unwrap();
+            assert!(issuer.directory.starts_with("https://") && issuer.name == name);
+        }
+        assert_eq!(Issuer::built_in("nobody"), None);
+    }
+
+    #[test]
+    fn an_account_is_told_by_directory_address_and_external_key() {
+        let one = Issuer::new("a", "https://ca/dir");
+        assert_eq!(one.account_id(), Issuer::new("b", "https://ca/dir").account_id());
+        let others = [
+            Issuer::new("a", "https://ca/other"),
+            Issuer { email: Some("a@b".into()), ..one.clone() },
+            Issuer {
+                account: Some(ExternalAccount {
+                    key_id: "k".into(),
+                    secret: CertificateKey { namespace: "n".into(), name: "s".into() },
+                    entry: "hmac".into(),
+                }),
+                ..one.clone()
+            },
+        ];
+        assert!(others.iter().all(|other| other.account_id() != one.account_id()));
+    }
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Certificates that Torana obtains by itself (ACME, RFC 8555): which are wanted, from whom, how each stands, and what is
+//! to be done next. Pure: time is an argument, in seconds since 1970, and chance is too. Asks nobody, keeps nothing.
+
+mod issuer;
+
+mod order;
+
+mod state;
+
+mod wanted;
+
+mod delay;
+
+mod plan;
+
+mod answers;
+
+pub use answers::{Answer, Answers};
+pub use delay::{Attempt, MOST_FAILED_VALIDATIONS, next_try};
+pub use issuer::{ExternalAccount, Issuer, KeyType};
+pub use order::{Challenge, ChallengeType, Order, Solvable};
+pub use plan::{Next, Why, next, renewal};
+pub use state::{KEY_ENTRY, LABEL, Renewal, SECRET_TYPE, STATE_ENTRY, State, Trouble, UnreadableState, home_of};
+pub use wanted::{Current, DIRECTORY, ISSUED, Wanted};

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A certificate that listeners want, and what stands in its place.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use torana_crds::ObjectRef;
+use torana_ir::{Certificate, CertificateKey, GatewayId};
+use x509_parser::extensions::ParsedExtension;
+
+use super::{Issuer, Solvable, State};
+
+/// Label of the Secrets of certificates that Torana obtained: the issuer's name goes into an annotation, for it may be
+/// longer than a label.
+pub const ISSUED: &str = "torana.dev/acme";
+/// Annotation of such a Secret: the directory that it came from.
+pub const DIRECTORY: &str = "torana.dev/acme-directory";
+
+/// A certificate that listeners want: one for each Secret that they name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The Secret.
+    pub secret: CertificateKey,
+    /// Who signs.
+    pub issuer: Issuer,
+    /// Its names, in lower case, wildcards among them; and how each can be shown to be ours.
+    pub hosts: BTreeMap<String, Solvable>,
+    /// Gateways whose proxies answer the authority.
+    pub gateways: BTreeSet<GatewayId>,
+    /// Gateways and ListenerSets whose listeners want it.
+    pub owners: BTreeSet<ObjectRef>,
+    /// What the Secret holds.
+    pub current: Option<Current>,
+    /// How it stands.
+    pub state: State,
+}
+
+impl Wanted {
+    /// Its names.
+    pub fn names(&self) -> BTreeSet<String> {
+        self.hosts.keys().cloned().collect()
+    }
+
+    /// Why it cannot be had as things are: the first name that can be shown in no way.
+    pub fn obstacle(&self) -> Option<&str> {
+        self.hosts.values().find_map(|solvable| match solvable {
+            Solvable::Not(why) => Some(why.as_str()),
+            Solvable::By(_) => None,
+        })
+    }
+}
+
+/// A certificate that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Current {
+    /// Its names.
+    pub names: BTreeSet<String>,
+    /// From when it is valid.
+    pub not_before: i64,
+    /// Until when.
+    pub not_after: i64,
+    /// Its id (RFC 9773 §4.1): key identifier of who signed it and serial number, if it has both.
+    pub id: Option<String>,
+    /// Directory that it came from.
+    pub directory: Option<String>,
+}
+
+impl Current {
+    /// What there is to know of a certificate that came from `directory`.
+    pub fn new(certificate: &Certificate, directory: Option<&str>) -> Self {
+        Self {
+            names: certificate.names.iter().cloned().collect(),
+            not_before: certificate.not_before,
+            not_after: certificate.not_after,
+            id: certificate.leaf().and_then(|leaf| id(leaf)),
+            directory: directory.map(str::to_owned),
+        }
+    }
+
+    /// How long it is valid in all, in seconds.
+    pub fn life(&self) -> i64 {
+        self.not_after.saturating_sub(self.not_before).max(0)
+    }
+}
+
+/// `base64url(authorityKeyIdentifier) "." base64url(serial)`.
+fn id(leaf: &[u8]) -> Option<String> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(leaf).ok()?;
+    let signer = parsed.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::AuthorityKeyIdentifier(signer) => signer.key_identifier.as_ref(),
+        _ => None,
+    })?;
+    Some(format!("{}.{}", URL_SAFE_NO_PAD.encode(signer.0), URL_SAFE_NO_PAD.encode(parsed.raw_serial())))
+}
