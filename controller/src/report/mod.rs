@@ -36,7 +36,7 @@ pub struct Report {
 pub struct Entry {
     /// `metadata.generation` that this speaks of: the `observedGeneration` of every condition.
     pub generation: i64,
-    /// Conditions of a GatewayClass, Gateway or ListenerSet.
+    /// Conditions of an object as a whole: a GatewayClass, Gateway, ListenerSet, issuer, or one of Istio.
     pub conditions: Vec<Condition>,
     /// Listeners of a Gateway or ListenerSet, in the order of the spec.
     pub listeners: Vec<ListenerEntry>,

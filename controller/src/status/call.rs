@@ -81,6 +81,8 @@ fn plural(kind: Kind) -> Option<&'static str> {
         Kind::UdpRoute => "udproutes",
         Kind::BackendTlsPolicy => "backendtlspolicies",
         Kind::TrafficPolicy => "trafficpolicies",
+        Kind::AcmeIssuer => "acmeissuers",
+        Kind::ClusterAcmeIssuer => "clusteracmeissuers",
         Kind::VirtualService => "virtualservices",
         Kind::AuthorizationPolicy => "authorizationpolicies",
         Kind::RequestAuthentication => "requestauthentications",

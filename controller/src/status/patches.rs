@@ -120,7 +120,9 @@ fn not_read(kind: Kind, entry: &Entry, why: &Remark) -> Entry {
                 | Kind::Gateway
                 | Kind::ListenerSet
                 | Kind::BackendTlsPolicy
-                | Kind::TrafficPolicy => gateway::unreadable(why.to_string()),
+                | Kind::TrafficPolicy
+                | Kind::AcmeIssuer
+                | Kind::ClusterAcmeIssuer => gateway::unreadable(why.to_string()),
                 _ => route::not_accepted(route::UNSUPPORTED_VALUE, why.to_string()),
             };
         }
@@ -166,6 +168,11 @@ impl Subject<'_> {
                 let place = ("parentRef", PARENTS);
                 let list = merge::references(fields.get("parents"), place, types::PARENT, ours, &self.stamp);
                 put(&mut fields, "parents", list);
+            }
+            Kind::AcmeIssuer | Kind::ClusterAcmeIssuer => {
+                let wanted = &entry?.conditions;
+                let list = merge::conditions(fields.get("conditions"), types::ISSUER, wanted, &self.stamp);
+                put(&mut fields, "conditions", list);
             }
             Kind::IstioGateway | Kind::VirtualService | Kind::AuthorizationPolicy | Kind::RequestAuthentication => {
                 let wanted = entry.map(|entry| entry.conditions.as_slice()).unwrap_or_default();

@@ -37,7 +37,7 @@ pub struct Stored {
 }
 
 /// The kinds whose status Torana writes.
-pub const KINDS: [Kind; 14] = [
+pub const KINDS: [Kind; 16] = [
     Kind::GatewayClass,
     Kind::Gateway,
     Kind::ListenerSet,
@@ -48,6 +48,8 @@ pub const KINDS: [Kind; 14] = [
     Kind::UdpRoute,
     Kind::BackendTlsPolicy,
     Kind::TrafficPolicy,
+    Kind::AcmeIssuer,
+    Kind::ClusterAcmeIssuer,
     Kind::IstioGateway,
     Kind::VirtualService,
     Kind::AuthorizationPolicy,

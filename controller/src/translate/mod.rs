@@ -9,7 +9,7 @@
 //!     │                                             │                                  │
 //!     └──────▶ rules, streams     services ── endpoints                           listeners
 //!                                     ▲
-//!   policies ── targets ── trust, backend_tls; health_checks
+//!   policies ── targets ── trust, backend_tls; health_checks                      issuers, each by itself
 //! ```
 //!
 //! Each stage is a small file of pure functions; [`retranslate`] (`work`) only decides which of them to call again.
@@ -50,6 +50,8 @@ mod acme;
 mod frame;
 
 mod entries;
+
+mod issuers;
 
 mod ledger;
 

@@ -6,6 +6,8 @@ pub mod class;
 
 pub mod gateway;
 
+pub mod issuer;
+
 pub mod istio;
 
 pub mod listener;
@@ -59,6 +61,8 @@ pub mod types {
     pub const PARENT: &[&str] = &["Accepted", "ResolvedRefs", "PartiallyInvalid"];
     /// Of a policy at one of its ancestors.
     pub const ANCESTOR: &[&str] = &["Accepted", "ResolvedRefs"];
+    /// Of an AcmeIssuer or a ClusterAcmeIssuer.
+    pub const ISSUER: &[&str] = &["Accepted"];
     /// Of an object of Istio.
     pub const ISTIO: &[&str] = &[super::istio::ACCEPTED];
 }

@@ -12,7 +12,7 @@ use super::*;
 use crate::class::CONTROLLER_NAME;
 use crate::publish::Rejection;
 use crate::report::conditions::{
-    class, gateway as gateways, listener as listeners, listener_set as sets, route as routes,
+    class, gateway as gateways, issuer, listener as listeners, listener_set as sets, route as routes,
 };
 use crate::report::{AncestorEntry, ListenerEntry, ParentEntry};
 use crate::status::programmed::{Proxies, Standing};
@@ -482,6 +482,25 @@ fn has_one_entry_for_each_gateway(policy: &ObjectRef) {
     assert_eq!(scene.patches(NOW), [], "what is written is not written again");
     scene.report.objects = SharedMap::new();
     assert_eq!(scene.written(), json!({"ancestors": [other]}));
+}
+
+#[test]
+fn an_issuer_has_a_condition_of_its_own_next_to_those_of_others() {
+    for kind in [Kind::AcmeIssuer, Kind::ClusterAcmeIssuer] {
+        let acme = ObjectRef::new(kind, "default", "acme");
+        let mut scene = Scene::default();
+        scene.says(&acme, Entry { generation: 2, conditions: vec![issuer::accepted()], ..Entry::default() });
+        let other = json!({"type": "Ready", "status": "True"});
+        let status = scene.holds(&acme, 2, &json!({"conditions": [other]})).written();
+        assert_eq!(status["conditions"][0], other);
+        assert_eq!(shown(&status["conditions"], "Accepted"), "True/Accepted");
+        assert_eq!(find(&status["conditions"], "Accepted")["observedGeneration"], 2);
+        scene.apply(NOW);
+        assert_eq!(scene.patches(NOW), [], "what is written is not written again");
+        let refused = vec![issuer::invalid("no".into())];
+        scene.says(&acme, Entry { generation: 2, conditions: refused, ..Entry::default() });
+        assert_eq!(shown(&scene.written()["conditions"], "Accepted"), "False/Invalid");
+    }
 }
 
 #[test]

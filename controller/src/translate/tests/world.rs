@@ -366,7 +366,19 @@ fn namespace(variant: usize) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a", "labels": labels}})
 }
 
-pub(super) const WORLD: usize = 46;
+fn issuer(variant: usize) -> Value {
+    let dns01 = json!({"webhook": {"url": if variant == 1 { "http://dns.example" } else { "https://dns.example" }}});
+    let mut spec = json!({"directory": "https://acme.example/dir", "challenges": [{"type": "DNS01", "dns01": dns01}]});
+    match variant {
+        2 => spec["caBundle"] = "x".into(),
+        3 => spec["limits"] = json!({"allowedHosts": [{"namespaces": ["a"], "hosts": ["*.x"]}]}),
+        _ => {}
+    }
+    let kind = if variant == 4 { "ClusterAcmeIssuer" } else { "AcmeIssuer" };
+    object("torana.dev/v1alpha1", kind, &metadata("a", "i", variant), &spec)
+}
+
+pub(super) const WORLD: usize = 47;
 
 fn raw(object: usize, variant: usize) -> Value {
     match object {
@@ -415,6 +427,7 @@ fn raw(object: usize, variant: usize) -> Value {
         43 => traffic_policy("second", variant),
         44 => peer_authentication("a", variant),
         45 => peer_authentication("istio-system", variant),
+        46 => issuer(variant),
         _ => namespace(variant),
     }
 }

@@ -12,7 +12,7 @@ use super::Work;
 use crate::hosts;
 use crate::report::{Entry, Remark, Report};
 use crate::translate::service_entries::{name_of, workload_entry};
-use crate::translate::{destination_rules, mesh_config, peer_authentications, service_entries, traffic};
+use crate::translate::{destination_rules, issuers, mesh_config, peer_authentications, service_entries, traffic};
 
 impl Work<'_> {
     /// Says what there is to say of VirtualServices, now that all hosts are known.
@@ -55,8 +55,8 @@ impl Work<'_> {
         }
     }
 
-    /// Tells the authors of DestinationRules, of ServiceEntries, of WorkloadEntries and of the mesh's settings what is wrong
-    /// with them: of those that changed, and of these `rules`.
+    /// Tells the authors of DestinationRules, of ServiceEntries, of WorkloadEntries, of issuers and of the mesh's settings
+    /// what is wrong with them: of those that changed, and of these `rules`.
     pub(super) fn described(&mut self, rules: &BTreeSet<ObjectRef>) {
         for object in self.dirty.objects.union(rules) {
             let (namespace, name) = (&object.namespace, &object.name);
@@ -85,6 +85,7 @@ impl Work<'_> {
                 Some(Kind::PeerAuthentication) => {
                     self.cluster.find::<PeerAuthentication>(namespace, name).map(peer_authentications::entry)
                 }
+                Some(Kind::AcmeIssuer | Kind::ClusterAcmeIssuer) => issuers::entry(self.cluster, object),
                 Some(Kind::ConfigMap) => mesh_config::entry(self.cluster, object),
                 _ => continue,
             };
