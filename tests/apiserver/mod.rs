@@ -55,7 +55,7 @@ fn with_lab<F: Future<Output = ()>>(test: impl FnOnce(Lab) -> F) {
 impl Lab {
     fn objects(&self, kind: &str, plural: &str) -> Api<DynamicObject> {
         let resource = resource(kind, plural);
-        if plural == "gatewayclasses" {
+        if ["gatewayclasses", "clusteracmeissuers"].contains(&plural) {
             Api::all_with(self.client.clone(), &resource)
         } else {
             Api::namespaced_with(self.client.clone(), &self.namespace, &resource)
@@ -84,10 +84,10 @@ impl Lab {
     }
 }
 
-/// A kind of Gateway API, or our own policy.
+/// A kind of Gateway API, or one of our own.
 fn resource(kind: &str, plural: &str) -> ApiResource {
     let (group, version) = match kind {
-        "TrafficPolicy" => ("torana.dev", "v1alpha1"),
+        "TrafficPolicy" | "AcmeIssuer" | "ClusterAcmeIssuer" => ("torana.dev", "v1alpha1"),
         _ => ("gateway.networking.k8s.io", "v1"),
     };
     ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)

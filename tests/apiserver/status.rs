@@ -168,6 +168,10 @@ fn every_kind_takes_the_status() {
             "healthCheck": {"active": {"http": {"expectedStatuses": [204, "300-399"]}}}});
         let traffic = ("TrafficPolicy", "trafficpolicies");
         desk.observe(lab.create(traffic, "checks", checks).await);
+        let issuers = [(("AcmeIssuer", "acmeissuers"), "acme"), (("ClusterAcmeIssuer", "clusteracmeissuers"), &*class)];
+        for (kind, name) in issuers {
+            desk.observe(lab.create(kind, name, json!({"directory": "https://acme.example/dir"})).await);
+        }
         let mut report = desk.translated();
         let ancestor = AncestorEntry {
             ancestor: serde_json::from_value(json!({"name": "edge", "namespace": lab.namespace})).unwrap(),
@@ -182,6 +186,9 @@ fn every_kind_takes_the_status() {
         assert!(object["status"]["supportedFeatures"].as_array().unwrap().len() > 20);
         holds(&lab, policies, "tls", "/status/ancestors/0/conditions", "Accepted").await;
         holds(&lab, traffic, "checks", "/status/ancestors/0/conditions", "Accepted").await;
+        for (kind, name) in issuers {
+            holds(&lab, kind, name, "/status/conditions", "Accepted").await;
+        }
         for (kind, plural, _) in routes {
             eventually(kind, || async {
                 let object = lab.read((kind, plural), "r").await;
@@ -191,7 +198,9 @@ fn every_kind_takes_the_status() {
             })
             .await;
         }
-        lab.objects(CLASS.0, CLASS.1).delete(&class, &kube::api::DeleteParams::default()).await.unwrap();
+        for (kind, plural) in [CLASS, issuers[1].0] {
+            lab.objects(kind, plural).delete(&class, &kube::api::DeleteParams::default()).await.unwrap();
+        }
     });
 }
 
