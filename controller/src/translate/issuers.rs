@@ -61,7 +61,7 @@ fn problems(spec: &AcmeIssuerSpec, place: Place) -> Vec<Remark> {
             found.push(invalid(path, message, "write 1 or more"));
         }
         if limits.allowed_hosts.is_some() && place.is_namespaced {
-            let message = "an AcmeIssuer is for its own namespace only, so it cannot say what others may have";
+            let message = "an AcmeIssuer is for its own namespace only and cannot say what others may have";
             found.push(invalid("spec.limits.allowedHosts", message, "remove it, or make it a ClusterAcmeIssuer"));
         }
     }
@@ -175,23 +175,23 @@ mod tests {
     const OWN: Place = Place { is_namespaced: true, is_cluster: false };
     const OF_ALL: Place = Place { is_namespaced: false, is_cluster: true };
 
-    fn judged(more: Value, place: Place) -> Vec<String> {
+    fn judged(more: &Value, place: Place) -> Vec<String> {
         let mut spec = json!({"directory": "https://acme.example/dir"});
         spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         problems(&serde_json::from_value(spec).unwrap(), place).into_iter().map(|it| it.path).collect()
     }
 
-    fn dns(dns01: Value) -> Value {
+    fn dns(dns01: &Value) -> Value {
         json!({"challenges": [{"type": "DNS01", "dns01": dns01}]})
     }
 
     #[test]
     fn a_program_is_run_where_there_is_no_cluster() {
-        let exec = || dns(json!({"exec": {"command": ["/usr/bin/record"]}}));
-        assert_eq!(judged(exec(), OWN), [""; 0]);
+        let exec = || dns(&json!({"exec": {"command": ["/usr/bin/record"]}}));
+        assert_eq!(judged(&exec(), OWN), [""; 0]);
         for is_namespaced in [true, false] {
             let place = Place { is_namespaced, is_cluster: true };
-            assert_eq!(judged(exec(), place), ["spec.challenges[0].dns01.exec"]);
+            assert_eq!(judged(&exec(), place), ["spec.challenges[0].dns01.exec"]);
         }
     }
 
@@ -210,10 +210,10 @@ mod tests {
             "spec.challenges[0].dns01.rfc2136.tsig.secretRef.namespace",
             "spec.challenges[1].dns01.webhook.headersSecretRef.namespace",
         ];
-        assert_eq!(judged(signed("a".into()), OWN), paths);
-        assert_eq!(judged(signed(Value::Null), OWN), [""; 0]);
-        assert_eq!(judged(signed("a".into()), OF_ALL), [""; 0]);
-        assert_eq!(judged(signed(Value::Null), OF_ALL), paths);
+        assert_eq!(judged(&signed("a".into()), OWN), paths);
+        assert_eq!(judged(&signed(Value::Null), OWN), [""; 0]);
+        assert_eq!(judged(&signed("a".into()), OF_ALL), [""; 0]);
+        assert_eq!(judged(&signed(Value::Null), OF_ALL), paths);
     }
 
     #[test]
@@ -244,29 +244,32 @@ mod tests {
             (json!({"limits": {"allowedHosts": []}}), "spec.limits.allowedHosts"),
             (json!({"challenges": [{"type": "HTTP01"}, {"type": "DNS01"}]}), "spec.challenges[1].dns01"),
             (json!({"challenges": [{"type": "HTTP01", "dns01": {}}]}), "spec.challenges[0].dns01"),
-            (dns(json!({})), "spec.challenges[0].dns01"),
-            (dns(json!({"exec": {"command": ["x"]}, "rfc2136": {"server": "a:53"}})), "spec.challenges[0].dns01"),
-            (dns(json!({"exec": {"command": []}})), "spec.challenges[0].dns01.exec.command"),
-            (dns(json!({"webhook": {"url": "dns.example"}})), "spec.challenges[0].dns01.webhook.url"),
+            (dns(&json!({})), "spec.challenges[0].dns01"),
+            (dns(&json!({"exec": {"command": ["x"]}, "rfc2136": {"server": "a:53"}})), "spec.challenges[0].dns01"),
+            (dns(&json!({"exec": {"command": []}})), "spec.challenges[0].dns01.exec.command"),
+            (dns(&json!({"webhook": {"url": "dns.example"}})), "spec.challenges[0].dns01.webhook.url"),
             (
-                dns(json!({"webhook": {"url": "https://dns.example", "caBundle": ""}})),
+                dns(&json!({"webhook": {"url": "https://dns.example", "caBundle": ""}})),
                 "spec.challenges[0].dns01.webhook.caBundle",
             ),
-            (dns(json!({"rfc2136": {"server": "a"}})), "spec.challenges[0].dns01.rfc2136.server"),
-            (dns(json!({"rfc2136": {"server": "a:0"}})), "spec.challenges[0].dns01.rfc2136.server"),
-            (dns(json!({"rfc2136": {"server": "a:53"}, "propagation": "61m"})), "spec.challenges[0].dns01.propagation"),
-            (dns(json!({"rfc2136": {"server": "a:53"}, "propagation": "0s"})), "spec.challenges[0].dns01.propagation"),
+            (dns(&json!({"rfc2136": {"server": "a"}})), "spec.challenges[0].dns01.rfc2136.server"),
+            (dns(&json!({"rfc2136": {"server": "a:0"}})), "spec.challenges[0].dns01.rfc2136.server"),
             (
-                dns(json!({"rfc2136": {"server": "a:53"}, "nameservers": ["1.1.1.1:53", "1.1.1.1"]})),
+                dns(&json!({"rfc2136": {"server": "a:53"}, "propagation": "61m"})),
+                "spec.challenges[0].dns01.propagation",
+            ),
+            (dns(&json!({"rfc2136": {"server": "a:53"}, "propagation": "0s"})), "spec.challenges[0].dns01.propagation"),
+            (
+                dns(&json!({"rfc2136": {"server": "a:53"}, "nameservers": ["1.1.1.1:53", "1.1.1.1"]})),
                 "spec.challenges[0].dns01.nameservers[1]",
             ),
             (
-                dns(json!({"rfc2136": {"server": "a:53"}, "nameservers": ["[::1]:0"]})),
+                dns(&json!({"rfc2136": {"server": "a:53"}, "nameservers": ["[::1]:0"]})),
                 "spec.challenges[0].dns01.nameservers[0]",
             ),
         ];
         for (more, path) in rows {
-            assert_eq!(judged(more.clone(), OWN), [path], "{more}");
+            assert_eq!(judged(&more, OWN), [path], "{more}");
         }
     }
 }
