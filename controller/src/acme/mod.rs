@@ -11,6 +11,8 @@
 
 pub mod vault;
 
+pub mod dns;
+
 mod failure;
 
 mod courier;
