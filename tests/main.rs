@@ -2,6 +2,9 @@
 //! Every black-box suite in one binary.
 
 #[cfg(test)]
+mod acme;
+
+#[cfg(test)]
 mod apiserver;
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ mod name;
 
 mod excerpt;
 
+mod dial;
+
 mod tsig;
 
 mod message;

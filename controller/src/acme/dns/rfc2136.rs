@@ -8,9 +8,9 @@ use std::time::Duration;
 use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::Name;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::dial::{connect, within};
 use super::error::DnsError;
 use super::message::{self, Parties, Zone};
 use super::tsig::{Doubt, Key, Tsig};
@@ -19,10 +19,6 @@ use crate::clock;
 
 /// Of all of it: looking for the zone, and the update.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// Of finding the server's addresses, of connecting to one, of one answer.
-const STEP: Duration = Duration::from_secs(10);
-/// Addresses of the server that are tried.
-const MOST_ADDRESSES: usize = 4;
 /// The port of name servers.
 const PORT: u16 = 53;
 
@@ -146,7 +142,7 @@ fn unreachable(server: &str) -> impl Fn(String) -> DnsError {
 
 /// Sends one message and returns the one that comes back, as octets.
 async fn ask(server: &str, message: &[u8]) -> Result<Vec<u8>, DnsError> {
-    let mut stream = connect(server).await?;
+    let mut stream = connect(&with_port(server)).await.map_err(unreachable(server))?;
     let exchange = async {
         let length = u16::try_from(message.len()).map_err(std::io::Error::other)?;
         // In one piece, as servers like it best (RFC 7766 §8).
@@ -157,26 +153,6 @@ async fn ask(server: &str, message: &[u8]) -> Result<Vec<u8>, DnsError> {
         Ok::<_, std::io::Error>(answer)
     };
     within(exchange).await.map_err(|why| unreachable(server)(format!("it gives no answer: {why}")))
-}
-
-async fn connect(server: &str) -> Result<TcpStream, DnsError> {
-    let unreachable = unreachable(server);
-    let addresses = within(tokio::net::lookup_host(with_port(server))).await.map_err(&unreachable)?;
-    let mut last = "it has no address".to_owned();
-    for address in addresses.take(MOST_ADDRESSES) {
-        match within(TcpStream::connect(address)).await {
-            Ok(stream) => return Ok(stream),
-            Err(why) => last = format!("{address}: {why}"),
-        }
-    }
-    Err(unreachable(last))
-}
-
-async fn within<T>(step: impl Future<Output = std::io::Result<T>>) -> Result<T, String> {
-    match timeout(STEP, step).await {
-        Ok(done) => done.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("nothing within {STEP:?}")),
-    }
 }
 
 /// `host:port` of a server that may be written without a port, or as an address.

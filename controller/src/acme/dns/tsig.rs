@@ -112,8 +112,8 @@ impl Key {
         if tsig.error == Some(TsigError::BadTime) {
             return Err(Doubt::Clock(server_time(&tsig.other).unwrap_or(tsig.time).abs_diff(now)));
         }
-        let apart = tsig.time.abs_diff(now);
-        if apart > u64::from(FUDGE) { Err(Doubt::Clock(apart)) } else { Ok(()) }
+        let seconds = tsig.time.abs_diff(now);
+        if seconds > u64::from(FUDGE) { Err(Doubt::Clock(seconds)) } else { Ok(()) }
     }
 }
 

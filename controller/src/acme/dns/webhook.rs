@@ -20,10 +20,10 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName};
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use super::dial::connect;
 use super::error::DnsError;
 use super::{Action, excerpt};
 
@@ -63,7 +63,8 @@ struct Order<'a> {
 /// Where the service is.
 struct Place {
     host: String,
-    port: u16,
+    /// `host:port`
+    server: String,
     is_tls: bool,
     request: Request<Full<Bytes>>,
 }
@@ -101,6 +102,7 @@ impl Webhook {
             _ => return Err(settings("its url must begin with https://; http:// is for localhost only")),
         };
         let port = authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        let server = format!("{}:{port}", authority.host());
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let mut request = Request::post(path).body(Full::new(body)).map_err(settings)?;
         let headers = request.headers_mut();
@@ -114,7 +116,7 @@ impl Webhook {
         }
         headers.insert(CONTENT_TYPE, JSON);
         headers.insert(HOST, HeaderValue::try_from(authority.as_str()).map_err(settings)?);
-        Ok(Place { host, port, is_tls, request })
+        Ok(Place { host, server, is_tls, request })
     }
 
     fn tls(&self) -> Result<TlsConnector, DnsError> {
@@ -158,9 +160,9 @@ fn is_here(host: &str) -> bool {
 }
 
 async fn post(place: Place, tls: Option<TlsConnector>) -> Result<(), String> {
-    let Place { host, port, is_tls: _, request } = place;
-    let connect = TcpStream::connect((host.as_str(), port)).await;
-    let stream = connect.map_err(|error| format!("{error}; is it there, and can it be reached from here?"))?;
+    let Place { host, server, is_tls: _, request } = place;
+    let connect = connect(&server).await;
+    let stream = connect.map_err(|why| format!("{why}; is it there, and can it be reached from here?"))?;
     match tls {
         None => exchange(stream, request).await,
         Some(connector) => {

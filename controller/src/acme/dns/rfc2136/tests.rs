@@ -38,9 +38,9 @@ fn reply(request: &[u8], code: ResponseCode) -> Vec<u8> {
     framed(&Message::error_msg(request.id, request.op_code, code))
 }
 
-fn tsig() -> Option<Tsig> {
+fn tsig() -> Tsig {
     let (key_name, secret) = ("k.example".to_owned(), b"secret".to_vec());
-    Some(Tsig { key_name, algorithm: Algorithm::HmacSha256, secret })
+    Tsig { key_name, algorithm: Algorithm::HmacSha256, secret }
 }
 
 #[test]
@@ -69,13 +69,13 @@ async fn nobody_there_is_said() {
 async fn an_answer_without_a_signature_is_taken_only_where_there_is_no_key() {
     let fine = |request: Vec<u8>| reply(&request, ResponseCode::NoError);
     assert_eq!(answered(None, fine).await, Ok(()));
-    let error = answered(tsig(), fine).await.unwrap_err().to_string();
+    let error = answered(Some(tsig()), fine).await.unwrap_err().to_string();
     assert!(error.contains("cannot be trusted: it is not signed; is key k.example"), "{error}");
 }
 
 #[tokio::test]
 async fn a_refusal_without_a_signature_is_a_refusal() {
-    let error = answered(tsig(), |request| reply(&request, ResponseCode::Refused)).await.unwrap_err().to_string();
+    let error = answered(Some(tsig()), |request| reply(&request, ResponseCode::Refused)).await.unwrap_err().to_string();
     assert!(error.contains("REFUSED; let key k.example update"), "{error}");
 }
 
