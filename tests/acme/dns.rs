@@ -76,8 +76,12 @@ async fn a_key_that_may_not_or_is_another_is_told_so() {
     let with = |key: &str, algorithm| Rfc2136 { zone: zone.clone(), ..server.solver(key, algorithm) };
     let (trusted, sha256) = (KEYS[0].0, Algorithm::HmacSha256);
     for (solver, codes, remedy) in [
-        (with(STRANGER, sha256), &["NOTAUTH;", "REFUSED;"][..], "stranger.example"),
-        (with("nobody.example", sha256), &["NOTAUTH (BADKEY);"], "it knows no key nobody.example with this algorithm"),
+        (
+            with(STRANGER, sha256),
+            &["NOTAUTH (BADKEY);"][..],
+            "key stranger.example with this algorithm, or not for this zone",
+        ),
+        (with("nobody.example", sha256), &["NOTAUTH (BADKEY);"], "it knows no key nobody.example"),
         (with(trusted, Algorithm::HmacSha512), &["NOTAUTH (BADKEY);"], "correct name and algorithm"),
         (other_secret(with(trusted, sha256)), &["NOTAUTH (BADSIG);"], "use the same at both ends"),
         (Rfc2136 { tsig: None, ..with(trusted, sha256) }, &["NOTAUTH;", "REFUSED;"], "without a key"),

@@ -63,6 +63,7 @@ impl Knot {
             );
             fs::write(here.join(format!("{zone}.zone")), text).unwrap();
         }
+        fs::create_dir(here.join("db")).unwrap();
         fs::write(here.join("knot.conf"), configuration(here, port)).unwrap();
         let log = fs::File::create(here.join("log")).unwrap();
         let mut command = Command::new(program);

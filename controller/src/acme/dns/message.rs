@@ -105,7 +105,11 @@ impl Parties<'_> {
     pub(super) fn badly_signed(self, what: String, error: &str) -> DnsError {
         let key = self.key.unwrap_or_default();
         let remedy = match error {
-            "BADKEY" => format!("it knows no key {key} with this algorithm: correct name and algorithm"),
+            // Of a key that it knows, but not for this zone, a server may say the same.
+            "BADKEY" => format!(
+                "it knows no key {key} with this algorithm, or not for this zone: correct name and algorithm, and let it \
+                 update the zone"
+            ),
             "BADSIG" => format!("its secret of key {key} is another one: use the same at both ends"),
             _ => format!("it takes no signature of key {key} as it is"),
         };
