@@ -5,8 +5,12 @@ use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::ops::DerefMut;
 use std::sync::Arc;
 
-use rustls::{ClientConnection, ConnectionCommon, Error, ServerConnection};
-use torana_ir::{Certificate, CertificateKey, Delta, GatewayId, Listener, ListenerKey, Resource};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::{ClientConnection, ConnectionCommon, DigitallySignedStruct, Error, ServerConnection, SignatureScheme};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use torana_ir::{
+    AcmeHost, AcmeHostKey, Certificate, CertificateKey, Delta, GatewayId, Listener, ListenerKey, Resource,
+};
 
 use crate::mesh::State;
 use crate::upstream::{Introduction, Standing};
@@ -32,6 +36,52 @@ pub(crate) fn certificate(name: &str, hosts: &[&str]) -> Certificate {
     let key = CertificateKey { namespace: "n".into(), name: name.into() };
     let (chain, pem) = (made.cert.pem(), made.signing_key.serialize_pem());
     Certificate::from_pem(key, chain.as_bytes(), pem.as_bytes()).unwrap()
+}
+
+/// A host of the Gateway `n/gateway`, with the key authorization `TOKEN.thumb` for each token.
+pub(crate) fn acme_host(gateway: &str, host: &str, tokens: &[&str], proof: Option<&str>, reserves: bool) -> AcmeHost {
+    let key = AcmeHostKey { gateway: GatewayId { namespace: "n".into(), name: gateway.into() }, host: host.into() };
+    let answers = tokens.iter().map(|token| ((*token).to_owned(), format!("{token}.thumb")));
+    AcmeHost::new(key, answers.collect(), proof.map(str::to_owned), reserves).unwrap()
+}
+
+/// Takes every certificate of a server, whatever it says.
+#[derive(Debug)]
+pub(crate) struct Trusting(pub(crate) Vec<SignatureScheme>);
+
+impl ServerCertVerifier for Trusting {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.clone()
+    }
 }
 
 /// A handshake in memory, as far as it gets; what one of them does not like is the error.

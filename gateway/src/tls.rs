@@ -14,6 +14,8 @@ pub(crate) mod clients;
 
 mod forwarded;
 
+mod selfsigned;
+
 mod sni;
 
 mod suites;
@@ -38,6 +40,7 @@ use torana_ir::{Certificate, CertificateKey, ClientValidation, HostPattern, List
 use authorities::Authorities;
 use chooser::{Chooser, Servable};
 pub(crate) use forwarded::forwarded;
+pub(crate) use selfsigned::{ACME_TLS, challenge};
 
 pub use authorities::Bundles;
 
@@ -93,6 +96,8 @@ pub type Selected<'a> = (&'a ListenerKey, Arc<ServerConfig>);
 struct ListenerTls {
     key: ListenerKey,
     tls: Tls,
+    /// What a certificate is made for that stands in for the real one.
+    hostname: HostPattern,
     /// Requests are inside.
     http: bool,
     certificates: Vec<Arc<Certificate>>,
@@ -102,18 +107,20 @@ struct ListenerTls {
 }
 
 impl ListenerTls {
-    fn is_of(&self, tls: &Tls, served: &[Arc<Certificate>], bundles: &Bundles) -> bool {
+    fn is_of(&self, (listener, tls): (&Listener, &Tls), served: &[Arc<Certificate>], bundles: &Bundles) -> bool {
         let asked = |client: &ClientValidation| {
             self.authorities.as_ref().is_some_and(|authorities| authorities.are_in(&client.bundles, bundles))
         };
-        self.tls == *tls && self.certificates == served && tls.client.as_ref().is_none_or(asked)
+        let is_named = !(tls.placeholder && served.is_empty()) || self.hostname == listener.hostname;
+        let same = self.tls == *tls && self.http == listener.protocol.is_http() && self.certificates == served;
+        same && is_named && tls.client.as_ref().is_none_or(asked)
     }
 }
 
 impl ServerTls {
     /// The configurations of `listeners` (those where no TLS ends are left out; of those with one hostname the first stays).
-    /// Certificates that are not there are skipped; a listener without any refuses every handshake, and so does one that
-    /// can verify no client though it must. What `previous` made of the same is used again.
+    /// Certificates that are not there are skipped; a listener without any refuses every handshake, unless one is on its
+    /// way, and so does one that can verify no client though it must. What `previous` made of the same is used again.
     pub fn build<'a>(
         listeners: impl IntoIterator<Item = &'a Listener>,
         material: Material<'_>,
@@ -130,13 +137,12 @@ impl ServerTls {
             previous.iter().flat_map(|old| &old.listeners).map(|listener| (&listener.key, listener)).collect();
         for listener in listeners {
             let Some(tls) = listener.protocol.tls() else { continue };
-            let http = listener.protocol.is_http();
             if !built.claim(&listener.hostname) {
                 continue;
             }
             let served: Vec<Arc<Certificate>> =
                 tls.certificates.iter().filter_map(|key| material.certificates.get(key)).map(Arc::clone).collect();
-            let same = |old: &&&Arc<ListenerTls>| old.http == http && old.is_of(tls, &served, material.bundles);
+            let same = |old: &&&Arc<ListenerTls>| old.is_of((listener, tls), &served, material.bundles);
             let made = if let Some(old) = before.get(&listener.key).filter(same) {
                 Arc::clone(old)
             } else {
@@ -145,8 +151,9 @@ impl ServerTls {
                 Arc::new(ListenerTls {
                     key: listener.key.clone(),
                     tls: tls.clone(),
-                    http,
-                    config: built.configure((tls, http), (&served, authorities.as_ref()), previous),
+                    hostname: listener.hostname.clone(),
+                    http: listener.protocol.is_http(),
+                    config: built.configure((listener, tls), (&served, authorities.as_ref()), previous),
                     certificates: served,
                     authorities,
                 })
@@ -193,7 +200,7 @@ impl ServerTls {
 
     fn configure(
         &mut self,
-        (tls, http): (&Tls, bool),
+        (listener, tls): (&Listener, &Tls),
         (served, authorities): (&[Arc<Certificate>], Option<&Authorities>),
         previous: Option<&Self>,
     ) -> Arc<ServerConfig> {
@@ -202,15 +209,11 @@ impl ServerTls {
             _ => Some(Arc::new(NoClientAuth) as Arc<dyn ClientCertVerifier>),
         };
         // Who must be verified and cannot be is not let in: without a certificate to serve there is no handshake.
-        let (served, clients) = match clients {
-            Some(clients) => (served, clients),
-            None => (&[][..], Arc::new(NoClientAuth) as Arc<dyn ClientCertVerifier>),
+        let (servable, clients) = match clients {
+            Some(clients) => (self.servable((listener, tls), served, previous), clients),
+            None => (Vec::new(), Arc::new(NoClientAuth) as Arc<dyn ClientCertVerifier>),
         };
-        let servable = served.iter().filter_map(|certificate| {
-            let key = self.certified(certificate, previous)?;
-            Some(Servable::new(certificate, key))
-        });
-        let chooser = Chooser::new(servable.collect());
+        let chooser = Chooser::new(servable);
         // Where nothing may be spoken there is no handshake either.
         let (chooser, versions) = match suites::versions(tls) {
             [] => (Chooser::new(Vec::new()), suites::ALL),
@@ -221,7 +224,7 @@ impl ServerTls {
             .expect("a version is spoken only if there is a suite for it")
             .with_client_cert_verifier(clients)
             .with_cert_resolver(Arc::new(chooser));
-        if http {
+        if listener.protocol.is_http() {
             config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         }
         // What a backend speaks inside a stream is not known here, so nothing is agreed (RFC 7301 §3.2: no answer).
@@ -233,6 +236,28 @@ impl ServerTls {
             Err(error) => tracing::debug!(%error, "no ticket key"),
         }
         Arc::new(config)
+    }
+
+    /// What may be served; where that is nothing and something is on its way, what is made in its place.
+    fn servable(
+        &mut self,
+        (listener, tls): (&Listener, &Tls),
+        served: &[Arc<Certificate>],
+        previous: Option<&Self>,
+    ) -> Vec<Servable> {
+        let servable = served.iter().filter_map(|certificate| {
+            let key = self.certified(certificate, previous)?;
+            Some(Servable::new(certificate, key))
+        });
+        let mut servable: Vec<_> = servable.collect();
+        if servable.is_empty() && tls.placeholder {
+            match selfsigned::placeholder(&listener.hostname) {
+                Ok(key) => servable.push(Servable::nameless(key)),
+                // As if nothing were on its way.
+                Err(error) => tracing::warn!(listener = %listener.key, %error, "no placeholder for a certificate"),
+            }
+        }
+        servable
     }
 
     fn certified(&mut self, certificate: &Arc<Certificate>, previous: Option<&Self>) -> Option<Arc<CertifiedKey>> {

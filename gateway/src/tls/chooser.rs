@@ -19,6 +19,11 @@ impl Servable {
         Self { names: certificate.names.clone(), key }
     }
 
+    /// One that is served for want of another.
+    pub(super) fn nameless(key: Arc<CertifiedKey>) -> Self {
+        Self { names: Vec::new(), key }
+    }
+
     /// RFC 9525 §6.3: a wildcard stands for exactly one label.
     fn names(&self, host: &str) -> bool {
         let parent = host.split_once('.').map(|(_, parent)| parent);

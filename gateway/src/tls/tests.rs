@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, SignatureAlgorithm};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, ServerConnection, SignatureScheme};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, ServerConnection, SignatureScheme};
+use rustls_pki_types::ServerName;
 
 use torana_ir::{CipherSuite, ClientValidationMode, Protocol, TlsVersion, TrustBundle, TrustBundleKey, TrustSource};
 
 use super::*;
-use crate::samples::{handshake, listener_key};
+use crate::samples::{Trusting, handshake, listener_key};
 
 fn secret(name: &str) -> CertificateKey {
     CertificateKey { namespace: "n".into(), name: name.into() }
@@ -37,42 +36,6 @@ fn build(listeners: &[Listener], certificates: &Certificates, previous: Option<&
 
 fn selected(tls: &ServerTls, sni: Option<&str>) -> Option<String> {
     tls.select(sni).map(|(key, _)| key.name.clone())
-}
-
-/// Takes every certificate; `schemes` are what it says it understands.
-#[derive(Debug)]
-struct Trusting(Vec<SignatureScheme>);
-
-impl ServerCertVerifier for Trusting {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.clone()
-    }
 }
 
 const ECDSA: SignatureScheme = SignatureScheme::ECDSA_NISTP256_SHA256;
@@ -319,4 +282,94 @@ fn a_session_is_not_resumed_past_a_change_of_authorities() {
     let other = ServerTls::build(&listeners, material(&after), Some(&same));
     assert!(shake(&other, "a.com", &client).is_err(), "the ticket would have let it in");
     assert_eq!(shake(&other, "a.com", &new.client()).unwrap().kind, HandshakeKind::Full);
+}
+
+// === what the proxy makes for itself ===
+
+fn pending(name: &str, hostname: &str, secrets: &[&str]) -> Listener {
+    let mut listener = listener(name, hostname, secrets);
+    let Protocol::Https(tls) = &mut listener.protocol else { unreachable!() };
+    tls.placeholder = true;
+    listener
+}
+
+/// Common name and DNS names.
+fn says(leaf: &[u8]) -> (String, Vec<String>) {
+    let (_, parsed) = x509_parser::parse_x509_certificate(leaf).unwrap();
+    let name = parsed.subject().iter_common_name().next().unwrap().as_str().unwrap().to_owned();
+    let san = parsed.subject_alternative_name().unwrap();
+    let names = san.iter().flat_map(|san| &san.value.general_names).map(|name| match name {
+        x509_parser::extensions::GeneralName::DNSName(name) => (*name).to_owned(),
+        other => panic!("{other:?}"),
+    });
+    (name, names.collect())
+}
+
+#[test]
+fn a_placeholder_is_shown_until_the_certificate_is_there() {
+    let all = [pending("a", "a.com", &["one"])];
+    let client = client(&[ECDSA]);
+    let first = build(&all, &Certificates::new(), None);
+    let shown = shake(&first, "a.com", &client).unwrap();
+    assert_eq!(says(&shown.leaf), ("pending ACME".to_owned(), vec!["a.com".to_owned()]));
+    assert_eq!(shown.alpn.as_deref(), Some(&b"h2"[..]));
+    let one = certificate("one", "a.com", &PKCS_ECDSA_P256_SHA256);
+    let second = build(&all, &certificates(&[&one]), Some(&first));
+    let real = shake(&second, "a.com", &client).unwrap();
+    assert_eq!((real.leaf, real.kind), (leaf(&one), HandshakeKind::Full), "no session of before is resumed");
+    let third = build(&all, &Certificates::new(), Some(&second));
+    assert_eq!(says(&shake(&third, "a.com", &client).unwrap().leaf).0, "pending ACME");
+}
+
+#[test]
+fn a_placeholder_has_the_name_of_its_listener() {
+    let all = [pending("any", "", &[]), pending("wild", "*.b.com", &["lost"])];
+    let tls = build(&all, &Certificates::new(), None);
+    let names = |sni| says(&shake(&tls, sni, &client(&[ECDSA])).unwrap().leaf).1;
+    assert_eq!(names("a.com"), Vec::<String>::new());
+    assert_eq!(names("x.b.com"), ["*.b.com"]);
+}
+
+#[test]
+fn a_placeholder_outlives_other_changes_and_is_made_anew_for_another_name() {
+    let none = Certificates::new();
+    let first = build(&[pending("a", "a.com", &[]), pending("b", "b.com", &[])], &none, None);
+    let second = build(&[pending("a", "a.com", &[]), pending("b", "*.b.com", &[])], &none, Some(&first));
+    let config = |tls: &ServerTls, name| tls.select(Some(name)).unwrap().1;
+    assert!(Arc::ptr_eq(&config(&first, "a.com"), &config(&second, "a.com")));
+    let shown = shake(&second, "x.b.com", &client(&[ECDSA])).unwrap().leaf;
+    assert_eq!(says(&shown).1, ["*.b.com"]);
+}
+
+#[test]
+fn a_placeholder_lets_nobody_in_whom_nobody_can_vouch_for() {
+    let mut listener = asking(ClientValidationMode::AllowValidOnly);
+    let Protocol::Https(tls) = &mut listener.protocol else { unreachable!() };
+    tls.placeholder = true;
+    let (ours, none) = (Authority::new(), Certificates::new());
+    let takes = |bundles: &Bundles| {
+        let tls = ServerTls::build([&listener], Material { certificates: &none, bundles }, None);
+        [ours.client(), client(&[ECDSA])].map(|one| shake(&tls, "a.com", &one).is_ok())
+    };
+    assert_eq!(takes(&ours.bundle()), [true, false]);
+    assert_eq!(takes(&Bundles::new()), [false, false]);
+}
+
+#[test]
+fn a_proof_is_what_rfc_8737_asks_for() {
+    let mut server = ServerConnection::new(challenge("a.com", "token.thumb").unwrap()).unwrap();
+    let mut asking = ClientConfig::clone(&client(&[ECDSA]));
+    asking.alpn_protocols = vec![ACME_TLS.to_vec()];
+    let mut client = ClientConnection::new(Arc::new(asking), ServerName::try_from("a.com").unwrap()).unwrap();
+    handshake(&mut client, &mut server).unwrap();
+    assert_eq!(client.alpn_protocol(), Some(ACME_TLS));
+    let leaf = client.peer_certificates().unwrap()[0].to_vec();
+    assert_eq!(says(&leaf).1, ["a.com"]);
+    let (_, parsed) = x509_parser::parse_x509_certificate(&leaf).unwrap();
+    assert_eq!(parsed.subject(), parsed.issuer());
+    let proof = parsed.extensions().iter().find(|one| one.oid.to_id_string() == "1.3.6.1.5.5.7.1.31").unwrap();
+    assert!(proof.critical);
+    // OCTET STRING of 32 bytes.
+    let expected = [&[0x04, 0x20][..], &torana_ir::sha256(b"token.thumb")].concat();
+    assert_eq!(proof.value, expected);
 }
