@@ -68,6 +68,10 @@ pub enum Fault {
     AuthDenied,
     /// The client closed or reset before the end.
     ClientGone,
+    /// A question of ACME is asked by another method than GET and HEAD.
+    ChallengeMethod,
+    /// A question of ACME has a token that is not known; no route is asked in its place (RFC 8555 §8.3).
+    UnknownToken,
     // === configuration ===
     /// No listener of this port serves the host.
     NoListener,
@@ -173,7 +177,8 @@ impl Fault {
             Self::ClientGone => 499,
             Self::BodyTooLarge => 413,
             Self::AuthFailed | Self::AuthDenied | Self::Guarded => 403,
-            Self::NoListener | Self::NoRoute => 404,
+            Self::NoListener | Self::NoRoute | Self::UnknownToken => 404,
+            Self::ChallengeMethod => 405,
             Self::Misdirected => 421,
             Self::InvalidConfig => 500,
             Self::Injected { status, .. } => status,
@@ -199,6 +204,8 @@ impl Fault {
             | Self::BodyTooLarge
             | Self::AuthDenied
             | Self::ClientGone
+            | Self::ChallengeMethod
+            | Self::UnknownToken
             | Self::Misdirected => Source::Client,
             Self::NoListener
             | Self::NoRoute
@@ -222,6 +229,8 @@ impl Fault {
             Self::BodyTooLarge => "body_too_large",
             Self::AuthFailed => "auth_failed",
             Self::AuthDenied => "auth_denied",
+            Self::ChallengeMethod => "acme_bad_method",
+            Self::UnknownToken => "acme_unknown_token",
             Self::NoListener => "no_listener",
             Self::NoRoute => "no_route",
             Self::Misdirected => "misdirected",
@@ -259,7 +268,12 @@ impl Fault {
         match self {
             Self::Rejected(_) => "DPE",
             Self::HeadTimeout | Self::BodyTimeout | Self::ReadTimeout | Self::ClientGone => "DC",
-            Self::NoListener | Self::NoRoute | Self::Misdirected | Self::InvalidConfig => "NR",
+            Self::NoListener
+            | Self::NoRoute
+            | Self::Misdirected
+            | Self::InvalidConfig
+            | Self::ChallengeMethod
+            | Self::UnknownToken => "NR",
             Self::NoDestination => "NC",
             Self::Injected { .. } => "FI",
             Self::BodyTooLarge | Self::AuthDenied | Self::AuthFailed | Self::Guarded => "UAEX",

@@ -137,7 +137,8 @@ impl World<'_> {
         match bind.route(&mut head, sni) {
             Routed::Plan { plan, prefix_len } => self.planned(&plan, head, prefix_len, call),
             Routed::Fault { fault: torana_gateway::fault::Fault::Misdirected, .. } => Outcome::Misdirected,
-            Routed::Fault { .. } => Outcome::NoRoute,
+            // Nobody asks for certificates here.
+            Routed::Fault { .. } | Routed::Challenge { .. } => Outcome::NoRoute,
         }
     }
 

@@ -88,6 +88,14 @@ impl Record {
         self.meters = listener.map(|listener| Arc::clone(&listener.meters));
     }
 
+    /// A question of ACME is answered.
+    pub(crate) fn challenge(&mut self, listener: Option<&ListenerPlan>) {
+        self.unrouted(listener, false);
+        if let Some(line) = &mut self.line {
+            line.answer = Some("acme_challenge");
+        }
+    }
+
     /// The request has its id.
     pub(crate) fn stamped(&mut self, head: &Head) {
         if let Some(line) = &mut self.line {

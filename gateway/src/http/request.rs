@@ -30,18 +30,22 @@ use crate::table::{Choice, Notes, Plan, Routed, Verdict, WeightedPlan};
 pub(crate) async fn handle(conn: &Arc<Conn>, down: &mut Down, mut head: Box<Head>) {
     let began = Instant::now();
     // First, for the log has the path as its listener reads it.
-    let routed = conn.worker.table.load().bind(&conn.bind).map(|bind| bind.route(&mut head, conn.sni_listener()));
+    let routed = conn.worker.table.load().route(&conn.bind, &mut head, conn.sni_listener());
     let mut record = Record::begin(conn, &head, began);
     let result = match routed {
-        Some(Routed::Plan { plan, prefix_len }) => {
+        Routed::Plan { plan, prefix_len } => {
             record.routed(&plan, plan.manner(&head));
             planned(conn, down, &mut head, (&plan, prefix_len), &mut record).await
         }
-        Some(Routed::Fault { fault, listener, grpc }) => {
+        Routed::Challenge { authorization, listener } => {
+            conn.worker.metrics.challenge_answered("http-01");
+            record.challenge(listener.as_deref());
+            own_answer(down, &head, respond::challenge(authorization), &mut record).await
+        }
+        Routed::Fault { fault, listener, grpc } => {
             record.unrouted(listener.as_deref(), grpc);
             Err(fault)
         }
-        None => Err(Fault::NoListener),
     };
     if let Err(fault) = result {
         fail(conn, down, &head, fault, &mut record).await;
@@ -247,7 +251,7 @@ impl Passage<'_> {
     }
 }
 
-/// A filter answered.
+/// A filter answered, or nobody was to be asked.
 async fn own_answer(down: &mut Down, head: &Head, answer: Answer, record: &mut Record) -> Result<(), Fault> {
     record.answered(answer.status);
     respond::send(down, answer, head.method() == "HEAD").await.map_err(Broken::fault)

@@ -36,10 +36,18 @@ pub(crate) fn answer(fault: Fault, manner: Manner) -> Answer {
         // RFC 9110 §15.5.6. What a backend allows is its own to say; these are never refused here.
         fields.push(b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
     }
+    if fault == Fault::ChallengeMethod {
+        fields.push(b"allow", b"GET, HEAD");
+    }
     if matches!(fault, Fault::Injected { .. }) {
         return Answer { body: Bytes::from_static(INJECTED.as_bytes()), ..Answer::new(status) }.sealed();
     }
     Answer { status, fields, body: Bytes::from(format!("{status} {}\n", fault.reason())) }
+}
+
+/// What an authority of ACME is told that asks about a host (RFC 8555 §8.3).
+pub(crate) fn challenge(authorization: Bytes) -> Answer {
+    Answer { body: authorization, ..Answer::new(200) }.with("content-type", b"application/octet-stream")
 }
 
 /// Sends an answer whole. `head_only`: the request was a HEAD.

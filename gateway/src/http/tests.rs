@@ -2,6 +2,7 @@
 //! The request path over real sockets: a table, a backend, bytes in and bytes out.
 
 mod balancing;
+mod challenges;
 mod istio;
 
 use std::net::SocketAddr;
@@ -77,9 +78,18 @@ async fn gateway(backend: SocketAddr) -> SocketAddr {
 
 /// A gateway with a program of its own, and its numbers.
 async fn programmed(snapshot: &Snapshot) -> (SocketAddr, Arc<Metrics>) {
+    logged(snapshot, LogFormat::Off, std::io::sink()).await
+}
+
+/// The same with a log.
+async fn logged(
+    snapshot: &Snapshot,
+    format: LogFormat,
+    lines: impl std::io::Write + Send + 'static,
+) -> (SocketAddr, Arc<Metrics>) {
     let table = Table::compile(snapshot, &Table::empty());
     let metrics = Arc::new(Metrics::new());
-    let log = AccessLog::start(LogFormat::Off, std::io::sink(), &metrics).unwrap();
+    let log = AccessLog::start(format, lines, &metrics).unwrap();
     let (keep, drain) = watch::channel(false);
     let worker = Worker::new((Arc::new(ArcSwap::from_pointee(table)), nobody()), Arc::clone(&metrics), log, drain);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -119,6 +119,7 @@ pub(super) async fn connection(stream: TcpStream, remote: SocketAddr, bind: Bind
         let Session { io, peer, listener } = match shaken {
             Some(Shaken::Requests(session)) => *session,
             Some(Shaken::Stream(client, course)) => return Box::pin(stream::serve(*client, *course, worker)).await,
+            Some(Shaken::Proven(stream)) => return Box::pin(handshake::goodbye(stream)).await,
             None => return,
         };
         let _open = worker.metrics.connected(Some(&listener), "https");

@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::server::{Accepted, Acceptor};
 use rustls::{ServerConfig, ServerConnection};
@@ -13,18 +14,23 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::StartHandshake;
+use tokio_rustls::server::TlsStream;
 use torana_ir::ListenerKey;
 
 use crate::http::Worker;
 use crate::io::{Io, Socket, TlsPeer, tls_version};
 use crate::stream::{Client, Course};
 use crate::table::{Bind, Handshake, Terms};
-use crate::tls::{self, forwarded};
+use crate::tls::{self, ACME_TLS, forwarded};
 
 /// Content type of TLS handshake records (RFC 8446 §5.1).
 const HANDSHAKE: u8 = 22;
 /// A fatal `unrecognized_name` (RFC 6066 §3) in a plaintext record.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+/// Goodbye after the handshake of TLS-ALPN-01 may take so long, and so many bytes of the client are read meanwhile: a close
+/// with bytes unread would be a reset.
+const GOODBYE: Duration = Duration::from_secs(1);
+const GOODBYE_BYTES: u64 = 4 << 10;
 /// How requests in cleartext begin.
 const METHODS: [&[u8]; 10] =
     [b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"CONNECT ", b"TRACE ", b"PRI "];
@@ -44,6 +50,8 @@ pub(super) enum Shaken {
     Requests(Box<Session>),
     /// It is passed on.
     Stream(Box<Client>, Box<Course>),
+    /// It is over: an authority of ACME was shown what it asked for, and is told [`goodbye`].
+    Proven(Box<TlsStream<Socket>>),
 }
 
 /// A session, and the listener that it belongs to.
@@ -92,10 +100,15 @@ async fn handshake(mut stream: TcpStream, remote: SocketAddr, bind: &Bind, worke
     let (accepted, bytes) = hello(&mut stream).await?;
     let sni =
         accepted.client_hello().server_name().map(|name| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase());
+    if let Some(config) = challenge(&accepted, sni.as_deref(), worker) {
+        let stream = established((stream, accepted), config, None).await?;
+        worker.metrics.challenge_answered("tls-alpn-01");
+        return Ok((Shaken::Proven(Box::new(stream)), None));
+    }
     match choose(sni.as_deref(), bind, worker) {
         Ok(Handshake::Requests(listener, terms, is_told)) => {
             let config = agreed(terms, &listener, worker)?;
-            let stream = established((stream, accepted), config, &listener).await?;
+            let stream = established((stream, accepted), config, Some(&listener)).await?;
             let session = stream.get_ref().1;
             let version = tls_version(session);
             let peer = TlsPeer {
@@ -118,7 +131,7 @@ async fn handshake(mut stream: TcpStream, remote: SocketAddr, bind: &Bind, worke
                 return Ok((Shaken::Stream(Box::new(client), course), None));
             }
             let config = agreed(terms, &listener, worker)?;
-            let stream = established((stream, accepted), config, &listener).await?;
+            let stream = established((stream, accepted), config, Some(&listener)).await?;
             let version = tls_version(stream.get_ref().1);
             let client = Client { io: Box::new(Io::tls_server(stream)), remote, sni, tls_version: Some(version) };
             Ok((Shaken::Stream(Box::new(client), course), Some((listener, version))))
@@ -137,6 +150,24 @@ async fn handshake(mut stream: TcpStream, remote: SocketAddr, bind: &Bind, worke
             Err("unrecognized_name".into())
         }
     }
+}
+
+/// What a question of TLS-ALPN-01 is answered with (RFC 8737 §3): of a client that offers the protocol of ACME and no
+/// other, and names a host that is asked about.
+fn challenge(accepted: &Accepted, sni: Option<&str>, worker: &Worker) -> Option<Arc<ServerConfig>> {
+    let hello = accepted.client_hello();
+    let is_asked = hello.alpn().is_some_and(|offered| offered.eq([ACME_TLS]));
+    worker.table.load().challenges().handshake(sni.filter(|_| is_asked)?)
+}
+
+/// Ends a session in which nothing is said: the handshake was all that was asked for (RFC 8737 §3).
+pub(super) async fn goodbye(mut stream: Box<TlsStream<Socket>>) {
+    let ending = async {
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(GOODBYE_BYTES), &mut tokio::io::sink()).await
+    };
+    // A client that has left, or does not leave, has seen what it asked for.
+    let _ = tokio::time::timeout(GOODBYE, ending).await.is_ok();
 }
 
 /// What backends are told of the certificate that the client has shown.
@@ -204,12 +235,11 @@ fn agreed(terms: Terms, listener: &ListenerKey, worker: &Worker) -> Result<Arc<S
 async fn established(
     (stream, accepted): (TcpStream, Accepted),
     config: Arc<ServerConfig>,
-    listener: &ListenerKey,
-) -> Result<tokio_rustls::server::TlsStream<Socket>, Failure> {
+    listener: Option<&ListenerKey>,
+) -> Result<TlsStream<Socket>, Failure> {
     let shaking = StartHandshake::from_parts(accepted, Socket(stream)).into_stream(config);
-    shaking
-        .await
-        .map_err(|error| Failure { reason: tls::reason(&error, word), listener: Some(Box::new(listener.clone())) })
+    let listener = || listener.cloned().map(Box::new);
+    shaking.await.map_err(|error| Failure { reason: tls::reason(&error, word), listener: listener() })
 }
 
 fn word(error: &rustls::Error) -> &'static str {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+mod challenges;
+
 use std::fs::File;
 use std::process::Command;
 use std::time::Duration;

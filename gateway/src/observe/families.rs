@@ -64,11 +64,12 @@ const BACKEND_RESULT: [&str; 2] = ["backend", "result"];
 
 const PASSED_ON: &str = "connections and flows passed on that are over";
 
-/// Why connections are refused and ended, and where datagrams are dropped. These children are there from the start: of
+/// Why connections are refused and ended, how questions of ACME are answered, and where datagrams are dropped. These children are there from the start: of
 /// a counter that appears with its first event Prometheus sees no increase.
 pub(super) const REFUSED: [&str; 5] = ["global_cap", "ip_cap", "ip_abuse", "descriptors", "flow_cap"];
 pub(super) const ABORTED: [&str; 4] = ["http2_frames", "http2_resets", "http2_limits", "http2_slow_head"];
 pub(super) const RENEWALS: [&str; 2] = ["failure", "success"];
+pub(super) const CHALLENGES: [&str; 2] = ["http-01", "tls-alpn-01"];
 pub(super) const DIRECTIONS: [&str; 2] = ["to_backend", "to_client"];
 
 /// The two histograms of one kind of request.
@@ -115,6 +116,7 @@ pub(super) struct Families {
     pub(super) rejected: IntCounterVec,
     pub(super) fields_dropped: IntCounter,
     pub(super) mirrors_dropped: IntCounter,
+    pub(super) challenges: IntCounterVec,
     pub(super) connections: Arc<Shelf<Gauge>>,
     pub(super) connections_refused: IntCounterVec,
     pub(super) connections_aborted: IntCounterVec,
@@ -165,6 +167,7 @@ impl Families {
             rejected: it.few("requests_rejected_total", "refused by the strict gate", &["reason"]),
             fields_dropped: it.counter("fields_dropped_total", "header fields with underscores that were dropped"),
             mirrors_dropped: it.counter("mirrors_dropped_total", "mirrored requests that were not sent"),
+            challenges: it.known("acme_challenges_total", "questions of ACME answered", "type", &CHALLENGES),
             connections: it.gauges("connections", "open connections of clients", &LISTENER, AS_CONFIGURED),
             connections_refused: it.known("connections_refused_total", "closed at accept", "reason", &REFUSED),
             connections_aborted: it.known("connections_aborted_total", "ended for what they sent", "reason", &ABORTED),

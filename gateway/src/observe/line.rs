@@ -41,6 +41,8 @@ impl Lines {
             line.text("flags", fault.flag());
             line.text("reason", fault.reason());
             line.text("fault_source", fault.source().as_str());
+        } else {
+            line.text("reason", record.answer.unwrap_or_default());
         }
         line.number("bytes_received", record.bytes_received);
         line.number("bytes_sent", record.bytes_sent);
@@ -67,7 +69,8 @@ impl Lines {
             out.push(b' ');
         }
         out.extend_from_slice(record.protocol.as_bytes());
-        let (flag, reason) = record.fault.map_or(("-", "-"), |fault| (fault.flag(), fault.reason()));
+        let (flag, reason) =
+            record.fault.map_or(("-", record.answer.unwrap_or("-")), |fault| (fault.flag(), fault.reason()));
         let (received, sent) = (record.bytes_received, record.bytes_sent);
         show(out, format_args!("\" {} {flag} {reason} {received} {sent} ", record.status));
         millis(out, record.duration);

@@ -11,7 +11,7 @@ use prometheus::IntCounter;
 use torana_ir::{BackendKey, ListenerKey, ResourceKey, Snapshot};
 
 use super::expiry::expiries;
-use super::families::{ABORTED, CAPS, Caps, DIRECTIONS, Families, REFUSED};
+use super::families::{ABORTED, CAPS, CHALLENGES, Caps, DIRECTIONS, Families, REFUSED};
 use super::labels::{joined, values};
 use super::measure::Gauge;
 use super::nouns::Nouns;
@@ -114,6 +114,12 @@ impl Metrics {
     /// A mirrored request was not sent: too many are in flight.
     pub fn mirror_dropped(&self) {
         self.families.mirrors_dropped.inc();
+    }
+
+    /// A question of ACME was answered: `http-01` or `tls-alpn-01`.
+    pub fn challenge_answered(&self, kind: &'static str) {
+        debug_assert!(CHALLENGES.contains(&kind), "{kind}");
+        self.families.challenges.with_label_values(&[kind]).inc();
     }
 
     // === connections ===

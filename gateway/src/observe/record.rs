@@ -53,6 +53,8 @@ pub struct AccessRecord {
     pub grpc_status: Option<u8>,
     /// Why the client did not get a backend's whole answer.
     pub fault: Option<Fault>,
+    /// What Torana itself answered that no rule asked for, though nothing went wrong.
+    pub answer: Option<&'static str>,
     /// Bytes of the request's body, or of the client.
     pub bytes_received: u64,
     /// Bytes of the response's body, or of the backend.
@@ -91,6 +93,7 @@ impl AccessRecord {
             protocol,
             status: 0,
             fault: None,
+            answer: None,
             bytes_received: 0,
             bytes_sent: 0,
             grpc_status: None,

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rustls::ServerConfig;
 use torana_ir::{Certificate, ClientValidation, Limits, ListenerKey, PathMode, Protocol, TrustBundle};
 
@@ -88,9 +89,16 @@ pub enum Routed {
         /// Bytes of the path that the match covered.
         prefix_len: usize,
     },
+    /// Nowhere: it is a question of ACME.
+    Challenge {
+        /// The answer.
+        authorization: Bytes,
+        /// The listener that the host belongs to.
+        listener: Option<Arc<ListenerPlan>>,
+    },
     /// Nowhere.
     Fault {
-        /// `NoListener`, `NoRoute` or `Misdirected`.
+        /// `NoListener`, `NoRoute`, `Misdirected` …
         fault: Fault,
         /// The listener that the host belongs to.
         listener: Option<Arc<ListenerPlan>>,
@@ -264,6 +272,11 @@ impl Served {
 }
 
 impl Routed {
+    /// The rules of a listener have decided.
+    pub(super) fn is_decided(&self) -> bool {
+        matches!(self, Self::Plan { .. } | Self::Fault { fault: Fault::NoRoute, .. })
+    }
+
     pub(super) fn fault(fault: Fault, listener: Option<&ListenerTable>, head: &Head) -> Self {
         Self::Fault { fault, listener: listener.map(|listener| Arc::clone(&listener.plan)), grpc: head.is_grpc() }
     }

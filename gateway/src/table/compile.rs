@@ -11,7 +11,7 @@ use torana_ir::{Listener, ListenerKey, Rule, Snapshot, StreamRule};
 use super::bind::BindTable;
 use super::identities::Identities;
 use super::listener::ListenerTable;
-use super::{Backends, Bind, Table};
+use super::{Backends, Bind, Challenges, Table};
 use crate::tls::Material;
 
 type Rules<'s> = Vec<&'s Arc<Rule>>;
@@ -55,7 +55,8 @@ impl Table {
             })
             .collect();
         let binds = binds(&listeners, snapshot, &previous.binds);
-        Self { backends, identities, listeners, binds }
+        let challenges = Challenges::compile(&snapshot.acme_hosts, &previous.challenges);
+        Self { backends, identities, listeners, binds, challenges }
     }
 
     /// Endpoints as `snapshot` has them, in the backends that are already in use. Routes are not touched.

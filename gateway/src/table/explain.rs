@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Why a request goes where it goes: listeners first, then the router's own record.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use torana_ir::{Limits, ListenerKey};
 
+use super::Table;
 use super::bind::{BindTable, Routed};
 use crate::fault::{Fault, Reject};
 use crate::gate::{self, Draft};
@@ -31,7 +34,7 @@ pub struct Explanation {
     pub listeners: Vec<ListenerVerdict>,
     /// What the chosen listener's routes decided; empty if none was chosen.
     pub decision: Decision,
-    /// The same result that [`BindTable::route`] gives.
+    /// The same result that [`Table::route`] gives.
     #[serde(skip)]
     pub routed: Routed,
 }
@@ -61,6 +64,22 @@ pub enum ListenerFate {
     LessSpecific,
 }
 
+impl Table {
+    /// Decides as [`Table::route`] does, does the same to `head`, and says why.
+    pub fn explain(&self, bind: &Arc<BindTable>, head: &mut Head, sni_listener: Option<&ListenerKey>) -> Explanation {
+        let before = self.asked(Some(bind), head);
+        let explanation = bind.explain(head, sni_listener);
+        let asked = match before {
+            None if explanation.routed.is_decided() => self.asked(Some(bind), head),
+            before => before,
+        };
+        match asked {
+            Some(routed) => Explanation { listeners: Vec::new(), decision: Decision::default(), routed },
+            None => explanation,
+        }
+    }
+}
+
 impl BindTable {
     /// Decides as [`BindTable::route`] does, does the same to `head`, and says why.
     pub fn explain(&self, head: &mut Head, sni_listener: Option<&ListenerKey>) -> Explanation {
@@ -68,7 +87,7 @@ impl BindTable {
         let best = match &chosen {
             Ok(listener) => Some(&listener.plan.key),
             Err(Routed::Fault { listener, .. }) => listener.as_ref().map(|listener| &listener.key),
-            Err(Routed::Plan { .. }) => None,
+            Err(Routed::Plan { .. } | Routed::Challenge { .. }) => None,
         };
         let listeners = self.ordered().into_iter().map(|listener| ListenerVerdict {
             listener: listener.plan.key.clone(),
@@ -90,9 +109,7 @@ impl BindTable {
         }
         let Explained { found, decision } = listener.router.explain(head);
         let routed = match found {
-            Some(found) => {
-                Routed::Plan { plan: std::sync::Arc::clone(found.candidate.target()), prefix_len: found.prefix_len }
-            }
+            Some(found) => Routed::Plan { plan: Arc::clone(found.candidate.target()), prefix_len: found.prefix_len },
             None => Routed::fault(Fault::NoRoute, Some(listener), head),
         };
         Explanation { listeners, decision, routed }

@@ -15,6 +15,8 @@ mod plan;
 
 mod stream;
 
+mod challenges;
+
 mod bind;
 
 mod compile;
@@ -31,9 +33,12 @@ use serde::Serialize;
 use torana_ir::{BackendKey, ListenerKey, Transport};
 
 use crate::balance::{BackendState, Site};
+use crate::fault::Fault;
+use crate::head::Head;
 use crate::tls::backends::Identity;
 
 pub use bind::{BindTable, Handshake, Opening, Routed, Terms};
+pub use challenges::Challenges;
 pub use explain::{Explanation, ListenerFate, ListenerVerdict, imagine};
 pub use listener::ListenerPlan;
 pub use plan::{Choice, Notes, Plan, Verdict, WeightedPlan};
@@ -61,6 +66,7 @@ pub struct Table {
     identities: Identities,
     listeners: BTreeMap<ListenerKey, Arc<ListenerTable>>,
     binds: BTreeMap<Bind, Arc<BindTable>>,
+    challenges: Arc<Challenges>,
 }
 
 impl Table {
@@ -82,6 +88,37 @@ impl Table {
     /// What is served on one socket.
     pub fn bind(&self, bind: &Bind) -> Option<&Arc<BindTable>> {
         self.binds.get(bind)
+    }
+
+    /// What authorities of ACME are told.
+    pub fn challenges(&self) -> &Challenges {
+        &self.challenges
+    }
+
+    /// Where a request goes that came in by a socket; see [`BindTable::route`]. A question of ACME goes nowhere, whatever
+    /// listeners and rules say of its host and path.
+    pub fn route(&self, bind: &Bind, head: &mut Head, sni_listener: Option<&ListenerKey>) -> Routed {
+        let bind = self.bind(bind);
+        if let Some(asked) = self.asked(bind, head) {
+            return asked;
+        }
+        let routed = match bind {
+            Some(bind) => bind.route(head, sni_listener),
+            None => Routed::fault(Fault::NoListener, None, head),
+        };
+        if routed.is_decided() { self.asked(bind, head).unwrap_or(routed) } else { routed }
+    }
+
+    /// A request that is a question of ACME. Asked again once the path has the form that its listener wants: no form of it
+    /// reaches a backend.
+    fn asked(&self, bind: Option<&Arc<BindTable>>, head: &Head) -> Option<Routed> {
+        let told = self.challenges.told(head)?;
+        let listener = bind.and_then(|bind| bind.listener(head.host())).map(Arc::clone);
+        Some(match told {
+            Ok(authorization) => Routed::Challenge { authorization, listener },
+            // Whatever the client says that it speaks: authorities do not speak gRPC.
+            Err(fault) => Routed::Fault { fault, listener, grpc: false },
+        })
     }
 
     /// The state of one backend.

@@ -17,7 +17,7 @@ use crate::fault::Fault;
 use crate::filter::RequestContext;
 use crate::head::{Head, Scheme, Version};
 use crate::route::Loss;
-use crate::samples::listener_key;
+use crate::samples::{acme_host, listener_key};
 
 // === objects ===
 
@@ -127,6 +127,7 @@ fn outcome(routed: &Routed) -> Result<String, Fault> {
     match routed {
         Routed::Plan { plan, .. } => Ok(plan.key().route.name.clone()),
         Routed::Fault { fault, .. } => Err(*fault),
+        Routed::Challenge { .. } => panic!("nobody is asked about"),
     }
 }
 
@@ -522,9 +523,13 @@ fn any_snapshot() -> impl Strategy<Value = Snapshot> {
             ..rule(name, &listeners, &hosts, prefix)
         });
     let caps = prop::collection::vec(1..3u32, 2);
-    (prop::collection::vec(listener, 0..4), prop::collection::vec(rule, 0..6), caps).prop_map(
-        |(listeners, rules, caps)| {
+    let asked = (prop::sample::select(vec!["g", "h"]), prop::sample::select(vec!["t", "u"]), any::<bool>())
+        .prop_map(|(gateway, token, reserves)| acme_host(gateway, "a.com", &[token], None, reserves));
+    let asked = prop::collection::vec(asked, 0..3);
+    (prop::collection::vec(listener, 0..4), prop::collection::vec(rule, 0..6), caps, asked).prop_map(
+        |(listeners, rules, caps, asked)| {
             let mut snapshot = snapshot(listeners, rules);
+            snapshot.acme_hosts = asked.into_iter().map(|host| (host.key.clone(), Arc::new(host))).collect();
             for (name, cap) in ["a", "b"].into_iter().zip(caps) {
                 let key = backend_key(name);
                 if let Some(backend) = snapshot.backends.get(&key) {
@@ -542,12 +547,13 @@ fn seen(table: &Table) -> Vec<String> {
     let mut all = vec![format!("{:?}", table.binds())];
     for socket in table.binds() {
         for host in ["a.com", "b.com", "x.a.com", "org"] {
-            for target in ["/", "/x", "/x/y/z"] {
-                let routed = table.bind(&socket).unwrap().route(&mut get(host, target), None);
+            for target in ["/", "/x", "/x/y/z", "/.well-known/acme-challenge/t"] {
+                let routed = table.route(&socket, &mut get(host, target), None);
                 all.push(match routed {
                     Routed::Fault { fault, listener, .. } => {
                         format!("{host}{target} {fault:?} {:?}", listener.map(|it| it.key.to_string()))
                     }
+                    Routed::Challenge { authorization, .. } => format!("{host}{target} {authorization:?}"),
                     Routed::Plan { plan, prefix_len } => {
                         // Two entries of weight 1 at most: two turns are whole rounds, wherever they begin.
                         let mut chosen = [choice(&plan), choice(&plan)];
@@ -585,6 +591,7 @@ fn after(last: &Snapshot, fresh: &Snapshot, keep: u32) -> Snapshot {
     mix(&mut next.rules, &fresh.rules, keep >> 3);
     mix(&mut next.backends, &fresh.backends, keep >> 9);
     mix(&mut next.endpoints, &fresh.endpoints, keep >> 11);
+    mix(&mut next.acme_hosts, &fresh.acme_hosts, keep >> 13);
     next
 }
 

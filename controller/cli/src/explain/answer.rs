@@ -29,6 +29,9 @@ pub struct Answer {
     pub listeners: Vec<ListenerVerdict>,
     /// What the connection is, if its bytes are passed on and no request is looked for in them.
     pub stream: Option<StreamStep>,
+    /// It is a question of ACME, and the gateway itself has the answer.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub challenge: bool,
     /// The match that takes the request.
     pub winner: Option<Winner>,
     /// The others, those that came closest first.
@@ -83,12 +86,12 @@ pub struct StreamStep {
 }
 
 impl Answer {
-    /// Whether a backend or a filter answers as its author wanted.
+    /// Whether a backend or a filter answers as its author wanted, or the gateway an authority of ACME.
     pub fn arrives(&self) -> bool {
         if self.stream.is_some() {
             return self.backends.iter().any(|step| step.share.0 > 0 && !step.refused);
         }
-        self.winner.is_some() && self.status.is_none_or(|status| status < 400)
+        self.challenge || self.winner.is_some() && self.status.is_none_or(|status| status < 400)
     }
 }
 

@@ -59,6 +59,16 @@ pub(super) fn no_listener(case: &Case<'_>, head: &Head) -> Vec<Cause> {
     causes.take(MOST).collect()
 }
 
+/// The path is not for routes.
+pub(super) fn reserved(case: &Case<'_>, head: &Head) -> Vec<Cause> {
+    let hosts = case.snapshot.acme_hosts.keys().filter(|key| key.host == head.host());
+    let causes = hosts.map(|key| {
+        let what = format!("it obtains the certificate of {} by ACME, so authorities ask at this path", key.host);
+        case.cause(object_of(&ResourceKey::AcmeHost(key.clone())), "", what, "routes need another path")
+    });
+    causes.take(MOST).collect()
+}
+
 pub(super) fn misdirected(case: &Case<'_>, host: Option<&ListenerKey>, sni: Option<&ListenerKey>) -> Vec<Cause> {
     let name = |key: Option<&ListenerKey>| key.map_or("none", |key| key.name.as_str()).to_owned();
     let what = format!(

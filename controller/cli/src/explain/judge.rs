@@ -43,7 +43,7 @@ pub fn explain(table: &Table, plane: &Plane, question: &Question) -> Answer {
             Some(bind) => match streams::explain(&case, bind) {
                 Some(answer) => answer,
                 None if bind.is_tls() != (question.scheme == Scheme::Https) => case.wrong_scheme(bind),
-                None => case.on(bind, &mut head),
+                None => case.on(table, bind, &mut head),
             },
             None => case.nobody_listens(table),
         },
@@ -103,18 +103,22 @@ impl Case<'_> {
         self.snapshot.listeners.values().filter(|it| it.port == self.question.port).map(|it| &it.key)
     }
 
-    fn on(&self, bind: &BindTable, head: &mut Head) -> Answer {
+    fn on(&self, table: &Table, bind: &Arc<BindTable>, head: &mut Head) -> Answer {
         // Clients send no name for an address; then the handshake has chosen nothing.
         let named = bind.is_tls() && self.question.host.trim_matches(['[', ']']).parse::<IpAddr>().is_err();
         let sni = bind.listener(&self.question.host).filter(|_| named).map(|listener| listener.key.clone());
-        let explanation = bind.explain(head, sni.as_ref());
+        let explanation = table.explain(bind, head, sni.as_ref());
         let answer = match &explanation.routed {
             Routed::Plan { plan, prefix_len } => self.planned(plan, *prefix_len, head),
+            Routed::Challenge { .. } => {
+                Answer { status: Some(200), outcome: words::challenge(), challenge: true, ..Answer::default() }
+            }
             Routed::Fault { fault, listener, .. } => {
                 let key = listener.as_ref().map(|listener| &listener.key);
                 let causes = match fault {
                     Fault::Rejected(reject) => return refused(*reject),
                     Fault::NoListener => cause::no_listener(self, head),
+                    Fault::UnknownToken | Fault::ChallengeMethod => cause::reserved(self, head),
                     Fault::Misdirected => cause::misdirected(self, key, sni.as_ref()),
                     _ => cause::no_route(self, key, &explanation.decision.losers, head),
                 };

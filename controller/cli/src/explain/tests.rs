@@ -3,6 +3,8 @@
 
 use std::fs;
 
+use torana_ir::{AcmeHost, AcmeHostKey, GatewayId, Snapshot};
+
 use super::*;
 
 const GATEWAY: &str = "
@@ -460,6 +462,33 @@ fn a_connection_that_is_passed_on_is_followed_to_its_endpoints() {
     let text = answer.to_string();
     for part in ["TLS, passed on to end at the backend", "TLSRoute/default/web rule 0", "✔ passed on"] {
         assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn a_question_of_acme_is_answered_before_any_route() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("a.yaml"), [GATEWAY, &route("web", TO_WEB), BACKENDS].join("---\n")).unwrap();
+    let plane = Plane::open(&[root.path().to_owned()], settings(Server::ADMIN, Server::HEALTH));
+    let gateway = GatewayId { namespace: "default".to_owned(), name: "edge".to_owned() };
+    let key = AcmeHostKey { gateway, host: "a.example.com".to_owned() };
+    let host = AcmeHost::new(key.clone(), [("t".to_owned(), "t.thumb".to_owned())].into(), None, true).unwrap();
+    let mut snapshot = Snapshot::clone(&plane.snapshot());
+    snapshot.acme_hosts.insert(key, host.into());
+    let table = Table::compile(&snapshot, &Table::empty());
+    let path = "http://a.example.com/.well-known/acme-challenge";
+    let told = |method: &str, token: &str| {
+        explain(&table, &plane, &Question::new(&format!("{path}/{token}"), method, &[]).unwrap())
+    };
+    let answer = told("GET", "t");
+    assert!(answer.arrives() && answer.status == Some(200) && answer.winner.is_none(), "{answer}");
+    assert!(answer.to_string().contains("✔ 200: a question of ACME, answered by the gateway itself"), "{answer}");
+    for (method, token, status, words) in
+        [("GET", "u", 404, "nobody has an answer to"), ("POST", "t", 405, "is asked by GET")]
+    {
+        let answer = told(method, token);
+        assert_eq!((answer.status, answer.arrives()), (Some(status), false), "{answer}");
+        assert!(answer.to_string().contains(words), "{answer}");
     }
 }
 

@@ -17,8 +17,15 @@ pub(super) fn fault(fault: Fault, listener: Option<&ListenerKey>) -> String {
         Fault::Guarded => {
             format!("403: a policy for listener {listener} is not evaluated yet, so nobody is let through")
         }
+        Fault::UnknownToken => "404: a question of ACME that nobody has an answer to; no route is asked".to_owned(),
+        Fault::ChallengeMethod => "405: a question of ACME, which is asked by GET".to_owned(),
         other => status(other.status()),
     }
+}
+
+/// What an authority of ACME gets that asks about a host.
+pub(super) fn challenge() -> String {
+    "200: a question of ACME, answered by the gateway itself before any route is asked".to_owned()
 }
 
 /// What a status of the gateway itself means.

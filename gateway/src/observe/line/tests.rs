@@ -54,6 +54,16 @@ fn what_a_backend_of_grpc_said_stands_beside_the_status() {
 }
 
 #[test]
+fn an_answer_of_our_own_that_is_no_fault_has_a_reason_alone() {
+    let mut record = record();
+    (record.fault, record.answer, record.status) = (None, Some("acme_challenge"), 200);
+    assert!(json(&record).contains("\"status\":200,\"reason\":\"acme_challenge\",\"bytes_received\":0"));
+    let mut out = Vec::new();
+    Lines::default().text(&mut out, &record);
+    assert!(String::from_utf8(out).unwrap().contains("\" 200 - acme_challenge 0 11 "));
+}
+
+#[test]
 fn a_failed_handshake_with_a_backend_is_named() {
     let mut record = record();
     record.fault = Some(Fault::UpstreamTls("unknown_issuer"));

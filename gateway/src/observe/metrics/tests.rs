@@ -11,6 +11,7 @@ fn every_family_that_is_bumped_is_rendered_under_its_name() {
     metrics.rejected("bad_host");
     metrics.fields_dropped(2);
     metrics.mirror_dropped();
+    metrics.challenge_answered("http-01");
     metrics.connection_refused("ip_cap");
     metrics.connection_aborted("http2_frames");
     metrics.handshake(&listener_key("web"), "TLSv1.3", Duration::from_millis(3));
@@ -26,6 +27,8 @@ fn every_family_that_is_bumped_is_rendered_under_its_name() {
         "torana_requests_rejected_total{reason=\"bad_host\"} 1",
         "torana_fields_dropped_total 2",
         "torana_mirrors_dropped_total 1",
+        "torana_acme_challenges_total{type=\"http-01\"} 1",
+        "torana_acme_challenges_total{type=\"tls-alpn-01\"} 0",
         "torana_connections_refused_total{reason=\"ip_cap\"} 1",
         "torana_connections_refused_total{reason=\"ip_abuse\"} 0",
         "torana_connections_aborted_total{reason=\"http2_frames\"} 1",
