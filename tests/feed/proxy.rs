@@ -13,7 +13,7 @@ use torana_controller::feed::{Ca, Standing};
 use torana_gateway::app::{App, Config, LogFormat};
 use torana_gateway::feed::{self, remote, remote::Remote};
 use torana_ir::wire::{self, Upsert};
-use torana_ir::{ResourceKey, Snapshot};
+use torana_ir::{AcmeHost, AcmeHostKey, ResourceKey, Snapshot};
 use torana_tests::ports;
 
 use super::puppet::Script;
@@ -126,6 +126,32 @@ async fn a_gateway_is_ready_when_it_has_its_program_and_follows_every_change() {
     controller.in_force(&["p"]).await;
     assert_eq!(redirected(port, "r1").await.as_deref(), Some("two.example"));
     assert_eq!(redirected(port, "r2").await, None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_authority_of_acme_is_answered_for_as_long_as_the_controller_says_so() {
+    const PATH: &str = "/.well-known/acme-challenge/t";
+    let (controller, port) = (Controller::start().await, ports::free());
+    let _proxy = Proxy::start("p", controller.address, &controller.ca);
+    let key = AcmeHostKey { gateway: listener_key().gateway, host: "localhost".to_owned() };
+    let asked = |token: &str| {
+        let answers = [(token.to_owned(), format!("{token}.thumb"))].into();
+        let host = AcmeHost::new(key.clone(), answers, None, true).unwrap();
+        let mut program = many(port, 1, "one.example");
+        program.acme_hosts.insert(host.key.clone(), host.into());
+        program
+    };
+    controller.publish(1, 1, asked("t"));
+    controller.in_force(&["p"]).await;
+    let answer = get(port, PATH).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\nt.thumb"), "{answer}");
+    controller.publish(1, 2, asked("another"));
+    controller.in_force(&["p"]).await;
+    let answer = get(port, PATH).await.unwrap();
+    assert!(answer.ends_with("404 acme_unknown_token\n"), "{answer}");
+    controller.publish(1, 3, many(port, 1, "one.example"));
+    controller.in_force(&["p"]).await;
+    assert!(get(port, PATH).await.unwrap().ends_with("404 no_route\n"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
