@@ -10,7 +10,6 @@ use prometheus::{
 };
 use torana_crds::Kind;
 
-use crate::issuance::Wanted;
 use crate::leader::Leadership;
 use crate::report::{Report, Severity};
 
@@ -27,7 +26,6 @@ pub struct Metrics {
     status_writes: IntCounterVec,
     broken: IntGaugeVec,
     orders: IntCounterVec,
-    expiry: IntGaugeVec,
     /// Of the last turn; looked through when somebody asks.
     report: Arc<Mutex<Report>>,
 }
@@ -69,10 +67,6 @@ impl Metrics {
                 Opts::new("torana_acme_orders_total", "Attempts at certificates by ACME, by what came of them and why"),
                 &["result", "reason"],
             )?,
-            expiry: IntGaugeVec::new(
-                Opts::new("torana_certificate_expiry_timestamp_seconds", "When certificates by ACME end, Unix time"),
-                &["secret_namespace", "secret_name", "issuer"],
-            )?,
             report: Arc::default(),
         };
         metrics.orders.with_label_values(&["issued", ""]);
@@ -89,7 +83,6 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.status_writes.clone()))?;
         metrics.registry.register(Box::new(metrics.broken.clone()))?;
         metrics.registry.register(Box::new(metrics.orders.clone()))?;
-        metrics.registry.register(Box::new(metrics.expiry.clone()))?;
         Ok(metrics)
     }
 
@@ -111,15 +104,6 @@ impl Metrics {
     /// An attempt at a certificate has ended: `result` is `issued` or `failed`.
     pub fn ordered(&self, result: &str, reason: &str) {
         self.orders.with_label_values(&[result, reason]).inc();
-    }
-
-    /// What listeners want of ACME, and what they have of it.
-    pub(crate) fn wanted(&self, wanted: &[Wanted]) {
-        self.expiry.reset();
-        for (it, current) in wanted.iter().filter_map(|it| Some((it, it.current.as_ref()?))) {
-            let labels = [it.secret.namespace.as_str(), &it.secret.name, &it.issuer.name];
-            self.expiry.with_label_values(&labels).set(current.not_after);
-        }
     }
 
     pub(crate) fn translated(&self, generation: u64, objects: usize, took: Duration) {

@@ -55,7 +55,7 @@ pub struct AcmeIssuerSpec {
     pub email: Option<String>,
     /// An account with the authority that the ACME account is bound to (RFC 8555, 7.3.4), for authorities that ask for one.
     pub external_account_binding: Option<ExternalAccountBinding>,
-    /// Certificates in PEM: whom the authority's own HTTPS is checked against. By default those of the system, and Mozilla's.
+    /// Certificates in PEM: whom the authority's own HTTPS is checked against. By default those that Mozilla trusts.
     #[schemars(length(min = 1, max = 65_536))]
     pub ca_bundle: Option<String>,
     /// Profile of certificates, one of those that the directory lists, such as shortlived; by default that of the authority.
@@ -268,7 +268,7 @@ pub struct DnsWebhook {
     /// Where it is asked.
     #[schemars(schema_with = "webhook_url")]
     pub url: String,
-    /// Certificates in PEM: whom the server is checked against. By default those of the system, and Mozilla's.
+    /// Certificates in PEM: whom the server is checked against. By default those that Mozilla trusts.
     #[schemars(length(min = 1, max = 65_536))]
     pub ca_bundle: Option<String>,
     /// Secret whose entries are headers of the requests, such as authorization.

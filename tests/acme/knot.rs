@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Knot DNS on a loopback port: primary server of a few zones, which some keys may update.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -117,12 +118,12 @@ fn configuration(here: &Path, port: u16) -> String {
          key:\n  - id: {STRANGER}\n    algorithm: hmac-sha256\n    secret: {secret}\n"
     );
     for (name, _, algorithm) in KEYS {
-        text += &format!("  - id: {name}\n    algorithm: {algorithm}\n    secret: {secret}\n");
+        write!(text, "  - id: {name}\n    algorithm: {algorithm}\n    secret: {secret}\n").unwrap();
     }
     let keys = KEYS.map(|(name, ..)| name).join(", ");
-    text += &format!("acl:\n  - id: update\n    key: [{keys}]\n    action: update\nzone:\n");
+    write!(text, "acl:\n  - id: update\n    key: [{keys}]\n    action: update\nzone:\n").unwrap();
     for (zone, _) in ZONES {
-        text += &format!("  - domain: {zone}\n    file: {here}/{zone}.zone\n    acl: update\n");
+        write!(text, "  - domain: {zone}\n    file: {here}/{zone}.zone\n    acl: update\n").unwrap();
     }
     text
 }

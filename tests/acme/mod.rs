@@ -3,4 +3,8 @@
 
 mod knot;
 
+mod pebble;
+
 mod dns;
+
+mod certificates;

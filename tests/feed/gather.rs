@@ -62,8 +62,20 @@ async fn a_thousand_changes_a_second_are_gathered_and_the_last_one_counts() {
     let board = Arc::new(Board::default());
     let (parents, _) = watch::channel(None);
     let metrics_of = metrics.clone();
-    let parts =
-        Parts { hub: Hub::new(), board, leadership, pods, install, bundles, parents, mesh, ready, metrics: metrics_of };
+    let parts = Parts {
+        hub: Hub::new(),
+        board,
+        leadership,
+        pods,
+        install,
+        bundles,
+        parents,
+        mesh,
+        wanted: watch::channel(Arc::default()).0,
+        answers: watch::channel(BTreeSet::new()).0,
+        ready,
+        metrics: metrics_of,
+    };
     let settings = Settings::cluster(Vec::new(), SessionKey::new([0; 32]), now());
     let (sender, sightings) = mpsc::channel(4_096);
     let running = tokio::spawn(Reconciler::new(client, parts, settings).run(sightings));

@@ -10,6 +10,7 @@ use anyhow::Context;
 use tokio::sync::watch;
 use torana_controller::acme::vault::{ClusterVault, FolderVault, Vault};
 use torana_controller::acme::{Checks, Clock, Connector, Engine, Parts, Told};
+use torana_controller::api::Client;
 use torana_controller::clock::now;
 use torana_controller::embedded;
 use torana_controller::issuance::{Answer, Wanted};
@@ -44,6 +45,48 @@ impl AcmeArgs {
     }
 }
 
+/// Flags about certificates of a controller.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct ClusterAcmeArgs {
+    /// Obtain certificates by ACME; the service account must be allowed to write Secrets
+    #[arg(long, env = "TORANA_ACME")]
+    pub acme: bool,
+    /// Where the authorities that need no AcmeIssuer write to
+    #[arg(long, value_name = "ADDRESS", env = "TORANA_ACME_EMAIL")]
+    pub acme_email: Option<String>,
+    /// Who signs by ACME for Gateways without the annotation torana.dev/acme [default: nobody]
+    #[arg(long, value_name = "ISSUER", env = "TORANA_ACME_ISSUER")]
+    pub acme_issuer: Option<String>,
+}
+
+/// Where the control loop says what is wanted and what proxies can answer.
+pub(crate) type Heralds = (watch::Sender<Arc<Vec<Wanted>>>, watch::Sender<BTreeSet<Answer>>);
+
+impl ClusterAcmeArgs {
+    /// What translation must know; Torana keeps what is its own in `home`.
+    pub(crate) fn settings(&self, home: &str) -> Acme {
+        let (email, issuer) = (self.acme_email.clone(), self.acme_issuer.clone());
+        Acme { home: home.to_owned(), email, issuer, has_storage: self.acme }
+    }
+
+    /// Orders while this replica leads, if it is to.
+    pub(crate) fn start(
+        &self,
+        client: &Client,
+        home: &str,
+        (leadership, metrics): (&watch::Receiver<Leadership>, &Metrics),
+    ) -> Heralds {
+        let (wanted, of_wanted) = watch::channel(Arc::default());
+        let (answers, of_answers) = watch::channel(BTreeSet::new());
+        if self.acme {
+            let acme = embedded::Acme { wanted: of_wanted, answers: of_answers };
+            let (vault, leadership) = (ClusterVault::new(client.clone()), leadership.clone());
+            tokio::spawn(order_as_leader(vault, home.to_owned(), (acme, leadership), metrics.clone()));
+        }
+        (wanted, answers)
+    }
+}
+
 /// Orders what listeners want, for as long as anybody does.
 pub(crate) async fn order(vault: FolderVault, acme: embedded::Acme) {
     // Alone, it leads.
@@ -54,7 +97,7 @@ pub(crate) async fn order(vault: FolderVault, acme: embedded::Acme) {
 }
 
 /// As [`order`], in a cluster: while this replica leads.
-pub(crate) async fn order_as_leader(
+async fn order_as_leader(
     vault: ClusterVault,
     home: String,
     (acme, mut leadership): (embedded::Acme, watch::Receiver<Leadership>),

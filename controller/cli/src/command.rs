@@ -40,7 +40,7 @@ enum Command {
     /// Tell where a request would go and why, and if it does not arrive, what to change
     Explain(ExplainArgs),
     /// In a cluster: program the proxies of every Gateway, and write status
-    Controller(ControllerArgs),
+    Controller(Box<ControllerArgs>),
     /// Sample backend: returns the request as JSON (HTTP/1, h2c, gRPC, WebSocket)
     Echo(EchoArgs),
     /// Print completions for a shell

@@ -11,10 +11,8 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use torana_controller::acme::vault::ClusterVault;
 use torana_controller::api::{self, Access, Client};
 use torana_controller::clock::now;
-use torana_controller::embedded;
 use torana_controller::feed::{self, Ca, Hub, TokenReviews};
 use torana_controller::leader::{self, Candidate, Leadership, Terms};
 use torana_controller::metrics::Metrics;
@@ -23,9 +21,9 @@ use torana_controller::reconcile::install::{Installation, follow};
 use torana_controller::reconcile::{Parts, Reconciler, proxies, session_key};
 use torana_controller::source::kubernetes;
 use torana_controller::status::{Board, recorder, writer};
-use torana_controller::store::{Acme, Settings};
+use torana_controller::store::Settings;
 
-use crate::acme;
+use crate::acme::ClusterAcmeArgs;
 use crate::health;
 use crate::mesh_ca::{self, MeshCaArgs};
 use torana_gateway::logging::{LogFormat, Logging};
@@ -74,12 +72,9 @@ pub struct ControllerArgs {
     /// The authority of a mesh without Istio
     #[command(flatten)]
     pub mesh_ca: MeshCaArgs,
-    /// Where the authorities that need no AcmeIssuer write to
-    #[arg(long, value_name = "ADDRESS", env = "TORANA_ACME_EMAIL")]
-    pub acme_email: Option<String>,
-    /// Who signs by ACME for Gateways without the annotation torana.dev/acme [default: nobody]
-    #[arg(long, value_name = "ISSUER", env = "TORANA_ACME_ISSUER")]
-    pub acme_issuer: Option<String>,
+    /// Certificates by ACME
+    #[command(flatten)]
+    pub acme: ClusterAcmeArgs,
     /// Level of the log on standard error: error, warn, info, debug, trace, or a list like info,torana_controller=debug
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "TORANA_LOG_LEVEL")]
     pub log_level: String,
@@ -128,11 +123,7 @@ async fn run(args: ControllerArgs) -> anyhow::Result<u8> {
     tokio::spawn(recorder::record(client.clone(), Arc::clone(&board), leaderships.clone(), args.pod_name.clone()));
     tokio::spawn(serve_feed(client.clone(), hub.clone(), feed_listener, feed_name, authorities, leaderships.clone()));
     let (parents, of_ours) = watch::channel(None);
-    let (wanted, of_wanted) = watch::channel(Arc::default());
-    let (answers, of_answers) = watch::channel(BTreeSet::new());
-    let certificates = (embedded::Acme { wanted: of_wanted, answers: of_answers }, leaderships.clone());
-    let vault = ClusterVault::new(client.clone());
-    tokio::spawn(acme::order_as_leader(vault, namespace.clone(), certificates, metrics.clone()));
+    let (wanted, answers) = args.acme.start(&client, &namespace, (&leaderships, &metrics));
     let parts = Parts {
         hub,
         board,
@@ -148,9 +139,8 @@ async fn run(args: ControllerArgs) -> anyhow::Result<u8> {
         metrics,
     };
     let reserved = RESERVED.map(|(port, name)| (SocketAddr::from(([0, 0, 0, 0], port)), name)).to_vec();
-    let (email, issuer) = (args.acme_email, args.acme_issuer);
-    let acme = Acme { home: namespace.clone(), email, issuer, has_storage: true };
-    let settings = Settings { revision: args.revision, acme, ..Settings::cluster(reserved, sessions, now()) };
+    let (revision, acme) = (args.revision, args.acme.settings(&namespace));
+    let settings = Settings { revision, acme, ..Settings::cluster(reserved, sessions, now()) };
     let reconciler = Reconciler::new(client.clone(), parts, settings);
     let (watched, head_start) = (client.clone(), leader::head_start(leaderships));
     let kubeconfig = args.kubeconfig.clone();

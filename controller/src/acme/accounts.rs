@@ -10,17 +10,24 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 use instant_acme::{Account, AccountCredentials, ExternalAccountKey, NewAccount};
 use tokio::sync::{Mutex, OnceCell};
-use torana_ir::{CertificateKey, sha256};
+use torana_ir::CertificateKey;
 
-use super::courier::{Connect, Measured};
-use super::failure::Failure;
+use super::courier::{Connect, Pace, Patient};
+use super::failure::{Failure, patiently};
 use super::vault::{Kept, Vault, VaultError};
-use crate::issuance::{ExternalAccount, Issuer, LABEL};
+use crate::issuance::{ExternalAccount, Issuer, LABEL, short_digest};
 
 /// The entry of an account's credentials.
 const ENTRY: &str = "credentials.json";
 /// Its directory, for people.
 const DIRECTORY: &str = "torana.dev/acme-directory";
+
+/// An account, and the pace at which it is used.
+#[derive(Default)]
+struct Known {
+    account: OnceCell<Account>,
+    pace: Pace,
+}
 
 /// Accounts that are in use.
 pub(super) struct Accounts {
@@ -29,7 +36,7 @@ pub(super) struct Accounts {
     /// Where their Secrets are.
     namespace: String,
     /// By [`Issuer::account_id`].
-    known: Mutex<HashMap<String, Arc<OnceCell<Account>>>>,
+    known: Mutex<HashMap<String, Arc<Known>>>,
 }
 
 impl fmt::Debug for Accounts {
@@ -43,10 +50,12 @@ impl Accounts {
         Self { vault, connect, namespace, known: Mutex::default() }
     }
 
-    /// The account of an issuer; made if there is none.
+    /// The account of an issuer for one attempt; made if there is none.
     pub(super) async fn of(&self, issuer: &Issuer) -> Result<Account, Failure> {
-        let cell = Arc::clone(self.known.lock().await.entry(key(issuer)).or_default());
-        cell.get_or_try_init(|| self.open(issuer)).await.cloned()
+        let known = Arc::clone(self.known.lock().await.entry(key(issuer)).or_default());
+        known.pace.turn().await;
+        let made = known.account.get_or_try_init(|| async { patiently!(self.open(issuer).await) });
+        made.await.cloned()
     }
 
     /// The authority knows the account no more: the next that is asked for is a new one.
@@ -61,15 +70,14 @@ impl Accounts {
     }
 
     fn name(&self, issuer: &Issuer) -> CertificateKey {
-        let digest = sha256(issuer.account_id().as_bytes());
-        let hex: String = digest.iter().take(10).map(|byte| format!("{byte:02x}")).collect();
-        CertificateKey { namespace: self.namespace.clone(), name: format!("torana-acme-account-{hex}") }
+        let name = format!("torana-acme-account-{}", short_digest(issuer.account_id().as_bytes()));
+        CertificateKey { namespace: self.namespace.clone(), name }
     }
 
     async fn open(&self, issuer: &Issuer) -> Result<Account, Failure> {
         let name = self.name(issuer);
         let http = self.connect.connect(issuer).map_err(|why| Failure::later("account", why))?;
-        let builder = Account::builder_with_http(Box::new(Measured::new(http)));
+        let builder = Account::builder_with_http(Box::new(Patient::new(http)));
         if let Some(found) = self.vault.read(&name).await? {
             let text = found.kept.data.get(ENTRY).map(Vec::as_slice).unwrap_or_default();
             let credentials: AccountCredentials = serde_json::from_slice(text).map_err(|error| {
@@ -82,7 +90,7 @@ impl Accounts {
         let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
         let terms = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
         let external = match &issuer.account {
-            Some(account) => Some(self.external(account).await?),
+            Some(account) => Some(external(issuer, account)?),
             None => None,
         };
         let (account, credentials) = builder.create(&terms, issuer.directory.clone(), external.as_ref()).await?;
@@ -105,20 +113,15 @@ impl Accounts {
             Err(error) => Err(error.into()),
         }
     }
+}
 
-    async fn external(&self, account: &ExternalAccount) -> Result<ExternalAccountKey, Failure> {
-        let ExternalAccount { key_id, secret, entry } = account;
-        let refused = |why: String| Failure::later("account", why);
-        let found = self.vault.read(secret).await?;
-        let found =
-            found.ok_or_else(|| refused(format!("there is no Secret {secret} with the external account's key")))?;
-        let text =
-            found.kept.data.get(entry).ok_or_else(|| refused(format!("Secret {secret} has no entry {entry:?}")))?;
-        let text = text.trim_ascii();
-        let key = URL_SAFE_NO_PAD.decode(text).or_else(|_| URL_SAFE.decode(text));
-        let key = key.map_err(|_| refused(format!("entry {entry:?} of Secret {secret} is no base64url")))?;
-        Ok(ExternalAccountKey::new(key_id.clone(), &key))
-    }
+fn external(issuer: &Issuer, account: &ExternalAccount) -> Result<ExternalAccountKey, Failure> {
+    let ExternalAccount { key_id, secret, entry } = account;
+    let refused = |why: String| Failure::later("account", format!("the key of the external account: {why}"));
+    let text = issuer.entry(secret, entry).map_err(refused)?;
+    let key = URL_SAFE_NO_PAD.decode(text).or_else(|_| URL_SAFE.decode(text));
+    let key = key.map_err(|_| refused(format!("entry {entry:?} of Secret {secret} is no base64url")))?;
+    Ok(ExternalAccountKey::new(key_id.clone(), &key))
 }
 
 /// Whoever vouches for the authority is part of the way to it.

@@ -2,9 +2,11 @@
 //! One attempt at one certificate: whatever is next for it, as far as it goes. What the authority is told of is kept
 //! before, and all that is asked can be asked again, so that an attempt may end anywhere and the next goes on.
 
-mod ordering;
+mod records;
 
 mod installing;
+
+mod ordering;
 
 use std::collections::HashMap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -109,7 +111,8 @@ pub(super) async fn attempt(site: &Site, wanted: &Wanted) -> (Outcome, Option<Wa
         Ok(record) => record,
         Err(failure) => return (unkept(wanted, &failure), None),
     };
-    let (done, asked) = listening(go_on(site, wanted, &mut record)).await;
+    // Boxed: what is carried through all of an order is large, and most attempts end before.
+    let (done, asked) = listening(Box::pin(go_on(site, wanted, &mut record))).await;
     let (outcome, current) = match done {
         Ok(done) => done,
         Err(failure) => match fail(site, wanted, &mut record, (failure, asked)).await {
@@ -178,7 +181,7 @@ async fn ask_renewal(site: &Site, wanted: &Wanted, record: &mut Record) -> Resul
     let window = (info.suggested_window.start.unix_timestamp(), info.suggested_window.end.unix_timestamp());
     let after = i64::try_from(after.as_secs()).unwrap_or(i64::MAX);
     let before = record.state.renewal.as_ref();
-    let renewal = Renewal::new(&id, window, (site.clock.now(), after), fastrand::f64(), before);
+    let renewal = Renewal::new(&id, window, (site.clock.now(), after), fastrand::u16(..), before);
     record.state.renewal = Some(renewal);
     record.save().await
 }
@@ -205,12 +208,15 @@ async fn fail(
         state.refused.push(now);
     }
     let asked = asked.and_then(|asked| now.checked_add(i64::try_from(asked.as_secs()).ok()?));
-    let attempt = Attempt { failures: state.failures, refused: &state.refused, asked, now, chance: fastrand::f64() };
+    let attempt = Attempt { failures: state.failures, refused: &state.refused, asked, now, chance: fastrand::u16(..) };
     let at = next_try(attempt);
     state.next_try = Some(at);
     tracing::warn!(certificate = %wanted.secret, reason, message, next = at - now, "a certificate is not there yet");
     state.trouble = Some(Trouble { reason: reason.to_owned(), message, at: now });
     if verdict != Verdict::Later {
+        if let Some(order) = &record.state.order {
+            records::remove(&wanted.issuer, order).await;
+        }
         record.close();
     }
     record.save().await.map(|()| reason)

@@ -7,6 +7,7 @@ mod digest;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -119,9 +120,11 @@ async fn by_http(challenge: &Challenge, at: SocketAddr) -> Result<(), String> {
             "DNS leads to {at}, where somebody else answers (status {status}); let {host} lead to this Gateway only"
         ))
     };
+    let mut asking = pin!(asking);
     tokio::select! {
-        done = asking => done,
-        ended = connection => Err(unusable(ended.err().map_or_else(|| "it hung up".to_owned(), |error| causes(&error)))),
+        done = &mut asking => done,
+        // It may have hung up after the answer, which is still to be read then.
+        _ = connection => asking.await,
     }
 }
 

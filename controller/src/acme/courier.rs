@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How an authority is asked: HTTPS with a deadline and an answer of bounded length, at a measured pace, and its wish to
-//! be left alone for a while is heard.
+//! How an authority is asked: HTTPS with a deadline and an answer of bounded length, attempts at a measured pace, and its
+//! wish to be left alone for a while is heard.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -30,8 +30,8 @@ use crate::issuance::Issuer;
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Bytes of an answer: a long chain has a tenth.
 const LONGEST: usize = 256 << 10;
-/// Questions of one account …
-const QUESTIONS: usize = 10;
+/// Attempts for one account …
+const ATTEMPTS: usize = 10;
 /// … in such a time.
 const PERIOD: Duration = Duration::from_secs(10);
 
@@ -51,7 +51,7 @@ pub(super) async fn listening<T>(attempt: impl Future<Output = T>) -> (T, Option
 
 type Answer = Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>>;
 
-/// One question to an authority.
+/// How authorities are reached.
 pub trait Connect: fmt::Debug + Send + Sync + 'static {
     /// The way to the authority of an issuer.
     fn connect(&self, issuer: &Issuer) -> Result<Box<dyn HttpClient>, String>;
@@ -97,23 +97,19 @@ impl HttpClient for Https {
     }
 }
 
-/// Asks for one account: measured, with a deadline, and listening.
-pub(super) struct Measured {
-    inner: Arc<dyn HttpClient>,
-    sent: Arc<Mutex<VecDeque<Instant>>>,
-}
+/// Asks with a deadline, and listens.
+pub(super) struct Patient(Arc<dyn HttpClient>);
 
-impl Measured {
+impl Patient {
     pub(super) fn new(inner: Box<dyn HttpClient>) -> Self {
-        Self { inner: inner.into(), sent: Arc::default() }
+        Self(inner.into())
     }
 }
 
-impl HttpClient for Measured {
+impl HttpClient for Patient {
     fn request(&self, request: Request<BodyWrapper<Bytes>>) -> Answer {
-        let (inner, sent) = (Arc::clone(&self.inner), Arc::clone(&self.sent));
+        let inner = Arc::clone(&self.0);
         Box::pin(async move {
-            turn(&sent).await;
             let answer = timeout(DEADLINE, inner.request(request)).await;
             let answer = answer.map_err(|_| Error::Str("no answer in time"))??;
             if answer.parts.status.is_client_error() || answer.parts.status.is_server_error() {
@@ -125,15 +121,24 @@ impl HttpClient for Measured {
     }
 }
 
-/// Waits for a turn; whoever came first goes first.
-async fn turn(sent: &Mutex<VecDeque<Instant>>) {
-    let mut sent = sent.lock().await;
-    if sent.len() >= QUESTIONS
-        && let Some(first) = sent.pop_front()
-    {
-        sleep_until(first + PERIOD).await;
+/// At what pace one account is used.
+#[derive(Debug, Default)]
+pub(super) struct Pace(Mutex<VecDeque<Instant>>);
+
+impl Pace {
+    /// Waits for a turn; whoever came first goes first.
+    pub(super) async fn turn(&self) {
+        let at = due(&mut *self.0.lock().await, Instant::now());
+        sleep_until(at).await;
     }
-    sent.push_back(Instant::now());
+}
+
+/// When whoever comes `now` has a turn, after those that `begun` has.
+fn due(begun: &mut VecDeque<Instant>, now: Instant) -> Instant {
+    let first = if begun.len() < ATTEMPTS { None } else { begun.pop_front() };
+    let at = first.map_or(now, |first| now.max(first + PERIOD));
+    begun.push_back(at);
+    at
 }
 
 /// RFC 9110 §10.2.3: seconds, or a date.
@@ -147,13 +152,16 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn no_ten_seconds_have_more_than_ten_questions() {
-        let (sent, begun) = (Mutex::default(), Instant::now());
-        for _ in 0..35 {
-            turn(&sent).await;
+    #[test]
+    fn no_ten_seconds_have_more_than_ten_attempts() {
+        let (mut begun, now) = (VecDeque::new(), Instant::now());
+        let turns: Vec<_> = (0..35).map(|_| due(&mut begun, now)).collect();
+        assert_eq!(turns[ATTEMPTS - 1], now);
+        for window in turns.windows(ATTEMPTS + 1) {
+            assert!(window[ATTEMPTS] - window[0] >= PERIOD);
         }
-        assert_eq!(begun.elapsed(), 3 * PERIOD);
+        assert_eq!(turns[34] - now, 3 * PERIOD, "and none waits longer than that takes");
+        assert_eq!(due(&mut begun, now + 9 * PERIOD), now + 9 * PERIOD);
     }
 
     #[test]
@@ -163,10 +171,10 @@ mod tests {
             headers.insert(RETRY_AFTER, text.parse().unwrap());
             retry_after(&headers)
         };
-        assert_eq!(heard("120"), Some(Duration::from_secs(120)));
-        let later = SystemTime::now() + Duration::from_secs(3600);
+        assert_eq!(heard("120"), Some(Duration::from_mins(2)));
+        let later = SystemTime::now() + Duration::from_hours(1);
         let left = heard(&httpdate::fmt_http_date(later)).unwrap();
-        assert!(left > Duration::from_secs(3500) && left <= Duration::from_secs(3600));
+        assert!(left > Duration::from_secs(3500) && left <= Duration::from_hours(1));
         assert_eq!(heard("soon"), None);
     }
 }

@@ -116,12 +116,12 @@ impl Engine {
     /// Runs until nobody wants anything any more.
     pub async fn run(mut self) {
         loop {
-            if !*self.leads.borrow_and_update() {
+            if *self.leads.borrow_and_update() {
+                self.start();
+            } else {
                 self.jobs.abort_all();
                 self.running.clear();
                 self.rests.clear();
-            } else {
-                self.start();
             }
             let pause = self.pause();
             tokio::select! {

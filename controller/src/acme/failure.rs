@@ -7,6 +7,38 @@ use instant_acme::{Error, Problem};
 use super::vault::VaultError;
 use crate::api::causes;
 
+/// A question came with a nonce that was not good: it is as good as not asked.
+const BAD_NONCE: &str = "bad_nonce";
+/// Somebody has had the certificate replaced already (RFC 9773 §5).
+pub(super) const REPLACED: &str = "replaced";
+/// The authority does not know the account.
+pub(super) const NO_ACCOUNT: &str = "no_account";
+/// So often a question is asked that came with bad nonces; the library asks three times each.
+const AGAIN: usize = 8;
+
+/// Whether a question that was asked for the `times`th time is asked again, for nothing but its nonce was wrong (RFC 8555
+/// §6.5).
+pub(super) fn is_asked_again<T>(answer: &Result<T, Failure>, times: usize) -> bool {
+    times < AGAIN && answer.as_ref().is_err_and(|failure| failure.reason == BAD_NONCE)
+}
+
+/// The answer to a question, which is asked again for as long as nothing but nonces is wrong. No function: futures that
+/// borrow what they ask for could not be sent elsewhere.
+macro_rules! patiently {
+    ($question:expr) => {{
+        let mut times = 0;
+        loop {
+            times += 1;
+            let answer = $question;
+            if !$crate::acme::failure::is_asked_again(&answer, times) {
+                break answer;
+            }
+        }
+    }};
+}
+
+pub(super) use patiently;
+
 /// What a failure means for the order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -84,7 +116,7 @@ impl From<Problem> for Failure {
 }
 
 /// The type of a problem without what all have in common.
-pub(super) fn word(problem: &Problem) -> &str {
+fn word(problem: &Problem) -> &str {
     let name = problem.r#type.as_deref().unwrap_or_default();
     name.strip_prefix("urn:ietf:params:acme:error:").unwrap_or(name)
 }
@@ -92,6 +124,7 @@ pub(super) fn word(problem: &Problem) -> &str {
 /// The word for metrics, and what to do about it.
 fn known(word: &str) -> (&'static str, &'static str) {
     match word {
+        "badNonce" => (BAD_NONCE, ""),
         "rateLimited" => ("rate_limited", "; Torana waits for as long as it is asked to"),
         "caa" => ("caa", "; let the CAA record of the name allow this authority"),
         "dns" => ("dns", "; repair the name's DNS records"),
@@ -103,7 +136,8 @@ fn known(word: &str) -> (&'static str, &'static str) {
         "externalAccountRequired" => {
             ("account", "; write a ClusterAcmeIssuer with spec.externalAccountBinding, and name it in the annotation")
         }
-        "accountDoesNotExist" => ("account", "; a new account is made at the next try"),
+        "alreadyReplaced" => (REPLACED, ""),
+        "accountDoesNotExist" => (NO_ACCOUNT, "; a new account is made at the next try"),
         "userActionRequired" => ("account", "; its operator wants something of the account's owner"),
         "invalidContact" | "unsupportedContact" => ("account", "; correct the issuer's e-mail address"),
         "rejectedIdentifier" | "unsupportedIdentifier" => ("rejected", "; it signs no such name"),
@@ -140,7 +174,7 @@ mod tests {
         for (word, status, reason, verdict) in [
             ("rateLimited", 429, "rate_limited", Verdict::Later),
             ("serverInternal", 500, "authority", Verdict::Later),
-            ("badNonce", 400, "authority", Verdict::Later),
+            ("badNonce", 400, "bad_nonce", Verdict::Later),
             ("externalAccountRequired", 403, "account", Verdict::Later),
             ("malformed", 404, "authority", Verdict::Over),
             ("rejectedIdentifier", 400, "rejected", Verdict::Over),

@@ -24,8 +24,8 @@ pub struct Attempt<'a> {
     pub asked: Option<i64>,
     /// Now.
     pub now: i64,
-    /// From 0 to 1: what failed together need not be tried together.
-    pub chance: f64,
+    /// Anything: what failed together need not be tried together.
+    pub chance: u16,
 }
 
 /// When to try again.
@@ -33,7 +33,7 @@ pub fn next_try(attempt: Attempt<'_>) -> i64 {
     let Attempt { failures, refused, asked, now, chance } = attempt;
     let place = usize::try_from(failures.saturating_sub(1)).unwrap_or(usize::MAX).min(MINUTES.len() - 1);
     let pause = MINUTES.get(place).copied().unwrap_or_default() * MINUTE;
-    let spread = i64::from((f64::from(u16::MAX) * chance.clamp(0.0, 1.0)) as u16) * pause / (10 * i64::from(u16::MAX));
+    let spread = i64::from(chance) * pause / (10 * i64::from(u16::MAX));
     let asked = asked.unwrap_or_default().min(now + LONGEST_ASKED);
     let recent: Vec<i64> = refused.iter().copied().filter(|at| *at > now - HOUR).collect();
     let window = recent.len().checked_sub(MOST_FAILED_VALIDATIONS).and_then(|first| recent.get(first));
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     fn attempt(failures: u32) -> Attempt<'static> {
-        Attempt { failures, refused: &[], asked: None, now: 1000, chance: 0.0 }
+        Attempt { failures, refused: &[], asked: None, now: 1000, chance: 0 }
     }
 
     #[test]
@@ -70,7 +70,7 @@ mod tests {
         while now < 48 * HOUR {
             refused.push(now);
             failures += 1;
-            now = next_try(Attempt { failures, refused: &refused, asked: None, now, chance: 0.5 });
+            now = next_try(Attempt { failures, refused: &refused, asked: None, now, chance: u16::MAX / 2 });
         }
         for window in refused.windows(MOST_FAILED_VALIDATIONS + 1) {
             assert!(window[MOST_FAILED_VALIDATIONS] - window[0] > HOUR, "{window:?}");
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn what_failed_together_is_tried_at_different_times() {
-        let late = next_try(Attempt { chance: 1.0, ..attempt(20) });
+        let late = next_try(Attempt { chance: u16::MAX, ..attempt(20) });
         let early = next_try(attempt(20));
         assert!(late > early && late <= early + 2 * HOUR / 10);
     }

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Who signs: a directory of ACME, and on what terms. Those that everybody knows are built in.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
+use torana_crds::core::SecretBytes;
 use torana_crds::issuer::{AllowedHosts, Challenge};
 use torana_ir::CertificateKey;
+
+use crate::hosts::takes_in;
 
 /// Authorities that need no object: their names, and their directories.
 const BUILT_IN: [(&str, &str); 3] = [
@@ -40,6 +44,8 @@ pub struct Issuer {
     pub challenges: Vec<Challenge>,
     /// Where Secrets are that it names without a namespace.
     pub namespace: String,
+    /// The entries of all Secrets that it names, as far as they are there.
+    pub secrets: BTreeMap<CertificateKey, BTreeMap<String, SecretBytes>>,
 }
 
 impl Issuer {
@@ -58,6 +64,7 @@ impl Issuer {
             allowed: None,
             challenges: Vec::new(),
             namespace: String::new(),
+            secrets: BTreeMap::new(),
         }
     }
 
@@ -70,6 +77,19 @@ impl Issuer {
     /// Names of those that need no object.
     pub fn names() -> impl Iterator<Item = &'static str> {
         BUILT_IN.iter().map(|(name, _)| *name)
+    }
+
+    /// One entry of a Secret that it names; the error says what is missing.
+    pub fn entry(&self, secret: &CertificateKey, entry: &str) -> Result<&[u8], String> {
+        let found = self.secrets.get(secret).ok_or_else(|| format!("there is no Secret {secret}; create it"))?;
+        let bytes = found.get(entry).ok_or_else(|| format!("Secret {secret} has no entry {entry:?}; add it"))?;
+        Ok(bytes.expose().trim_ascii())
+    }
+
+    /// How `host` is to be shown to be ours, if that is said.
+    pub fn rule(&self, host: &str) -> Option<&Challenge> {
+        let is_for = |hosts: &Vec<String>| hosts.iter().any(|pattern| takes_in(pattern, host));
+        self.challenges.iter().find(|rule| rule.hosts.as_ref().is_none_or(is_for))
     }
 
     /// What tells one account from another: two issuers with the same share it.

@@ -21,5 +21,6 @@ pub use delay::{Attempt, MOST_FAILED_VALIDATIONS, next_try};
 pub use issuer::{ExternalAccount, Issuer, KeyType};
 pub use order::{Challenge, ChallengeType, Order, Solvable};
 pub use plan::{Next, Why, next, renewal};
+pub(crate) use state::short_digest;
 pub use state::{KEY_ENTRY, LABEL, Renewal, SECRET_TYPE, STATE_ENTRY, State, Trouble, UnreadableState, home_of};
 pub use wanted::{Current, DIRECTORY, ISSUED, Wanted};

@@ -111,14 +111,15 @@ fn foldhash_of(name: &str, not_before: i64) -> i64 {
 
 impl Renewal {
     /// What an authority says at `now` of the certificate `id`: the window, and after how many seconds to ask again.
-    /// `chance`, from 0 to 1, chooses the moment in it; one that was chosen in the same window `before` stays.
-    pub fn new(id: &str, window: (i64, i64), (now, after): (i64, i64), chance: f64, before: Option<&Self>) -> Self {
+    /// `chance`, anything, chooses the moment in it; one that was chosen in the same window `before` stays.
+    pub fn new(id: &str, window: (i64, i64), (now, after): (i64, i64), chance: u16, before: Option<&Self>) -> Self {
         let (start, end) = (window.0, window.1.max(window.0));
         let same = before.filter(|before| before.certificate == id && before.window == (start, end));
         let chosen = || {
-            let parts = i64::from((f64::from(u16::MAX) * chance.clamp(0.0, 1.0)) as u16);
             // In parts, for windows may be as long as they like.
-            start.saturating_add((end.saturating_sub(start) / i64::from(u16::MAX)).saturating_mul(parts)).min(end)
+            start
+                .saturating_add((end.saturating_sub(start) / i64::from(u16::MAX)).saturating_mul(chance.into()))
+                .min(end)
         };
         let at = same.map_or_else(chosen, |before| before.at);
         let again = now.saturating_add(after.clamp(ASK_BETWEEN.0, ASK_BETWEEN.1));
@@ -220,26 +221,26 @@ mod tests {
     fn an_authority_is_asked_and_what_it_says_counts_until_the_last_tenth() {
         let mut wanted = with(90 * DAY);
         assert_eq!(next(&wanted, true, 0), Next::AskRenewal);
-        let renewal = Renewal::new("x.y", (50 * DAY, 52 * DAY), (0, DAY / 4), 0.5, None);
+        let renewal = Renewal::new("x.y", (50 * DAY, 52 * DAY), (0, DAY / 4), 0x8000, None);
         assert!(renewal.at > 50 * DAY && renewal.at < 52 * DAY);
         wanted.state.renewal = Some(renewal.clone());
         assert_eq!(next(&wanted, true, 0), Next::Wait(DAY / 4));
         assert_eq!(next(&wanted, true, DAY / 4), Next::AskRenewal);
         assert_eq!(next(&wanted, true, renewal.at), Next::Order(Why::Due));
-        wanted.state.renewal = Some(Renewal::new("x.y", (200 * DAY, 201 * DAY), (0, DAY), 0.5, None));
+        wanted.state.renewal = Some(Renewal::new("x.y", (200 * DAY, 201 * DAY), (0, DAY), 0x8000, None));
         assert_eq!(next(&wanted, true, 81 * DAY), Next::Order(Why::Due), "the last tenth");
-        wanted.state.renewal = Some(Renewal::new("other.id", (DAY, DAY), (0, DAY), 0.5, None));
+        wanted.state.renewal = Some(Renewal::new("other.id", (DAY, DAY), (0, DAY), 0x8000, None));
         assert_eq!(next(&wanted, true, 2 * DAY), Next::AskRenewal, "that was another certificate");
     }
 
     #[test]
     fn a_moment_that_was_chosen_stays_while_the_window_does() {
-        let first = Renewal::new("x.y", (100, 900_000), (0, 3600), 0.2, None);
-        let again = Renewal::new("x.y", (100, 900_000), (50, 3600), 0.9, Some(&first));
+        let first = Renewal::new("x.y", (100, 900_000), (0, 3600), 0x3000, None);
+        let again = Renewal::new("x.y", (100, 900_000), (50, 3600), 0xe000, Some(&first));
         assert_eq!((again.at, again.again), (first.at, 3650));
-        let moved = Renewal::new("x.y", (100, 800_000), (50, 3600), 0.9, Some(&first));
+        let moved = Renewal::new("x.y", (100, 800_000), (50, 3600), 0xe000, Some(&first));
         assert_ne!(moved.at, first.at);
-        let wild = Renewal::new("x.y", (i64::MIN, i64::MAX), (0, i64::MAX), 2.0, None);
+        let wild = Renewal::new("x.y", (i64::MIN, i64::MAX), (0, i64::MAX), u16::MAX, None);
         assert_eq!((wild.window, wild.again), ((i64::MIN, i64::MAX), DAY));
     }
 }

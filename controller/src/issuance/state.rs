@@ -80,9 +80,17 @@ pub struct UnreadableState(pub String, pub String);
 
 /// Name of the Secret that keeps the state of `certificate`: one that fits any pair of names.
 pub fn home_of(certificate: &CertificateKey) -> String {
-    let digest = sha256(certificate.to_string().as_bytes());
-    let hex: String = digest.iter().take(10).map(|byte| format!("{byte:02x}")).collect();
-    format!("torana-acme-{hex}")
+    format!("torana-acme-{}", short_digest(certificate.to_string().as_bytes()))
+}
+
+/// What tells contents apart, in a name: 20 hexadecimal digits.
+pub(crate) fn short_digest(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    sha256(bytes).iter().take(10).fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}").is_ok();
+        text
+    })
 }
 
 impl State {

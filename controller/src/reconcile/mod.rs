@@ -288,7 +288,6 @@ impl Reconciler {
 
     fn want(&self) {
         if let Some(last) = &self.last {
-            self.parts.metrics.wanted(last.wanted());
             put(&self.parts.wanted, Arc::clone(last.wanted()));
         }
     }

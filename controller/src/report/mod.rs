@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What translation has to say about the objects: the conditions that go into their status, and remarks for people.
 //!
-//! Every condition that is not as hoped has at least one [`Remark`] of [`Severity::Error`] on the same object, so
-//! remarks alone are the whole truth for `lint`. *Programmed=True* here means **would be programmed**: whoever writes
+//! Every condition that is not as hoped has at least one [`Remark`] of [`Severity::Error`] on the same object, or, if it
+//! will be as hoped by itself (a certificate that is on its way), one in the same words; so remarks alone are the whole
+//! truth for `lint`. *Programmed=True* here means **would be programmed**: whoever writes
 //! status turns it into `Pending` until the proxies' Ack.
 //!
 //! Never writes a status, never knows what is stored there.

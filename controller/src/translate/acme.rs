@@ -125,7 +125,9 @@ impl Wishes {
                 for gateway in &wanted.gateways {
                     let key = AcmeHostKey { gateway: gateway.clone(), host: host.clone() };
                     // Tokens that the IR refuses an authority has no business with: it is told nothing.
-                    if let Ok(made) = answered(key.clone(), solvable, wanted.state.order.as_ref()) {
+                    if let Ok(made) = answered(key.clone(), solvable, wanted.state.order.as_ref())
+                        && (made.reserves_path || made.tls_alpn.is_some() || !made.answers.is_empty())
+                    {
                         hosts.entry(key).or_insert(made);
                     }
                 }
@@ -227,18 +229,24 @@ fn terms_of(cluster: &Cluster, owner: &ObjectRef, annotations: Option<&StringMap
     let path = format!("metadata.annotations[{ANNOTATION:?}]");
     if !settings.has_storage {
         let message = "nothing is ordered by ACME, for there is nowhere to keep it";
-        return Some(Err(Remark::error("AcmeNotPossible", &path, message, "start Torana with --data FOLDER")));
+        let remedy = if cluster.settings().is_cluster() {
+            "install Torana's chart with acme.enabled: true"
+        } else {
+            "start Torana with --data FOLDER"
+        };
+        return Some(Err(Remark::error("AcmeNotPossible", &path, message, remedy)));
     }
-    let found = issuer::named(cluster, &owner.namespace, name).ok_or_else(|| {
-        let known: Vec<_> = Issuer::names().collect();
-        let message = format!("{owner} names {name:?}, which issues no certificates here");
-        let remedy = format!(
-            "write {}, or the name of an AcmeIssuer of this namespace or of a ClusterAcmeIssuer",
-            known.join(", ")
-        );
-        Remark::error("NoSuchIssuer", &path, message, remedy)
-    });
-    Some(found)
+    let refused = |message: String, remedy: String| Remark::error("NoSuchIssuer", &path, message, remedy);
+    Some(match issuer::named(cluster, &owner.namespace, name) {
+        Ok(Some(issuer)) => Ok(issuer),
+        Ok(None) => {
+            let known: Vec<_> = Issuer::names().collect();
+            let objects = "the name of an AcmeIssuer of this namespace or of a ClusterAcmeIssuer";
+            let message = format!("{owner} names {name:?}, which issues no certificates here");
+            Err(refused(message, format!("write {}, or {objects}", known.join(", "))))
+        }
+        Err(issuer) => Err(refused(format!("{issuer} is not valid, so it is not asked"), "correct it".to_owned())),
+    })
 }
 
 /// The Secret that a listener's certificate would be in: the first that it refers to, of its own namespace.

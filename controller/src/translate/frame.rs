@@ -212,7 +212,9 @@ impl Frame {
     fn settle(&mut self, cluster: &Cluster, before: &Self, gateways: &mut [GatewayDraft<'_>]) {
         let mut ports = Ports::default();
         let settings = cluster.settings();
-        gateways.iter_mut().for_each(|gateway| conflicts::mark(&mut gateway.listeners));
+        for gateway in gateways.iter_mut() {
+            conflicts::mark(&mut gateway.listeners);
+        }
         self.wishes = Wishes::new(cluster, gateways);
         for gateway in gateways {
             self.verify_clients(cluster, before, gateway);

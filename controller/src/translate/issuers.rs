@@ -43,6 +43,11 @@ pub(super) fn entry(cluster: &Cluster, issuer: &ObjectRef) -> Option<Entry> {
     Some(Entry { generation: meta.generation, conditions: vec![accepted], remarks, ..Entry::default() })
 }
 
+/// Whether an issuer is asked for anything.
+pub(super) fn is_usable(cluster: &Cluster, spec: &AcmeIssuerSpec, is_namespaced: bool) -> bool {
+    problems(spec, Place { is_namespaced, is_cluster: cluster.settings().is_cluster() }).is_empty()
+}
+
 /// Everything that is wrong with it, in the order of the fields.
 fn problems(spec: &AcmeIssuerSpec, place: Place) -> Vec<Remark> {
     let mut found = Vec::new();

@@ -45,13 +45,13 @@ mod listener_sets;
 
 mod gateways;
 
-mod acme;
-
 mod frame;
 
 mod entries;
 
 mod issuers;
+
+mod acme;
 
 mod ledger;
 

@@ -10,7 +10,7 @@ use rcgen::{
 };
 use torana_ir::Certificate;
 
-use super::{Site, issued, succeed};
+use super::{Site, issued, records, succeed};
 use crate::acme::failure::Failure;
 use crate::acme::record::Record;
 use crate::issuance::{Current, KeyType, LABEL, Wanted};
@@ -53,6 +53,9 @@ pub(super) async fn install(
     let (kept, version) = found.map(|found| (found.kept, found.version)).unzip();
     let kept = issued(kept, wanted, (chain, key));
     site.vault.write(&wanted.secret, &kept, version.as_deref()).await?;
+    if let Some(order) = &record.state.order {
+        records::remove(&wanted.issuer, order).await;
+    }
     record.close();
     succeed(&mut record.state);
     record.save().await?;

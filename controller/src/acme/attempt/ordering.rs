@@ -6,14 +6,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use instant_acme::{
-    Account, AuthorizationStatus, ChallengeStatus, ChallengeType as Type, Error, Identifier, NewOrder, Order as Placed,
+    Account, AuthorizationStatus, ChallengeStatus, ChallengeType as Type, Identifier, NewOrder, Order as Placed,
     OrderStatus,
 };
 use tokio::time::{Instant, sleep, timeout};
 
 use super::installing::{csr, install, new_key};
-use super::{Done, Outcome, Site, identifier, replaces};
-use crate::acme::failure::{Failure, word};
+use super::{Done, Outcome, Site, identifier, records, replaces};
+use crate::acme::failure::{Failure, NO_ACCOUNT, REPLACED, patiently};
 use crate::acme::record::Record;
 use crate::issuance::{Answer, Challenge, ChallengeType, Order, Solvable, Wanted, Why};
 
@@ -32,17 +32,11 @@ pub(super) async fn place(site: &Site, wanted: &Wanted, record: &mut Record, why
     record.close();
     record.key = Some(new_key(wanted.issuer.key).await?);
     let replaced = replaces(wanted, why);
-    let placed = match new_order(&account, wanted, replaced.as_deref()).await {
-        Err(Error::Api(problem)) if word(&problem) == "alreadyReplaced" => new_order(&account, wanted, None).await,
+    let placed = match patiently!(new_order(&account, wanted, replaced.as_deref()).await) {
+        Err(failure) if failure.reason == REPLACED => patiently!(new_order(&account, wanted, None).await),
         placed => placed,
     };
-    let placed = match placed {
-        Err(Error::Api(problem)) if word(&problem) == "accountDoesNotExist" => {
-            site.accounts.forget(&wanted.issuer).await?;
-            return Err(problem.into());
-        }
-        placed => placed?,
-    };
+    let placed = known(site, wanted, placed).await?;
     record.state.order = Some(Order {
         url: placed.url().to_owned(),
         directory: wanted.issuer.directory.clone(),
@@ -55,7 +49,15 @@ pub(super) async fn place(site: &Site, wanted: &Wanted, record: &mut Record, why
     see_through(site, wanted, record, placed).await
 }
 
-async fn new_order(account: &Account, wanted: &Wanted, replaced: Option<&str>) -> Result<Placed, Error> {
+/// An authority that does not know the account has forgotten all of its orders.
+async fn known(site: &Site, wanted: &Wanted, placed: Result<Placed, Failure>) -> Result<Placed, Failure> {
+    if placed.as_ref().is_err_and(|failure| failure.reason == NO_ACCOUNT) {
+        site.accounts.forget(&wanted.issuer).await?;
+    }
+    placed
+}
+
+async fn new_order(account: &Account, wanted: &Wanted, replaced: Option<&str>) -> Result<Placed, Failure> {
     let names: Vec<_> = wanted.hosts.keys().cloned().map(Identifier::Dns).collect();
     let mut order = NewOrder::new(&names);
     if let Some(profile) = &wanted.issuer.profile {
@@ -64,7 +66,7 @@ async fn new_order(account: &Account, wanted: &Wanted, replaced: Option<&str>) -
     if let Some(id) = replaced.and_then(identifier) {
         order = order.replaces(id);
     }
-    account.new_order(&order).await
+    Ok(account.new_order(&order).await?)
 }
 
 /// Goes on with the order that there is.
@@ -74,14 +76,13 @@ pub(super) async fn resume(site: &Site, wanted: &Wanted, record: &mut Record) ->
         return Err(Failure::over("storage", "the key of the order is lost; another order is placed"));
     }
     let account = site.accounts.of(&wanted.issuer).await?;
-    let placed = match account.order(order.url.clone()).await {
-        Err(Error::Api(problem)) if word(&problem) == "accountDoesNotExist" => {
-            site.accounts.forget(&wanted.issuer).await?;
+    let url = order.url.clone();
+    let placed = patiently!(account.order(url.clone()).await.map_err(Failure::from));
+    let placed = known(site, wanted, placed).await.inspect_err(|failure| {
+        if failure.reason == NO_ACCOUNT {
             record.close();
-            return Err(problem.into());
         }
-        placed => placed?,
-    };
+    })?;
     see_through(site, wanted, record, placed).await
 }
 
@@ -91,13 +92,14 @@ async fn see_through(site: &Site, wanted: &Wanted, record: &mut Record, mut plac
     }
     if placed.state().status == OrderStatus::Ready {
         let key = record.key.clone().unwrap_or_default();
-        placed.finalize_csr(&csr(&key, &wanted.names())?).await?;
+        let csr = csr(&key, &wanted.names())?;
+        patiently!(placed.finalize_csr(&csr).await.map_err(Failure::from))?;
     }
     settle(&mut placed, &[OrderStatus::Processing, OrderStatus::Ready]).await?;
     if placed.state().status == OrderStatus::Invalid {
         return Err(refusal(&mut placed).await);
     }
-    let chain = placed.certificate().await?;
+    let chain = patiently!(placed.certificate().await.map_err(Failure::from))?;
     let chain = chain.ok_or_else(|| Failure::later("authority", "the authority has not signed yet"))?;
     let current = install(site, wanted, record, chain).await?;
     Ok((Outcome::Issued, Some(current)))
@@ -105,13 +107,14 @@ async fn see_through(site: &Site, wanted: &Wanted, record: &mut Record, mut plac
 
 /// Shows that the names are ours.
 async fn convince(site: &Site, wanted: &Wanted, record: &mut Record, placed: &mut Placed) -> Result<(), Failure> {
-    let challenges = chosen(wanted, placed).await?;
+    let challenges = patiently!(chosen(wanted, placed).await)?;
     if let Some(order) = &mut record.state.order
         && order.challenges != challenges
     {
         order.challenges.clone_from(&challenges);
         record.save().await?;
     }
+    records::put(wanted, &challenges).await?;
     learned(site, wanted, &challenges).await?;
     if wanted.issuer.checks {
         for challenge in &challenges {
@@ -121,7 +124,7 @@ async fn convince(site: &Site, wanted: &Wanted, record: &mut Record, placed: &mu
             })?;
         }
     }
-    ask_to_look(wanted, placed).await?;
+    patiently!(ask_to_look(wanted, placed).await)?;
     settle(placed, &[OrderStatus::Pending]).await?;
     if placed.state().status == OrderStatus::Invalid { Err(refusal(placed).await) } else { Ok(()) }
 }
@@ -230,7 +233,7 @@ async fn settle(placed: &mut Placed, passing: &[OrderStatus]) -> Result<(), Fail
         }
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
-        placed.refresh().await?;
+        patiently!(placed.refresh().await.map(drop).map_err(Failure::from))?;
     }
     Ok(())
 }

@@ -13,9 +13,10 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use torana_ir::{CertificateKey, sha256};
+use torana_ir::CertificateKey;
 
 use super::{Found, Kept, Vault, VaultError};
+use crate::issuance::short_digest;
 
 /// Who holds the lock has the folder.
 const LOCK: &str = ".lock";
@@ -150,7 +151,7 @@ fn failed(path: &Path, error: &io::Error) -> VaultError {
 }
 
 fn version(text: &[u8]) -> String {
-    sha256(text).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    short_digest(text)
 }
 
 fn manifest(name: &CertificateKey, kept: &Kept) -> Value {

@@ -2,7 +2,10 @@
 //! Who a name in the annotation means: an AcmeIssuer of the same namespace, a ClusterAcmeIssuer, or an authority that needs
 //! no object; in this order, so that whoever writes an object gets what it says.
 
+use std::collections::BTreeMap;
+
 use torana_crds::ObjectRef;
+use torana_crds::core::{Secret, SecretBytes};
 use torana_crds::issuer::{
     AcmeIssuer, AcmeIssuerSpec, ChallengeType as Written, ClusterAcmeIssuer, KeyType as Key, SelfCheck,
 };
@@ -13,23 +16,29 @@ use super::Ports;
 use crate::hosts::takes_in;
 use crate::issuance::{ChallengeType, ExternalAccount, Issuer, KeyType, Solvable};
 use crate::store::{Acme, Cluster};
+use crate::translate::issuers;
 
-/// Whoever `name` means to those of `namespace`.
-pub(super) fn named(cluster: &Cluster, namespace: &str, name: &str) -> Option<Issuer> {
+/// Whoever `name` means to those of `namespace`; the error is an issuer that is not valid.
+pub(super) fn named(cluster: &Cluster, namespace: &str, name: &str) -> Result<Option<Issuer>, ObjectRef> {
     if let Some(found) = cluster.find::<AcmeIssuer>(namespace, name) {
-        return Some(of_spec(&ObjectRef::new(AcmeIssuer::KIND, namespace, name), &found.spec));
+        return usable(cluster, ObjectRef::new(AcmeIssuer::KIND, namespace, name), &found.spec).map(Some);
     }
     if let Some(found) = cluster.find::<ClusterAcmeIssuer>("", name) {
-        return Some(of_spec(&ObjectRef::new(ClusterAcmeIssuer::KIND, "", name), &found.spec));
+        return usable(cluster, ObjectRef::new(ClusterAcmeIssuer::KIND, "", name), &found.spec).map(Some);
     }
     let Acme { email, .. } = &cluster.settings().acme;
-    Issuer::built_in(name).map(|issuer| Issuer { email: email.clone(), ..issuer })
+    Ok(Issuer::built_in(name).map(|issuer| Issuer { email: email.clone(), ..issuer }))
 }
 
-fn of_spec(issuer: &ObjectRef, spec: &AcmeIssuerSpec) -> Issuer {
+fn usable(cluster: &Cluster, issuer: ObjectRef, spec: &AcmeIssuerSpec) -> Result<Issuer, ObjectRef> {
+    let is_namespaced = issuer.known_kind() == Some(Kind::AcmeIssuer);
+    if issuers::is_usable(cluster, spec, is_namespaced) { Ok(of_spec(cluster, &issuer, spec)) } else { Err(issuer) }
+}
+
+fn of_spec(cluster: &Cluster, issuer: &ObjectRef, spec: &AcmeIssuerSpec) -> Issuer {
     let account = spec.external_account_binding.as_ref().map(|binding| {
         let secret = binding.secret_ref.target(&issuer.namespace);
-        let secret = CertificateKey { namespace: secret.namespace.clone(), name: secret.name.clone() };
+        let secret = CertificateKey { namespace: secret.namespace, name: secret.name };
         ExternalAccount { key_id: binding.key_id.clone(), secret, entry: binding.secret_ref.key.clone() }
     });
     let limits = spec.limits.clone().unwrap_or_default();
@@ -50,8 +59,30 @@ fn of_spec(issuer: &ObjectRef, spec: &AcmeIssuerSpec) -> Issuer {
         allowed: limits.allowed_hosts.filter(|_| !is_namespaced),
         challenges: spec.challenges.clone(),
         namespace: issuer.namespace.clone(),
+        secrets: secrets(cluster, &issuer.namespace, spec),
         ..Issuer::new(&issuer.to_string(), &spec.directory)
     }
+}
+
+/// All Secrets that an issuer names and that are there.
+fn secrets(
+    cluster: &Cluster,
+    local: &str,
+    spec: &AcmeIssuerSpec,
+) -> BTreeMap<CertificateKey, BTreeMap<String, SecretBytes>> {
+    let account = spec.external_account_binding.iter().map(|binding| binding.secret_ref.target(local));
+    let records = spec.challenges.iter().filter_map(|challenge| challenge.dns01.as_deref());
+    let of_records = records.flat_map(|dns01| {
+        let tsig = dns01.rfc2136.as_ref().and_then(|server| server.tsig.as_ref());
+        let headers = dns01.webhook.as_ref().and_then(|service| service.headers_secret_ref.as_ref());
+        tsig.map(|tsig| tsig.secret_ref.target(local)).into_iter().chain(headers.map(|it| it.target(local)))
+    });
+    let found = account.chain(of_records).filter_map(|object| {
+        let secret = cluster.find::<Secret>(&object.namespace, &object.name)?;
+        let key = CertificateKey { namespace: object.namespace.clone(), name: object.name.clone() };
+        Some((key, secret.data.clone()))
+    });
+    found.collect()
 }
 
 /// How it can be shown to `issuer` that `host` is ours, for a listener of `namespace`.
@@ -65,10 +96,7 @@ pub(super) fn solvable(issuer: &Issuer, namespace: &str, host: &str, ports: Port
         let remedy = "let its spec.limits.allowedHosts say so, or use another";
         return Solvable::Not(format!("{name} is not for {host} of namespace {namespace}; {remedy}"));
     }
-    let is_for =
-        |hosts: Option<&Vec<String>>| hosts.is_none_or(|hosts| hosts.iter().any(|pattern| takes_in(pattern, host)));
-    let rule = issuer.challenges.iter().find(|rule| is_for(rule.hosts.as_ref()));
-    let kind = rule.map_or_else(|| ports.automatic(), |rule| kind_of(rule.challenge_type));
+    let kind = issuer.rule(host).map_or_else(|| ports.automatic(), |rule| kind_of(rule.challenge_type));
     match kind {
         ChallengeType::Http01 | ChallengeType::TlsAlpn01 if host.starts_with('*') => Solvable::Not(format!(
             "{host} takes in many names, which only DNS can show to be ours; name an AcmeIssuer with a challenge of type \
