@@ -223,9 +223,9 @@ async fn fail(
 }
 
 /// Nothing is left of the attempts that led to it.
-fn succeed(state: &mut State) {
+fn succeed(state: &mut State, now: i64) {
     let certificate = std::mem::take(&mut state.certificate);
-    *state = State { certificate, ..State::default() };
+    *state = State { certificate, issued: Some(now), ..State::default() };
 }
 
 /// What is written into the Secret of a certificate, over what is there.

@@ -21,7 +21,7 @@ use crate::issuance::{Answer, Current, Issuer, Next, Wanted};
 const MOST: usize = 32;
 /// Clocks may be set: what is due is looked for at least so often.
 const LOOK: Duration = Duration::from_mins(10);
-/// An attempt of which nothing could be kept is not repeated before, in seconds.
+/// An attempt of which nothing could be kept, or that came to nothing, is not repeated before, in seconds.
 const UNKEPT: i64 = 30;
 
 /// What the engine is given.
@@ -187,8 +187,9 @@ impl Engine {
         }
         let until = match after.as_ref().map(|after| self.site.next(after)) {
             Some(Next::Wait(until)) => until,
-            Some(_) => now,
-            None => now + UNKEPT,
+            // Where nothing was done though something is to be, others are in the way: they are not tried again at once.
+            Some(_) if outcome != Outcome::Idle => now,
+            _ => now + UNKEPT,
         };
         // As it was when the attempt began: if another is wanted by now, that is looked at anew.
         self.rests.insert(secret, (sight, until));

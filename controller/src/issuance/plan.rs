@@ -11,6 +11,8 @@ const LAST_PART: i64 = 3;
 const SPREAD: i64 = 30;
 /// … and in this last part nothing else counts.
 const EMERGENCY: i64 = 10;
+/// Of its life a new certificate has this part behind it before it is renewed, whatever its dates say: clocks may be wrong.
+const FIRST_PART: i64 = 4;
 /// An authority is asked about renewals at most so often, and at least so often, in seconds.
 const ASK_BETWEEN: (i64, i64) = (600, 86_400);
 
@@ -99,7 +101,8 @@ fn due(wanted: &Wanted, current: &Current) -> i64 {
         },
         |renewal| renewal.at,
     );
-    planned.min(current.not_after - life / EMERGENCY)
+    let earliest = wanted.state.issued.map_or(i64::MIN, |issued| issued.saturating_add(life / FIRST_PART));
+    planned.min(current.not_after - life / EMERGENCY).max(earliest)
 }
 
 /// The same for one certificate whoever asks, and for two hardly ever.
@@ -215,6 +218,15 @@ mod tests {
             assert!(left >= days * DAY / 3 && left <= days * DAY / 3 + days * DAY / 30, "{days}: {left}");
             assert_eq!(next(&wanted, false, due), Next::Order(Why::Due));
         }
+    }
+
+    #[test]
+    fn a_clock_that_is_far_ahead_has_nothing_renewed_again_and_again() {
+        let mut wanted = with(45 * DAY);
+        let now = 40 * DAY;
+        assert_eq!(next(&wanted, false, now), Next::Order(Why::Due));
+        wanted.state.issued = Some(now);
+        assert_eq!(next(&wanted, false, now), Next::Wait(now + 45 * DAY / 4));
     }
 
     #[test]

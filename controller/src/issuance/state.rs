@@ -41,6 +41,9 @@ pub struct State {
     /// When the authority wants the certificate to be renewed (RFC 9773).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewal: Option<Renewal>,
+    /// When the certificate that is there was obtained, by our own clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued: Option<i64>,
     /// Somebody wants it renewed now, whatever its age: since when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<i64>,

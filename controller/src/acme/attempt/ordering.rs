@@ -28,6 +28,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Places an order and sees it through.
 pub(super) async fn place(site: &Site, wanted: &Wanted, record: &mut Record, why: Why) -> Result<Done, Failure> {
     let account = site.accounts.of(&wanted.issuer).await?;
+    if let Some(given_up) = &record.state.order {
+        records::remove(&wanted.issuer, given_up).await;
+    }
     // The key first: whoever goes on with the order must have it.
     record.close();
     record.key = Some(new_key(wanted.issuer.key).await?);
