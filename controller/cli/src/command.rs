@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::certs::{self, CertsArgs};
 use crate::controller::{self, ControllerArgs};
 use crate::echo::{self, EchoArgs};
 use crate::explain::{self, ExplainArgs};
@@ -22,6 +23,7 @@ use crate::version;
   torana run -f deploy/                   serve what the manifests say
   torana lint -f deploy/                  check manifests
   torana explain -f deploy/ http://a/b    where a request would go, and why
+  torana certs                            certificates by ACME
   torana echo --port 9001 --name v1       a sample backend
   torana completion bash                  completions for a shell
 
@@ -41,6 +43,8 @@ enum Command {
     Explain(ExplainArgs),
     /// In a cluster: program the proxies of every Gateway, and write status
     Controller(Box<ControllerArgs>),
+    /// Certificates by ACME: how each stands, and why one is not there
+    Certs(CertsArgs),
     /// Sample backend: returns the request as JSON (HTTP/1, h2c, gRPC, WebSocket)
     Echo(EchoArgs),
     /// Print completions for a shell
@@ -76,6 +80,7 @@ impl Command {
             Self::Lint(args) => return lint::main(&args),
             Self::Explain(args) => return explain::main(&args),
             Self::Controller(args) => return controller::main(&args),
+            Self::Certs(args) => return runtime()?.block_on(certs::main(args)),
             Self::Echo(args) => runtime()?.block_on(echo::run(args))?,
             Self::Completion { shell } => complete(shell)?,
             Self::Version => version::print()?,

@@ -12,6 +12,8 @@ pub mod servers;
 
 mod acme;
 
+pub mod certs;
+
 mod version;
 
 pub mod echo;

@@ -111,6 +111,7 @@ pub(super) async fn attempt(site: &Site, wanted: &Wanted) -> (Outcome, Option<Wa
         Ok(record) => record,
         Err(failure) => return (unkept(wanted, &failure), None),
     };
+    record.describe(wanted);
     // Boxed: what is carried through all of an order is large, and most attempts end before.
     let (done, asked) = listening(Box::pin(go_on(site, wanted, &mut record))).await;
     let (outcome, current) = match done {
@@ -224,8 +225,8 @@ async fn fail(
 
 /// Nothing is left of the attempts that led to it.
 fn succeed(state: &mut State, now: i64) {
-    let certificate = std::mem::take(&mut state.certificate);
-    *state = State { certificate, issued: Some(now), ..State::default() };
+    let State { certificate, issuer, hosts, .. } = std::mem::take(state);
+    *state = State { certificate, issuer, hosts, issued: Some(now), ..State::default() };
 }
 
 /// What is written into the Secret of a certificate, over what is there.

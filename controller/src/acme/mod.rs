@@ -21,6 +21,8 @@ mod accounts;
 
 mod record;
 
+mod overview;
+
 pub mod checks;
 
 mod attempt;
@@ -31,3 +33,4 @@ pub use attempt::Clock;
 pub use checks::{Checks, Reach};
 pub use courier::{Connect, Connector};
 pub use engine::{Engine, Parts, Told};
+pub use overview::{Stage, Standing, overview, renew};

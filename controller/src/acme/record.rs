@@ -9,7 +9,7 @@ use torana_ir::CertificateKey;
 
 use super::failure::Failure;
 use super::vault::{Kept, Vault};
-use crate::issuance::{KEY_ENTRY, LABEL, SECRET_TYPE, STATE_ENTRY, State, home_of};
+use crate::issuance::{KEY_ENTRY, LABEL, SECRET_TYPE, STATE_ENTRY, Solvable, State, Wanted, home_of};
 
 /// Which certificate it is of, for people.
 const CERTIFICATE: &str = "torana.dev/certificate";
@@ -40,6 +40,16 @@ impl Record {
         });
         let key = data.get(KEY_ENTRY).and_then(|key| String::from_utf8(key.clone()).ok());
         Ok(Self { vault, name, version, state, key })
+    }
+
+    /// What people are told who ask for it.
+    pub(super) fn describe(&mut self, wanted: &Wanted) {
+        wanted.issuer.name.clone_into(&mut self.state.issuer);
+        let kind = |solvable: &Solvable| match solvable {
+            Solvable::By(kind) => Some(*kind),
+            Solvable::Not(_) => None,
+        };
+        self.state.hosts = wanted.hosts.iter().map(|(host, solvable)| (host.clone(), kind(solvable))).collect();
     }
 
     /// Keeps it.

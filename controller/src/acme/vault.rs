@@ -70,6 +70,9 @@ pub trait Vault: fmt::Debug + Send + Sync + 'static {
     /// One Secret, if it is there.
     async fn read(&self, name: &CertificateKey) -> Result<Option<Found>, VaultError>;
 
+    /// All Secrets with the label [`crate::issuance::LABEL`] of this value.
+    async fn list(&self, value: &str) -> Result<Vec<(CertificateKey, Kept)>, VaultError>;
+
     /// Writes a Secret over the `version` that is there, or a new one; gives the version that it has now.
     async fn write(&self, name: &CertificateKey, kept: &Kept, version: Option<&str>) -> Result<String, VaultError>;
 

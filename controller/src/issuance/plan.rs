@@ -3,6 +3,8 @@
 //! placed; a certificate that is there is renewed when its authority says so (RFC 9773), else when a third of its life is
 //! left; and in the last tenth whatever anybody says.
 
+use torana_ir::CertificateKey;
+
 use super::{Current, Renewal, State, Wanted};
 
 /// Of its life a certificate has this part left when it is renewed …
@@ -69,7 +71,7 @@ pub fn next(wanted: &Wanted, can_ask: bool, now: i64) -> Next {
     if state.asked.is_some() {
         return Next::Order(Why::Asked);
     }
-    let due = due(wanted, current);
+    let due = renewal(&wanted.secret, state, current);
     if due <= now {
         return Next::Order(Why::Due);
     }
@@ -86,22 +88,18 @@ fn known<'s>(state: &'s State, current: &Current) -> Option<&'s Renewal> {
     state.renewal.as_ref().filter(|renewal| current.id.as_deref() == Some(&renewal.certificate))
 }
 
-/// When the certificate is to be renewed.
-pub fn renewal(wanted: &Wanted) -> Option<i64> {
-    wanted.current.as_ref().map(|current| due(wanted, current))
-}
-
-fn due(wanted: &Wanted, current: &Current) -> i64 {
+/// When a certificate is to be renewed.
+pub fn renewal(secret: &CertificateKey, state: &State, current: &Current) -> i64 {
     let life = current.life();
-    let planned = known(&wanted.state, current).map_or_else(
+    let planned = known(state, current).map_or_else(
         || {
-            let name = wanted.secret.to_string();
+            let name = secret.to_string();
             let chance = foldhash_of(&name, current.not_before) % 1000;
             current.not_after - life / LAST_PART - life / SPREAD * chance / 1000
         },
         |renewal| renewal.at,
     );
-    let earliest = wanted.state.issued.map_or(i64::MIN, |issued| issued.saturating_add(life / FIRST_PART));
+    let earliest = state.issued.map_or(i64::MIN, |issued| issued.saturating_add(life / FIRST_PART));
     planned.min(current.not_after - life / EMERGENCY).max(earliest)
 }
 
@@ -133,8 +131,6 @@ impl Renewal {
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
-
-    use torana_ir::CertificateKey;
 
     use super::super::{ChallengeType, Issuer, Order, Solvable};
     use super::*;

@@ -2,11 +2,13 @@
 //! How one certificate stands, as a Secret of Torana's own namespace keeps it: whoever leads next goes on from there. What
 //! an order needs is written before the authority is told of it, and what failed is not forgotten by a restart.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use torana_crds::core::Secret;
 use torana_ir::{CertificateKey, sha256};
 
-use super::Order;
+use super::{ChallengeType, Order};
 
 /// Type of such Secrets, and nobody else's.
 pub const SECRET_TYPE: &str = "torana.dev/acme";
@@ -23,6 +25,12 @@ pub const KEY_ENTRY: &str = "tls.key";
 pub struct State {
     /// Secret of the certificate, `namespace/name`.
     pub certificate: String,
+    /// Who signs, as people call it.
+    #[serde(default)]
+    pub issuer: String,
+    /// Its names, and how each is shown to be ours.
+    #[serde(default)]
+    pub hosts: BTreeMap<String, Option<ChallengeType>>,
     /// The order that is not over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,

@@ -7,12 +7,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, DeleteParams, PostParams, Preconditions};
+use kube::api::{Api, DeleteParams, ListParams, PostParams, Preconditions};
 use kube::{Client, ResourceExt};
 use torana_ir::CertificateKey;
 
 use super::{Found, Kept, Vault, VaultError};
 use crate::api::{FIELD_MANAGER, Failure, within};
+use crate::issuance::LABEL;
 
 /// Of one call.
 const DEADLINE: Duration = Duration::from_secs(15);
@@ -50,21 +51,31 @@ impl From<Failure> for VaultError {
     }
 }
 
+fn kept(secret: Secret) -> Kept {
+    let data = secret.data.unwrap_or_default().into_iter().map(|(key, ByteString(value))| (key, value));
+    Kept {
+        secret_type: secret.type_.unwrap_or_default(),
+        labels: secret.metadata.labels.unwrap_or_default(),
+        annotations: secret.metadata.annotations.unwrap_or_default(),
+        data: data.collect(),
+    }
+}
+
 #[async_trait]
 impl Vault for ClusterVault {
     async fn read(&self, name: &CertificateKey) -> Result<Option<Found>, VaultError> {
         let found = within(DEADLINE, self.secrets(name).get_opt(&name.name)).await?;
-        Ok(found.map(|secret| {
-            let version = secret.resource_version().unwrap_or_default();
-            let data = secret.data.unwrap_or_default().into_iter().map(|(key, ByteString(value))| (key, value));
-            let kept = Kept {
-                secret_type: secret.type_.unwrap_or_default(),
-                labels: secret.metadata.labels.unwrap_or_default(),
-                annotations: secret.metadata.annotations.unwrap_or_default(),
-                data: data.collect(),
-            };
-            Found { kept, version }
-        }))
+        Ok(found.map(|secret| Found { version: secret.resource_version().unwrap_or_default(), kept: kept(secret) }))
+    }
+
+    async fn list(&self, value: &str) -> Result<Vec<(CertificateKey, Kept)>, VaultError> {
+        let params = ListParams::default().labels(&format!("{LABEL}={value}"));
+        let found = within(DEADLINE, Api::<Secret>::all(self.0.clone()).list(&params)).await?;
+        let named = found.items.into_iter().map(|secret| {
+            let namespace = secret.namespace().unwrap_or_default();
+            (CertificateKey { namespace, name: secret.name_any() }, kept(secret))
+        });
+        Ok(named.collect())
     }
 
     async fn write(&self, name: &CertificateKey, kept: &Kept, version: Option<&str>) -> Result<String, VaultError> {

@@ -16,12 +16,14 @@ use serde_json::{Value, json};
 use torana_ir::CertificateKey;
 
 use super::{Found, Kept, Vault, VaultError};
-use crate::issuance::short_digest;
+use crate::issuance::{LABEL, short_digest};
 
 /// Who holds the lock has the folder.
 const LOCK: &str = ".lock";
 /// Only their owner reads Secrets.
 const PRIVATE: u32 = 0o600;
+/// Files that are looked through.
+const MOST: usize = 100_000;
 /// No Secret of Kubernetes is larger than a third of it.
 const LARGEST: u64 = 4 << 20;
 
@@ -32,8 +34,8 @@ pub struct FolderVault(Arc<Folder>);
 #[derive(Debug)]
 struct Folder {
     path: PathBuf,
-    /// Held for as long as the process has the folder.
-    _lock: File,
+    /// Held for as long as the process has the folder; `None`: another has it.
+    _lock: Option<File>,
     /// Of reading and writing one at a time.
     turn: Mutex<()>,
 }
@@ -50,11 +52,20 @@ impl FolderVault {
             fs::TryLockError::WouldBlock => io::Error::other("another process has it"),
             fs::TryLockError::Error(error) => error,
         })?;
-        let folder = Folder { path: path.to_owned(), _lock: lock, turn: Mutex::new(()) };
+        let folder = Folder { path: path.to_owned(), _lock: Some(lock), turn: Mutex::new(()) };
         let trial = folder.path.join(".trial");
         replace(&trial, b"")?;
         fs::remove_file(trial)?;
         Ok(Self(Arc::new(folder)))
+    }
+
+    /// The folder `path`, which another process may have.
+    ///
+    /// # Errors
+    /// If there is no such folder.
+    pub fn beside(path: &Path) -> io::Result<Self> {
+        fs::read_dir(path)?;
+        Ok(Self(Arc::new(Folder { path: path.to_owned(), _lock: None, turn: Mutex::new(()) })))
     }
 
     /// Where it is.
@@ -94,6 +105,22 @@ impl Folder {
         Ok(Some(Found { kept: kept.ok_or_else(damaged)?, version: version(&text) }))
     }
 
+    fn list(&self, value: &str) -> Result<Vec<(CertificateKey, Kept)>, VaultError> {
+        let entries = fs::read_dir(&self.path).map_err(|error| failed(&self.path, &error))?;
+        let mut found = Vec::new();
+        for entry in entries.take(MOST) {
+            let file = entry.map_err(|error| failed(&self.path, &error))?.file_name();
+            let Some(name) = file.to_str().and_then(named) else { continue };
+            if let Some(Found { kept, .. }) = self.read(&name)?
+                && kept.labels.get(LABEL).is_some_and(|label| label == value)
+            {
+                found.push((name, kept));
+            }
+        }
+        found.sort_by(|one, other| one.0.cmp(&other.0));
+        Ok(found)
+    }
+
     fn at(&self, name: &CertificateKey, expected: Option<&str>) -> Result<PathBuf, VaultError> {
         let there = self.read(name)?.map(|found| found.version);
         if there.as_deref() == expected { Ok(self.file(name)) } else { Err(VaultError::Changed) }
@@ -105,6 +132,11 @@ impl Vault for FolderVault {
     async fn read(&self, name: &CertificateKey) -> Result<Option<Found>, VaultError> {
         let name = name.clone();
         self.blocking(move |folder| folder.read(&name)).await
+    }
+
+    async fn list(&self, value: &str) -> Result<Vec<(CertificateKey, Kept)>, VaultError> {
+        let value = value.to_owned();
+        self.blocking(move |folder| folder.list(&value)).await
     }
 
     async fn write(&self, name: &CertificateKey, kept: &Kept, expected: Option<&str>) -> Result<String, VaultError> {
@@ -130,6 +162,12 @@ impl Vault for FolderVault {
         })
         .await
     }
+}
+
+/// The Secret of a file, if it is of one.
+fn named(file: &str) -> Option<CertificateKey> {
+    let (namespace, name) = file.strip_suffix(".yaml")?.split_once('_')?;
+    Some(CertificateKey { namespace: namespace.to_owned(), name: name.to_owned() })
 }
 
 /// Whoever reads `path` finds what was there or all of `text`.
