@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use rustls::ClientConfig;
 use tempfile::TempDir;
-use torana_tests::{Backend, Connection, World, eventually, ports};
+use torana_tests::{Backend, Connection, World, eventually, ports, torana};
 
 use super::pebble::{Manner, Pebble};
 
@@ -165,4 +165,34 @@ fn a_route_cannot_take_the_path_of_challenges_and_they_do_not_reach_its_backend(
     assert_eq!(backend.take().len(), 0, "{}", world.log());
     assert_eq!(status("other.torana.example", path), 200, "others obtain theirs in their own way");
     assert_eq!(status(HOST, "/.well-known/other"), 200);
+}
+
+#[test]
+fn certs_lists_it_and_has_it_renewed_with_a_new_key_while_connections_live_on() {
+    let (site, backend) = (Site::new(), Backend::named("app"));
+    let pebble = Pebble::start(site.http, site.https);
+    let world = site.start(&(site.gateway(&[HOST]) + &pebble.issuer("pebble", "") + &route(&backend)));
+    served(&site, (&world, &pebble), &[HOST]);
+    let certs = |more: &[&str]| {
+        let data = site.data.path().display().to_string();
+        torana([&["certs", "--data", &data], more].concat())
+    };
+    let listed = certs(&["-o", "json"]);
+    let all: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap();
+    assert_eq!((&all[0]["hosts"][0], &all[0]["state"], listed.code), (&HOST.into(), &"Ready".into(), Some(0)), "{all}");
+    assert_eq!(all[0]["challenges"][0], "http-01");
+    let client = pebble.client();
+    let mut kept = Connection::tls(site.https, HOST, &client).unwrap();
+    let key = |connection: &Connection| {
+        let leaf = connection.session().unwrap().peer_certificates().unwrap()[0].clone();
+        let (_, parsed) = x509_parser::parse_x509_certificate(&leaf).unwrap();
+        parsed.public_key().raw.to_vec()
+    };
+    let before = key(&kept);
+    assert_ne!(certs(&["renew", "nobody.torana.example"]).code, Some(0));
+    assert_eq!(certs(&["renew", HOST]).code, Some(0));
+    let renewed = || Connection::tls(site.https, HOST, &client).is_ok_and(|connection| key(&connection) != before);
+    assert!(eventually(renewed), "{}", world.log());
+    assert_eq!(pebble.orders(), 2, "{}", world.log());
+    assert_eq!(kept.get(HOST, "/").unwrap().status, 200);
 }
