@@ -52,15 +52,12 @@ pub enum Action {
 
 /// Prints them, or has them renewed; 1 if one is not well.
 pub(crate) async fn main(args: CertsArgs) -> anyhow::Result<u8> {
-    let (vault, home): (Arc<dyn Vault>, String) = match &args.data {
-        Some(path) => {
-            let vault = FolderVault::beside(path).with_context(|| format!("--data {}", path.display()))?;
-            (Arc::new(vault), Acme::default().home)
-        }
-        None => {
-            let access = api::access(args.kubeconfig.as_deref()).await?;
-            (Arc::new(ClusterVault::new(access.client)), args.namespace.clone())
-        }
+    let (vault, home): (Arc<dyn Vault>, String) = if let Some(path) = &args.data {
+        let vault = FolderVault::beside(path).with_context(|| format!("--data {}", path.display()))?;
+        (Arc::new(vault), Acme::default().home)
+    } else {
+        let access = api::access(args.kubeconfig.as_deref()).await?;
+        (Arc::new(ClusterVault::new(access.client)), args.namespace.clone())
     };
     if let Some(Action::Renew { host }) = &args.action {
         let count = renew(&vault, &home, host, now()).await.map_err(|why| anyhow!(why))?;
