@@ -68,7 +68,11 @@ fn place(object: &[u8], namespace: &str) -> String {
     let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     let (api, kind) = (field("apiVersion:").unwrap_or("v1"), field("kind:").unwrap_or("Service"));
     let root = if api.contains('/') { "apis" } else { "api" };
-    let within = if kind == "Namespace" { String::new() } else { format!("namespaces/{namespace}/") };
+    let within = if ["Namespace", "ClusterAcmeIssuer"].contains(&kind) {
+        String::new()
+    } else {
+        format!("namespaces/{namespace}/")
+    };
     let kind = kind.to_lowercase();
     let kinds = kind.strip_suffix("cy").map_or_else(|| format!("{kind}s"), |stem| format!("{stem}cies"));
     format!("/{root}/{api}/{within}{kinds}?dryRun=All&fieldValidation=Strict")
