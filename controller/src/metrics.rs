@@ -69,7 +69,7 @@ impl Metrics {
             )?,
             report: Arc::default(),
         };
-        metrics.orders.with_label_values(&["issued", ""]);
+        metrics.orders.with_label_values(&["issued", "none"]);
         // From the start: of a counter that appears with its first event Prometheus sees no increase.
         for kind in Kind::ALL {
             metrics.watch_failures.with_label_values(&[kind.as_str()]);

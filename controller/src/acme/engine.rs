@@ -181,7 +181,7 @@ impl Engine {
         let Some(secret) = self.running.remove(&id) else { return };
         let Some((sight, outcome, after)) = job else { return };
         match outcome {
-            Outcome::Issued => self.told.tell("issued", ""),
+            Outcome::Issued => self.told.tell("issued", "none"),
             Outcome::Failed(reason) => self.told.tell("failed", reason),
             Outcome::Idle | Outcome::Asked => {}
         }
