@@ -82,8 +82,7 @@ impl Site {
     pub(super) fn next(&self, wanted: &Wanted) -> Next {
         let now = self.clock.now();
         let unasked = self.unasked.lock().unwrap_or_else(PoisonError::into_inner);
-        let can_ask = unasked.get(&wanted.secret).is_none_or(|until| *until <= now);
-        next(wanted, can_ask, now)
+        next(wanted, unasked.get(&wanted.secret).copied().unwrap_or(now), now)
     }
 
     fn could_not_ask(&self, secret: &CertificateKey) {
@@ -166,15 +165,14 @@ fn current(secret: &CertificateKey, kept: &Kept) -> Option<Current> {
 /// Asks when the certificate is to be renewed. That nobody says so is no failure: its age says it, too.
 async fn ask_renewal(site: &Site, wanted: &Wanted, record: &mut Record) -> Result<(), Failure> {
     let Some(id) = wanted.current.as_ref().and_then(|current| current.id.clone()) else { return Ok(()) };
-    let account = site.accounts.of(&wanted.issuer).await?;
-    let answer = match identifier(&id) {
-        Some(identifier) => account.renewal_info(&identifier).await,
-        None => Err(Error::Str("no id")),
+    let answer = async {
+        let identifier = identifier(&id).ok_or(Error::Str("no id"))?;
+        Ok::<_, Failure>(site.accounts.of(&wanted.issuer).await?.renewal_info(&identifier).await?)
     };
-    let (info, after) = match answer {
+    let (info, after) = match answer.await {
         Ok(answer) => answer,
-        Err(error) => {
-            tracing::debug!(certificate = %wanted.secret, %error, "the authority does not say when to renew");
+        Err(Failure { message: why, .. }) => {
+            tracing::debug!(certificate = %wanted.secret, why, "the authority does not say when to renew");
             site.could_not_ask(&wanted.secret);
             return Ok(());
         }
