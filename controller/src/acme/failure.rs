@@ -10,7 +10,7 @@ use crate::api::causes;
 /// A question came with a nonce that was not good: it is as good as not asked.
 const BAD_NONCE: &str = "bad_nonce";
 /// Somebody has had the certificate replaced already (RFC 9773 §5).
-pub(super) const REPLACED: &str = "replaced";
+const REPLACED: &str = "replaced";
 /// The authority does not know the account.
 pub(super) const NO_ACCOUNT: &str = "no_account";
 /// So often a question is asked that came with bad nonces; the library asks three times each.
@@ -70,6 +70,12 @@ impl Failure {
     /// The order is over.
     pub(super) fn over(reason: &'static str, message: impl Into<String>) -> Self {
         Self { reason, message: message.into(), verdict: Verdict::Over }
+    }
+
+    /// Whether an order that replaces a certificate (RFC 9773 §5) may have failed for that: it has been replaced already,
+    /// another account ordered it, or the authority has forgotten it. Authorities have several words for that.
+    pub(super) fn is_of_what_is_replaced(&self) -> bool {
+        matches!(self.reason, REPLACED | "unauthorized" | "rejected" | "authority")
     }
 
     /// The authority has looked and was not convinced.
@@ -183,6 +189,13 @@ mod tests {
             let failure = Failure::from(problem(word, status));
             assert_eq!((failure.reason, failure.verdict), (reason, verdict), "{word}");
         }
+    }
+
+    #[test]
+    fn what_an_authority_has_against_replacing_a_certificate_is_told_from_what_it_has_against_an_order() {
+        let is_of_it = |word, status| Failure::from(problem(word, status)).is_of_what_is_replaced();
+        assert!(["alreadyReplaced", "unauthorized", "malformed", "serverInternal"].iter().all(|it| is_of_it(it, 400)));
+        assert!(!["rateLimited", "badNonce", "accountDoesNotExist", "caa"].iter().any(|it| is_of_it(it, 400)));
     }
 
     #[test]

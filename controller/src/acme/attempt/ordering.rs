@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::installing::{csr, install, new_key};
 use super::{Done, Outcome, Site, identifier, records, replaces};
-use crate::acme::failure::{Failure, NO_ACCOUNT, REPLACED, patiently};
+use crate::acme::failure::{Failure, NO_ACCOUNT, patiently};
 use crate::acme::record::Record;
 use crate::issuance::{Answer, Challenge, ChallengeType, Order, Solvable, Wanted, Why};
 
@@ -34,9 +34,13 @@ pub(super) async fn place(site: &Site, wanted: &Wanted, record: &mut Record, why
     // The key first: whoever goes on with the order must have it.
     record.close();
     record.key = Some(new_key(wanted.issuer.key).await?);
-    let replaced = replaces(wanted, why);
+    let mut replaced = replaces(wanted, why);
     let placed = match patiently!(new_order(&account, wanted, replaced.as_deref()).await) {
-        Err(failure) if failure.reason == REPLACED => patiently!(new_order(&account, wanted, None).await),
+        Err(failure) if replaced.is_some() && failure.is_of_what_is_replaced() => {
+            tracing::debug!(certificate = %wanted.secret, why = failure.message, "it is ordered as if there were none");
+            replaced = None;
+            patiently!(new_order(&account, wanted, None).await)
+        }
         placed => placed,
     };
     let placed = known(site, wanted, placed).await?;
