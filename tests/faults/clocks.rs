@@ -1,36 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //! K06: the clock of the controller is wrong, and steps while it runs. Needs libfaketime (Debian: faketime).
 
-use std::path::Path;
 use std::time::{Duration, Instant};
+
+use torana_tests::Clock;
 
 use super::lab::{HOSTS, Lab};
 use super::traffic::Traffic;
 use super::{RECOVERY, until, with_lab};
 
-const FAKETIME: [&str; 2] =
-    ["/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1", "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1"];
-
 #[test]
 fn k06_a_clock_that_is_wrong_or_steps_ends_no_leadership_and_writes_nothing() {
-    let Some(library) = FAKETIME.into_iter().find(|path| Path::new(path).exists()) else {
-        println!("SKIPPED: libfaketime is not installed (Debian: faketime)");
-        return;
-    };
+    let folder = tempfile::tempdir().unwrap();
+    let Some(clock) = Clock::new(&folder.path().join("clock")) else { return };
     with_lab(async |mut lab: Lab| {
         let traffic = Traffic::start(lab.http, &HOSTS);
         lab.settles().await;
-        let clock = lab.server.file("clock");
-        let set = |offset: &str| std::fs::write(&clock, offset).unwrap();
-        set("+0");
-        let environment = [
-            ("LD_PRELOAD", library.to_owned()),
-            ("FAKETIME_TIMESTAMP_FILE", clock.display().to_string()),
-            ("FAKETIME_NO_CACHE", "1".to_owned()),
-            // What measures is not changed by whoever sets a clock.
-            ("DONT_FAKE_MONOTONIC", "1".to_owned()),
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
-        ];
+        let environment = clock.environment();
         lab.controller.kill();
         let started = Instant::now();
         lab.controller.start_with(&lab.server, &environment);
@@ -40,7 +26,7 @@ fn k06_a_clock_that_is_wrong_or_steps_ends_no_leadership_and_writes_nothing() {
         assert_eq!(lab.controller.line.writes(started), Vec::<String>::new(), "a new leader");
         for offset in ["+1h", "-1h", "+40d", "-40d", "+0"] {
             let begun = Instant::now();
-            set(offset);
+            clock.set(offset);
             // More than two renewals.
             let mut lost = 0;
             while begun.elapsed() < Duration::from_secs(6) {
@@ -57,7 +43,7 @@ fn k06_a_clock_that_is_wrong_or_steps_ends_no_leadership_and_writes_nothing() {
         }
         // One that starts with a wrong clock is believed by the proxies.
         for offset in ["+40d", "-40d"] {
-            set(offset);
+            clock.set(offset);
             lab.controller.kill();
             lab.controller.start_with(&lab.server, &environment);
             lab.route(HOSTS[1], offset).await;

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Backends that are programs of their own: `torana echo`, and nginx.
+//! Programs beside Torana; among them backends: `torana echo`, and nginx.
 
 use std::fs;
 use std::net::TcpStream;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
 use crate::authority::Issued;
@@ -14,28 +16,54 @@ use crate::program::{binary, open_many_files};
 use crate::world::eventually;
 
 /// A process that is killed when dropped.
-struct Process(Child);
+pub struct Process {
+    child: Child,
+    /// Whether all that it has started is killed with it.
+    whole: bool,
+}
 
 impl Process {
-    /// Starts it and waits until it listens on `port`.
-    fn start(command: &mut Command, log: &Path, port: u16) -> Self {
+    /// Starts it and waits until it listens on `port` of the loopback address; what it says goes into the file `log`.
+    ///
+    /// # Panics
+    /// If it does not start, or ends; what it said is shown.
+    #[must_use]
+    pub fn start(command: &mut Command, log: &Path, port: u16) -> Self {
+        Self::launch(command, log, port, false)
+    }
+
+    /// As [`Process::start`], but killed with all that it has started: a shell with its commands. Not by Ctrl-C.
+    ///
+    /// # Panics
+    /// As [`Process::start`].
+    #[must_use]
+    pub fn group(command: &mut Command, log: &Path, port: u16) -> Self {
+        Self::launch(command.process_group(0), log, port, true)
+    }
+
+    fn launch(command: &mut Command, log: &Path, port: u16, whole: bool) -> Self {
         let file = fs::File::create(log).expect("a log file");
         let command = command.stdin(Stdio::null()).stdout(file.try_clone().expect("a second handle")).stderr(file);
-        let mut process = Self(command.spawn().expect("the program starts"));
+        let child = command.spawn().map_err(|why| format!("{}: {why}", command.get_program().display()));
+        let child = child.expect("the program is installed: ./dev setup");
+        let mut process = Self { child, whole };
         let listens = eventually(|| TcpStream::connect(("127.0.0.1", port)).is_ok() || process.ended());
         assert!(listens && !process.ended(), "{}", fs::read_to_string(log).unwrap_or_default());
         process
     }
 
     fn ended(&mut self) -> bool {
-        matches!(self.0.try_wait(), Ok(Some(_)))
+        matches!(self.child.try_wait(), Ok(Some(_)))
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.0.kill().is_ok();
-        let _ = self.0.wait().is_ok();
+        if self.whole {
+            let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL).is_ok();
+        }
+        let _ = self.child.kill().is_ok();
+        let _ = self.child.wait().is_ok();
     }
 }
 

@@ -24,9 +24,12 @@ pub mod child;
 
 pub mod broken;
 
+pub mod clock;
+
 pub use authority::{Authority, Issued};
 pub use backend::{Backend, Seen, SeenTls};
-pub use child::{Echo, Nginx};
+pub use child::{Echo, Nginx, Process};
+pub use clock::Clock;
 pub use credential::{Credential, KeyForm, client};
 pub use wire::{Connection, Reply, find};
 pub use world::{Printed, World, eventually, torana};

@@ -11,12 +11,16 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::clock::Clock;
 use crate::ports;
 use crate::program::{self, binary, open_many_files};
 use crate::wire::{Connection, Reply};
 
 /// How long anything may take to come true.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Arguments, and what is special about the environment.
+type Given<'g> = (&'g [&'g str], &'g [(&'static str, String)]);
 
 /// A running gateway. Killed, and its folder removed, when dropped.
 pub struct World {
@@ -48,7 +52,16 @@ impl World {
     /// If it does not become ready.
     #[must_use]
     pub fn start_with(manifests: &str, arguments: &[&str]) -> Self {
-        Self::launch(manifests, arguments, false)
+        Self::launch(manifests, (arguments, &[]), false)
+    }
+
+    /// As [`World::start_with`], by this clock.
+    ///
+    /// # Panics
+    /// If it does not become ready.
+    #[must_use]
+    pub fn start_by(clock: &Clock, manifests: &str, arguments: &[&str]) -> Self {
+        Self::launch(manifests, (arguments, &clock.environment()), false)
     }
 
     /// As [`World::start`], but the manifests come by standard input, and there is no folder of them.
@@ -57,10 +70,10 @@ impl World {
     /// If it does not become ready.
     #[must_use]
     pub fn piped(manifests: &str) -> Self {
-        Self::launch(manifests, &[], true)
+        Self::launch(manifests, (&[], &[]), true)
     }
 
-    fn launch(manifests: &str, arguments: &[&str], piped: bool) -> Self {
+    fn launch(manifests: &str, (arguments, environment): Given<'_>, piped: bool) -> Self {
         open_many_files();
         let folder = TempDir::new().expect("a temporary folder");
         let (http, https, health, admin) = (ports::free(), ports::free(), ports::free(), ports::free());
@@ -76,6 +89,7 @@ impl World {
             .args(["--admin", &format!("127.0.0.1:{admin}"), "--health", &format!("127.0.0.1:{health}")])
             .args(if arguments.contains(&"--workers") { &[][..] } else { &["--workers", "1"] })
             .args(arguments)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(stdin)
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)
