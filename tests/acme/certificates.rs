@@ -2,72 +2,11 @@
 //! One annotation to HTTPS: Torana by itself, and Pebble.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Instant;
 
-use rustls::ClientConfig;
-use tempfile::TempDir;
-use torana_tests::{Backend, Connection, World, eventually, ports, torana};
+use torana_tests::{Backend, Connection, eventually, ports};
 
 use super::pebble::{Manner, Pebble};
-
-const HOST: &str = "shop.torana.example";
-
-/// Ports of a Gateway, and where what it obtains is kept.
-struct Site {
-    http: u16,
-    https: u16,
-    data: TempDir,
-}
-
-impl Site {
-    fn new() -> Self {
-        Self { http: ports::free(), https: ports::free(), data: TempDir::new().unwrap() }
-    }
-
-    fn start(&self, manifests: &str) -> World {
-        World::start_with(manifests, &["--data", &self.data.path().display().to_string()])
-    }
-
-    /// A Gateway with the annotation and an HTTPS listener for each of `hosts`; with a plain one beside.
-    fn gateway(&self, hosts: &[&str]) -> String {
-        let plain = format!("  - {{name: http, port: {}, protocol: HTTP}}\n", self.http);
-        format!("{}{plain}---\n", self.secure(hosts))
-    }
-
-    fn secure(&self, hosts: &[&str]) -> String {
-        let listener = |(at, host): (usize, &&str)| {
-            format!(
-                "  - {{name: l{at}, port: {}, protocol: HTTPS, hostname: {host:?}, tls: {{certificateRefs: [{{name: \
-                 shop-tls}}]}}}}\n",
-                self.https
-            )
-        };
-        let listeners: String = hosts.iter().enumerate().map(listener).collect();
-        format!(
-            "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: edge, namespace: default, \
-             annotations: {{torana.dev/acme: pebble}}}}\nspec:\n  gatewayClassName: torana\n  listeners:\n{listeners}"
-        )
-    }
-
-    fn answers(&self, host: &str, client: &Arc<ClientConfig>) -> bool {
-        let connection = Connection::tls(self.https, host, client);
-        connection.and_then(|mut it| it.get(host, "/")).is_ok_and(|reply| reply.status == 200)
-    }
-}
-
-fn route(backend: &Backend) -> String {
-    World::service("app", backend.port) + &World::catch_all("all", "app")
-}
-
-/// Holds that a handshake that everybody may trust follows soon.
-fn served(site: &Site, (world, pebble): (&World, &Pebble), hosts: &[&str]) {
-    let (client, began) = (pebble.client(), Instant::now());
-    for host in hosts {
-        assert!(eventually(|| site.answers(host, &client)), "{host}: {}\n{}", world.log(), pebble.log());
-    }
-    println!("{} s", began.elapsed().as_secs_f32());
-}
+use super::site::{HOST, Leaf, Site, route, served};
 
 fn files(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -117,7 +56,7 @@ fn a_wildcard_comes_by_dns_01() {
 #[test]
 fn listeners_that_share_a_secret_share_a_certificate_and_half_of_all_nonces_may_be_bad() {
     let (site, backend) = (Site::new(), Backend::named("app"));
-    let pebble = Pebble::with(site.http, site.https, Manner { bad_nonces: 50, ..Manner::default() });
+    let pebble = Pebble::with(site.http, site.https, &Manner { bad_nonces: 50, ..Manner::default() });
     let hosts = ["a.torana.example", "b.torana.example", "c.torana.example"];
     let world = site.start(&(site.gateway(&hosts) + &pebble.issuer("pebble", "") + &route(&backend)));
     served(&site, (&world, &pebble), &hosts);
@@ -128,7 +67,7 @@ fn an_authority_for_customers_only_is_told_which_one_asks() {
     const KEY: &str = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
     let (site, backend) = (Site::new(), Backend::named("app"));
     let manner = Manner { external: Some(("kid-1", KEY)), ..Manner::default() };
-    let pebble = Pebble::with(site.http, site.https, manner);
+    let pebble = Pebble::with(site.http, site.https, &manner);
     let binding = ", externalAccountBinding: {keyID: kid-1, secretRef: {namespace: default, name: eab}}";
     let secret = format!(
         "apiVersion: v1\nkind: Secret\nmetadata: {{name: eab, namespace: default}}\nstringData: {{hmac: {KEY}}}\n---\n"
@@ -173,26 +112,19 @@ fn certs_lists_it_and_has_it_renewed_with_a_new_key_while_connections_live_on() 
     let pebble = Pebble::start(site.http, site.https);
     let world = site.start(&(site.gateway(&[HOST]) + &pebble.issuer("pebble", "") + &route(&backend)));
     served(&site, (&world, &pebble), &[HOST]);
-    let certs = |more: &[&str]| {
-        let data = site.data.path().display().to_string();
-        torana([&["certs", "--data", &data], more].concat())
-    };
-    let listed = certs(&["-o", "json"]);
-    let all: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap();
-    assert_eq!((&all[0]["hosts"][0], &all[0]["state"], listed.code), (&HOST.into(), &"Ready".into(), Some(0)), "{all}");
-    assert_eq!(all[0]["challenges"][0], "http-01");
+    let (listed, code) = site.certs();
+    assert_eq!(
+        (&listed[0]["hosts"][0], &listed[0]["state"], code),
+        (&HOST.into(), &"Ready".into(), Some(0)),
+        "{listed}"
+    );
+    assert_eq!(listed[0]["challenges"][0], "http-01");
     let client = pebble.client();
     let mut kept = Connection::tls(site.https, HOST, &client).unwrap();
-    let key = |connection: &Connection| {
-        let leaf = connection.session().unwrap().peer_certificates().unwrap()[0].clone();
-        let (_, parsed) = x509_parser::parse_x509_certificate(&leaf).unwrap();
-        parsed.public_key().raw.to_vec()
-    };
-    let before = key(&kept);
-    assert_ne!(certs(&["renew", "nobody.torana.example"]).code, Some(0));
-    assert_eq!(certs(&["renew", HOST]).code, Some(0));
-    let renewed = || Connection::tls(site.https, HOST, &client).is_ok_and(|connection| key(&connection) != before);
-    assert!(eventually(renewed), "{}", world.log());
+    let before = Leaf::of(&kept);
+    assert_ne!(site.renew("nobody.torana.example"), Some(0));
+    assert_eq!(site.renew(HOST), Some(0));
+    assert!(eventually(|| site.leaf(&client).is_some_and(|leaf| leaf.key != before.key)), "{}", world.log());
     assert_eq!(pebble.orders(), 2, "{}", world.log());
     assert_eq!(kept.get(HOST, "/").unwrap().status, 200);
 }

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What Torana needs for certificates by ACME, against the real thing: a name server that takes dynamic updates.
+//! What Torana needs for certificates by ACME, against the real thing: authorities, and a name server that takes dynamic
+//! updates.
 
 mod knot;
 
 mod pebble;
 
+mod site;
+
 mod dns;
 
 mod certificates;
+
+mod renewal;
