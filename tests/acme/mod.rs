@@ -13,3 +13,5 @@ mod dns;
 mod certificates;
 
 mod renewal;
+
+mod example;

@@ -50,6 +50,12 @@ fn blocks(document: &str, text: &str) -> Vec<Block> {
     found
 }
 
+/// The commands of each block of one document.
+pub(crate) fn commands_of(document: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join(document)).unwrap();
+    blocks(document, &text).into_iter().map(|block| block.text).collect()
+}
+
 fn all_blocks() -> Vec<Block> {
     let documents =
         files(root()).into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "md"));
@@ -71,10 +77,17 @@ fn bin() -> PathBuf {
     path
 }
 
-fn shell(script: &str) -> Output {
+/// Commands in the checkout, with `torana` on the PATH.
+pub(crate) fn bash(script: &str) -> Command {
     let path = format!("{}:{}", bin().display(), std::env::var("PATH").unwrap());
-    let command = ["--kill-after=5", PATIENCE, "bash", "-euo", "pipefail", "-c", script];
-    Command::new("timeout").args(command).current_dir(root()).env("PATH", path).output().unwrap()
+    let mut command = Command::new("bash");
+    command.args(["-euo", "pipefail", "-c", script]).current_dir(root()).env("PATH", path);
+    command
+}
+
+fn shell(script: &str) -> Output {
+    let limit = r#"exec timeout --kill-after=5 "$0" bash -euo pipefail -c "$1""#;
+    bash(limit).args([PATIENCE, script]).output().unwrap()
 }
 
 fn text(output: &Output) -> String {
