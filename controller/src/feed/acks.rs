@@ -66,6 +66,8 @@ pub struct Programmed {
     pub rejected: BTreeMap<ResourceKey, String>,
     /// Ready pods that are connected and do not answer.
     pub silent: Vec<String>,
+    /// Ready pods that are not connected: nobody knows what they have in force.
+    pub away: usize,
 }
 
 #[derive(Debug)]
@@ -130,7 +132,9 @@ impl Acks {
         for (key, reason) in counted.iter().flat_map(|stream| &stream.rejected) {
             rejected.entry(key.clone()).or_insert_with(|| reason.clone());
         }
-        Programmed { standing, acked, rejected, silent: names(&silent) }
+        let is_away = |uid: &&String| self.stream(uid).is_none_or(|proxy| proxy.fleet != *fleet);
+        let away = ready.iter().filter(is_away).count();
+        Programmed { standing, acked, rejected, silent: names(&silent), away }
     }
 
     /// When the next proxy falls silent, if nothing happens until then.
@@ -232,6 +236,19 @@ mod tests {
         assert_eq!(world.standing(1, &["a", "b"]), Standing::InForce, "a later ack says it of earlier ones");
         world.is(&proxy("b", 2), acked(2));
         assert_eq!(world.standing(2, &["a", "b"]), Standing::InForce);
+    }
+
+    #[test]
+    fn a_ready_proxy_that_is_not_connected_holds_nobody_back_and_is_counted() {
+        let mut world = World::new();
+        world.follows(&proxy("a", 1), 1);
+        let programmed = world.programmed(1, &["a", "b", "c"]);
+        assert_eq!((programmed.standing, programmed.away), (Standing::InForce, 2));
+        world.follows(&proxy("b", 2), 1);
+        world.follows(&proxy("c", 3), 1);
+        assert_eq!(world.programmed(1, &["a", "b", "c"]).away, 0);
+        world.is(&proxy("c", 3), ProxyEvent::Disconnected);
+        assert_eq!((world.programmed(1, &["a", "b", "c"]).away, world.programmed(1, &["a", "b"]).away), (1, 0));
     }
 
     #[test]

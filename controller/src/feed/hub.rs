@@ -96,7 +96,8 @@ impl Hub {
     /// are Ready. A fleet without a program has no proxy that could have it.
     pub fn programmed(&self, fleet: &FleetId, ready: &BTreeSet<String>, now: Instant) -> Programmed {
         let Some(published) = locked(&self.0.fleets).get(fleet).and_then(|newest| newest.borrow().clone()) else {
-            return Programmed { standing: Standing::NoProxy, acked: 0, rejected: BTreeMap::new(), silent: Vec::new() };
+            let (standing, rejected, silent) = (Standing::NoProxy, BTreeMap::new(), Vec::new());
+            return Programmed { standing, acked: 0, rejected, silent, away: ready.len() };
         };
         let mut programmed = locked(&self.0.acks).programmed(fleet, published.generation, ready, now);
         for (key, why) in &published.program.oversized {

@@ -358,10 +358,12 @@ impl Reconciler {
     }
 }
 
-/// The generation that all proxies of a Gateway have in force.
+/// The generation that all proxies of a Gateway have in force. Where some have not come back to a new leader yet nobody
+/// knows it: an authority may come to them, too.
 fn acked(standings: &BTreeMap<ObjectRef, Standing>, gateway: &GatewayId) -> Option<u64> {
     let reference = ObjectRef::new(Kind::Gateway, &gateway.namespace, &gateway.name);
-    match standings.get(&reference)?.proxies {
+    let standing = standings.get(&reference).filter(|standing| standing.away == 0)?;
+    match standing.proxies {
         Proxies::Acked(generation) if generation > 0 => Some(generation),
         _ => None,
     }
@@ -380,5 +382,22 @@ async fn until(instant: Option<Instant>) {
     match instant {
         Some(instant) => tokio::time::sleep_until(instant.into()).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_proxies_know_that_have_not_come_back_to_a_new_leader_nobody_knows() {
+        let gateway = GatewayId { namespace: "n".to_owned(), name: "edge".to_owned() };
+        let known = |proxies: Proxies, away: usize| {
+            let standing = Standing { proxies, away, ..Standing::default() };
+            acked(&BTreeMap::from([(ObjectRef::new(Kind::Gateway, "n", "edge"), standing)]), &gateway)
+        };
+        assert_eq!(known(Proxies::Acked(3), 0), Some(3));
+        assert_eq!(known(Proxies::Acked(3), 2), None);
+        assert_eq!((known(Proxies::Acked(0), 0), known(Proxies::Unknown, 0)), (None, None));
     }
 }

@@ -47,6 +47,7 @@ impl View<'_> {
             unusable,
             rejected: rejected.collect(),
             silent: programmed.silent.into_iter().chain(self.troubled()).collect(),
+            away: programmed.away,
         }
     }
 

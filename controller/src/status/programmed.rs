@@ -35,6 +35,8 @@ pub struct Standing {
     pub rejected: Vec<Rejection>,
     /// Names of proxies that no longer count, because they do not answer.
     pub silent: Vec<String>,
+    /// Ready proxies of which nothing is known, for they are not connected: they do not count, and requests come to them.
+    pub away: usize,
 }
 
 /// How far the proxies of a Gateway are.
