@@ -10,8 +10,8 @@ use serde_json::json;
 
 use super::load::{Load, Seen};
 use super::{
-    CONTROLLER, CONTROLLERS, Lab, SYSTEM, ask, backend, controllers_are_there, gateway, kubectl, lab, processes,
-    proxy_process, route, signal, until,
+    CONTROLLER, CONTROLLERS, Lab, SYSTEM, ask, backend, controllers_are_there, gateway, kubectl, lab, leader,
+    processes, proxy_process, route, signal, until,
 };
 
 const HOST: &str = "storm.example";
@@ -225,8 +225,7 @@ fn a_leader_that_is_killed_never_takes_a_proxy_back_in_time() {
     let mut newest = vec![0; pods.len()];
     let rounds = usize::try_from(seconds().as_secs() / 12).unwrap_or(1).max(1);
     for edit in 1..=rounds {
-        let leader =
-            kubectl(&["-n", SYSTEM, "get", "lease", "torana-controller", "-o", "jsonpath={.spec.holderIdentity}"]);
+        let leader = leader();
         lab.apply(&numbered(edit));
         sleep(Duration::from_millis(fastrand::u64(0..400)));
         let gone = ["-n", SYSTEM, "delete", "pod", &leader, "--force", "--grace-period=0"];

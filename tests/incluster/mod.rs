@@ -156,14 +156,20 @@ fn processes(command: &str) -> Vec<String> {
     String::from_utf8(found.stdout).unwrap().split_whitespace().map(str::to_owned).collect()
 }
 
-/// The process of a proxy's pod: no argument names it, so it is found by its host name.
+/// The process of a proxy's pod.
 fn proxy_process(pod: &str) -> Option<String> {
+    process("/bin/torana-gateway", pod)
+}
+
+/// The process of a pod whose command line begins with `command`: no argument names the pod, so it is found by its host
+/// name.
+fn process(command: &str, pod: &str) -> Option<String> {
     let host = format!("HOSTNAME={pod}");
     let is_its = |pid: &String| {
         let environment = std::fs::read_to_string(format!("/proc/{pid}/environ")).unwrap_or_default();
         environment.split('\0').any(|variable| variable == host)
     };
-    processes("/bin/torana-gateway").into_iter().find(is_its)
+    processes(command).into_iter().find(is_its)
 }
 
 /// The last `tail` lines of every pod of a selector, or all with -1. While one of them is starting or going, what kubectl
@@ -183,6 +189,11 @@ fn logs(namespace: &str, selector: &str, tail: i32) -> String {
 fn signal(signal: &str, pid: &str) {
     // It may have ended by itself.
     Command::new("kill").args([signal, pid]).output().unwrap();
+}
+
+/// The pod of the controller that leads.
+fn leader() -> String {
+    kubectl(&["-n", SYSTEM, "get", "lease", "torana-controller", "-o", "jsonpath={.spec.holderIdentity}"])
 }
 
 /// Waits until every controller is there.

@@ -9,7 +9,7 @@ use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::json;
 use torana_controller::api::access;
 
-use super::super::{CONTROLLER, SYSTEM, processes};
+use super::super::{CONTROLLER, SYSTEM, leader, processes};
 use super::{Neighbour, OF_ROUTE, ask, kubectl, metrics, must_say, route, until};
 
 const STORM: Duration = Duration::from_secs(4);
@@ -18,7 +18,7 @@ const WRITERS: usize = 4;
 
 /// A metric of the controller that leads.
 fn counted(family: &str) -> u64 {
-    let leader = kubectl(&["-n", SYSTEM, "get", "lease", "torana-controller", "-o", "jsonpath={.spec.holderIdentity}"]);
+    let leader = leader();
     let pod = kubectl(&["-n", SYSTEM, "get", "pod", &leader, "-o", "jsonpath={.status.podIP}"]);
     let text = metrics(&pod, 8081);
     let values = text
