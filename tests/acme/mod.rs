@@ -4,7 +4,7 @@
 
 mod knot;
 
-mod pebble;
+pub(crate) mod pebble;
 
 mod site;
 

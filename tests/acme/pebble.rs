@@ -15,21 +15,23 @@ use torana_tests::{Authority, Connection, Process, Reply, ports};
 
 /// What is special about a Pebble.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Manner {
+pub(crate) struct Manner {
     /// Of a hundred nonces so many are refused.
-    pub(super) bad_nonces: u8,
+    pub(crate) bad_nonces: u8,
     /// Accounts are of customers only: with this key, base64url.
-    pub(super) external: Option<(&'static str, &'static str)>,
+    pub(crate) external: Option<(&'static str, &'static str)>,
     /// Another name server than its own.
-    pub(super) names: Option<std::net::SocketAddr>,
+    pub(crate) names: Option<std::net::SocketAddr>,
+    /// Where its own leads every name, unless that is here.
+    pub(crate) address: Option<std::net::Ipv4Addr>,
     /// The folder of a newer one than the machine's, of [`newer`]: it tells when certificates are to be renewed.
-    pub(super) newer: Option<PathBuf>,
+    pub(crate) newer: Option<PathBuf>,
     /// Profiles that the newer one has, and for how many seconds their certificates are valid.
-    pub(super) profiles: &'static [(&'static str, u32)],
+    pub(crate) profiles: &'static [(&'static str, u32)],
 }
 
 /// The folder of the Pebble that `./dev acme` builds. Nothing, and it says so, where it was not built.
-pub(super) fn newer() -> Option<PathBuf> {
+pub(crate) fn newer() -> Option<PathBuf> {
     let folder = std::env::var_os("TORANA_PEBBLE").map(PathBuf::from);
     if folder.is_none() {
         println!("SKIPPED: there is no newer Pebble; ./dev acme");
@@ -60,17 +62,18 @@ impl Manner {
 }
 
 /// A running Pebble.
-pub(super) struct Pebble {
+pub(crate) struct Pebble {
     /// Its directory.
-    pub(super) directory: String,
+    pub(crate) directory: String,
     /// Vouches for Pebble's own HTTPS.
-    pub(super) authority: Authority,
-    port: u16,
+    pub(crate) authority: Authority,
+    /// Where it listens, on 127.0.0.1.
+    pub(crate) port: u16,
     management: u16,
     /// Where its name server is told what to say.
     names: u16,
     /// Its name server.
-    pub(super) dns: u16,
+    pub(crate) dns: u16,
     folder: TempDir,
     _server: Process,
     _names: Process,
@@ -78,11 +81,11 @@ pub(super) struct Pebble {
 
 impl Pebble {
     /// One that looks at these ports for answers.
-    pub(super) fn start(http: u16, tls: u16) -> Self {
+    pub(crate) fn start(http: u16, tls: u16) -> Self {
         Self::with(http, tls, &Manner::default())
     }
 
-    pub(super) fn with(http: u16, tls: u16, manner: &Manner) -> Self {
+    pub(crate) fn with(http: u16, tls: u16, manner: &Manner) -> Self {
         let (folder, authority) = (TempDir::new().unwrap(), Authority::new());
         let [port, management, names, dns] = [(); 4].map(|()| ports::free());
         let here = folder.path();
@@ -102,7 +105,8 @@ impl Pebble {
         let flag = if manner.newer.is_some() { &["-doh", "", "-dnsserver"][..] } else { &["-dns01"] };
         command.args(flag).arg(format!("127.0.0.1:{dns}"));
         command.args(["-http01", "", "-https01", "", "-tlsalpn01", ""]);
-        command.args(["-defaultIPv4", "127.0.0.1", "-defaultIPv6", ""]);
+        let address = manner.address.unwrap_or(std::net::Ipv4Addr::LOCALHOST).to_string();
+        command.args(["-defaultIPv4", &address, "-defaultIPv6", ""]);
         let name_server = Process::start(&mut command, &here.join("names.log"), names);
         let asked = manner.names.map_or_else(|| format!("127.0.0.1:{dns}"), |at| at.to_string());
         let mut command = manner.program("pebble");
@@ -115,7 +119,7 @@ impl Pebble {
 
     /// The manifest of a ClusterAcmeIssuer for it. It is not looked first whether names lead here: only Pebble's own name
     /// server says so.
-    pub(super) fn issuer(&self, name: &str, more: &str) -> String {
+    pub(crate) fn issuer(&self, name: &str, more: &str) -> String {
         format!(
             "apiVersion: torana.dev/v1alpha1\nkind: ClusterAcmeIssuer\nmetadata: {{name: {name}}}\nspec: {{directory: \
              {:?}, selfCheck: Skip, caBundle: {:?}{more}}}\n---\n",
@@ -125,7 +129,7 @@ impl Pebble {
     }
 
     /// Trusts what it signs.
-    pub(super) fn client(&self) -> Arc<ClientConfig> {
+    pub(crate) fn client(&self) -> Arc<ClientConfig> {
         trusting(self.ask(self.management, "/roots/0", "").text().as_bytes())
     }
 
@@ -140,7 +144,7 @@ impl Pebble {
     }
 
     /// When it wants the certificate with this id (RFC 9773 §4.1) to be renewed, in seconds since 1970.
-    pub(super) fn window(&self, id: &str) -> (i64, i64) {
+    pub(crate) fn window(&self, id: &str) -> (i64, i64) {
         let json = |text: String| serde_json::from_str::<Value>(&text).unwrap();
         let directory = json(self.ask(self.port, "/dir", "").text());
         // Of `https://localhost:PORT/…`.
@@ -154,7 +158,7 @@ impl Pebble {
     }
 
     /// From now on it wants the certificate (PEM) to be renewed in this window, in seconds since 1970.
-    pub(super) fn move_window(&self, certificate: &str, (start, end): (i64, i64)) {
+    pub(crate) fn move_window(&self, certificate: &str, (start, end): (i64, i64)) {
         let moment = |seconds| jiff::Timestamp::from_second(seconds).unwrap().to_string();
         let info = json!({"suggestedWindow": {"start": moment(start), "end": moment(end)}}).to_string();
         let body = json!({"Certificate": certificate, "ARIResponse": info}).to_string();
@@ -163,22 +167,22 @@ impl Pebble {
     }
 
     /// What it has said.
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("pebble.log")).unwrap_or_default()
     }
 
     /// How many orders were placed.
-    pub(super) fn orders(&self) -> usize {
+    pub(crate) fn orders(&self) -> usize {
         self.log().matches("Added order").count()
     }
 
     /// How many were to be placed, those included that were refused.
-    pub(super) fn asked_for_orders(&self) -> usize {
+    pub(crate) fn asked_for_orders(&self) -> usize {
         self.log().matches("POST /order-plz ->").count()
     }
 
     /// A program that has its name server say what a challenge of DNS asks for.
-    pub(super) fn program(&self) -> PathBuf {
+    pub(crate) fn program(&self) -> PathBuf {
         use std::os::unix::fs::PermissionsExt as _;
         let path = self.folder.path().join("record");
         let at = format!("http://127.0.0.1:{}", self.names);
@@ -193,7 +197,7 @@ impl Pebble {
 }
 
 /// Trusts what the holder of this root (PEM) signs.
-pub(super) fn trusting(root: &[u8]) -> Arc<ClientConfig> {
+pub(crate) fn trusting(root: &[u8]) -> Arc<ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(root).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -3,6 +3,8 @@
 //! addresses are reachable and `kubectl` is its administrator; unless `TORANA_INCLUSTER` is set they say that they were
 //! skipped. `./dev incluster` sets all that up.
 
+mod acme;
+
 mod certificates;
 
 mod counts;

@@ -33,7 +33,8 @@ fn serves(address: &str) -> bool {
     ask(address, HOST, "/").is_ok_and(|reply| reply.status == 200)
 }
 
-fn node(lab: &Lab) -> String {
+/// The address of the node.
+pub(super) fn node(lab: &Lab) -> String {
     let path = "jsonpath={.items[0].status.addresses[?(@.type==\"InternalIP\")].address}";
     lab.kubectl(&["get", "nodes", "-o", path])
 }

@@ -69,7 +69,7 @@ impl Authority {
         self.issue(name, hosts).secret(name)
     }
 
-    /// A new certificate with its key. Names with `://` are URIs, the others hosts.
+    /// A new certificate with its key. Names with `://` are URIs, the others hosts or addresses.
     ///
     /// # Panics
     /// If a name is neither.
@@ -209,6 +209,8 @@ impl Issued {
 fn alternative(name: &str) -> SanType {
     if name.contains("://") {
         SanType::URI(name.try_into().expect("a URI"))
+    } else if let Ok(address) = name.parse() {
+        SanType::IpAddress(address)
     } else {
         SanType::DnsName(name.try_into().expect("a host name"))
     }

@@ -2,7 +2,7 @@
 //! A backend that remembers the raw bytes that reached it and finds fault with everything that is not canonical.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -70,7 +70,7 @@ struct State {
 /// A listening backend. Its threads end with their connections.
 #[derive(Clone)]
 pub struct Backend {
-    /// Where it listens, on 127.0.0.1.
+    /// Where it listens, on 127.0.0.1 unless an address was given.
     pub port: u16,
     state: Arc<State>,
 }
@@ -108,6 +108,20 @@ impl Backend {
     #[must_use]
     pub fn scripted(script: impl Fn(&Seen) -> Vec<u8> + Send + Sync + 'static) -> Self {
         Self::serving(free_listener(), Box::new(script), true, None)
+    }
+
+    /// As [`Backend::scripted`], behind TLS at an address of one's own, with a free port; remembers nothing.
+    ///
+    /// # Panics
+    /// If nothing can listen there.
+    #[must_use]
+    pub fn scripted_tls(
+        address: IpAddr,
+        config: Arc<ServerConfig>,
+        script: impl Fn(&Seen) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind((address, 0)).expect("an address of this machine");
+        Self::serving(listener, Box::new(script), false, Some(config))
     }
 
     /// As [`Backend::named`], for more requests than should be remembered.
