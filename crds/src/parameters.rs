@@ -85,6 +85,8 @@ pub struct GatewayParametersSpec {
     /// Proxies without a Gateway of Gateway API: they run in the namespace of these parameters, which name them, for the
     /// Gateways of Istio whose selector takes in the labels of their pods.
     pub ingress: Option<IngressParameters>,
+    /// Certificates by ACME.
+    pub acme: Option<AcmeParameters>,
     /// Who the proxies are in a mesh.
     pub mesh: Option<Box<MeshParameters>>,
     /// Merged into the template of the pods at last, as `kubectl patch` does it: maps by their keys, lists of
@@ -93,6 +95,16 @@ pub struct GatewayParametersSpec {
     #[serde(default)]
     #[schemars(schema_with = "opaque")]
     pub pod_patch: Option<Opaque>,
+}
+
+/// Certificates by ACME for the listeners of a Gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AcmeParameters {
+    /// Who signs where neither Gateway nor ListenerSet says so by the annotation torana.dev/acme: letsencrypt,
+    /// letsencrypt-staging, zerossl, or the name of an AcmeIssuer or ClusterAcmeIssuer; `none`: nobody.
+    #[schemars(length(min = 1, max = 253))]
+    pub issuer: String,
 }
 
 /// The identity that proxies show workloads of a mesh, and which those believe.

@@ -5,37 +5,46 @@
 //!
 //! Never orders anything.
 
+mod from_routes;
+
 mod issuer;
+
+mod terms;
 
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use torana_crds::Kind;
 use torana_crds::core::Secret;
-use torana_crds::gateway::{ListenerSet, ProtocolType};
-use torana_crds::{Kind, ObjectRef, StringMap};
-use torana_ir::{AcmeHost, AcmeHostKey, Certificate, CertificateKey, GatewayId, HostPattern};
+use torana_crds::gateway::ProtocolType;
+use torana_ir::{AcmeHost, AcmeHostKey, Certificate, CertificateKey, GatewayId, HostPattern, ListenerKey};
 
 use crate::issuance::{ChallengeType, Current, DIRECTORY, Issuer, LABEL, Order, Solvable, State, Wanted, home_of};
 use crate::report::Remark;
 use crate::store::Cluster;
+use crate::translate::frame::Parents;
 use crate::translate::gateways::GatewayDraft;
 use crate::translate::listeners::ListenerDraft;
 
+pub(super) use from_routes::reference;
 pub(super) use words::{awaited, pending, trouble};
 
-/// Annotation of a Gateway or ListenerSet: who signs the certificates of its listeners.
-const ANNOTATION: &str = "torana.dev/acme";
-/// Whoever has such an annotation is cert-manager's.
-const CERT_MANAGER: &str = "cert-manager.io/";
 /// Where authorities ask by HTTP, and where by TLS.
 const HTTP_PORT: u16 = 80;
 const TLS_PORT: u16 = 443;
 
-/// All that listeners want, by Secret.
+/// All that listeners want.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Wishes(BTreeMap<CertificateKey, Wanted>);
+pub(super) struct Wishes {
+    by_secret: BTreeMap<CertificateKey, Wanted>,
+    /// Listeners that want what attached routes have, and what these have.
+    asking: Parents,
+    hosts: from_routes::Hosts,
+    /// The Secrets of those.
+    by_listener: BTreeMap<ListenerKey, Vec<CertificateKey>>,
+}
 
 /// Ports of a fleet, by which authorities can ask.
 #[derive(Debug, Clone, Copy, Default)]
@@ -70,7 +79,9 @@ impl Ports {
 impl Wishes {
     /// What the listeners of `gateways`, oldest first, want. What is not to be had is said at the listener.
     pub(super) fn new(cluster: &Cluster, gateways: &mut [GatewayDraft<'_>]) -> Self {
-        let mut wishes = Self::default();
+        let asking = from_routes::asking(cluster, gateways);
+        let hosts = from_routes::hosts(cluster, &asking);
+        let mut wishes = Self { asking, hosts, ..Self::default() };
         let together = Ports::of(gateways.iter());
         for gateway in gateways {
             // One process serves all Gateways where there is no cluster.
@@ -79,9 +90,8 @@ impl Wishes {
             let id = gateway.id.clone();
             let mut terms = BTreeMap::new();
             for listener in gateway.listeners.iter_mut().filter(|it| it.terminates()) {
-                let owner = listener.owner.clone();
-                let annotations = annotations(cluster, gateway.gateway, &owner);
-                let terms = terms.entry(owner.clone()).or_insert_with(|| terms_of(cluster, &owner, annotations));
+                let terms = terms.entry(listener.owner.clone());
+                let terms = terms.or_insert_with_key(|owner| terms::of(cluster, gateway.gateway, owner));
                 if let Some(issuer) = terms {
                     wishes.add(cluster, issuer, (&id, ports), listener);
                 }
@@ -90,14 +100,24 @@ impl Wishes {
         wishes
     }
 
+    /// Whether attached routes have other hosts than they had.
+    pub(super) fn are_old(&self, cluster: &Cluster) -> bool {
+        !self.asking.is_empty() && from_routes::hosts(cluster, &self.asking) != self.hosts
+    }
+
     /// What listeners want, for whoever orders it.
     pub(super) fn wanted(&self) -> impl Iterator<Item = &Wanted> {
-        self.0.values()
+        self.by_secret.values()
     }
 
     /// The wish for a Secret.
     pub(super) fn of(&self, secret: &CertificateKey) -> Option<&Wanted> {
-        self.0.get(secret)
+        self.by_secret.get(secret)
+    }
+
+    /// The Secrets for the hosts of attached routes, if the listener asks for them.
+    pub(super) fn of_routes(&self, listener: &ListenerKey) -> Option<&[CertificateKey]> {
+        self.by_listener.get(listener).map(Vec::as_slice)
     }
 
     /// What the Secrets hold; known only when they were read.
@@ -107,7 +127,7 @@ impl Wishes {
         certificates: impl Iterator<Item = (&'c CertificateKey, &'c Arc<Certificate>)>,
     ) {
         for (key, certificate) in certificates {
-            if let Some(wanted) = self.0.get_mut(key)
+            if let Some(wanted) = self.by_secret.get_mut(key)
                 && let Some(secret) = cluster.find::<Secret>(&key.namespace, &key.name)
             {
                 let directory = secret.meta.annotations.get(DIRECTORY).map(String::as_str);
@@ -119,7 +139,7 @@ impl Wishes {
     /// What proxies answer. Of a host that is to be asked by HTTP the path is reserved, whether it is asked now or not.
     pub(super) fn hosts(&self) -> BTreeMap<AcmeHostKey, AcmeHost> {
         let mut hosts = BTreeMap::new();
-        for wanted in self.0.values() {
+        for wanted in self.by_secret.values() {
             let exact = wanted.hosts.iter().filter(|(host, _)| !host.starts_with('*'));
             for (host, solvable) in exact {
                 for gateway in &wanted.gateways {
@@ -140,32 +160,57 @@ impl Wishes {
         &mut self,
         cluster: &Cluster,
         issuer: &Result<Issuer, Remark>,
-        (gateway, ports): (&GatewayId, Ports),
+        at: (&GatewayId, Ports),
         listener: &mut ListenerDraft<'_>,
     ) {
         let Some(secret) = secret_of(listener) else { return };
-        if stands_already(cluster, &secret) {
+        let of_routes = self.hosts.get(&listener.key).cloned();
+        if of_routes.is_none() && stands_already(cluster, &secret) {
             return;
         }
         let issuer = match issuer {
             Ok(issuer) => issuer,
             Err(remark) => return listener.remarks.push(remark.clone()),
         };
-        let host = match &listener.hostname {
+        if let Some(hosts) = of_routes {
+            let (hosts, remark) = from_routes::granted(&hosts, &listener.path);
+            listener.remarks.extend(remark);
+            let mut secrets = Vec::new();
+            for host in hosts {
+                let secret = from_routes::secret_for(host, &secret);
+                secrets.push(secret.clone());
+                if !stands_already(cluster, &secret) {
+                    self.wish(cluster, (issuer, secret, host), at, listener);
+                }
+            }
+            self.by_listener.insert(listener.key.clone(), secrets);
+            return;
+        }
+        match &listener.hostname {
             Some(HostPattern::Any) => {
                 let path = format!("{}.hostname", listener.path);
                 let message = "a listener for every host gets no certificate by ACME, for nobody knows of which names";
-                let remark = Remark::warning("AcmeNotPossible", &path, message, "write a hostname");
-                return listener.remarks.push(remark);
+                let remedy = "write a hostname, or the annotation torana.dev/acme-from-routes: \"true\"";
+                listener.remarks.push(Remark::warning("AcmeNotPossible", &path, message, remedy));
             }
-            Some(pattern) => pattern.to_string(),
-            None => return,
-        };
-        let solvable = issuer::solvable(issuer, &secret.namespace, &host, ports);
+            Some(pattern) => self.wish(cluster, (issuer, secret, &pattern.to_string()), at, listener),
+            None => {}
+        }
+    }
+
+    /// `listener` wants a certificate of `host` in `secret`.
+    fn wish(
+        &mut self,
+        cluster: &Cluster,
+        (issuer, secret, host): (&Issuer, CertificateKey, &str),
+        (gateway, ports): (&GatewayId, Ports),
+        listener: &mut ListenerDraft<'_>,
+    ) {
+        let solvable = issuer::solvable(issuer, &secret.namespace, host, ports);
         if let Some(remark) = self.too_many(issuer, &secret, &listener.path) {
             return listener.remarks.push(remark);
         }
-        if let Some(wanted) = self.0.get(&secret)
+        if let Some(wanted) = self.by_secret.get(&secret)
             && wanted.issuer.directory != issuer.directory
         {
             let path = format!("{}.tls.certificateRefs[0]", listener.path);
@@ -175,7 +220,7 @@ impl Wishes {
             );
             return listener.remarks.push(Remark::error("AcmeConflict", &path, message, "name another Secret"));
         }
-        let wanted = self.0.entry(secret.clone()).or_insert_with(|| Wanted {
+        let wanted = self.by_secret.entry(secret.clone()).or_insert_with(|| Wanted {
             state: state(cluster, &secret),
             secret,
             issuer: issuer.clone(),
@@ -184,7 +229,7 @@ impl Wishes {
             owners: BTreeSet::new(),
             current: None,
         });
-        wanted.hosts.insert(host, solvable);
+        wanted.hosts.insert(host.to_owned(), solvable);
         wanted.gateways.insert(gateway.clone());
         wanted.owners.insert(listener.owner.clone());
     }
@@ -196,57 +241,14 @@ impl Wishes {
         let is_like = |wanted: &&Wanted| {
             wanted.secret.namespace == secret.namespace && wanted.issuer.name == issuer.name && wanted.secret != *secret
         };
-        let most = issuer.most.filter(|most| self.0.values().filter(is_like).count() >= *most)?;
-        if self.0.contains_key(secret) {
+        let most = issuer.most.filter(|most| self.by_secret.values().filter(is_like).count() >= *most)?;
+        if self.by_secret.contains_key(secret) {
             return None;
         }
         let message = format!("{} signs at most {most} certificates for namespace {}", issuer.name, secret.namespace);
         let remedy = "let listeners share a Secret, or raise its spec.limits.certificatesPerNamespace";
         Some(Remark::error("AcmeLimit", &format!("{path}.tls.certificateRefs[0]"), message, remedy))
     }
-}
-
-fn annotations<'c>(
-    cluster: &'c Cluster,
-    gateway: &'c torana_crds::gateway::Gateway,
-    owner: &ObjectRef,
-) -> Option<&'c StringMap> {
-    if owner.known_kind() == Some(Kind::ListenerSet) {
-        return Some(&cluster.find::<ListenerSet>(&owner.namespace, &owner.name)?.meta.annotations);
-    }
-    Some(&gateway.meta.annotations)
-}
-
-/// Who signs for the listeners of `owner`: by its own annotation, or for all; nobody, if somebody else provides.
-fn terms_of(cluster: &Cluster, owner: &ObjectRef, annotations: Option<&StringMap>) -> Option<Result<Issuer, Remark>> {
-    let annotations = annotations?;
-    let settings = &cluster.settings().acme;
-    if annotations.keys().any(|name| name.starts_with(CERT_MANAGER)) {
-        return None;
-    }
-    let own = annotations.get(ANNOTATION);
-    let name = own.or(settings.issuer.as_ref()).filter(|name| !matches!(name.as_str(), "" | "none"))?;
-    let path = format!("metadata.annotations[{ANNOTATION:?}]");
-    if !settings.has_storage {
-        let message = "nothing is ordered by ACME, for there is nowhere to keep it";
-        let remedy = if cluster.settings().is_cluster() {
-            "install Torana's chart with acme.enabled: true"
-        } else {
-            "start Torana with --data FOLDER"
-        };
-        return Some(Err(Remark::error("AcmeNotPossible", &path, message, remedy)));
-    }
-    let refused = |message: String, remedy: String| Remark::error("NoSuchIssuer", &path, message, remedy);
-    Some(match issuer::named(cluster, &owner.namespace, name) {
-        Ok(Some(issuer)) => Ok(issuer),
-        Ok(None) => {
-            let known: Vec<_> = Issuer::names().collect();
-            let objects = "the name of an AcmeIssuer of this namespace or of a ClusterAcmeIssuer";
-            let message = format!("{owner} names {name:?}, which issues no certificates here");
-            Err(refused(message, format!("write {}, or {objects}", known.join(", "))))
-        }
-        Err(issuer) => Err(refused(format!("{issuer} is not valid, so it is not asked"), "correct it".to_owned())),
-    })
 }
 
 /// The Secret that a listener's certificate would be in: the first that it refers to, of its own namespace.

@@ -4,6 +4,8 @@
 //!
 //! Never looks at routes: numbers of attached routes are filled in by whoever counts them.
 
+mod certify;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,9 +25,9 @@ use crate::issuance::Wanted;
 use crate::report::conditions::class as conditions;
 use crate::report::{Entry, Remark};
 use crate::store::Cluster;
-use crate::translate::acme::{self, Wishes};
+use crate::translate::acme::Wishes;
 use crate::translate::allowed::Namespaces;
-use crate::translate::certificates::{self, Certificates};
+use crate::translate::certificates::Certificates;
 use crate::translate::client_validation::{self, Reading};
 use crate::translate::conflicts::{self, Ports};
 use crate::translate::credentials::{Credentials, Reading as CredentialReading};
@@ -101,6 +103,23 @@ pub(super) struct Slot {
     pub(super) proxies: Arc<Proxies>,
 }
 
+impl Slot {
+    /// That of a listener.
+    pub(super) fn new(draft: &ListenerDraft<'_>, served: bool, proxies: &Arc<Proxies>) -> Self {
+        Self {
+            key: draft.key.clone(),
+            port: draft.spec.port,
+            hostname: draft.hostname.clone(),
+            kinds: draft.kinds.clone(),
+            namespaces: draft.namespaces.clone(),
+            served,
+            over_tls: draft.terminates(),
+            passes_on: draft.spec.protocol == ProtocolType::Tls && !draft.terminates(),
+            proxies: Arc::clone(proxies),
+        }
+    }
+}
+
 /// Gateways whose listeners serve the VirtualServices that are bound to `mesh`, as one parent. No Gateway has no
 /// namespace.
 pub(super) fn mesh() -> ObjectRef {
@@ -140,6 +159,11 @@ impl Frame {
             )
         );
         always || self.authorities.contains(object)
+    }
+
+    /// Whether certificates are wanted for other hosts than they were, for routes are attached that were not.
+    pub(super) fn is_behind_routes(&self, cluster: &Cluster) -> bool {
+        self.wishes.are_old(cluster)
     }
 
     /// Where proxies take credentials from.
@@ -251,39 +275,6 @@ impl Frame {
         }
     }
 
-    fn resolve(&mut self, cluster: &Cluster, before: &Self, listener: &mut ListenerDraft<'_>) {
-        let wanted = acme::secret_of(listener).and_then(|secret| self.wishes.of(&secret));
-        let references = listener.spec.tls.iter().flat_map(|tls| &tls.certificate_refs).enumerate();
-        for (index, reference) in references {
-            let path = format!("{}.tls.certificateRefs[{index}]", listener.path);
-            let resolved = self.secrets.resolve(cluster, &before.secrets, &listener.owner, (reference, &path));
-            let wanted = wanted.filter(|_| index == 0);
-            let served = match resolved {
-                Ok(certificate) => {
-                    listener.remarks.extend(wanted.and_then(|wanted| acme::trouble(wanted, &certificate, &path)));
-                    Some(certificate)
-                }
-                Err(_) if wanted.is_some_and(|wanted| acme::is_awaited(cluster, wanted)) => {
-                    listener.remarks.extend(wanted.map(|wanted| acme::awaited(wanted, &path)));
-                    listener.pending = wanted.map(acme::pending);
-                    None
-                }
-                Err(refusal) => {
-                    listener.unresolved.push(refusal.remark);
-                    refusal.instead
-                }
-            };
-            let Some(certificate) = served else { continue };
-            listener.remarks.extend(certificates::validity(&certificate, cluster.settings().now, &path));
-            if !listener.certificates.contains(&certificate.key) {
-                listener.certificates.push(certificate.key.clone());
-            }
-        }
-        if listener.certificates.is_empty() && listener.pending.is_none() {
-            listener.unservable.get_or_insert_with(|| "it has no certificate that can be used".to_owned());
-        }
-    }
-
     /// Puts the listeners of a Gateway into the program and before the routes.
     fn serve(&mut self, cluster: &Cluster, gateway: &GatewayDraft<'_>) {
         let proxies = Arc::new(Proxies::of_gateway(cluster, gateway.gateway));
@@ -294,17 +285,7 @@ impl Frame {
         self.parents.extend(sets);
         for draft in &gateway.listeners {
             let served = is_served(gateway, draft);
-            let slot = Slot {
-                key: draft.key.clone(),
-                port: draft.spec.port,
-                hostname: draft.hostname.clone(),
-                kinds: draft.kinds.clone(),
-                namespaces: draft.namespaces.clone(),
-                served,
-                over_tls: draft.terminates(),
-                passes_on: draft.spec.protocol == ProtocolType::Tls && !draft.terminates(),
-                proxies: Arc::clone(&proxies),
-            };
+            let slot = Slot::new(draft, served, &proxies);
             if takes_mesh && let Parent::Ours(slots) = self.parents.entry(mesh()).or_insert(Parent::Ours(Vec::new())) {
                 slots.push(slot.clone());
             }

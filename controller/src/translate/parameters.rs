@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `parametersRef` of Gateways and of their classes: which GatewayParameters are meant. Of what is in them only
-//! `ingress` is read.
+//! `ingress` and `acme` are read.
 
 use torana_crds::gateway::{Gateway, GatewayClass};
 use torana_crds::parameters::GatewayParameters;
@@ -54,7 +54,9 @@ pub(super) fn of_class<'a>(
 /// What there is to say of parameters themselves.
 pub(super) fn remarks(cluster: &Cluster, parameters: &GatewayParameters) -> Vec<Remark> {
     if !cluster.settings().is_cluster() {
-        return vec![Remark::note("NotProvisioned", "", "parameters have no effect, for nothing is provisioned", "")];
+        let but = if parameters.spec.acme.is_some() { " but for spec.acme" } else { "" };
+        let message = format!("parameters have no effect{but}, for nothing is provisioned");
+        return vec![Remark::note("NotProvisioned", "", message, "")];
     }
     if parameters.spec.ingress.is_none() {
         return Vec::new();

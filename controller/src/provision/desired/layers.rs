@@ -35,6 +35,7 @@ pub fn merged(class: Option<&GatewayParametersSpec>, own: Option<&GatewayParamet
         shutdown: both(own.shutdown, base.shutdown, shutdown),
         logging: both(own.logging, base.logging, logging),
         mesh: both(own.mesh, base.mesh, |own, base| Box::new(mesh(*own, *base))),
+        acme: own.acme.or(base.acme),
         // Of the parameters that say it alone.
         ingress: own.ingress,
         pod_patch: own.pod_patch.or(base.pod_patch),
