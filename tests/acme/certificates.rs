@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use torana_tests::{Backend, Connection, eventually, ports};
+use torana_tests::{Backend, Connection, World, eventually, ports};
 
 use super::pebble::{Manner, Pebble};
 use super::site::{HOST, Leaf, Site, route, served};
@@ -60,6 +60,21 @@ fn listeners_that_share_a_secret_share_a_certificate_and_half_of_all_nonces_may_
     let hosts = ["a.torana.example", "b.torana.example", "c.torana.example"];
     let world = site.start(&(site.gateway(&hosts) + &pebble.issuer("pebble", "") + &route(&backend)));
     served(&site, (&world, &pebble), &hosts);
+}
+
+#[test]
+fn a_listener_for_every_host_gets_one_for_each_host_of_its_routes_also_of_later_ones() {
+    let (site, backend) = (Site::new(), Backend::named("app"));
+    let pebble = Pebble::start(site.http, site.https);
+    let gateway = site.gateway(&[""]).replacen("hostname: \"\", ", "", 1);
+    let gateway = gateway.replacen("pebble}", "pebble, torana.dev/acme-from-routes: \"true\"}", 1);
+    let [first, later] = ["a.torana.example", "b.torana.example"];
+    let routes = World::service("app", backend.port) + &World::route("first", first, "app");
+    let world = site.start(&(gateway + &pebble.issuer("pebble", "") + &routes));
+    served(&site, (&world, &pebble), &[first]);
+    world.apply("later.yaml", &World::route("later", later, "app"));
+    served(&site, (&world, &pebble), &[first, later]);
+    assert_eq!(pebble.orders(), 2, "each has its own: {}", pebble.log());
 }
 
 #[test]
@@ -127,4 +142,6 @@ fn certs_lists_it_and_has_it_renewed_with_a_new_key_while_connections_live_on() 
     assert!(eventually(|| site.leaf(&client).is_some_and(|leaf| leaf.key != before.key)), "{}", world.log());
     assert_eq!(pebble.orders(), 2, "{}", world.log());
     assert_eq!(kept.get(HOST, "/").unwrap().status, 200);
+    let told = site.debug(HOST);
+    assert!(told.contains("Secret default/shop-tls") && told.contains("CAA: ") && told.contains(HOST), "{told}");
 }

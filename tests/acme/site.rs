@@ -74,6 +74,11 @@ impl Site {
         torana(["certs", "--data", &self.folder(), "renew", host]).code
     }
 
+    /// What `torana certs debug` says of `host`.
+    pub(super) fn debug(&self, host: &str) -> String {
+        torana(["certs", "--data", &self.folder(), "debug", host]).stdout
+    }
+
     /// What is shown to whoever trusts `client`; nothing, if that is not to be trusted.
     pub(super) fn leaf(&self, client: &Arc<ClientConfig>) -> Option<Leaf> {
         Connection::tls(self.https, HOST, client).ok().map(|connection| Leaf::of(&connection))

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio::sync::watch;
 use torana_controller::acme::vault::{ClusterVault, FolderVault, Vault};
-use torana_controller::acme::{Checks, Clock, Connector, Engine, Parts, Told};
+use torana_controller::acme::{Checks, Clock, Connector, Engine, Happening, Parts, Told};
 use torana_controller::api::Client;
 use torana_controller::clock::now;
 use torana_controller::embedded;
 use torana_controller::issuance::{Answer, Wanted};
 use torana_controller::leader::Leadership;
 use torana_controller::metrics::Metrics;
+use torana_controller::status::Board;
 use torana_controller::store::Acme;
 
 /// Flags about certificates.
@@ -74,14 +75,16 @@ impl ClusterAcmeArgs {
         &self,
         client: &Client,
         home: &str,
-        (leadership, metrics): (&watch::Receiver<Leadership>, &Metrics),
+        leadership: &watch::Receiver<Leadership>,
+        (metrics, board): (&Metrics, &Arc<Board>),
     ) -> Heralds {
         let (wanted, of_wanted) = watch::channel(Arc::default());
         let (answers, of_answers) = watch::channel(BTreeSet::new());
         if self.acme {
             let acme = embedded::Acme { wanted: of_wanted, answers: of_answers };
             let (vault, leadership) = (ClusterVault::new(client.clone()), leadership.clone());
-            tokio::spawn(order_as_leader(vault, home.to_owned(), (acme, leadership), metrics.clone()));
+            let told = told(metrics.clone(), Arc::clone(board));
+            tokio::spawn(order_as_leader(vault, home.to_owned(), (acme, leadership), told));
         }
         (wanted, answers)
     }
@@ -91,9 +94,24 @@ impl ClusterAcmeArgs {
 pub(crate) async fn order(vault: FolderVault, acme: embedded::Acme) {
     // Alone, it leads.
     let (_leader, leads) = watch::channel(true);
-    let told = |result, reason| tracing::debug!(result, reason, "an attempt at a certificate has ended");
+    // What happens is in the log.
+    let told = Told::new(|_, _| ());
     let embedded::Acme { wanted, answers } = acme;
-    engine(Arc::new(vault), Acme::default().home, (wanted, answers, leads), Told::new(told)).run().await;
+    engine(Arc::new(vault), Acme::default().home, (wanted, answers, leads), told).run().await;
+}
+
+/// Counts what happens, and tells it with the objects whose listeners want the certificate.
+fn told(metrics: Metrics, board: Arc<Board>) -> Told {
+    Told::new(move |wanted, happening| {
+        if let Some((result, reason)) = happening.result() {
+            metrics.ordered(result, reason);
+        }
+        let (reason, note) = happening.event(wanted);
+        let is_warning = matches!(happening, Happening::Failed { .. });
+        for owner in &wanted.owners {
+            board.happened(owner, is_warning, (reason, &note));
+        }
+    })
 }
 
 /// As [`order`], in a cluster: while this replica leads.
@@ -101,10 +119,9 @@ async fn order_as_leader(
     vault: ClusterVault,
     home: String,
     (acme, mut leadership): (embedded::Acme, watch::Receiver<Leadership>),
-    metrics: Metrics,
+    told: Told,
 ) {
     let (leader, leads) = watch::channel(leadership.borrow().leads());
-    let told = Told::new(move |result, reason| metrics.ordered(result, reason));
     let embedded::Acme { wanted, answers } = acme;
     let engine = engine(Arc::new(vault), home, (wanted, answers, leads), told);
     let following = async move {

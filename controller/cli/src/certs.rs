@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow, bail};
 use jiff::Timestamp;
 use torana_controller::acme::vault::{ClusterVault, FolderVault, Vault};
-use torana_controller::acme::{Standing, overview, renew};
+use torana_controller::acme::{Checks, Standing, examine, overview, renew};
 use torana_controller::api;
 use torana_controller::clock::now;
 use torana_controller::store::Acme;
@@ -20,7 +20,8 @@ use crate::output::{self, Output};
 #[command(after_help = "Examples:
   torana certs --data /var/lib/torana           of `torana run --data /var/lib/torana`
   torana certs                                  of the cluster of KUBECONFIG
-  torana certs renew shop.example.com           order it anew, whatever its age")]
+  torana certs renew shop.example.com           order it anew, whatever its age
+  torana certs debug shop.example.com           why is it not there?")]
 pub struct CertsArgs {
     /// The folder of `torana run --data` [default: the cluster]
     #[arg(long, value_name = "FOLDER", env = "TORANA_DATA")]
@@ -48,6 +49,12 @@ pub enum Action {
         #[arg(env = "TORANA_HOST")]
         host: String,
     },
+    /// Tell why a host has no certificate: what is kept, DNS, CAA, ports and answers, asked from here
+    Debug {
+        /// The host
+        #[arg(env = "TORANA_HOST")]
+        host: String,
+    },
 }
 
 /// Prints them, or has them renewed; 1 if one is not well.
@@ -65,6 +72,11 @@ pub(crate) async fn main(args: CertsArgs) -> anyhow::Result<u8> {
             bail!("no certificate by ACME has the name {host:?}; torana certs lists them");
         }
         output::print(format!("{count} to be renewed; torana certs tells how far it is\n").as_bytes())?;
+        return Ok(0);
+    }
+    if let Some(Action::Debug { host }) = &args.action {
+        let lines = examine(&*vault, &Checks::default(), host).await?;
+        output::print((lines.join("\n") + "\n").as_bytes())?;
         return Ok(0);
     }
     let all = overview(&*vault, now()).await?;

@@ -15,16 +15,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use instant_acme::{CertificateIdentifier, Error};
 use tokio::sync::watch;
-use torana_ir::{Certificate, CertificateKey};
+use torana_ir::CertificateKey;
 
 use super::accounts::Accounts;
 use super::checks::Reach;
 use super::courier::{Connect, listening};
-use super::failure::{Failure, Verdict};
+use super::failure::{Failure, SLOW, Verdict};
 use super::record::Record;
+use super::told::{Happening, Told};
 use super::vault::{Kept, Vault};
 use crate::issuance::{
-    Answer, Attempt, Current, DIRECTORY, LABEL, Next, Renewal, State, Trouble, Wanted, Why, next, next_try,
+    Answer, Attempt, BUDGET, Current, DIRECTORY, LABEL, Next, Renewal, State, Trouble, Turn, Wanted, Why, next,
+    next_try,
 };
 
 /// So long failed validations count.
@@ -64,6 +66,8 @@ pub(super) struct Site {
     pub(super) clock: Clock,
     /// Answers that all proxies know.
     pub(super) answers: watch::Receiver<BTreeSet<Answer>>,
+    /// Hears what happens.
+    pub(super) told: Told,
     /// When authorities may be asked about renewals again that could not be.
     unasked: Mutex<HashMap<CertificateKey, i64>>,
 }
@@ -73,9 +77,10 @@ impl Site {
         (vault, connect, reach): (Arc<dyn Vault>, Arc<dyn Connect>, Arc<dyn Reach>),
         (home, clock): (String, Clock),
         answers: watch::Receiver<BTreeSet<Answer>>,
+        told: Told,
     ) -> Self {
         let accounts = Accounts::new(Arc::clone(&vault), connect, home.clone());
-        Self { vault, accounts, reach, home, clock, answers, unasked: Mutex::default() }
+        Self { vault, accounts, reach, home, clock, answers, told, unasked: Mutex::default() }
     }
 
     /// What is next for a certificate.
@@ -98,47 +103,57 @@ pub(super) enum Outcome {
     Idle,
     /// It is known when the authority wants the certificate to be renewed; or that it does not say.
     Asked,
+    /// The authority would sign: it was convinced where nothing counts.
+    Rehearsed,
     /// The certificate is there.
     Issued,
     /// It failed: in one word.
     Failed(&'static str),
 }
 
-/// Does what is next for `wanted`; tells what came of it, and how it stands then, if that is known.
-pub(super) async fn attempt(site: &Site, wanted: &Wanted) -> (Outcome, Option<Wanted>) {
+/// Does what is next for `wanted`; tells what came of it, and how it stands then, if that is known. A new certificate is
+/// ordered in its `turn`.
+pub(super) async fn attempt(site: &Site, wanted: &Wanted, turn: &Turn) -> (Outcome, Option<Wanted>) {
     let mut record = match Record::open(Arc::clone(&site.vault), &site.home, &wanted.secret).await {
         Ok(record) => record,
-        Err(failure) => return (unkept(wanted, &failure), None),
+        Err(failure) => return (unkept(site, wanted, &failure), None),
     };
     record.describe(wanted);
     // Boxed: what is carried through all of an order is large, and most attempts end before.
-    let (done, asked) = listening(Box::pin(go_on(site, wanted, &mut record))).await;
+    let (done, asked) = listening(Box::pin(go_on(site, wanted, &mut record, turn))).await;
     let (outcome, current) = match done {
-        Ok(done) => done,
+        Ok(done) => {
+            if done.0 == Outcome::Issued {
+                let is_first = wanted.current.is_none();
+                site.told.tell(wanted, if is_first { Happening::Issued } else { Happening::Renewed });
+            }
+            done
+        }
         Err(failure) => match fail(site, wanted, &mut record, (failure, asked)).await {
             Ok(reason) => (Outcome::Failed(reason), wanted.current.clone()),
-            Err(failure) => return (unkept(wanted, &failure), None),
+            Err(failure) => return (unkept(site, wanted, &failure), None),
         },
     };
     (outcome, Some(Wanted { state: record.state, current, ..wanted.clone() }))
 }
 
-fn unkept(wanted: &Wanted, failure: &Failure) -> Outcome {
+fn unkept(site: &Site, wanted: &Wanted, failure: &Failure) -> Outcome {
     tracing::warn!(certificate = %wanted.secret, why = failure.message, "nothing is done for a certificate");
+    site.told.tell(wanted, Happening::Failed { reason: failure.reason, message: &failure.message });
     Outcome::Failed(failure.reason)
 }
 
 type Done = (Outcome, Option<Current>);
 
 /// As the vault has it, for translation may be late.
-async fn go_on(site: &Site, wanted: &Wanted, record: &mut Record) -> Result<Done, Failure> {
+async fn go_on(site: &Site, wanted: &Wanted, record: &mut Record, turn: &Turn) -> Result<Done, Failure> {
     let current = match site.vault.read(&wanted.secret).await? {
         None => None,
         Some(found) if !found.kept.labels.contains_key(LABEL) => {
             // Somebody else's, and nobody else touches it.
             return Ok((Outcome::Idle, wanted.current.clone()));
         }
-        Some(found) => current(&wanted.secret, &found.kept),
+        Some(found) => found.kept.current(&wanted.secret),
     };
     let fresh = Wanted { state: record.state.clone(), current, ..wanted.clone() };
     match site.next(&fresh) {
@@ -149,17 +164,14 @@ async fn go_on(site: &Site, wanted: &Wanted, record: &mut Record) -> Result<Done
         }
         Next::Resume => ordering::resume(site, &fresh, record).await,
         Next::Order(why) => {
+            let replaced = replaces(&fresh, why);
+            if let (None, Some(limit)) = (&replaced, &turn.why) {
+                return Err(Failure { until: Some(turn.at), ..Failure::later(BUDGET, limit) });
+            }
             tracing::info!(certificate = %fresh.secret, issuer = fresh.issuer.name, ?why, "a certificate is ordered");
-            ordering::place(site, &fresh, record, why).await
+            ordering::place(site, &fresh, record, (why, replaced)).await
         }
     }
-}
-
-/// What a Secret of ours holds; nothing, if it cannot be used.
-fn current(secret: &CertificateKey, kept: &Kept) -> Option<Current> {
-    let (chain, key) = (kept.data.get("tls.crt")?, kept.data.get("tls.key")?);
-    let certificate = Certificate::from_pem(secret.clone(), chain, key).ok()?;
-    Some(Current::new(&certificate, kept.annotations.get(DIRECTORY).map(String::as_str)))
 }
 
 /// Asks when the certificate is to be renewed. That nobody says so is no failure: its age says it, too.
@@ -198,33 +210,49 @@ async fn fail(
     record: &mut Record,
     (failure, asked): (Failure, Option<std::time::Duration>),
 ) -> Result<&'static str, Failure> {
-    let Failure { reason, message, verdict } = failure;
     let now = site.clock.now();
     let state = &mut record.state;
-    state.failures = state.failures.saturating_add(1);
+    if let Some(at) = failure.until {
+        // Nothing failed: its turn has not come.
+        tracing::info!(certificate = %wanted.secret, why = failure.message, next = at - now, "an order waits");
+    } else {
+        site.told.tell(wanted, Happening::Failed { reason: failure.reason, message: &failure.message });
+        state.failures = state.failures.saturating_add(1);
+    }
     state.refused.retain(|at| *at > now - HOUR);
-    if verdict == Verdict::Refused {
+    if failure.verdict == Verdict::Refused {
         state.refused.push(now);
     }
     let asked = asked.and_then(|asked| now.checked_add(i64::try_from(asked.as_secs()).ok()?));
-    let attempt = Attempt { failures: state.failures, refused: &state.refused, asked, now, chance: fastrand::u16(..) };
-    let at = next_try(attempt);
+    let left = wanted.current.as_ref().map(|current| current.not_after - now);
+    let (failures, refused, chance) = (state.failures, state.refused.as_slice(), fastrand::u16(..));
+    let attempt = Attempt { failures, refused, left, asked, now, chance };
+    let at = failure.until.unwrap_or_else(|| next_try(attempt));
     state.next_try = Some(at);
+    let is_rehearsal = state.order.as_ref().is_some_and(|order| order.is_rehearsal);
+    // A rehearsal that cannot be held is not in the way of what is rehearsed.
+    let gives_up = is_rehearsal && failure.verdict != Verdict::Refused && !failure.is_ours();
+    if failure.verdict == Verdict::Refused {
+        state.rehearse = wanted.issuer.rehearsal.is_some();
+    } else if gives_up && failure.reason == SLOW {
+        state.rehearse = false;
+    }
+    let Failure { reason, message, verdict, .. } = failure;
     tracing::warn!(certificate = %wanted.secret, reason, message, next = at - now, "a certificate is not there yet");
     state.trouble = Some(Trouble { reason: reason.to_owned(), message, at: now });
-    if verdict != Verdict::Later {
-        if let Some(order) = &record.state.order {
-            records::remove(&wanted.issuer, order).await;
-        }
-        record.close();
+    if verdict != Verdict::Later || gives_up {
+        ordering::give_up(wanted, record).await;
     }
     record.save().await.map(|()| reason)
 }
 
 /// Nothing is left of the attempts that led to it.
 fn succeed(state: &mut State, now: i64) {
-    let State { certificate, issuer, hosts, .. } = std::mem::take(state);
-    *state = State { certificate, issuer, hosts, issued: Some(now), ..State::default() };
+    let State { certificate, issuer, hosts, order, mut spent, revision, .. } = std::mem::take(state);
+    if let Some(order) = order {
+        spent.signed(order.placed, now);
+    }
+    *state = State { certificate, issuer, hosts, spent, revision, issued: Some(now), ..State::default() };
 }
 
 /// What is written into the Secret of a certificate, over what is there.
@@ -237,8 +265,8 @@ fn issued(kept: Option<Kept>, wanted: &Wanted, (chain, key): (String, String)) -
 }
 
 /// Whether the certificate takes the place of one, of which the authority is told.
-fn replaces(wanted: &Wanted, why: Why) -> Option<String> {
-    let renewal = wanted.state.renewal.as_ref().filter(|_| matches!(why, Why::Due | Why::Asked))?;
+pub(super) fn replaces(wanted: &Wanted, why: Why) -> Option<String> {
+    let renewal = wanted.state.renewal.as_ref().filter(|_| why.renews())?;
     let id = wanted.current.as_ref()?.id.as_ref()?;
     (renewal.certificate == *id).then(|| id.clone())
 }

@@ -21,6 +21,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use super::dns::{Caa, Resolver};
 use crate::api::causes;
 use crate::issuance::{Challenge, ChallengeType};
 
@@ -40,6 +41,10 @@ const TLS: u16 = 443;
 pub trait Reach: fmt::Debug + Send + Sync + 'static {
     /// Asks for the answer to a challenge; the error says what was found instead, and what to repair.
     async fn look(&self, challenge: &Challenge) -> Result<(), String>;
+
+    /// Whether the owner of `host`, perhaps a wildcard, lets an authority sign that has these names in CAA records; the
+    /// error says whom instead. What cannot be found out the authority is left to find out.
+    async fn permits(&self, host: &str, identities: &[&str]) -> Result<(), String>;
 }
 
 /// Asks as an authority does.
@@ -59,6 +64,11 @@ impl Checks {
     /// At other ports than authorities ask at: for one of a test.
     pub fn at(http: u16, tls: u16) -> Self {
         Self { http, tls }
+    }
+
+    /// Where it asks.
+    pub(super) fn ports(&self) -> [u16; 2] {
+        [self.http, self.tls]
     }
 
     async fn at_address(&self, challenge: &Challenge, address: IpAddr) -> Result<(), String> {
@@ -84,10 +94,27 @@ impl Reach for Checks {
         }
         Ok(())
     }
+
+    async fn permits(&self, host: &str, identities: &[&str]) -> Result<(), String> {
+        let name = host.strip_prefix("*.").unwrap_or(host);
+        let Ok(resolver) = Resolver::system() else { return Ok(()) };
+        let found = timeout(DEADLINE, resolver.caa(name)).await;
+        found.ok().and_then(Result::ok).map_or(Ok(()), |caa| permitted(&caa, host, identities))
+    }
+}
+
+fn permitted(caa: &Caa, host: &str, identities: &[&str]) -> Result<(), String> {
+    let is_wildcard = host.starts_with("*.");
+    let (Some(first), Some(at)) = (identities.first(), &caa.at) else { return Ok(()) };
+    if identities.iter().any(|identity| caa.allows(identity, is_wildcard)) {
+        return Ok(());
+    }
+    let tag = if is_wildcard { "issuewild" } else { "issue" };
+    Err(format!("the CAA records of {at} do not let this authority sign for {host}; add one: 0 {tag} \"{first}\""))
 }
 
 /// Addresses of a name, IPv4 and IPv6.
-async fn addresses(host: &str) -> Result<BTreeSet<IpAddr>, String> {
+pub(super) async fn addresses(host: &str) -> Result<BTreeSet<IpAddr>, String> {
     let none = |why: String| format!("DNS has no A or AAAA record of {host} ({why}); let it lead to this Gateway");
     let found = timeout(DEADLINE, tokio::net::lookup_host((host, 0))).await;
     let found = found.map_err(|_| none("no answer in time".to_owned()))?.map_err(|error| none(error.to_string()))?;
@@ -197,6 +224,20 @@ mod tests {
         let nobody = Challenge { host: "nobody.invalid".into(), ..challenge(ChallengeType::TlsAlpn01) };
         let why = checks.look(&nobody).await.unwrap_err();
         assert!(why.starts_with("DNS has no A or AAAA record of nobody.invalid"), "{why}");
+    }
+
+    #[test]
+    fn who_is_not_let_sign_is_told_which_record_to_add() {
+        let only = |domain: &str| Caa {
+            at: Some("example".into()),
+            issue: vec![crate::acme::dns::Issuer { domain: domain.into(), parameters: Vec::new() }],
+            ..Caa::default()
+        };
+        assert_eq!(permitted(&only("letsencrypt.org"), "a.example", &["letsencrypt.org"]), Ok(()));
+        assert_eq!(permitted(&Caa::default(), "a.example", &["letsencrypt.org"]), Ok(()));
+        assert_eq!(permitted(&only("other.example"), "a.example", &[]), Ok(()), "its name is not known");
+        let why = permitted(&only("other.example"), "*.a.example", &["letsencrypt.org"]).unwrap_err();
+        assert!(why.ends_with("add one: 0 issuewild \"letsencrypt.org\""), "{why}");
     }
 
     #[tokio::test]

@@ -111,7 +111,7 @@ impl HttpClient for Patient {
         let inner = Arc::clone(&self.0);
         Box::pin(async move {
             let answer = timeout(DEADLINE, inner.request(request)).await;
-            let answer = answer.map_err(|_| Error::Str("no answer in time"))??;
+            let answer = answer.map_err(|_| Error::Other("no answer in time".into()))??;
             if answer.parts.status.is_client_error() || answer.parts.status.is_server_error() {
                 let asked = retry_after(&answer.parts.headers);
                 ASKED.try_with(|cell| cell.set(asked.or(cell.get()))).ok();

@@ -13,6 +13,20 @@ const BAD_NONCE: &str = "bad_nonce";
 const REPLACED: &str = "replaced";
 /// The authority does not know the account.
 pub(super) const NO_ACCOUNT: &str = "no_account";
+/// The name does not lead here.
+pub(super) const PREFLIGHT: &str = "preflight";
+/// The owner of the name lets others sign.
+pub(super) const CAA: &str = "caa";
+/// Proxies do not know the answer.
+pub(super) const PROXIES: &str = "proxies";
+/// The record of a challenge is not there.
+pub(super) const RECORDS: &str = "records";
+/// The authority cannot be asked.
+pub(super) const AWAY: &str = "away";
+/// The authority takes long.
+pub(super) const SLOW: &str = "slow";
+/// Nothing can be kept.
+pub(super) const STORAGE: &str = "storage";
 /// So often a question is asked that came with bad nonces; the library asks three times each.
 const AGAIN: usize = 8;
 
@@ -59,17 +73,24 @@ pub(super) struct Failure {
     pub(super) message: String,
     /// What it means for the order.
     pub(super) verdict: Verdict,
+    /// When it goes on, if that is known; nothing has failed then.
+    pub(super) until: Option<i64>,
 }
 
 impl Failure {
     /// The order goes on later.
     pub(super) fn later(reason: &'static str, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), verdict: Verdict::Later }
+        Self { reason, message: message.into(), verdict: Verdict::Later, until: None }
     }
 
     /// The order is over.
     pub(super) fn over(reason: &'static str, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), verdict: Verdict::Over }
+        Self { reason, message: message.into(), verdict: Verdict::Over, until: None }
+    }
+
+    /// Whether it is between us and the name: the authority has no part in it.
+    pub(super) fn is_ours(&self) -> bool {
+        self.until.is_some() || matches!(self.reason, PREFLIGHT | CAA | PROXIES | RECORDS | STORAGE)
     }
 
     /// Whether an order that replaces a certificate (RFC 9773 §5) may have failed for that: it has been replaced already,
@@ -82,13 +103,13 @@ impl Failure {
     pub(super) fn refused(problem: &Problem, of: &str) -> Self {
         let (reason, remedy) = known(word(problem));
         let reason = if reason == "authority" { "unconvinced" } else { reason };
-        Self { reason, message: format!("{of}: {}{remedy}", detail(problem)), verdict: Verdict::Refused }
+        Self { reason, message: format!("{of}: {}{remedy}", detail(problem)), verdict: Verdict::Refused, until: None }
     }
 }
 
 impl From<VaultError> for Failure {
     fn from(error: VaultError) -> Self {
-        Self::later("storage", format!("what is done cannot be kept: {error}"))
+        Self::later(STORAGE, format!("what is done cannot be kept: {error}"))
     }
 }
 
@@ -102,7 +123,7 @@ impl From<Error> for Failure {
                 Self::later("account", "the account's key cannot be used; delete its Secret, and a new account is made")
             }
             Error::Unsupported(what) => Self::over("rejected", format!("the authority does not do {what}")),
-            other => Self::later("authority", format!("the authority cannot be asked: {}", causes(&other))),
+            other => Self::later(AWAY, format!("the authority cannot be asked: {}", causes(&other))),
         }
     }
 }
@@ -117,7 +138,7 @@ impl From<Problem> for Failure {
             "badCSR" | "rejectedIdentifier" | "unsupportedIdentifier" | "caa" | "invalidProfile" | "malformed"
         );
         let verdict = if is_gone || is_final { Verdict::Over } else { Verdict::Later };
-        Self { reason, message: format!("the authority says: {}{remedy}", detail(&problem)), verdict }
+        Self { reason, message: format!("the authority says: {}{remedy}", detail(&problem)), verdict, until: None }
     }
 }
 
@@ -132,7 +153,7 @@ fn known(word: &str) -> (&'static str, &'static str) {
     match word {
         "badNonce" => (BAD_NONCE, ""),
         "rateLimited" => ("rate_limited", "; Torana waits for as long as it is asked to"),
-        "caa" => ("caa", "; let the CAA record of the name allow this authority"),
+        "caa" => (CAA, "; let the CAA record of the name allow this authority"),
         "dns" => ("dns", "; repair the name's DNS records"),
         "connection" => ("unreachable", "; the authority must reach this Gateway from the internet"),
         "tls" => ("unreachable", "; TLS for this name must end at this Gateway, not before it"),

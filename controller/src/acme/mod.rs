@@ -25,12 +25,20 @@ mod overview;
 
 pub mod checks;
 
+mod examine;
+
 mod attempt;
+
+mod told;
+
+mod orphans;
 
 mod engine;
 
 pub use attempt::Clock;
 pub use checks::{Checks, Reach};
 pub use courier::{Connect, Connector};
-pub use engine::{Engine, Parts, Told};
+pub use engine::{Engine, Parts};
+pub use examine::examine;
 pub use overview::{Stage, Standing, overview, renew};
+pub use told::{Happening, Told};

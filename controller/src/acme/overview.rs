@@ -5,12 +5,12 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use torana_ir::{Certificate, CertificateKey};
+use torana_ir::CertificateKey;
 
 use super::failure::Failure;
 use super::record::Record;
 use super::vault::{Vault, VaultError};
-use crate::issuance::{Current, DIRECTORY, MOST_FAILED_VALIDATIONS, STATE_ENTRY, State, renewal};
+use crate::issuance::{Current, MOST_FAILED_VALIDATIONS, STATE_ENTRY, State, renewal};
 
 /// How often a wish is written again that the engine was faster than.
 const TRIES: usize = 5;
@@ -52,6 +52,8 @@ pub enum Stage {
     Failing,
     /// It has ended.
     Expired,
+    /// Nobody wants it.
+    Orphaned,
 }
 
 /// All certificates that were ever wanted and are kept account of, by Secret.
@@ -62,29 +64,17 @@ pub async fn overview(vault: &dyn Vault, now: i64) -> Result<Vec<Standing>, Vaul
     let mut found = Vec::new();
     for (_, kept) in vault.list("state").await? {
         let Some(Ok(state)) = kept.data.get(STATE_ENTRY).map(|text| State::from_json(text)) else { continue };
-        let Some(secret) = name(&state) else { continue };
-        let current = current(vault, &secret).await?;
+        let Some(secret) = state.secret() else { continue };
+        let current = vault.read(&secret).await?.and_then(|found| found.kept.current(&secret));
         found.push(standing(&secret, &state, current.as_ref(), now));
     }
     found.sort_by(|one, other| one.certificate.cmp(&other.certificate));
     Ok(found)
 }
 
-fn name(state: &State) -> Option<CertificateKey> {
-    let (namespace, name) = state.certificate.split_once('/')?;
-    Some(CertificateKey { namespace: namespace.to_owned(), name: name.to_owned() })
-}
-
-async fn current(vault: &dyn Vault, secret: &CertificateKey) -> Result<Option<Current>, VaultError> {
-    let Some(found) = vault.read(secret).await? else { return Ok(None) };
-    let part = |name: &str| found.kept.data.get(name).map(Vec::as_slice).unwrap_or_default();
-    let certificate = Certificate::from_pem(secret.clone(), part("tls.crt"), part("tls.key"));
-    let directory = found.kept.annotations.get(DIRECTORY).map(String::as_str);
-    Ok(certificate.ok().map(|certificate| Current::new(&certificate, directory)))
-}
-
 fn standing(secret: &CertificateKey, state: &State, current: Option<&Current>, now: i64) -> Standing {
     let stage = match (current, &state.order, &state.trouble) {
+        _ if state.orphan.is_some() => Stage::Orphaned,
         (Some(current), ..) if current.not_after <= now => Stage::Expired,
         (Some(_), _, Some(_)) => Stage::Failing,
         (_, Some(_), _) => Stage::Ordered,
@@ -101,7 +91,7 @@ fn standing(secret: &CertificateKey, state: &State, current: Option<&Current>, n
         challenges,
         state: stage,
         expires: current.map(|current| current.not_after),
-        renews: current.map(|current| renewal(secret, state, current)),
+        renews: current.filter(|_| state.orphan.is_none()).map(|current| renewal(secret, state, current)),
         next_try: state.next_try.filter(|at| *at > now),
         error: state.trouble.as_ref().map(|trouble| trouble.message.clone()),
     }
@@ -175,6 +165,7 @@ mod tests {
         assert_eq!(stage(&calm, Some(&current(9000))), Stage::Ready);
         assert_eq!(stage(&state(), Some(&current(9000))), Stage::Failing);
         assert_eq!(stage(&state(), Some(&current(900))), Stage::Expired);
+        assert_eq!(stage(&State { orphan: Some(5), ..calm }, Some(&current(9000))), Stage::Orphaned);
     }
 
     #[tokio::test]

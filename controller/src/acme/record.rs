@@ -45,6 +45,7 @@ impl Record {
     /// What people are told who ask for it.
     pub(super) fn describe(&mut self, wanted: &Wanted) {
         wanted.issuer.name.clone_into(&mut self.state.issuer);
+        self.state.orphan = None;
         let kind = |solvable: &Solvable| match solvable {
             Solvable::By(kind) => Some(*kind),
             Solvable::Not(_) => None,
@@ -54,6 +55,7 @@ impl Record {
 
     /// Keeps it.
     pub(super) async fn save(&mut self) -> Result<(), Failure> {
+        self.state.revision += 1;
         let key = self.key.iter().map(|key| (KEY_ENTRY.to_owned(), key.clone().into_bytes()));
         let state = (STATE_ENTRY.to_owned(), self.state.to_json());
         let kept = Kept {
@@ -64,6 +66,14 @@ impl Record {
         };
         self.version = Some(self.vault.write(&self.name, &kept, self.version.as_deref()).await?);
         Ok(())
+    }
+
+    /// Forgets it.
+    pub(super) async fn remove(self) -> Result<(), Failure> {
+        match &self.version {
+            Some(version) => Ok(self.vault.remove(&self.name, version).await?),
+            None => Ok(()),
+        }
     }
 
     /// The order is over.

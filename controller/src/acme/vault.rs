@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use async_trait::async_trait;
-use torana_ir::CertificateKey;
+use torana_ir::{Certificate, CertificateKey};
+
+use crate::issuance::{Current, DIRECTORY};
 
 pub use cluster::ClusterVault;
 pub use folder::FolderVault;
@@ -38,6 +40,15 @@ impl fmt::Debug for Kept {
             .field("annotations", annotations)
             .field("entries", &names)
             .finish()
+    }
+}
+
+impl Kept {
+    /// The certificate that it holds as Secret `name`; nothing, if it cannot be used.
+    pub(super) fn current(&self, name: &CertificateKey) -> Option<Current> {
+        let (chain, key) = (self.data.get("tls.crt")?, self.data.get("tls.key")?);
+        let certificate = Certificate::from_pem(name.clone(), chain, key).ok()?;
+        Some(Current::new(&certificate, self.annotations.get(DIRECTORY).map(String::as_str)))
     }
 }
 

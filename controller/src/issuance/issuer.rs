@@ -10,12 +10,14 @@ use torana_ir::CertificateKey;
 
 use crate::hosts::takes_in;
 
+const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
+const STAGING: &str = "https://acme-staging-v02.api.letsencrypt.org/directory";
+const ZERO_SSL: &str = "https://acme.zerossl.com/v2/DV90";
+/// Directories, and where the same authority is to be tried.
+const REHEARSALS: [(&str, &str); 1] = [(LETS_ENCRYPT, STAGING)];
 /// Authorities that need no object: their names, and their directories.
-const BUILT_IN: [(&str, &str); 3] = [
-    ("letsencrypt", "https://acme-v02.api.letsencrypt.org/directory"),
-    ("letsencrypt-staging", "https://acme-staging-v02.api.letsencrypt.org/directory"),
-    ("zerossl", "https://acme.zerossl.com/v2/DV90"),
-];
+const BUILT_IN: [(&str, &str); 3] =
+    [("letsencrypt", LETS_ENCRYPT), ("letsencrypt-staging", STAGING), ("zerossl", ZERO_SSL)];
 
 /// An authority, and what is agreed with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +26,10 @@ pub struct Issuer {
     pub name: String,
     /// URL of its directory (RFC 8555 §7.1.1).
     pub directory: String,
+    /// Its directory for rehearsals, of which it does not count what fails.
+    pub rehearsal: Option<String>,
+    /// What it calls itself in CAA records (RFC 8659 §4.2), where that is known.
+    pub identities: &'static [&'static str],
     /// Where the authority writes to.
     pub email: Option<String>,
     /// An account at the authority that its customers have already.
@@ -54,6 +60,8 @@ impl Issuer {
         Self {
             name: name.to_owned(),
             directory: directory.to_owned(),
+            rehearsal: REHEARSALS.iter().find(|(real, _)| *real == directory).map(|(_, it)| (*it).to_owned()),
+            identities: identities(directory),
             email: None,
             account: None,
             roots: None,
@@ -79,6 +87,12 @@ impl Issuer {
         BUILT_IN.iter().map(|(name, _)| *name)
     }
 
+    /// The same authority where nothing counts, if it has such a directory; an account of its own is made there.
+    pub fn rehearsing(&self) -> Option<Self> {
+        let directory = self.rehearsal.clone()?;
+        Some(Self { directory, rehearsal: None, account: None, ..self.clone() })
+    }
+
     /// One entry of a Secret that it names; the error says what is missing.
     pub fn entry(&self, secret: &CertificateKey, entry: &str) -> Result<&[u8], String> {
         let found = self.secrets.get(secret).ok_or_else(|| format!("there is no Secret {secret}; create it"))?;
@@ -96,6 +110,15 @@ impl Issuer {
     pub fn account_id(&self) -> String {
         let key = self.account.as_ref().map_or("", |account| &account.key_id);
         format!("{}\n{}\n{key}", self.directory, self.email.as_deref().unwrap_or_default())
+    }
+}
+
+/// What authorities that everybody knows call themselves in CAA records.
+fn identities(directory: &str) -> &'static [&'static str] {
+    match directory {
+        LETS_ENCRYPT | STAGING => &["letsencrypt.org"],
+        ZERO_SSL => &["sectigo.com", "trust-provider.com", "usertrust.com", "comodoca.com", "comodo.com"],
+        _ => &[],
     }
 }
 

@@ -16,11 +16,16 @@ mod plan;
 
 mod answers;
 
+mod budget;
+
 pub use answers::{Answer, Answers};
+pub use budget::{BUDGET, Budget, Ledger, Spent, Turn};
 pub use delay::{Attempt, MOST_FAILED_VALIDATIONS, next_try};
 pub use issuer::{ExternalAccount, Issuer, KeyType};
 pub use order::{Challenge, ChallengeType, Order, Solvable};
 pub use plan::{Next, Why, next, renewal};
 pub(crate) use state::short_digest;
 pub use state::{KEY_ENTRY, LABEL, Renewal, SECRET_TYPE, STATE_ENTRY, State, Trouble, UnreadableState, home_of};
+#[cfg(test)]
+pub(crate) use wanted::certificate_id;
 pub use wanted::{Current, DIRECTORY, ISSUED, Wanted};

@@ -22,6 +22,9 @@ pub struct Order {
     /// Id (RFC 9773 §4.1) of the certificate whose place it takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<String>,
+    /// Whether it only shows that an order would succeed: at the directory that the authority has for that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_rehearsal: bool,
 }
 
 /// A challenge that was chosen (RFC 8555 §8).

@@ -49,6 +49,13 @@ pub enum Why {
     Asked,
 }
 
+impl Why {
+    /// Whether the same names have a certificate of this authority.
+    pub fn renews(self) -> bool {
+        matches!(self, Self::Due | Self::Asked)
+    }
+}
+
 /// What is next for `wanted` at `now`. Before `ask_from` its authority is not asked about renewals.
 pub fn next(wanted: &Wanted, ask_from: i64, now: i64) -> Next {
     let state = &wanted.state;
@@ -57,7 +64,7 @@ pub fn next(wanted: &Wanted, ask_from: i64, now: i64) -> Next {
     }
     if let Some(order) = &state.order
         && order.hosts == wanted.names()
-        && order.directory == wanted.issuer.directory
+        && [Some(&wanted.issuer.directory), wanted.issuer.rehearsal.as_ref()].contains(&Some(&order.directory))
     {
         return Next::Resume;
     }

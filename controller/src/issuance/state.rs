@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use torana_crds::core::Secret;
 use torana_ir::{CertificateKey, sha256};
 
-use super::{ChallengeType, Order};
+use super::{ChallengeType, Order, Spent};
 
 /// Type of such Secrets, and nobody else's.
 pub const SECRET_TYPE: &str = "torana.dev/acme";
@@ -55,6 +55,15 @@ pub struct State {
     /// Somebody wants it renewed now, whatever its age: since when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<i64>,
+    /// What it has used of the authority's budget.
+    #[serde(default)]
+    pub spent: Spent,
+    /// The authority was not convinced: where it has a directory for rehearsals, the next order is placed there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rehearse: bool,
+    /// How often it was written: of two, the one with more is newer.
+    #[serde(default)]
+    pub revision: u64,
     /// Since when nobody wants it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orphan: Option<i64>,
@@ -110,6 +119,12 @@ impl State {
         Self { certificate: certificate.to_string(), ..Self::default() }
     }
 
+    /// Secret of the certificate.
+    pub fn secret(&self) -> Option<CertificateKey> {
+        let (namespace, name) = self.certificate.split_once('/')?;
+        Some(CertificateKey { namespace: namespace.to_owned(), name: name.to_owned() })
+    }
+
     /// What a Secret of Torana's own namespace keeps; `None` if it keeps something else.
     pub fn of_secret(secret: &Secret) -> Option<Result<Self, UnreadableState>> {
         if secret.secret_type != SECRET_TYPE {
@@ -155,6 +170,7 @@ mod tests {
                 }],
                 placed: 7,
                 replaces: None,
+                is_rehearsal: false,
             }),
             failures: 2,
             next_try: Some(9),

@@ -9,7 +9,7 @@ use torana_crds::ObjectRef;
 use torana_ir::{Certificate, CertificateKey, GatewayId};
 use x509_parser::extensions::ParsedExtension;
 
-use super::{Issuer, Solvable, State};
+use super::{Issuer, Order, Solvable, State};
 
 /// Label of the Secrets of certificates that Torana obtained: the issuer's name goes into an annotation, for it may be
 /// longer than a label.
@@ -40,6 +40,19 @@ impl Wanted {
     /// Its names.
     pub fn names(&self) -> BTreeSet<String> {
         self.hosts.keys().cloned().collect()
+    }
+
+    /// The same of the authority that `order` was placed with.
+    #[must_use]
+    pub fn with(&self, order: &Order) -> Self {
+        if order.is_rehearsal { self.rehearsing() } else { self.clone() }
+    }
+
+    /// The same where nothing counts, if the authority has such a place.
+    #[must_use]
+    pub fn rehearsing(&self) -> Self {
+        let issuer = self.issuer.rehearsing().unwrap_or_else(|| self.issuer.clone());
+        Self { issuer, ..self.clone() }
     }
 
     /// Why it cannot be had as things are: the first name that can be shown in no way.
@@ -73,7 +86,7 @@ impl Current {
             names: certificate.names.iter().cloned().collect(),
             not_before: certificate.not_before,
             not_after: certificate.not_after,
-            id: certificate.leaf().and_then(|leaf| id(leaf)),
+            id: certificate.leaf().and_then(|leaf| certificate_id(leaf)),
             directory: directory.map(str::to_owned),
         }
     }
@@ -84,8 +97,8 @@ impl Current {
     }
 }
 
-/// `base64url(authorityKeyIdentifier) "." base64url(serial)`.
-fn id(leaf: &[u8]) -> Option<String> {
+/// The id of a certificate, DER (RFC 9773 §4.1): `base64url(authorityKeyIdentifier) "." base64url(serial)`.
+pub(crate) fn certificate_id(leaf: &[u8]) -> Option<String> {
     let (_, parsed) = x509_parser::parse_x509_certificate(leaf).ok()?;
     let signer = parsed.extensions().iter().find_map(|extension| match extension.parsed_extension() {
         ParsedExtension::AuthorityKeyIdentifier(signer) => signer.key_identifier.as_ref(),

@@ -172,6 +172,15 @@ impl Board {
         self.changed.notify_one();
     }
 
+    /// Something happened to an object that no condition tells; nothing is told of one that is not known.
+    pub fn happened(&self, object: &ObjectRef, is_warning: bool, (reason, note): (&str, &str)) {
+        let mut state = self.state();
+        let event = state.event(object, is_warning, (reason, events::short(note)));
+        state.tell(event.into_iter().collect());
+        drop(state);
+        self.told.notify_one();
+    }
+
     /// Something is to be told.
     pub(super) fn tell(&self, events: Vec<Event>) {
         self.state().tell(events);
@@ -277,18 +286,15 @@ impl State {
         let before = self.report.objects.get(object).map(AsRef::as_ref);
         let remarks = report.objects.get(object).map(|after| events::of_remarks(before, after)).unwrap_or_default();
         let unreadable = report.unreadable.get(object).filter(|why| self.report.unreadable.get(object) != Some(*why));
-        let held = object.known_kind().zip(self.stored.held(object));
-        let Some((kind, held)) = held else { return };
-        let event = |remark: &crate::report::Remark| Event {
-            object: object.clone(),
-            api_version: self.stored.version(kind).to_owned(),
-            uid: held.uid.clone(),
-            is_warning: true,
-            reason: remark.reason.to_owned(),
-            note: events::note(remark),
-        };
-        let events = remarks.into_iter().chain(unreadable).map(event).collect();
+        let event = |remark: &crate::report::Remark| self.event(object, true, (remark.reason, events::note(remark)));
+        let events = remarks.into_iter().chain(unreadable).filter_map(event).collect();
         self.tell(events);
+    }
+
+    fn event(&self, object: &ObjectRef, is_warning: bool, (reason, note): (&str, String)) -> Option<Event> {
+        let (kind, held) = object.known_kind().zip(self.stored.held(object))?;
+        let (api_version, uid) = (self.stored.version(kind).to_owned(), held.uid.clone());
+        Some(Event { object: object.clone(), api_version, uid, is_warning, reason: reason.to_owned(), note })
     }
 
     fn tell(&mut self, events: Vec<Event>) {

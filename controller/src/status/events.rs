@@ -65,7 +65,7 @@ pub fn of_patch(patch: &Patch) -> Vec<Event> {
         let Some((is_warning, reason)) = turn(&place, condition) else { continue };
         let message = condition["message"].as_str().unwrap_or_default();
         let note = if place.is_empty() { message.to_owned() } else { format!("{place}: {message}") };
-        let note = cut(&note, NOTE).to_owned();
+        let note = short(&note);
         // A listener that is not accepted is not programmed either, for the same reason.
         let is_known = events.iter().any(|event| event.is_warning && is_warning && event.note == note);
         if !is_known && events.len() < AT_ONCE {
@@ -95,7 +95,12 @@ pub fn of_remarks<'e>(before: Option<&Entry>, after: &'e Entry) -> Vec<&'e Remar
 
 /// The note of a remark.
 pub fn note(remark: &Remark) -> String {
-    cut(&remark.to_string(), NOTE).to_owned()
+    short(&remark.to_string())
+}
+
+/// No longer than a note may be.
+pub(super) fn short(text: &str) -> String {
+    cut(text, NOTE).to_owned()
 }
 
 /// Conditions of a status with where they stand: `""`, `listener https`, `Gateway edge`.

@@ -56,8 +56,8 @@ pub(super) async fn install(
     if let Some(order) = &record.state.order {
         records::remove(&wanted.issuer, order).await;
     }
-    record.close();
     succeed(&mut record.state, site.clock.now());
+    record.close();
     record.save().await?;
     let until = jiff::Timestamp::from_second(current.not_after).map(|at| at.to_string()).unwrap_or_default();
     tracing::info!(certificate = %wanted.secret, issuer = wanted.issuer.name, until, "a certificate is there");

@@ -12,9 +12,10 @@ use instant_acme::{
 use tokio::time::{Instant, sleep, timeout};
 
 use super::installing::{csr, install, new_key};
-use super::{Done, Outcome, Site, identifier, records, replaces};
-use crate::acme::failure::{Failure, NO_ACCOUNT, patiently};
+use super::{Done, Outcome, Site, identifier, records};
+use crate::acme::failure::{CAA, Failure, NO_ACCOUNT, PREFLIGHT, PROXIES, SLOW, STORAGE, patiently};
 use crate::acme::record::Record;
+use crate::acme::told::Happening;
 use crate::issuance::{Answer, Challenge, ChallengeType, Order, Solvable, Wanted, Why};
 
 /// So long proxies have to learn an answer: new ones begin meanwhile.
@@ -25,35 +26,83 @@ const SLOWEST: Duration = Duration::from_mins(3);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Places an order and sees it through.
-pub(super) async fn place(site: &Site, wanted: &Wanted, record: &mut Record, why: Why) -> Result<Done, Failure> {
-    let account = site.accounts.of(&wanted.issuer).await?;
-    if let Some(given_up) = &record.state.order {
-        records::remove(&wanted.issuer, given_up).await;
-    }
-    // The key first: whoever goes on with the order must have it.
-    record.close();
-    record.key = Some(new_key(wanted.issuer.key).await?);
-    let mut replaced = replaces(wanted, why);
-    let placed = match patiently!(new_order(&account, wanted, replaced.as_deref()).await) {
-        Err(failure) if replaced.is_some() && failure.is_of_what_is_replaced() => {
-            tracing::debug!(certificate = %wanted.secret, why = failure.message, "it is ordered as if there were none");
-            replaced = None;
-            patiently!(new_order(&account, wanted, None).await)
+/// Places an order and sees it through; `replaced` is the id of the certificate whose place it takes. Where the authority
+/// was not convinced before, it is tried first where nothing counts, if that can be asked.
+pub(super) async fn place(
+    site: &Site,
+    wanted: &Wanted,
+    record: &mut Record,
+    (why, replaced): (Why, Option<String>),
+) -> Result<Done, Failure> {
+    give_up(wanted, record).await;
+    if record.state.rehearse && wanted.issuer.rehearsal.is_some() {
+        let rehearsal = wanted.rehearsing();
+        match begin(site, &rehearsal, record, None).await {
+            Ok((placed, _)) => {
+                keep(site, &rehearsal, record, (&placed, None, true)).await?;
+                return see_through(site, &rehearsal, record, placed).await;
+            }
+            Err(failure) if failure.is_ours() => return Err(failure),
+            Err(failure) => tracing::info!(certificate = %wanted.secret, why = failure.message, "no rehearsal"),
         }
-        placed => placed,
-    };
-    let placed = known(site, wanted, placed).await?;
+    }
+    let (placed, replaces) = begin(site, wanted, record, replaced).await?;
+    if replaces.is_none() {
+        record.state.spent.placed(!why.renews(), site.clock.now());
+    }
+    keep(site, wanted, record, (&placed, replaces, false)).await?;
+    site.told.tell(wanted, Happening::Ordered);
+    see_through(site, wanted, record, placed).await
+}
+
+/// Places an order, in the place of the certificate with this id if the authority takes that.
+async fn begin(
+    site: &Site,
+    wanted: &Wanted,
+    record: &mut Record,
+    mut replaces: Option<String>,
+) -> Result<(Placed, Option<String>), Failure> {
+    let account = site.accounts.of(&wanted.issuer).await?;
+    // The key first: whoever goes on with the order must have it.
+    record.key = Some(new_key(wanted.issuer.key).await?);
+    let mut placed = patiently!(new_order(&account, wanted, replaces.as_deref()).await);
+    if let Err(failure) = &placed
+        && replaces.is_some()
+        && failure.is_of_what_is_replaced()
+    {
+        tracing::debug!(certificate = %wanted.secret, why = failure.message, "it is ordered as if there were none");
+        replaces = None;
+        placed = patiently!(new_order(&account, wanted, None).await);
+    }
+    Ok((known(site, wanted, placed).await?, replaces))
+}
+
+/// Keeps that an order was placed.
+async fn keep(
+    site: &Site,
+    wanted: &Wanted,
+    record: &mut Record,
+    (placed, replaces, is_rehearsal): (&Placed, Option<String>, bool),
+) -> Result<(), Failure> {
     record.state.order = Some(Order {
         url: placed.url().to_owned(),
         directory: wanted.issuer.directory.clone(),
         hosts: wanted.names(),
         challenges: Vec::new(),
         placed: site.clock.now(),
-        replaces: replaced,
+        replaces,
+        is_rehearsal,
     });
-    record.save().await?;
-    see_through(site, wanted, record, placed).await
+    record.save().await
+}
+
+/// The order that there is comes to nothing.
+pub(super) async fn give_up(wanted: &Wanted, record: &mut Record) {
+    if let Some(order) = &record.state.order {
+        records::remove(&wanted.with(order).issuer, order).await;
+        record.state.spent.over(order.placed);
+    }
+    record.close();
 }
 
 /// An authority that does not know the account has forgotten all of its orders.
@@ -80,10 +129,10 @@ async fn new_order(account: &Account, wanted: &Wanted, replaced: Option<&str>) -
 pub(super) async fn resume(site: &Site, wanted: &Wanted, record: &mut Record) -> Result<Done, Failure> {
     let Some(order) = &record.state.order else { return Ok((Outcome::Idle, wanted.current.clone())) };
     if record.key.is_none() {
-        return Err(Failure::over("storage", "the key of the order is lost; another order is placed"));
+        return Err(Failure::over(STORAGE, "the key of the order is lost; another order is placed"));
     }
+    let (wanted, url) = (&wanted.with(order), order.url.clone());
     let account = site.accounts.of(&wanted.issuer).await?;
-    let url = order.url.clone();
     let placed = patiently!(account.order(url.clone()).await.map_err(Failure::from));
     let placed = known(site, wanted, placed).await.inspect_err(|failure| {
         if failure.reason == NO_ACCOUNT {
@@ -96,6 +145,9 @@ pub(super) async fn resume(site: &Site, wanted: &Wanted, record: &mut Record) ->
 async fn see_through(site: &Site, wanted: &Wanted, record: &mut Record, mut placed: Placed) -> Result<Done, Failure> {
     if placed.state().status == OrderStatus::Pending {
         convince(site, wanted, record, &mut placed).await?;
+    }
+    if record.state.order.as_ref().is_some_and(|order| order.is_rehearsal) {
+        return rehearsed(wanted, record, &mut placed).await;
     }
     if placed.state().status == OrderStatus::Ready {
         let key = record.key.clone().unwrap_or_default();
@@ -112,6 +164,17 @@ async fn see_through(site: &Site, wanted: &Wanted, record: &mut Record, mut plac
     Ok((Outcome::Issued, Some(current)))
 }
 
+/// What the authority was convinced of where nothing counts, it will be where it does.
+async fn rehearsed(wanted: &Wanted, record: &mut Record, placed: &mut Placed) -> Result<Done, Failure> {
+    if placed.state().status == OrderStatus::Invalid {
+        return Err(refusal(placed).await);
+    }
+    give_up(wanted, record).await;
+    record.state.rehearse = false;
+    record.save().await?;
+    Ok((Outcome::Rehearsed, wanted.current.clone()))
+}
+
 /// Shows that the names are ours.
 async fn convince(site: &Site, wanted: &Wanted, record: &mut Record, placed: &mut Placed) -> Result<(), Failure> {
     let challenges = patiently!(chosen(wanted, placed).await)?;
@@ -124,16 +187,26 @@ async fn convince(site: &Site, wanted: &Wanted, record: &mut Record, placed: &mu
     records::put(wanted, &challenges).await?;
     learned(site, wanted, &challenges).await?;
     if wanted.issuer.checks {
-        for challenge in &challenges {
-            site.reach.look(challenge).await.map_err(|why| {
-                let Challenge { kind, host, .. } = challenge;
-                Failure::later("preflight", format!("{kind} for {host}: {why}. The authority is not asked"))
-            })?;
-        }
+        preflight(site, wanted, &challenges).await?;
     }
     patiently!(ask_to_look(wanted, placed).await)?;
     settle(placed, &[OrderStatus::Pending]).await?;
     if placed.state().status == OrderStatus::Invalid { Err(refusal(placed).await) } else { Ok(()) }
+}
+
+/// What the authority would find.
+async fn preflight(site: &Site, wanted: &Wanted, challenges: &[Challenge]) -> Result<(), Failure> {
+    for challenge in challenges {
+        site.reach.look(challenge).await.map_err(|why| {
+            let Challenge { kind, host, .. } = challenge;
+            Failure::later(PREFLIGHT, format!("{kind} for {host}: {why}. The authority is not asked"))
+        })?;
+    }
+    for host in wanted.hosts.keys().filter(|_| !wanted.issuer.identities.is_empty()) {
+        let permitted = site.reach.permits(host, wanted.issuer.identities).await;
+        permitted.map_err(|why| Failure::later(CAA, format!("{why}. The authority is not asked")))?;
+    }
+    Ok(())
 }
 
 /// A challenge of each name that the authority is not convinced of.
@@ -210,7 +283,7 @@ async fn learned(site: &Site, wanted: &Wanted, challenges: &[Challenge]) -> Resu
     };
     let names: Vec<_> = missing.into_iter().collect();
     let why = format!("the proxies of Gateway {} have not confirmed that they know the answer", names.join(", "));
-    Err(Failure::later("proxies", format!("{why}. The authority is not asked")))
+    Err(Failure::later(PROXIES, format!("{why}. The authority is not asked")))
 }
 
 /// What the authority has not begun to look at, it is asked to.
@@ -236,7 +309,7 @@ async fn settle(placed: &mut Placed, passing: &[OrderStatus]) -> Result<(), Fail
     let (begun, mut pause) = (Instant::now(), FIRST_PAUSE);
     while passing.contains(&placed.state().status) {
         if begun.elapsed() > SLOWEST {
-            return Err(Failure::later("slow", "the authority takes long; it is asked again later"));
+            return Err(Failure::later(SLOW, "the authority takes long; it is asked again later"));
         }
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);

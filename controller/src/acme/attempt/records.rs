@@ -9,7 +9,7 @@ use torana_crds::issuer::{Dns01, DnsWebhook, Rfc2136 as Server, TsigAlgorithm};
 use torana_ir::{CertificateKey, sha256};
 
 use crate::acme::dns::{Algorithm, DnsError, Exec, Record, Resolver, Rfc2136, Solver, Tsig, Webhook};
-use crate::acme::failure::Failure;
+use crate::acme::failure::{Failure, RECORDS};
 use crate::issuance::{Challenge, ChallengeType, Issuer, Order, Wanted};
 
 /// Seconds that a record may be cached: it is gone within minutes.
@@ -17,7 +17,7 @@ const TTL: u32 = 60;
 
 impl From<DnsError> for Failure {
     fn from(error: DnsError) -> Self {
-        Self::later("dns", error.to_string())
+        Self::later(RECORDS, error.to_string())
     }
 }
 
@@ -50,7 +50,7 @@ pub(super) async fn remove(issuer: &Issuer, order: &Order) {
 }
 
 fn told(challenge: &Challenge, error: &DnsError) -> Failure {
-    Failure::later("dns", format!("{} for {}: {error}. The authority is not asked", challenge.kind, challenge.host))
+    Failure::later(RECORDS, format!("{} for {}: {error}. The authority is not asked", challenge.kind, challenge.host))
 }
 
 /// Where the name is delegated to, the record belongs there; whoever cannot be asked about that is asked by the authority,
@@ -66,7 +66,7 @@ fn solver<'i>(issuer: &'i Issuer, host: &str) -> Result<(Solver, &'i Dns01), Fai
     // The record is the same for a name and for all below it.
     let names = [host.to_owned(), format!("*.{host}")];
     let rule = names.iter().filter_map(|name| issuer.rule(name)).find(|rule| rule.dns01.is_some());
-    let missing = || Failure::later("dns", format!("{} does not say who writes the records of {host}", issuer.name));
+    let missing = || Failure::later(RECORDS, format!("{} does not say who writes the records of {host}", issuer.name));
     let terms = rule.and_then(|rule| rule.dns01.as_deref()).ok_or_else(missing)?;
     let solver = match (&terms.rfc2136, &terms.webhook, &terms.exec) {
         (Some(server), ..) => Solver::Rfc2136(rfc2136(issuer, server)?),
@@ -80,8 +80,8 @@ fn solver<'i>(issuer: &'i Issuer, host: &str) -> Result<(Solver, &'i Dns01), Fai
 fn rfc2136(issuer: &Issuer, server: &Server) -> Result<Rfc2136, Failure> {
     let key = |tsig: &torana_crds::issuer::Tsig| -> Result<Tsig, Failure> {
         let (secret, entry) = (name_of(&tsig.secret_ref.target(&issuer.namespace)), &tsig.secret_ref.key);
-        let text = issuer.entry(&secret, entry).map_err(|why| Failure::later("dns", why))?;
-        let why = |_| Failure::later("dns", format!("entry {entry:?} of Secret {secret} is no key in base64"));
+        let text = issuer.entry(&secret, entry).map_err(|why| Failure::later(RECORDS, why))?;
+        let why = |_| Failure::later(RECORDS, format!("entry {entry:?} of Secret {secret} is no key in base64"));
         Ok(Tsig {
             key_name: tsig.key_name.clone(),
             algorithm: match tsig.algorithm {
@@ -102,7 +102,7 @@ fn webhook(issuer: &Issuer, service: &DnsWebhook) -> Result<Webhook, Failure> {
         None => Vec::new(),
         Some(reference) => {
             let secret = name_of(&reference.target(&issuer.namespace));
-            let missing = || Failure::later("dns", format!("there is no Secret {secret}; create it"));
+            let missing = || Failure::later(RECORDS, format!("there is no Secret {secret}; create it"));
             let entries = issuer.secrets.get(&secret).ok_or_else(missing)?;
             entries.iter().map(|(name, value)| (name.clone(), text(value.expose()))).collect()
         }

@@ -39,6 +39,7 @@ fn order(hosts: &[&str]) -> Order {
         challenges: Vec::new(),
         placed: 0,
         replaces: None,
+        is_rehearsal: false,
     }
 }
 
