@@ -35,6 +35,9 @@ mod orphans;
 
 mod engine;
 
+#[cfg(test)]
+mod simulation;
+
 pub use attempt::Clock;
 pub use checks::{Checks, Reach};
 pub use courier::{Connect, Connector};
