@@ -212,13 +212,9 @@ async fn fail(
 ) -> Result<&'static str, Failure> {
     let now = site.clock.now();
     let state = &mut record.state;
-    if let Some(at) = failure.until {
-        // Nothing failed: its turn has not come.
-        tracing::info!(certificate = %wanted.secret, why = failure.message, next = at - now, "an order waits");
-    } else {
-        site.told.tell(wanted, Happening::Failed { reason: failure.reason, message: &failure.message });
-        state.failures = state.failures.saturating_add(1);
-    }
+    // Where it is known when it goes on nothing failed: its turn has not come.
+    let has_failed = failure.until.is_none();
+    state.failures = state.failures.saturating_add(has_failed.into());
     state.refused.retain(|at| *at > now - HOUR);
     if failure.verdict == Verdict::Refused {
         state.refused.push(now);
@@ -238,7 +234,12 @@ async fn fail(
         state.rehearse = false;
     }
     let Failure { reason, message, verdict, .. } = failure;
-    tracing::warn!(certificate = %wanted.secret, reason, message, next = at - now, "a certificate is not there yet");
+    if has_failed {
+        site.told.tell(wanted, Happening::Failed { reason, message: &message });
+        tracing::warn!(certificate = %wanted.secret, reason, message, next = at - now, "a certificate is not there yet");
+    } else {
+        tracing::info!(certificate = %wanted.secret, message, next = at - now, "an order waits");
+    }
     state.trouble = Some(Trouble { reason: reason.to_owned(), message, at: now });
     if verdict != Verdict::Later || gives_up {
         ordering::give_up(wanted, record).await;
