@@ -15,12 +15,10 @@ use torana_ir::CertificateKey;
 use super::courier::{Connect, Pace, Patient};
 use super::failure::{Failure, patiently};
 use super::vault::{Kept, Vault, VaultError};
-use crate::issuance::{ExternalAccount, Issuer, LABEL, short_digest};
+use crate::issuance::{DIRECTORY, ExternalAccount, Issuer, LABEL, short_digest};
 
 /// The entry of an account's credentials.
 const ENTRY: &str = "credentials.json";
-/// Its directory, for people.
-const DIRECTORY: &str = "torana.dev/acme-directory";
 
 /// An account, and the pace at which it is used.
 #[derive(Default)]

@@ -107,8 +107,8 @@ pub(super) enum Outcome {
     Rehearsed,
     /// The certificate is there.
     Issued,
-    /// It failed: in one word.
-    Failed(&'static str),
+    /// It failed.
+    Failed,
 }
 
 /// Does what is next for `wanted`; tells what came of it, and how it stands then, if that is known. A new certificate is
@@ -130,7 +130,7 @@ pub(super) async fn attempt(site: &Site, wanted: &Wanted, turn: &Turn) -> (Outco
             done
         }
         Err(failure) => match fail(site, wanted, &mut record, (failure, asked)).await {
-            Ok(reason) => (Outcome::Failed(reason), wanted.current.clone()),
+            Ok(()) => (Outcome::Failed, wanted.current.clone()),
             Err(failure) => return (unkept(site, wanted, &failure), None),
         },
     };
@@ -140,7 +140,7 @@ pub(super) async fn attempt(site: &Site, wanted: &Wanted, turn: &Turn) -> (Outco
 fn unkept(site: &Site, wanted: &Wanted, failure: &Failure) -> Outcome {
     tracing::warn!(certificate = %wanted.secret, why = failure.message, "nothing is done for a certificate");
     site.told.tell(wanted, Happening::Failed { reason: failure.reason, message: &failure.message });
-    Outcome::Failed(failure.reason)
+    Outcome::Failed
 }
 
 type Done = (Outcome, Option<Current>);
@@ -209,7 +209,7 @@ async fn fail(
     wanted: &Wanted,
     record: &mut Record,
     (failure, asked): (Failure, Option<std::time::Duration>),
-) -> Result<&'static str, Failure> {
+) -> Result<(), Failure> {
     let now = site.clock.now();
     let state = &mut record.state;
     // Where it is known when it goes on nothing failed: its turn has not come.
@@ -244,7 +244,7 @@ async fn fail(
     if verdict != Verdict::Later || gives_up {
         ordering::give_up(wanted, record).await;
     }
-    record.save().await.map(|()| reason)
+    record.save().await
 }
 
 /// Nothing is left of the attempts that led to it.

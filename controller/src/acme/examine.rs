@@ -11,8 +11,9 @@ use tokio::time::timeout;
 
 use super::checks::{Checks, Reach as _, addresses};
 use super::dns::{Caa, Resolver};
+use super::record::states;
 use super::vault::{Vault, VaultError};
-use crate::issuance::{Challenge, STATE_ENTRY, State};
+use crate::issuance::{Challenge, State};
 
 /// Of one attempt to connect.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -25,12 +26,10 @@ pub async fn examine(vault: &dyn Vault, checks: &Checks, host: &str) -> Result<V
     let host = host.to_ascii_lowercase();
     let mut lines = Vec::new();
     let mut challenges = Vec::new();
-    for (_, kept) in vault.list("state").await? {
-        let state = kept.data.get(STATE_ENTRY).and_then(|text| State::from_json(text).ok());
-        if let Some(state) = state.filter(|state| state.hosts.contains_key(&host)) {
-            lines.extend(of_state(&state));
-            challenges.extend(state.order.into_iter().flat_map(|order| order.challenges));
-        }
+    let all = states(vault).await?;
+    for (_, state) in all.into_iter().filter(|(_, state)| state.hosts.contains_key(&host)) {
+        lines.extend(of_state(&state));
+        challenges.extend(state.order.into_iter().flat_map(|order| order.challenges));
     }
     if lines.is_empty() {
         lines.push(format!("No listener has asked for a certificate of {host} by ACME."));

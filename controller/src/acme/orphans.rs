@@ -12,9 +12,9 @@ use torana_ir::CertificateKey;
 
 use super::attempt::Clock;
 use super::failure::Failure;
-use super::record::Record;
+use super::record::{Record, states};
 use super::vault::Vault;
-use crate::issuance::{STATE_ENTRY, State, Wanted};
+use crate::issuance::Wanted;
 
 /// So long what was kept of a certificate is kept, in seconds.
 const KEPT: i64 = 7 * 86_400;
@@ -44,9 +44,7 @@ pub(super) async fn forget(
 
 /// Marks what nobody wants, and forgets what nobody wanted for long.
 async fn look(vault: &Arc<dyn Vault>, home: &str, known: &BTreeSet<CertificateKey>, now: i64) -> Result<(), Failure> {
-    for (_, kept) in vault.list("state").await? {
-        let Some(Ok(state)) = kept.data.get(STATE_ENTRY).map(|text| State::from_json(text)) else { continue };
-        let Some(secret) = state.secret() else { continue };
+    for (secret, state) in states(&**vault).await? {
         match (known.contains(&secret), state.orphan) {
             (true, None) => {}
             (false, Some(since)) if since + KEPT > now => {}
@@ -68,6 +66,7 @@ async fn look(vault: &Arc<dyn Vault>, home: &str, known: &BTreeSet<CertificateKe
 mod tests {
     use super::*;
     use crate::acme::vault::FolderVault;
+    use crate::issuance::State;
 
     #[tokio::test]
     async fn what_nobody_wants_for_a_week_is_forgotten_and_what_is_wanted_again_is_not() {
@@ -81,13 +80,13 @@ mod tests {
         look(&vault, "home", &BTreeSet::new(), 100).await.unwrap();
         look(&vault, "home", &only(&kept), 200).await.unwrap();
         look(&vault, "home", &only(&kept), 100 + KEPT - 1).await.unwrap();
-        let since = |found: &[(CertificateKey, crate::acme::vault::Kept)]| -> Vec<_> {
-            found.iter().map(|(_, kept)| State::from_json(&kept.data[STATE_ENTRY]).unwrap().orphan).collect()
+        let since = |found: Vec<(CertificateKey, State)>| -> Vec<_> {
+            found.into_iter().map(|(_, state)| state.orphan).collect()
         };
-        let mut orphans = since(&vault.list("state").await.unwrap());
+        let mut orphans = since(states(&*vault).await.unwrap());
         orphans.sort_unstable();
         assert_eq!(orphans, [None, Some(100)]);
         look(&vault, "home", &only(&kept), 100 + KEPT).await.unwrap();
-        assert_eq!(since(&vault.list("state").await.unwrap()), [None]);
+        assert_eq!(since(states(&*vault).await.unwrap()), [None]);
     }
 }

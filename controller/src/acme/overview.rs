@@ -8,9 +8,9 @@ use serde::Serialize;
 use torana_ir::CertificateKey;
 
 use super::failure::Failure;
-use super::record::Record;
+use super::record::{Record, states};
 use super::vault::{Vault, VaultError};
-use crate::issuance::{Current, MOST_FAILED_VALIDATIONS, STATE_ENTRY, State, renewal};
+use crate::issuance::{Current, MOST_FAILED_VALIDATIONS, State, renewal};
 
 /// How often a wish is written again that the engine was faster than.
 const TRIES: usize = 5;
@@ -62,9 +62,7 @@ pub enum Stage {
 /// If they cannot be listed.
 pub async fn overview(vault: &dyn Vault, now: i64) -> Result<Vec<Standing>, VaultError> {
     let mut found = Vec::new();
-    for (_, kept) in vault.list("state").await? {
-        let Some(Ok(state)) = kept.data.get(STATE_ENTRY).map(|text| State::from_json(text)) else { continue };
-        let Some(secret) = state.secret() else { continue };
+    for (secret, state) in states(vault).await? {
         let current = vault.read(&secret).await?.and_then(|found| found.kept.current(&secret));
         found.push(standing(&secret, &state, current.as_ref(), now));
     }
@@ -103,13 +101,11 @@ fn standing(secret: &CertificateKey, state: &State, current: Option<&Current>, n
 /// If they cannot be listed or written, with what to do.
 pub async fn renew(vault: &Arc<dyn Vault>, home: &str, host: &str, now: i64) -> Result<usize, String> {
     let text = |error: VaultError| error.to_string();
-    let all = overview(&**vault, now).await.map_err(text)?;
-    let wanted = all.iter().filter(|it| it.hosts.iter().any(|name| name.eq_ignore_ascii_case(host)));
+    let all = states(&**vault).await.map_err(text)?;
+    let wanted = all.iter().filter(|(_, state)| state.hosts.keys().any(|name| name.eq_ignore_ascii_case(host)));
     let mut count = 0;
-    for standing in wanted {
-        let (namespace, name) = standing.certificate.split_once('/').unwrap_or_default();
-        let secret = CertificateKey { namespace: namespace.to_owned(), name: name.to_owned() };
-        wish(vault, home, &secret, now).await.map_err(|failure| failure.message)?;
+    for (secret, _) in wanted {
+        wish(vault, home, secret, now).await.map_err(|failure| failure.message)?;
         count += 1;
     }
     Ok(count)

@@ -8,11 +8,18 @@ use std::sync::Arc;
 use torana_ir::CertificateKey;
 
 use super::failure::Failure;
-use super::vault::{Kept, Vault};
+use super::vault::{Kept, Vault, VaultError};
 use crate::issuance::{KEY_ENTRY, LABEL, SECRET_TYPE, STATE_ENTRY, Solvable, State, Wanted, home_of};
 
 /// Which certificate it is of, for people.
 const CERTIFICATE: &str = "torana.dev/certificate";
+
+/// How all certificates stand that are kept account of; what cannot be read is left out.
+pub(super) async fn states(vault: &dyn Vault) -> Result<Vec<(CertificateKey, State)>, VaultError> {
+    let state = |kept: &Kept| State::from_json(kept.data.get(STATE_ENTRY)?).ok();
+    let all = vault.list("state").await?;
+    Ok(all.iter().filter_map(|(_, kept)| state(kept)).filter_map(|state| Some((state.secret()?, state))).collect())
+}
 
 /// The record of one certificate.
 #[derive(Debug)]

@@ -28,4 +28,4 @@ pub(crate) use state::short_digest;
 pub use state::{KEY_ENTRY, LABEL, Renewal, SECRET_TYPE, STATE_ENTRY, State, Trouble, UnreadableState, home_of};
 #[cfg(test)]
 pub(crate) use wanted::certificate_id;
-pub use wanted::{Current, DIRECTORY, ISSUED, Wanted};
+pub use wanted::{Current, DIRECTORY, Wanted};

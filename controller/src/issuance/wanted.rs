@@ -11,10 +11,7 @@ use x509_parser::extensions::ParsedExtension;
 
 use super::{Issuer, Order, Solvable, State};
 
-/// Label of the Secrets of certificates that Torana obtained: the issuer's name goes into an annotation, for it may be
-/// longer than a label.
-pub const ISSUED: &str = "torana.dev/acme";
-/// Annotation of such a Secret: the directory that it came from.
+/// Annotation of Secrets with certificates and accounts: the directory that they came from.
 pub const DIRECTORY: &str = "torana.dev/acme-directory";
 
 /// A certificate that listeners want: one for each Secret that they name.

@@ -24,7 +24,7 @@ use crate::class;
 use crate::issuance::Wanted;
 use crate::report::conditions::class as conditions;
 use crate::report::{Entry, Remark};
-use crate::store::Cluster;
+use crate::store::{Cluster, Dirty};
 use crate::translate::acme::Wishes;
 use crate::translate::allowed::Namespaces;
 use crate::translate::certificates::Certificates;
@@ -140,7 +140,7 @@ pub(super) struct Draft {
 
 impl Frame {
     /// Whether a change of this object asks for a new frame. Of ConfigMaps there are many, and few hold authorities.
-    pub(super) fn is_made_of(&self, object: &ObjectRef) -> bool {
+    fn is_made_of(&self, object: &ObjectRef) -> bool {
         let always = matches!(
             object.known_kind(),
             Some(
@@ -161,9 +161,12 @@ impl Frame {
         always || self.authorities.contains(object)
     }
 
-    /// Whether certificates are wanted for other hosts than they were, for routes are attached that were not.
-    pub(super) fn is_behind_routes(&self, cluster: &Cluster) -> bool {
-        self.wishes.are_old(cluster)
+    /// Whether these changes ask for a new frame: of what it is made, or of routes for whose hosts certificates are wanted.
+    pub(super) fn is_outdated(&self, cluster: &Cluster, dirty: &Dirty) -> bool {
+        let is_route = |it: &ObjectRef| matches!(it.known_kind(), Some(Kind::HttpRoute | Kind::GrpcRoute));
+        dirty.mesh
+            || dirty.objects.iter().any(|object| self.is_made_of(object))
+            || (dirty.objects.iter().any(is_route) && self.wishes.are_old(cluster))
     }
 
     /// Where proxies take credentials from.

@@ -164,9 +164,7 @@ impl<'w> Work<'w> {
     /// Does all of it and returns what changes in the snapshot, and whether anything does in the report.
     pub(super) fn run(mut self) -> (Delta, bool) {
         self.returned();
-        let is_new_frame = self.dirty.mesh
-            || self.dirty.objects.iter().any(|object| self.memo.frame.is_made_of(object))
-            || self.dirty.objects.iter().any(is_of_route) && self.memo.frame.is_behind_routes(self.cluster);
+        let is_new_frame = self.memo.frame.is_outdated(self.cluster, self.dirty);
         let (mut causes, moved) = if is_new_frame { self.frame() } else { <_>::default() };
         causes.extend(self.dirty.objects.iter().cloned());
         let routes = self.affected(&causes);
@@ -591,10 +589,6 @@ fn is_counted(route: &ObjectRef) -> bool {
 }
 
 /// Whether objects of the kind have rules.
-fn is_of_route(object: &ObjectRef) -> bool {
-    object.known_kind().is_some_and(is_route)
-}
-
 fn is_route(kind: Kind) -> bool {
     routes::KINDS.contains(&kind) || matches!(kind, Kind::VirtualService | Kind::IstioGateway)
 }

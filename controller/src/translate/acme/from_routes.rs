@@ -108,10 +108,7 @@ pub(super) fn granted<'h>(
 
 /// The Secret for `host`, beside the one that the listener names.
 pub(super) fn secret_for(host: &str, named: &CertificateKey) -> CertificateKey {
-    let mut base = named.name.as_str();
-    while base.len() > LONGEST {
-        base = base.get(..base.len() - 1).unwrap_or_default();
-    }
+    let (base, _) = named.name.split_at(named.name.floor_char_boundary(LONGEST));
     let name = format!("{}-{}", base.trim_end_matches(['.', '-']), short_digest(host.as_bytes()));
     CertificateKey { namespace: named.namespace.clone(), name }
 }
