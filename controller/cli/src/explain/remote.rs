@@ -2,6 +2,7 @@
 //! Asking a running gateway: its admin server explains from the table that is in force.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -42,11 +43,16 @@ async fn fetch(address: SocketAddr, query: &str) -> anyhow::Result<(StatusCode, 
         let body = Limited::new(response.into_body(), LIMIT).collect().await.map_err(anyhow::Error::from_boxed)?;
         Ok((status, body.to_bytes()))
     };
-    tokio::select! {
-        answer = exchange => answer,
-        ended = connection => {
-            ended?;
-            bail!("the connection ended early")
-        }
+    let mut exchange = pin!(exchange);
+    let ended = tokio::select! {
+        answer = &mut exchange => return answer,
+        ended = connection => ended,
+    };
+    // It may have hung up after the answer, which is still to be read then.
+    let answer = exchange.await;
+    if answer.is_err() {
+        ended?;
+        bail!("the connection ended early");
     }
+    answer
 }

@@ -10,6 +10,7 @@ use torana_ir::{CertificateKey, sha256};
 
 use crate::acme::dns::{Algorithm, DnsError, Exec, Record, Resolver, Rfc2136, Solver, Tsig, Webhook};
 use crate::acme::failure::{Failure, RECORDS};
+use crate::acme::service::Service;
 use crate::issuance::{Challenge, ChallengeType, Issuer, Order, Wanted};
 
 /// Seconds that a record may be cached: it is gone within minutes.
@@ -97,17 +98,9 @@ fn rfc2136(issuer: &Issuer, server: &Server) -> Result<Rfc2136, Failure> {
 }
 
 fn webhook(issuer: &Issuer, service: &DnsWebhook) -> Result<Webhook, Failure> {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes.trim_ascii()).into_owned();
-    let headers = match &service.headers_secret_ref {
-        None => Vec::new(),
-        Some(reference) => {
-            let secret = name_of(&reference.target(&issuer.namespace));
-            let missing = || Failure::later(RECORDS, format!("there is no Secret {secret}; create it"));
-            let entries = issuer.secrets.get(&secret).ok_or_else(missing)?;
-            entries.iter().map(|(name, value)| (name.clone(), text(value.expose()))).collect()
-        }
-    };
-    Ok(Webhook { url: service.url.clone(), roots: service.ca_bundle.clone(), headers })
+    let headers = issuer.headers(service.headers_secret_ref.as_ref());
+    let headers = headers.map_err(|why| Failure::later(RECORDS, why))?;
+    Ok(Webhook(Service { url: service.url.clone(), roots: service.ca_bundle.clone(), headers }))
 }
 
 fn name_of(secret: &ObjectRef) -> CertificateKey {

@@ -13,7 +13,7 @@ const STEP: Duration = Duration::from_secs(5);
 const MOST_ADDRESSES: usize = 4;
 
 /// Connects to the first address of `server` (`host:port`) that takes it; else says what came of the last one.
-pub(super) async fn connect(server: &str) -> Result<TcpStream, String> {
+pub(in crate::acme) async fn connect(server: &str) -> Result<TcpStream, String> {
     let addresses = within(lookup_host(server)).await?;
     let mut last = "it has no address".to_owned();
     for address in addresses.take(MOST_ADDRESSES) {

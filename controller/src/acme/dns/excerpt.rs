@@ -2,10 +2,10 @@
 //! What somebody else says, in an error of ours: bounded, on one line, without control characters. Pure.
 
 /// Bytes that are taken of it.
-pub(super) const LIMIT: usize = 4 << 10;
+pub(in crate::acme) const LIMIT: usize = 4 << 10;
 
 /// The beginning of `bytes` as one line, or that there is nothing.
-pub(super) fn line(bytes: &[u8]) -> String {
+pub(in crate::acme) fn line(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(LIMIT)]);
     let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
     let line = words.collect::<Vec<_>>().join(" ");

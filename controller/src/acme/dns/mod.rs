@@ -13,7 +13,7 @@ mod error;
 
 mod name;
 
-mod excerpt;
+pub(super) mod excerpt;
 
 mod dial;
 
@@ -34,6 +34,7 @@ mod lookup;
 mod propagation;
 
 pub use caa::{Caa, Issuer};
+pub(super) use dial::connect;
 pub use error::DnsError;
 pub use exec::Exec;
 pub use lookup::Resolver;
