@@ -8,10 +8,10 @@
 //!   could not be reached or refused a watch, for another store may be behind it; not after 429, where a list is worse.
 //! * Pauses end soon enough after an outage, and are as long as the server asks for ([`Pauses`]).
 
-use std::collections::HashMap;
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
+use foldhash::HashMap;
 use futures_util::{Stream, stream};
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Resource, ResourceExt};

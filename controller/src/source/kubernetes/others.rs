@@ -16,11 +16,9 @@ use crate::class::CONTROLLER_NAME;
 use crate::translate::ROUTES;
 
 /// Changes of others' routes that come so soon after one another are many …
-const MANY: Duration = Duration::from_millis(50);
-/// … and then the watch is left alone for so long after one of them …
-const REST: Duration = Duration::from_millis(20);
-/// … and read for so long before it is left alone again: it may be far behind.
-const WORK: Duration = Duration::from_millis(2);
+const MANY: Duration = Duration::from_millis(100);
+/// … and then the watch is left alone for so long whenever all that has come is read.
+pub(super) const REST: Duration = Duration::from_millis(40);
 
 /// The Gateways and ListenerSets that are Torana's; `None`: that is not known yet, so every route may be its business.
 pub type Parents = Option<Arc<BTreeSet<ObjectRef>>>;
@@ -51,25 +49,17 @@ impl Others {
     }
 }
 
-/// How often a watch is read on which changes come that nobody is told of.
+/// How soon changes come after one another that nobody is told of.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     /// When the last of them came.
     last: Option<Instant>,
-    /// When the watch was last left alone.
-    rested: Option<Instant>,
 }
 
 impl Pace {
-    /// For how long the watch is to be left alone after such a change at `now`.
-    pub(super) fn rest(&mut self, now: Instant) -> Option<Duration> {
-        let is_soon = |then: Option<Instant>, limit| then.is_some_and(|then| now.duration_since(then) < limit);
-        let are_many = is_soon(self.last.replace(now), MANY);
-        if !are_many || is_soon(self.rested, WORK) {
-            return None;
-        }
-        self.rested = Some(now + REST);
-        Some(REST)
+    /// Whether there are many, with this one at `now`.
+    pub(super) fn are_many(&mut self, now: Instant) -> bool {
+        self.last.replace(now).is_some_and(|last| now.duration_since(last) < MANY)
     }
 }
 
@@ -169,14 +159,11 @@ mod tests {
     }
 
     #[test]
-    fn the_watch_is_left_alone_between_many_changes_only() {
+    fn changes_are_many_that_come_soon_after_one_another() {
         let mut pace = Pace::default();
         let begin = Instant::now();
-        let at = |millis| begin + Duration::from_millis(millis);
-        // The watch goes on at 80, after the rest that began at 60.
-        for (millis, rests) in [(0, false), (50, false), (60, true), (80, false), (81, false), (82, true), (170, false)]
-        {
-            assert_eq!(pace.rest(at(millis)).is_some(), rests, "{millis}");
+        for (millis, are_many) in [(0, false), (99, true), (140, true), (240, false), (241, true)] {
+            assert_eq!(pace.are_many(begin + Duration::from_millis(millis)), are_many, "{millis}");
         }
     }
 }

@@ -2,10 +2,11 @@
 //! One kind: its list, then its changes, for as long as anybody listens. Objects that go with the definition of their
 //! kind stay, until a list of it succeeds again.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Instant;
 
-use futures_util::{FutureExt, TryStreamExt};
+use futures_util::stream::Peekable;
+use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt};
 use kube::Client;
 use kube::api::Api;
 use kube::runtime::watcher;
@@ -14,7 +15,7 @@ use torana_crds::Kind;
 
 use super::deletions::{Change, Held};
 use super::object::Raw;
-use super::others::Pace;
+use super::others::{Pace, REST};
 use super::seen::Seen;
 use super::{Sighting, served};
 use crate::api::changes;
@@ -26,7 +27,7 @@ const PAGE: u32 = 250;
 pub(super) async fn reflect(client: Client, mut seen: Seen, sender: mpsc::Sender<Sighting>) {
     let (kind, resource) = (seen.kind(), seen.resource().clone());
     let objects: Api<Raw> = Api::all_with(client.clone(), &resource);
-    let mut changes = pin!(changes(objects, config(kind)));
+    let mut changes = pin!(changes(objects, config(kind)).peekable());
     let (mut held, mut pace) = (Held::default(), Pace::default());
     let ask = || {
         let (client, resource) = (client.clone(), resource.clone());
@@ -61,12 +62,10 @@ pub(super) async fn reflect(client: Client, mut seen: Seen, sender: mpsc::Sender
                 Err(interruption) => sightings.push(Sighting::Failing(kind, interruption.to_string())),
             }
         }
-        if sightings.is_empty()
-            && is_change
-            && let Some(rest) = pace.rest(Instant::now())
-        {
+        let is_others = sightings.is_empty() && is_change;
+        if is_others && pace.are_many(Instant::now()) && is_read(changes.as_mut()).await {
             // The thread itself: were only this task to wait, every packet that comes would still wake the thread.
-            std::thread::sleep(rest);
+            std::thread::sleep(REST);
         }
         for sighting in sightings {
             if sender.send(sighting).await.is_err() {
@@ -74,6 +73,15 @@ pub(super) async fn reflect(client: Client, mut seen: Seen, sender: mpsc::Sender
             }
         }
     }
+}
+
+/// Whether all that has come is read: asked again after the connection was.
+async fn is_read(mut changes: Pin<&mut Peekable<impl Stream>>) -> bool {
+    if changes.as_mut().peek().now_or_never().is_some() {
+        return false;
+    }
+    tokio::task::yield_now().await;
+    changes.peek().now_or_never().is_none()
 }
 
 fn config(kind: Kind) -> watcher::Config {

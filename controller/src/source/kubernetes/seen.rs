@@ -2,8 +2,9 @@
 //! What was seen of one kind, and who is told: a list tells what is gone, and what is others' is kept as the text that came
 //! until it concerns somebody here. Asks nobody for anything.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
+use foldhash::HashMap;
 use kube::api::ApiResource;
 use kube::runtime::watcher;
 use torana_crds::{Kind, ObjectRef};
