@@ -4,17 +4,13 @@
 //! Nothing here waits for the proxies: a generation is handed over, its answer comes back as an [`Ack`] and is told.
 //! Never makes a Gateway API decision and never names the data plane.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
-
-use crate::cell::put;
-use crate::issuance::{Answer, Wanted};
+use crate::herald::{Heard, Heralds, heralds};
 use crate::journal::Journal;
 use crate::plane::Plane;
 use crate::publish::{Ack, Publication};
@@ -41,16 +37,7 @@ pub struct Embedded {
     plane: Arc<Mutex<Plane>>,
     inbox: SyncSender<Signal>,
     thread: Option<JoinHandle<()>>,
-    acme: Acme,
-}
-
-/// What whoever orders certificates must know, now and later.
-#[derive(Debug, Clone)]
-pub struct Acme {
-    /// What listeners want.
-    pub wanted: watch::Receiver<Arc<Vec<Wanted>>>,
-    /// Answers that the proxies know.
-    pub answers: watch::Receiver<BTreeSet<Answer>>,
+    acme: Heard,
 }
 
 /// Where the answers of the proxies go.
@@ -89,11 +76,9 @@ impl Embedded {
         let watch = Watch::new(move |touch| drop(hints.try_send(Signal::Touch(touch))));
         let plane = Arc::new(Mutex::new(plane));
         let shared = Arc::clone(&plane);
-        let (wanted, of_wanted) = watch::channel(Arc::default());
-        let (answers, of_answers) = watch::channel(BTreeSet::new());
-        let acme = Acme { wanted: of_wanted, answers: of_answers };
+        let (heralds, acme) = heralds();
         let (burst, journal) = (Burst::default(), Journal::default());
-        let control = Control { plane: shared, watch, burst, journal, publish, wanted, answers };
+        let control = Control { plane: shared, watch, burst, journal, publish, heralds };
         let thread = thread::Builder::new().name("manifests".to_owned()).spawn(move || control.run(&signals))?;
         Ok(Self { plane, inbox, thread: Some(thread), acme })
     }
@@ -104,7 +89,7 @@ impl Embedded {
     }
 
     /// For whoever orders certificates.
-    pub fn acme(&self) -> Acme {
+    pub fn acme(&self) -> Heard {
         self.acme.clone()
     }
 
@@ -129,8 +114,7 @@ struct Control<P> {
     burst: Burst,
     journal: Journal,
     publish: P,
-    wanted: watch::Sender<Arc<Vec<Wanted>>>,
-    answers: watch::Sender<BTreeSet<Answer>>,
+    heralds: Heralds,
 }
 
 impl<P: FnMut(Publication)> Control<P> {
@@ -197,8 +181,8 @@ impl<P: FnMut(Publication)> Control<P> {
 
     fn tell(&mut self) {
         let plane = locked(&self.plane);
-        put(&self.wanted, Arc::clone(plane.wanted()));
-        put(&self.answers, plane.known_answers());
+        self.heralds.translated(plane.translation());
+        self.heralds.known(plane.known_answers());
         let mut news = self.journal.turn(plane.findings());
         news.appeared.iter_mut().for_each(|finding| plane.locate(finding));
         drop(plane);

@@ -43,6 +43,8 @@ pub mod mesh_ca;
 
 pub mod acme;
 
+pub mod herald;
+
 pub mod plane;
 
 pub mod leader;

@@ -10,7 +10,7 @@ use torana_crds::{Kind, ObjectRef};
 use torana_ir::{Delta, Resource, ResourceKey, RouteKind, Snapshot, TrustSource};
 
 use crate::clock::now;
-use crate::issuance::{Answer, Answers, Wanted};
+use crate::issuance::{Answer, Answers};
 use crate::publish::{Ack, Publication, Rejection};
 use crate::report::{Report, Severity};
 use crate::source::{Files, Finding, Place};
@@ -78,9 +78,9 @@ impl Plane {
         self.rejected = ack.rejected;
     }
 
-    /// Certificates that listeners want of ACME.
-    pub fn wanted(&self) -> &Arc<Vec<Wanted>> {
-        self.last.wanted()
+    /// What the files mean.
+    pub(crate) fn translation(&self) -> &Translation {
+        &self.last
     }
 
     /// Answers to authorities that the proxies know.

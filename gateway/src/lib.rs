@@ -41,6 +41,8 @@ pub mod hbone;
 
 pub mod table;
 
+pub(crate) mod demands;
+
 pub(crate) mod upstream;
 
 pub mod http;

@@ -12,6 +12,7 @@ use torana_ir::{
     AcmeHost, AcmeHostKey, Certificate, CertificateKey, Delta, GatewayId, Listener, ListenerKey, Resource,
 };
 
+use crate::demands::Demands;
 use crate::mesh::State;
 use crate::upstream::{Introduction, Standing};
 
@@ -111,6 +112,11 @@ fn pass<F, T>(
 /// Of a proxy that is in no mesh.
 pub(crate) fn nobody() -> Standing {
     Standing::new(State::Absent, Introduction::default())
+}
+
+/// Where names are told that nobody hears.
+pub(crate) fn unheard() -> Arc<Demands> {
+    Demands::channel().0
 }
 
 /// A port that nobody listens on.

@@ -33,7 +33,7 @@ use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoClientAuth, NoServerSessionStorage};
+use rustls::server::{NoClientAuth, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use torana_ir::{Certificate, CertificateKey, ClientValidation, HostPattern, Listener, ListenerKey, SharedMap, Tls};
 
@@ -103,6 +103,7 @@ struct ListenerTls {
     certificates: Vec<Arc<Certificate>>,
     /// Who vouches for clients; `None` if they are not asked.
     authorities: Option<Authorities>,
+    chooser: Arc<Chooser>,
     config: Arc<ServerConfig>,
 }
 
@@ -148,14 +149,16 @@ impl ServerTls {
             } else {
                 let asked = tls.client.as_ref();
                 let authorities = asked.map(|client| Authorities::in_bundles(&client.bundles, material.bundles));
+                let (chooser, config) = built.configure((listener, tls), (&served, authorities.as_ref()), previous);
                 Arc::new(ListenerTls {
                     key: listener.key.clone(),
                     tls: tls.clone(),
                     hostname: listener.hostname.clone(),
                     http: listener.protocol.is_http(),
-                    config: built.configure((listener, tls), (&served, authorities.as_ref()), previous),
                     certificates: served,
                     authorities,
+                    chooser,
+                    config,
                 })
             };
             built.listeners.push(made);
@@ -171,6 +174,13 @@ impl ServerTls {
             sni.and_then(|name| self.named(name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase().as_str()));
         let listener = self.listeners.get(named.or(self.any)?)?;
         Some((&listener.key, Arc::clone(&listener.config)))
+    }
+
+    /// The listener that `name` (lower case, no trailing dot) belongs to, if it has no certificate for it and obtains them
+    /// on demand.
+    pub fn lacks(&self, name: &str) -> Option<&ListenerKey> {
+        let listener = self.listeners.get(self.named(name).or(self.any)?)?;
+        (listener.tls.on_demand && !listener.chooser.has(name)).then_some(&listener.key)
     }
 
     fn named(&self, name: &str) -> Option<usize> {
@@ -203,7 +213,7 @@ impl ServerTls {
         (listener, tls): (&Listener, &Tls),
         (served, authorities): (&[Arc<Certificate>], Option<&Authorities>),
         previous: Option<&Self>,
-    ) -> Arc<ServerConfig> {
+    ) -> (Arc<Chooser>, Arc<ServerConfig>) {
         let clients = match (&tls.client, authorities) {
             (Some(client), Some(authorities)) => clients::verifier(client.mode, authorities, provider()),
             _ => Some(Arc::new(NoClientAuth) as Arc<dyn ClientCertVerifier>),
@@ -213,17 +223,17 @@ impl ServerTls {
             Some(clients) => (self.servable((listener, tls), served, previous), clients),
             None => (Vec::new(), Arc::new(NoClientAuth) as Arc<dyn ClientCertVerifier>),
         };
-        let chooser = Chooser::new(servable);
         // Where nothing may be spoken there is no handshake either.
-        let (chooser, versions) = match suites::versions(tls) {
-            [] => (Chooser::new(Vec::new()), suites::ALL),
-            some => (chooser, some),
+        let (servable, versions) = match suites::versions(tls) {
+            [] => (Vec::new(), suites::ALL),
+            some => (servable, some),
         };
+        let chooser = Arc::new(Chooser::new(servable, tls.on_demand));
         let mut config = ServerConfig::builder_with_provider(suites::provider(tls))
             .with_protocol_versions(versions)
             .expect("a version is spoken only if there is a suite for it")
             .with_client_cert_verifier(clients)
-            .with_cert_resolver(Arc::new(chooser));
+            .with_cert_resolver(Arc::clone(&chooser) as Arc<dyn ResolvesServerCert>);
         if listener.protocol.is_http() {
             config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         }
@@ -235,7 +245,7 @@ impl ServerTls {
             // Without a ticket key every handshake is a full one.
             Err(error) => tracing::debug!(%error, "no ticket key"),
         }
-        Arc::new(config)
+        (chooser, Arc::new(config))
     }
 
     /// What may be served; where that is nothing and something is on its way, what is made in its place.

@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use torana_controller::clock::now;
 use torana_controller::feed::Hub;
+use torana_controller::herald::heralds;
 use torana_controller::leader::Leadership;
 use torana_controller::metrics::Metrics;
 use torana_controller::provision::desired::Install;
@@ -71,8 +72,7 @@ async fn a_thousand_changes_a_second_are_gathered_and_the_last_one_counts() {
         bundles,
         parents,
         mesh,
-        wanted: watch::channel(Arc::default()).0,
-        answers: watch::channel(BTreeSet::new()).0,
+        heralds: heralds().0,
         ready,
         metrics: metrics_of,
     };

@@ -3,6 +3,8 @@
 
 mod counted;
 
+mod demand;
+
 mod gather;
 
 mod hostile;

@@ -20,7 +20,7 @@ use super::puppet::Script;
 use super::{Controller, NAME, eventually, listener, listener_key, many, now, rule};
 
 /// A gateway, its token and CA in a folder.
-struct Proxy {
+pub(super) struct Proxy {
     folder: TempDir,
     health: u16,
     app: App,
@@ -29,7 +29,7 @@ struct Proxy {
 
 impl Proxy {
     /// The pod `name` of the account `edge`.
-    fn start(name: &str, address: SocketAddr, ca: &str) -> Self {
+    pub(super) fn start(name: &str, address: SocketAddr, ca: &str) -> Self {
         Self::start_in(TempDir::new().unwrap(), name, address, ca)
     }
 

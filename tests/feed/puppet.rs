@@ -202,7 +202,7 @@ impl Script {
     pub(super) async fn ack(&self) -> Ack {
         match self.heard().await {
             Word::Ack(ack) => ack,
-            Word::Hello(_) => panic!("a second Hello"),
+            other => panic!("not an ack: {other:?}"),
         }
     }
 }

@@ -4,11 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-use tokio::sync::watch;
-use torana_ir::Snapshot;
+use tokio::sync::{mpsc, watch};
+use torana_ir::{Demand, Snapshot};
 
 use super::acks::{Acks, Programmed, Proxy, ProxyEvent, Standing};
 use super::identity::PodIdentity;
@@ -44,6 +44,8 @@ struct Shared {
     /// The number of the stream that each pod opened last, by its uid.
     latest: watch::Sender<BTreeMap<String, u64>>,
     streams: AtomicU64,
+    /// Who hears what clients ask for.
+    demands: OnceLock<mpsc::Sender<Demand>>,
 }
 
 /// What is guarded is whole after every step.
@@ -120,6 +122,21 @@ impl Hub {
     /// How many proxies of `fleet` are connected.
     pub fn connected(&self, fleet: &FleetId) -> usize {
         locked(&self.0.acks).connected(fleet)
+    }
+
+    /// Where it is told what clients ask proxies for; only the first is. What it has no room for is dropped: it is asked for
+    /// again.
+    pub fn hear(&self, demands: mpsc::Sender<Demand>) {
+        self.0.demands.set(demands).ok();
+    }
+
+    /// A client asked a proxy of `fleet` for a name; a proxy speaks for its own listeners only.
+    pub(super) fn demanded(&self, fleet: &FleetId, demand: Demand) {
+        let serves = |published: &Published| published.program.serves(&demand.listener);
+        let is_own = self.newest(fleet, |newest| newest.borrow().as_ref().is_some_and(serves));
+        if let Some(demands) = self.0.demands.get().filter(|_| is_own) {
+            demands.try_send(demand).ok();
+        }
     }
 
     /// Changes whenever [`Hub::programmed`] may have another answer; the value means nothing.

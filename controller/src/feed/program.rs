@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use torana_ir::wire::{self, Upsert};
-use torana_ir::{Change, Delta, Resource, ResourceKey, SharedMap, Snapshot};
+use torana_ir::{Change, Delta, ListenerKey, Resource, ResourceKey, SharedMap, Snapshot};
 
 /// A snapshot with its resources encoded. Those that did not change are shared with the program before.
 #[derive(Debug, Clone, Default)]
@@ -89,6 +89,11 @@ impl Program {
         }
         self.oversized.remove(&resource.key());
         self.resources.insert(key.into(), Encoded { hash, body });
+    }
+
+    /// Whether the listener is in it.
+    pub(super) fn serves(&self, listener: &ListenerKey) -> bool {
+        self.snapshot.listeners.contains_key(listener)
     }
 
     /// What a proxy that has `has` must be sent.

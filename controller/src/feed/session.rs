@@ -77,6 +77,11 @@ impl Session {
         loop {
             match words.message().await {
                 Ok(Some(Upward { word: Some(Word::Ack(ack)) })) => self.heard(ack),
+                Ok(Some(Upward { word: Some(Word::Demand(demand)) })) => {
+                    if let Some(demand) = wire::demanded(&demand) {
+                        self.hub.demanded(&self.proxy.fleet, demand);
+                    }
+                }
                 // Of a later version.
                 Ok(Some(Upward { word: None })) => {}
                 Ok(Some(Upward { word: Some(Word::Hello(_)) })) => {

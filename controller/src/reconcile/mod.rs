@@ -39,7 +39,8 @@ use torana_ir::GatewayId;
 use crate::cell::put;
 use crate::clock::now;
 use crate::feed::Hub;
-use crate::issuance::{Answer, Answers, Wanted};
+use crate::herald::Heralds;
+use crate::issuance::Answers;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::provision::desired::Install;
@@ -84,10 +85,8 @@ pub struct Parts {
     pub parents: watch::Sender<Parents>,
     /// Namespaces of proxies whose identity Torana's own authority signs.
     pub mesh: watch::Sender<BTreeSet<String>>,
-    /// Certificates that listeners want of ACME.
-    pub wanted: watch::Sender<Arc<Vec<Wanted>>>,
-    /// Answers to authorities that all proxies know.
-    pub answers: watch::Sender<BTreeSet<Answer>>,
+    /// Where whoever obtains certificates hears of them.
+    pub heralds: Heralds,
     /// Whether every kind was listed: this replica could lead.
     pub ready: watch::Sender<bool>,
     /// What is counted.
@@ -288,7 +287,8 @@ impl Reconciler {
 
     fn want(&self) {
         if let Some(last) = &self.last {
-            put(&self.parts.wanted, Arc::clone(last.wanted()));
+            self.parts.metrics.wanted(last.wanted());
+            self.parts.heralds.translated(last);
         }
     }
 
@@ -353,7 +353,7 @@ impl Reconciler {
         let name = |ours: &'_ Ours| (ours.id.namespace.clone(), ours.id.name.clone());
         self.parts.metrics.proxies(self.gateways.iter().map(|ours| (name(ours), connected(ours))));
         let standings: BTreeMap<_, _> = self.gateways.iter().map(standing).collect();
-        put(&self.parts.answers, self.answers.known(|gateway| acked(&standings, gateway)));
+        self.parts.heralds.known(self.answers.known(|gateway| acked(&standings, gateway)));
         standings
     }
 }

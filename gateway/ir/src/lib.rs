@@ -38,6 +38,8 @@ mod trust;
 
 mod target;
 
+mod demand;
+
 mod listener;
 
 mod origination;
@@ -82,6 +84,7 @@ pub use balance::{HashOn, LoadBalance, MOST_POINTS, TableSize, TableSizeError, W
 pub use certificate::{Certificate, CertificateError, PrivateKey};
 pub use check::{HealthCheck, HttpProbe, Probe, ProbeMethod, ProbeTarget, ProbeTargetError, StatusRange};
 pub use connection::{ConnectionPolicy, Keepalive, ProxyProtocol, Tunnel};
+pub use demand::Demand;
 pub use digest::{Sha256, sha256};
 pub use endpoint::{Endpoint, Endpoints, NamedEndpoint};
 pub use filter::{

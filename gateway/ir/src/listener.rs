@@ -136,6 +136,10 @@ pub struct Tls {
     /// There is no certificate yet and one is on its way: until then the proxy shows one that it makes for itself.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub placeholder: bool,
+    /// Certificates are obtained when clients ask for their names: whoever programs the proxy is told of a name that none
+    /// of `certificates` is for, its client waits a little, and is served no other.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub on_demand: bool,
 }
 
 /// Who of a mesh is let in: whom its authorities vouch for, of the proxy's own trust domain or of one of these.
@@ -158,6 +162,7 @@ impl Tls {
             client: None,
             mesh: None,
             placeholder: false,
+            on_demand: false,
         }
     }
 

@@ -127,7 +127,7 @@ impl App {
         let admission = Admission::new(config.caps.unwrap_or_else(|| Caps::for_open_files(files::most_open())));
         let identity = Rotation::new(config.identity.clone());
         let standing = Standing::new(identity.states().borrow().clone(), introduction(&config));
-        let shared = || (Arc::clone(&table), standing.clone());
+        let shared = || (Arc::clone(&table), standing.clone(), Arc::clone(&feed.demands));
         let worker = |_| Worker::new(shared(), Arc::clone(&metrics), log.clone(), draining.clone());
         let started = Workers::start((0..workers(config.workers)).map(worker).collect(), &admission)?;
         let workers = Arc::new(Mutex::new(started));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Where the data plane's program comes in: deltas one way, acks the other.
+//! Where the data plane's program comes in: deltas one way, acks the other, and names that clients ask for and that there
+//! is no certificate of.
 //!
 //! One delta is one generation: compiled off the hot path, put in force by one swap, acked when every worker has its
 //! sockets open. Whatever goes wrong, the last good table stays.
@@ -14,9 +15,11 @@ pub mod remote;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::{mpsc, watch};
-use torana_ir::{Delta, ResourceKey, Snapshot};
+use torana_ir::{Delta, Demand, ResourceKey, Snapshot};
 
 pub(crate) use program::{Program, Programming};
+
+use crate::demands::Demands;
 
 /// Deltas that may wait.
 const QUEUE: usize = 16;
@@ -28,6 +31,15 @@ pub struct Ack {
     pub generation: u64,
     /// What is not in force, and why: listeners whose port is not available.
     pub rejected: Vec<(ResourceKey, String)>,
+}
+
+/// What the data plane says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Word {
+    /// A generation is in force.
+    Ack(Ack),
+    /// A client asks for a certificate.
+    Demand(Demand),
 }
 
 /// The data plane has ended.
@@ -49,6 +61,7 @@ struct Generation {
 pub struct Publisher {
     deltas: mpsc::Sender<Generation>,
     acks: watch::Receiver<Option<Ack>>,
+    demands: mpsc::Receiver<Demand>,
     snapshot: Arc<RwLock<Snapshot>>,
     stale: watch::Sender<bool>,
 }
@@ -58,6 +71,8 @@ pub struct Publisher {
 pub struct Feed {
     deltas: mpsc::Receiver<Generation>,
     acks: watch::Sender<Option<Ack>>,
+    /// Where workers tell what clients ask for.
+    pub(crate) demands: Arc<Demands>,
     /// All deltas that were taken, applied.
     snapshot: Arc<RwLock<Snapshot>>,
     /// Whether whoever published it could not say that it is still so.
@@ -70,8 +85,10 @@ pub fn channel() -> (Publisher, Feed) {
     let (ack_sender, acks) = watch::channel(None);
     let snapshot = Arc::<RwLock<Snapshot>>::default();
     let (stale_sender, stale) = watch::channel(false);
-    let publisher = Publisher { deltas: delta_sender, acks, snapshot: Arc::clone(&snapshot), stale: stale_sender };
-    (publisher, Feed { deltas, acks: ack_sender, snapshot, stale })
+    let (demand_sender, demands) = Demands::channel();
+    let own = Arc::clone(&snapshot);
+    let publisher = Publisher { deltas: delta_sender, acks, demands, snapshot: own, stale: stale_sender };
+    (publisher, Feed { deltas, acks: ack_sender, demands: demand_sender, snapshot, stale })
 }
 
 impl Publisher {
@@ -98,11 +115,23 @@ impl Publisher {
     /// The newest ack that was not returned yet. A generation may be acked again: when a port becomes available, or
     /// when a later one supersedes it before anybody asked, not at all.
     pub async fn ack(&mut self) -> Result<Ack, Ended> {
-        loop {
-            self.acks.changed().await.map_err(|_| Ended)?;
-            if let Some(ack) = self.acks.borrow_and_update().clone() {
-                return Ok(ack);
-            }
+        next(&mut self.acks).await
+    }
+
+    /// The newest ack as [`Publisher::ack`] returns it, or the next thing that a client asks for.
+    pub async fn word(&mut self) -> Result<Word, Ended> {
+        tokio::select! {
+            ack = next(&mut self.acks) => ack.map(Word::Ack),
+            Some(demand) = self.demands.recv() => Ok(Word::Demand(demand)),
+        }
+    }
+}
+
+async fn next(acks: &mut watch::Receiver<Option<Ack>>) -> Result<Ack, Ended> {
+    loop {
+        acks.changed().await.map_err(|_| Ended)?;
+        if let Some(ack) = acks.borrow_and_update().clone() {
+            return Ok(ack);
         }
     }
 }

@@ -131,6 +131,7 @@ impl Programming {
             Ok(table) => {
                 self.program.table.store(Arc::new(table));
                 self.program.table.load().apply_endpoints(&read(&self.program.snapshot));
+                self.feed.demands.renewed();
             }
             Err(error) => {
                 // The whole delta: what is wrong with it is not known. The last good table stays, and the next delta

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::balance::{BackendState, Endpoint, Outcome};
+use crate::demands::Demands;
 use crate::fault::Fault;
 use crate::http::drained;
 use crate::observe::{AccessLog, Metrics};
@@ -31,6 +32,8 @@ pub struct Worker {
     pub(crate) log: AccessLog,
     /// Mirrored requests in flight.
     pub(crate) mirrors: AtomicU32,
+    /// Where names go that there is no certificate of.
+    pub(crate) demands: Arc<Demands>,
     /// Turns `true` when the process drains.
     pub(crate) drain: watch::Receiver<bool>,
 }
@@ -38,13 +41,13 @@ pub struct Worker {
 impl Worker {
     /// A worker without connections; `standing` is what the proxy is in its mesh.
     pub(crate) fn new(
-        (table, standing): (Arc<ArcSwap<Table>>, Standing),
+        (table, standing, demands): (Arc<ArcSwap<Table>>, Standing, Arc<Demands>),
         metrics: Arc<Metrics>,
         log: AccessLog,
         drain: watch::Receiver<bool>,
     ) -> Arc<Self> {
         let pools = Pools::new(standing, Arc::clone(&metrics));
-        Arc::new(Self { table, pools, metrics, log, mirrors: AtomicU32::new(0), drain })
+        Arc::new(Self { table, pools, metrics, log, mirrors: AtomicU32::new(0), demands, drain })
     }
 
     /// Resolves when the process drains and a request that was on its way to a quiet connection should have arrived.

@@ -105,6 +105,7 @@ async fn handshake(mut stream: TcpStream, remote: SocketAddr, bind: &Bind, worke
         worker.metrics.challenge_answered("tls-alpn-01");
         return Ok((Shaken::Proven(Box::new(stream)), None));
     }
+    obtained(sni.as_deref(), bind, worker).await;
     match choose(sni.as_deref(), bind, worker) {
         Ok(Handshake::Requests(listener, terms, is_told)) => {
             let config = agreed(terms, &listener, worker)?;
@@ -209,6 +210,14 @@ async fn hello(stream: &mut TcpStream) -> Result<(Accepted, Vec<u8>), Failure> {
                 return Err(word(&error).into());
             }
         }
+    }
+}
+
+/// Where certificates are obtained on demand and there is none for this name: waits a little until there is.
+async fn obtained(sni: Option<&str>, bind: &Bind, worker: &Worker) {
+    let lacking = || worker.table.load().bind(bind)?.demand(sni?);
+    if let Some(demand) = lacking() {
+        worker.demands.wait(demand, || lacking().is_none()).await;
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rustls::ServerConfig;
-use torana_ir::{Certificate, ClientValidation, Limits, ListenerKey, PathMode, Protocol, TrustBundle};
+use torana_ir::{Certificate, ClientValidation, Demand, Limits, ListenerKey, PathMode, Protocol, TrustBundle};
 
 use super::listener::{ListenerPlan, ListenerTable};
 use super::plan::Plan;
@@ -177,6 +177,12 @@ impl BindTable {
             }
             _ => Handshake::Requests(listener.plan.key.clone(), terms()?, false),
         })
+    }
+
+    /// What `sni` (lower case, no trailing dot) asks for, if a certificate of it is to be obtained first.
+    pub fn demand(&self, sni: &str) -> Option<Demand> {
+        let listener = self.tls.as_ref()?.tls.lacks(sni)?;
+        Demand::new(listener.clone(), sni)
     }
 
     /// Where a stream goes that names no host: a connection by TCP, a flow by UDP.

@@ -134,6 +134,26 @@ fn the_certificate_suits_the_name_and_then_the_client() {
 }
 
 #[test]
+fn a_name_that_is_obtained_on_demand_is_served_no_others_certificate() {
+    let (a, wild) =
+        (certificate("a", "a.example", &PKCS_ECDSA_P256_SHA256), certificate("w", "*.w.example", &PKCS_RSA_SHA256));
+    let on_demand = Tls { on_demand: true, ..Tls::new(vec![secret("a"), secret("w"), secret("absent")]) };
+    let https = Listener { protocol: Protocol::Https(on_demand), ..listener("https", "", &[]) };
+    let tls = build(&[https, listener("fixed", "fixed.example", &["a"])], &certificates(&[&a, &wild]), None);
+    let lacking = |name| tls.lacks(name).map(|key| key.name.as_str());
+    assert_eq!([lacking("a.example"), lacking("b.w.example"), lacking("fixed.example")], [None; 3]);
+    assert_eq!([lacking("b.example"), lacking("w.example"), lacking("c.b.w.example")], [Some("https"); 3]);
+    let both = client(&[ECDSA, RSA]);
+    assert_eq!(shake(&tls, "a.example", &both).unwrap().leaf, leaf(&a));
+    assert_eq!(shake(&tls, "b.w.example", &both).unwrap().leaf, leaf(&wild));
+    assert!(shake(&tls, "b.example", &both).is_err());
+    assert!(
+        shake(&tls, "a.example", &client(&[RSA])).is_err(),
+        "of the name, but of a key that the client cannot check"
+    );
+}
+
+#[test]
 fn without_a_certificate_the_handshake_is_refused() {
     let tls = build(&[listener("any", "", &["missing"])], &Certificates::new(), None);
     assert!(shake(&tls, "a.com", &client(&[ECDSA])).is_err());

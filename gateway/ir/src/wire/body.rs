@@ -10,8 +10,9 @@ use rustls_pki_types::CertificateDer;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::Upsert;
+use super::{LONGEST_HOST, Upsert};
 use crate::certificate::Certificate;
+use crate::demand::Demand;
 use crate::digest::sha256;
 use crate::key::CertificateKey;
 use crate::snapshot::{Resource, ResourceKey};
@@ -40,6 +41,20 @@ pub fn key_text(key: &ResourceKey) -> String {
 /// The key that a text is.
 pub fn key(text: &str) -> Result<ResourceKey, Unreadable> {
     parsed(text.as_bytes())
+}
+
+/// A demand as it travels.
+pub fn demand(demand: &Demand) -> super::Demand {
+    let listener = key_text(&ResourceKey::Listener(demand.listener.clone()));
+    super::Demand { listener, host: demand.host.to_string() }
+}
+
+/// The demand that travelled, if it is one.
+pub fn demanded(demand: &super::Demand) -> Option<Demand> {
+    match key(&demand.listener) {
+        Ok(ResourceKey::Listener(listener)) if demand.host.len() <= LONGEST_HOST => Demand::new(listener, &demand.host),
+        _ => None,
+    }
 }
 
 /// One resource as it travels.

@@ -5,6 +5,7 @@
 //! proxy ── Hello… ─▶ controller       what it has, by hash; in chunks
 //! proxy ◀── Delta… ── controller      one generation, in chunks; the last one is complete
 //! proxy ── Ack ────▶ controller       it is in force, but for what is rejected
+//! proxy ── Demand ─▶ controller       a client asked for a name of which there is no certificate; at any time
 //! ```
 //!
 //! The envelopes are protobuf, written by hand. The body of a resource is the JSON of its IR type, so there is one
@@ -19,7 +20,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-pub use body::{Unreadable, decode, encode, key, key_text};
+pub use body::{Unreadable, decode, demand, demanded, encode, key, key_text};
 
 /// The one RPC, in both directions a stream: [`Upward`] to the controller, [`Delta`] to the proxy.
 pub const PATH: &str = "/torana.feed.v1.Feed/Follow";
@@ -35,6 +36,8 @@ pub const LARGEST_UPWARD: usize = 4 << 20;
 pub const MOST_REJECTED: usize = 2048;
 /// Longest reason of a rejection, in bytes.
 pub const LONGEST_REASON: usize = 512;
+/// Longest name of a [`Demand`], in bytes (RFC 1035 §2.3.4).
+pub const LONGEST_HOST: usize = 253;
 
 /// One resource that a proxy has.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -86,11 +89,22 @@ pub struct Ack {
     pub rejected: Vec<Rejected>,
 }
 
+/// A client asked for a name of which its listener has no certificate, and may get one.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Demand {
+    /// The listener, see [`key_text`].
+    #[prost(string, tag = "1")]
+    pub listener: String,
+    /// The name, lower case, at most [`LONGEST_HOST`].
+    #[prost(string, tag = "2")]
+    pub host: String,
+}
+
 /// A message to the controller.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Upward {
     /// What it says; nothing if it is of a later version.
-    #[prost(oneof = "Word", tags = "1, 2")]
+    #[prost(oneof = "Word", tags = "1, 2, 3")]
     pub word: Option<Word>,
 }
 
@@ -103,6 +117,9 @@ pub enum Word {
     /// Then.
     #[prost(message, tag = "2")]
     Ack(Ack),
+    /// Whenever it happens; who does not know it ignores it.
+    #[prost(message, tag = "3")]
+    Demand(Demand),
 }
 
 /// A resource that is new or changed. `Debug` does not print the body, which may be a private key.

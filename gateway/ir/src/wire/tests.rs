@@ -140,4 +140,12 @@ fn words_arrive() {
     assert_eq!(upward(Word::Hello(hello.clone())).word, Some(Word::Hello(hello)));
     let ack = Ack { generation: 7, rejected: vec![Rejected { key: "k".to_owned(), reason: "r".to_owned() }] };
     assert_eq!(upward(Word::Ack(ack.clone())).word, Some(Word::Ack(ack)));
+    let gateway = crate::GatewayId { namespace: "n".to_owned(), name: "g".to_owned() };
+    let listener = crate::ListenerKey { gateway, set: None, name: "https".to_owned() };
+    let wanted = crate::Demand::new(listener, "shop.example").unwrap();
+    let Some(Word::Demand(got)) = upward(Word::Demand(demand(&wanted))).word else { panic!("a demand") };
+    assert_eq!(demanded(&got), Some(wanted));
+    for (listener, host) in [(key_text(&backend().key()), "shop.example"), (got.listener, "192.0.2.1")] {
+        assert_eq!(demanded(&super::Demand { listener, host: host.to_owned() }), None, "{host}");
+    }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One stream: what we have goes out by hash, generations come in and are put in force one at a time, acks go out.
+//! One stream: what we have goes out by hash, generations come in and are put in force one at a time, acks go out, and what
+//! clients ask for.
 
 use std::time::Duration;
 
@@ -17,17 +18,17 @@ use torana_ir::{Resource, Snapshot};
 
 use super::connect::connect;
 use super::pending::Pending;
-use super::{Ended, Lost, Mark, Publisher, Remote};
+use super::{Lost, Mark, Publisher, Remote};
 use crate::dial::{Connection, Failure, bearer};
-use crate::feed::Ack;
+use crate::feed::{Ack, Word as Said};
 
 /// What the controller gets to say that it takes us.
 const ANSWER: Duration = Duration::from_secs(15);
-/// What the controller gets to take an ack.
+/// What the controller gets to take a word.
 const SEND: Duration = Duration::from_secs(10);
 /// Known resources of one Hello, about 200 bytes each.
 const KNOWN: usize = 2000;
-/// Acks that may be on their way.
+/// Words that may be on their way.
 const QUEUE: usize = 4;
 
 /// An open stream.
@@ -75,7 +76,11 @@ impl Stream {
         let lost = loop {
             let turn = tokio::select! {
                 chunk = self.deltas.message() => self.heard(chunk, publisher, epoch).await,
-                ack = publisher.ack() => self.in_force(ack, marks).await,
+                said = publisher.word() => match said {
+                    Ok(Said::Ack(ack)) => self.in_force(&ack, marks).await,
+                    Ok(Said::Demand(demand)) => self.say(Word::Demand(wire::demand(&demand))).await,
+                    Err(ended) => Err(ended.into()),
+                },
             };
             if let Err(lost) = turn {
                 break lost;
@@ -109,12 +114,14 @@ impl Stream {
         Ok(())
     }
 
-    async fn in_force(&mut self, ack: Result<Ack, Ended>, marks: &watch::Sender<Option<Mark>>) -> Result<(), Lost> {
-        let ack = ack?;
-        if !self.settled(&ack, marks) {
+    async fn in_force(&mut self, ack: &Ack, marks: &watch::Sender<Option<Mark>>) -> Result<(), Lost> {
+        if !self.settled(ack, marks) {
             return Ok(());
         }
-        let word = Word::Ack(self.answer(&ack));
+        self.say(Word::Ack(self.answer(ack))).await
+    }
+
+    async fn say(&self, word: Word) -> Result<(), Lost> {
         match timeout(SEND, self.words.send(Upward { word: Some(word) })).await {
             // If the stream is over, the other direction says why.
             Ok(_) => Ok(()),
