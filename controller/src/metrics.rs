@@ -10,6 +10,7 @@ use prometheus::{
 };
 use torana_crds::Kind;
 
+use crate::issuance::{Progress, Wanted};
 use crate::leader::Leadership;
 use crate::report::{Report, Severity};
 
@@ -26,6 +27,8 @@ pub struct Metrics {
     status_writes: IntCounterVec,
     broken: IntGaugeVec,
     orders: IntCounterVec,
+    asked: IntCounterVec,
+    certificates: IntGaugeVec,
     /// Of the last turn; looked through when somebody asks.
     report: Arc<Mutex<Report>>,
 }
@@ -67,9 +70,24 @@ impl Metrics {
                 Opts::new("torana_acme_orders_total", "Attempts at certificates by ACME, by what came of them and why"),
                 &["result", "reason"],
             )?,
+            asked: IntCounterVec::new(
+                Opts::new(
+                    "torana_acme_asked_total",
+                    "Names that clients ask for, by whether they may have certificates",
+                ),
+                &["answer"],
+            )?,
+            certificates: IntGaugeVec::new(
+                Opts::new("torana_acme_certificates", "Certificates that listeners want of ACME, by how they stand"),
+                &["state"],
+            )?,
             report: Arc::default(),
         };
+        metrics.wanted(&[]);
         metrics.orders.with_label_values(&["issued", "none"]);
+        for answer in ["yes", "no", "unknown"] {
+            metrics.asked.with_label_values(&[answer]);
+        }
         // From the start: of a counter that appears with its first event Prometheus sees no increase.
         for kind in Kind::ALL {
             metrics.watch_failures.with_label_values(&[kind.as_str()]);
@@ -83,6 +101,8 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.status_writes.clone()))?;
         metrics.registry.register(Box::new(metrics.broken.clone()))?;
         metrics.registry.register(Box::new(metrics.orders.clone()))?;
+        metrics.registry.register(Box::new(metrics.asked.clone()))?;
+        metrics.registry.register(Box::new(metrics.certificates.clone()))?;
         Ok(metrics)
     }
 
@@ -104,6 +124,19 @@ impl Metrics {
     /// An attempt at a certificate has ended: `result` is `issued` or `failed`.
     pub fn ordered(&self, result: &str, reason: &str) {
         self.orders.with_label_values(&[result, reason]).inc();
+    }
+
+    /// It was asked whether a name may have a certificate on demand: `answer` is `yes`, `no` or `unknown`.
+    pub fn asked(&self, answer: &str) {
+        self.asked.with_label_values(&[answer]).inc();
+    }
+
+    /// All certificates that listeners want now.
+    pub(crate) fn wanted(&self, wanted: &[Wanted]) {
+        for progress in Progress::ALL {
+            let count = wanted.iter().filter(|it| it.progress() == progress).count();
+            self.certificates.with_label_values(&[progress.as_str()]).set(count.try_into().unwrap_or(i64::MAX));
+        }
     }
 
     pub(crate) fn translated(&self, generation: u64, objects: usize, took: Duration) {

@@ -28,9 +28,10 @@ pub(super) struct Failure {
 }
 
 /// In an order in which none hides another.
-pub(super) const FAILURES: [Failure; 9] = [
+pub(super) const FAILURES: [Failure; 10] = [
     Failure { what: "answers are errors", alert: "ToranaServerErrors", panels: &[], make: errors },
     Failure { what: "a certificate ends in five days", alert: "ToranaCertificateExpires", panels: &[], make: ending },
+    Failure { what: "an authority is away", alert: "ToranaCertificateNotObtained", panels: &[], make: unsigned },
     Failure { what: "a Secret is missing", alert: "ToranaMeshIdentityMissing", panels: &[], make: nobody },
     Failure { what: "a port is taken", alert: "ToranaConfigRejected", panels: &["Rejected parts"], make: taken },
     Failure { what: "nobody reads the log", alert: "ToranaLogLinesDropped", panels: &[], make: unread },
@@ -74,6 +75,20 @@ fn ending(lab: &Lab) -> Box<dyn Any> {
     let listener = r#"[{"op": "add", "path": "/spec/listeners/-", "value":
         {"name": "ending", "port": 443, "protocol": "HTTPS", "tls": {"certificateRefs": [{"name": "ending"}]}}}]"#;
     lab.kubectl(&["patch", "gateway", BROKEN, "--type=json", "-p", listener]);
+    nothing()
+}
+
+/// Until it is wanted no more.
+fn unsigned(lab: &Lab) -> Box<dyn Any> {
+    lab.apply(
+        "apiVersion: torana.dev/v1alpha1\nkind: AcmeIssuer\nmetadata: {name: away}\nspec: {directory: \"https://127.0.0.1:1/\"}",
+    );
+    let listener = "[{name: http, port: 80, protocol: HTTP}, {name: unsigned, port: 443, protocol: HTTPS, \
+                    hostname: unsigned.example, tls: {certificateRefs: [{name: unsigned}]}}]";
+    let unsigned = gateway("unsigned", 1)
+        .replace("[{name: http, port: 80, protocol: HTTP}]", listener)
+        .replace("kind: Gateway\nmetadata: {", "kind: Gateway\nmetadata: {annotations: {torana.dev/acme: away}, ");
+    lab.apply(&unsigned);
     nothing()
 }
 
