@@ -75,6 +75,9 @@ pub struct AcmeIssuerSpec {
     pub self_check: SelfCheck,
     /// Who may have how much.
     pub limits: Option<IssuerLimits>,
+    /// Certificates that are obtained when a client asks for their name: for listeners without a hostname, or with a
+    /// wildcard, of Gateways and ListenerSets with the annotation torana.dev/acme-on-demand: "true".
+    pub on_demand: Option<OnDemand>,
 }
 
 /// An account with the authority, which the ACME account is bound to.
@@ -310,6 +313,31 @@ pub struct AllowedHosts {
     pub hosts: Vec<String>,
 }
 
+/// Which names get certificates when clients ask for them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct OnDemand {
+    /// Who says so. Without such a service anybody could have certificates ordered without end.
+    pub ask: AskService,
+}
+
+/// A server of yours that knows which names are yours, such as domains of your customers. It is asked by
+/// GET URL?domain=NAME: an answer of 2xx agrees, and one of 4xx, but for 429, does not. It is asked again once a day, and
+/// a certificate of a name that it does not agree to any more is neither served nor renewed.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AskService {
+    /// Where it is asked. In a ClusterAcmeIssuer it may begin with http://.
+    #[schemars(schema_with = "ask_url")]
+    pub url: String,
+    /// Certificates in PEM: whom the server is checked against. By default those that Mozilla trusts.
+    #[schemars(length(min = 1, max = 65_536))]
+    pub ca_bundle: Option<String>,
+    /// Secret whose entries are headers of the requests, such as authorization; only with https://.
+    #[serde(default)]
+    #[schemars(schema_with = "headers_ref")]
+    pub headers_secret_ref: Option<WholeSecretRef>,
+}
+
 fn usual_propagation() -> Duration {
     PROPAGATION
 }
@@ -341,6 +369,11 @@ fn directory(_: &mut SchemaGenerator) -> Schema {
 
 fn webhook_url(_: &mut SchemaGenerator) -> Schema {
     url()
+}
+
+fn ask_url(_: &mut SchemaGenerator) -> Schema {
+    let pattern = HTTPS.replacen("https", "https?", 1);
+    json_schema!({"type": "string", "maxLength": 2048, "pattern": pattern})
 }
 
 fn hosts(most: u32) -> Schema {

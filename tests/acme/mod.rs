@@ -15,3 +15,5 @@ mod certificates;
 mod renewal;
 
 mod example;
+
+mod on_demand;

@@ -2,22 +2,22 @@
 //! `--data FOLDER`: where certificates are kept that this process obtains by ACME, and from whom, where a Gateway does not
 //! say so. Without a folder nothing is ordered.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use torana_controller::acme::vault::{ClusterVault, FolderVault, Vault};
-use torana_controller::acme::{Checks, Clock, Connector, Engine, Happening, Parts, Told};
+use torana_controller::acme::{Asker, AskerParts, Checks, Clock, Connector, Engine, Happening, Parts, Tally, Told};
 use torana_controller::api::Client;
 use torana_controller::clock::now;
-use torana_controller::embedded;
-use torana_controller::issuance::{Answer, Wanted};
+use torana_controller::feed::Hub;
+use torana_controller::herald::{Heard, Heralds, heralds};
 use torana_controller::leader::Leadership;
 use torana_controller::metrics::Metrics;
 use torana_controller::status::Board;
 use torana_controller::store::Acme;
+use torana_ir::Demand;
 
 /// Flags about certificates.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -60,8 +60,8 @@ pub struct ClusterAcmeArgs {
     pub acme_issuer: Option<String>,
 }
 
-/// Where the control loop says what is wanted and what proxies can answer.
-pub(crate) type Heralds = (watch::Sender<Arc<Vec<Wanted>>>, watch::Sender<BTreeSet<Answer>>);
+/// What clients ask for that may wait.
+const QUEUE: usize = 256;
 
 impl ClusterAcmeArgs {
     /// What translation must know; Torana keeps what is its own in `home`.
@@ -70,38 +70,49 @@ impl ClusterAcmeArgs {
         Acme { home: home.to_owned(), email, issuer, has_storage: self.acme }
     }
 
-    /// Orders while this replica leads, if it is to.
+    /// Obtains certificates while this replica leads, if it is to; what clients ask for, `hub` hears.
     pub(crate) fn start(
         &self,
-        client: &Client,
-        home: &str,
+        (client, home): (&Client, &str),
+        hub: &Hub,
         leadership: &watch::Receiver<Leadership>,
         (metrics, board): (&Metrics, &Arc<Board>),
     ) -> Heralds {
-        let (wanted, of_wanted) = watch::channel(Arc::default());
-        let (answers, of_answers) = watch::channel(BTreeSet::new());
+        let (heralds, heard) = heralds();
         if self.acme {
-            let acme = embedded::Acme { wanted: of_wanted, answers: of_answers };
-            let (vault, leadership) = (ClusterVault::new(client.clone()), leadership.clone());
-            let told = told(metrics.clone(), Arc::clone(board));
-            tokio::spawn(order_as_leader(vault, home.to_owned(), (acme, leadership), told));
+            let (told, demands) = mpsc::channel(QUEUE);
+            hub.hear(told);
+            let vault = (Arc::new(ClusterVault::new(client.clone())) as Arc<dyn Vault>, home.to_owned());
+            let (leader, leads) = watch::channel(leadership.borrow().leads());
+            let engine = engine(vault.clone(), &heard, leads.clone(), told_by(metrics.clone(), Arc::clone(board)));
+            let counting = metrics.clone();
+            let tally = Tally::new(move |answer| counting.asked(answer));
+            let asker = asker(vault, (&heard, demands), leads, tally);
+            let mut leadership = leadership.clone();
+            let following = async move {
+                while leadership.changed().await.is_ok() {
+                    leader.send_replace(leadership.borrow_and_update().leads());
+                }
+            };
+            tokio::spawn(async move { tokio::join!(engine.run(), asker.run(), following) });
         }
-        (wanted, answers)
+        heralds
     }
 }
 
-/// Orders what listeners want, for as long as anybody does.
-pub(crate) async fn order(vault: FolderVault, acme: embedded::Acme) {
+/// Obtains what listeners want and clients ask for, for as long as anybody does.
+pub(crate) async fn order(vault: FolderVault, heard: Heard, demands: mpsc::Receiver<Demand>) {
     // Alone, it leads.
     let (_leader, leads) = watch::channel(true);
+    let vault = (Arc::new(vault) as Arc<dyn Vault>, Acme::default().home);
     // What happens is in the log.
-    let told = Told::new(|_, _| ());
-    let embedded::Acme { wanted, answers } = acme;
-    engine(Arc::new(vault), Acme::default().home, (wanted, answers, leads), told).run().await;
+    let engine = engine(vault.clone(), &heard, leads.clone(), Told::new(|_, _| ()));
+    let asker = asker(vault, (&heard, demands), leads, Tally::new(|_| ()));
+    tokio::join!(engine.run(), asker.run());
 }
 
 /// Counts what happens, and tells it with the objects whose listeners want the certificate.
-fn told(metrics: Metrics, board: Arc<Board>) -> Told {
+fn told_by(metrics: Metrics, board: Arc<Board>) -> Told {
     Told::new(move |wanted, happening| {
         if let Some((result, reason)) = happening.result() {
             metrics.ordered(result, reason);
@@ -114,36 +125,27 @@ fn told(metrics: Metrics, board: Arc<Board>) -> Told {
     })
 }
 
-/// As [`order`], in a cluster: while this replica leads.
-async fn order_as_leader(
-    vault: ClusterVault,
-    home: String,
-    (acme, mut leadership): (embedded::Acme, watch::Receiver<Leadership>),
-    told: Told,
-) {
-    let (leader, leads) = watch::channel(leadership.borrow().leads());
-    let embedded::Acme { wanted, answers } = acme;
-    let engine = engine(Arc::new(vault), home, (wanted, answers, leads), told);
-    let following = async move {
-        while leadership.changed().await.is_ok() {
-            leader.send_replace(leadership.borrow_and_update().leads());
-        }
-    };
-    tokio::join!(engine.run(), following);
-}
+type Place = (Arc<dyn Vault>, String);
 
-type Heard = (watch::Receiver<Arc<Vec<Wanted>>>, watch::Receiver<BTreeSet<Answer>>, watch::Receiver<bool>);
-
-fn engine(vault: Arc<dyn Vault>, home: String, (wanted, answers, leads): Heard, told: Told) -> Engine {
+fn engine((vault, home): Place, heard: &Heard, leads: watch::Receiver<bool>, told: Told) -> Engine {
     Engine::new(Parts {
         vault,
         connect: Arc::new(Connector),
         reach: Arc::new(Checks::default()),
         home,
         clock: Clock::new(now),
-        wanted,
-        answers,
+        wanted: heard.wanted.clone(),
+        answers: heard.answers.clone(),
         leads,
         told,
     })
+}
+
+fn asker(
+    vault: Place,
+    (heard, demands): (&Heard, mpsc::Receiver<Demand>),
+    leads: watch::Receiver<bool>,
+    tally: Tally,
+) -> Asker {
+    Asker::new(AskerParts { vault, clock: Clock::new(now), offers: heard.offers.clone(), demands, leads, tally })
 }

@@ -123,7 +123,7 @@ async fn run(args: ControllerArgs) -> anyhow::Result<u8> {
     tokio::spawn(recorder::record(client.clone(), Arc::clone(&board), leaderships.clone(), args.pod_name.clone()));
     tokio::spawn(serve_feed(client.clone(), hub.clone(), feed_listener, feed_name, authorities, leaderships.clone()));
     let (parents, of_ours) = watch::channel(None);
-    let (wanted, answers) = args.acme.start(&client, &namespace, &leaderships, (&metrics, &board));
+    let heralds = args.acme.start((&client, &namespace), &hub, &leaderships, (&metrics, &board));
     let parts = Parts {
         hub,
         board,
@@ -133,8 +133,7 @@ async fn run(args: ControllerArgs) -> anyhow::Result<u8> {
         bundles: kubernetes::bundles(client.clone()),
         parents,
         mesh,
-        wanted,
-        answers,
+        heralds,
         ready,
         metrics,
     };

@@ -14,9 +14,10 @@ use torana_controller::plane::Plane;
 use torana_controller::publish::{Ack, Publication, Rejection};
 use torana_controller::store::Settings;
 use torana_gateway::app::{App, Config, Ending, Labels, Serving, Site, until_signal};
-use torana_gateway::feed::{self, Publisher};
+use torana_gateway::feed::{self, Publisher, Word};
 use torana_gateway::logging::Logging;
 use torana_gateway::table::Table;
+use torana_ir::Demand;
 
 use crate::acme::{self, AcmeArgs};
 use crate::explain;
@@ -26,6 +27,8 @@ use crate::sources::Sources;
 
 /// Generations that may wait for the data plane.
 const QUEUE: usize = 4;
+/// What clients ask for that may wait.
+const DEMANDS: usize = 256;
 
 /// Arguments of `torana run`.
 #[derive(Debug, Clone, clap::Args)]
@@ -67,8 +70,10 @@ pub fn main(args: &RunArgs) -> anyhow::Result<u8> {
     let (publisher, feed) = feed::channel();
     let app = App::start(config(args, (&logging, labels), embedded.view()), feed).context("cannot start")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let bridge = Bridge { publisher, publications, answers: embedded.answers(), view: embedded.view(), greeted: false };
-    let _ordering = vault.map(|vault| runtime.spawn(acme::order(vault, embedded.acme())));
+    let (demands, heard) = mpsc::channel(DEMANDS);
+    let (answers, view) = (embedded.answers(), embedded.view());
+    let bridge = Bridge { publisher, publications, answers, demands, view, greeted: false };
+    let _ordering = vault.map(|vault| runtime.spawn(acme::order(vault, embedded.acme(), heard)));
     let code = runtime.block_on(serve(&app, bridge, args));
     // First the bridge went, so the control thread is not waiting for it.
     drop(embedded);
@@ -92,11 +97,12 @@ async fn serve(app: &App, mut bridge: Bridge, args: &RunArgs) -> anyhow::Result<
     }
 }
 
-/// Carries generations to the data plane and its answers back.
+/// Carries generations to the data plane, and back its answers and what clients ask for.
 struct Bridge {
     publisher: Publisher,
     publications: mpsc::Receiver<Publication>,
     answers: Answers,
+    demands: mpsc::Sender<Demand>,
     view: View,
     greeted: bool,
 }
@@ -112,10 +118,12 @@ impl Bridge {
                         return;
                     }
                 }
-                ack = self.publisher.ack() => {
-                    let Ok(ack) = ack else { return };
-                    self.answered(ack, args);
-                }
+                word = self.publisher.word() => match word {
+                    Ok(Word::Ack(ack)) => self.answered(ack, args),
+                    // What there is no room for is asked for again.
+                    Ok(Word::Demand(demand)) => drop(self.demands.try_send(demand)),
+                    Err(_) => return,
+                },
             }
         }
     }

@@ -225,6 +225,8 @@ async fn fail(
     let attempt = Attempt { failures, refused, left, asked, now, chance };
     let at = failure.until.unwrap_or_else(|| next_try(attempt));
     state.next_try = Some(at);
+    // Whoever is asked to wait does, whatever he does otherwise.
+    state.tried = (has_failed && asked.is_none()).then(|| wanted.issuer.terms());
     let is_rehearsal = state.order.as_ref().is_some_and(|order| order.is_rehearsal);
     // A rehearsal that cannot be held is not in the way of what is rehearsed.
     let gives_up = is_rehearsal && failure.verdict != Verdict::Refused && !failure.is_ours();

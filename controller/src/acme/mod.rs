@@ -4,6 +4,8 @@
 //! they serve, what status says) is translation's: nothing here talks to a proxy.
 //!
 //! ```text
+//! proxies ─Demand─▶ asker ─Consents─▶ vault
+//!
 //! translation ─Wanted─▶ engine ─▶ attempt ─▶ authority
 //!      ▲                             │ ▲
 //!      └──────── Secrets ◀── vault ──┘ └── Answers ── proxies
@@ -12,6 +14,12 @@
 pub mod vault;
 
 pub mod dns;
+
+mod service;
+
+mod consents;
+
+mod asker;
 
 mod failure;
 
@@ -38,6 +46,7 @@ mod engine;
 #[cfg(test)]
 mod simulation;
 
+pub use asker::{Asker, AskerParts, Tally};
 pub use attempt::Clock;
 pub use checks::{Checks, Reach};
 pub use courier::{Connect, Connector};

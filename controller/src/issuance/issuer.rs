@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use torana_crds::core::SecretBytes;
-use torana_crds::issuer::{AllowedHosts, Challenge};
-use torana_ir::CertificateKey;
+use torana_crds::issuer::{AllowedHosts, AskService, Challenge, WholeSecretRef};
+use torana_ir::{CertificateKey, Sha256};
 
+use super::state::short_hex;
 use crate::hosts::takes_in;
 
 const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
@@ -48,6 +49,8 @@ pub struct Issuer {
     pub allowed: Option<Vec<AllowedHosts>>,
     /// How hosts are shown to be ours: the first that is for a host counts.
     pub challenges: Vec<Challenge>,
+    /// Who agrees to names that clients ask for, if certificates are obtained so.
+    pub ask: Option<AskService>,
     /// Where Secrets are that it names without a namespace.
     pub namespace: String,
     /// The entries of all Secrets that it names, as far as they are there.
@@ -71,6 +74,7 @@ impl Issuer {
             most: None,
             allowed: None,
             challenges: Vec::new(),
+            ask: None,
             namespace: String::new(),
             secrets: BTreeMap::new(),
         }
@@ -100,10 +104,34 @@ impl Issuer {
         Ok(bytes.expose().trim_ascii())
     }
 
+    /// The entries of a Secret that it names, as headers; the error says what is missing.
+    pub fn headers(&self, secret: Option<&WholeSecretRef>) -> Result<Vec<(String, String)>, String> {
+        let Some(reference) = secret else { return Ok(Vec::new()) };
+        let target = reference.target(&self.namespace);
+        let secret = CertificateKey { namespace: target.namespace, name: target.name };
+        let entries = self.secrets.get(&secret).ok_or_else(|| format!("there is no Secret {secret}; create it"))?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes.trim_ascii()).into_owned();
+        Ok(entries.iter().map(|(name, value)| (name.clone(), text(value.expose()))).collect())
+    }
+
     /// How `host` is to be shown to be ours, if that is said.
     pub fn rule(&self, host: &str) -> Option<&Challenge> {
         let is_for = |hosts: &Vec<String>| hosts.iter().any(|pattern| takes_in(pattern, host));
         self.challenges.iter().find(|rule| rule.hosts.as_ref().is_none_or(is_for))
+    }
+
+    /// What tells terms apart on which it may sign or not: everything that people can correct, Secrets included.
+    pub fn terms(&self) -> String {
+        let mut sum = Sha256::default();
+        // Without the Secrets, of which nothing is shown.
+        sum.update(format!("{self:?}").as_bytes());
+        for (secret, entries) in &self.secrets {
+            for (entry, value) in entries {
+                sum.update(format!("{secret} {entry} {}\n", value.expose().len()).as_bytes());
+                sum.update(value.expose());
+            }
+        }
+        short_hex(&sum.finish())
     }
 
     /// What tells one account from another: two issuers with the same share it.

@@ -18,8 +18,11 @@ mod answers;
 
 mod budget;
 
+mod consents;
+
 pub use answers::{Answer, Answers};
 pub use budget::{BUDGET, Budget, Ledger, Spent, Turn};
+pub use consents::{CONSENTS, CONSENTS_ENTRY, Consents, MOST_CONSENTS, Offer};
 pub use delay::{Attempt, MOST_FAILED_VALIDATIONS, next_try};
 pub use issuer::{ExternalAccount, Issuer, KeyType};
 pub use order::{Challenge, ChallengeType, Order, Solvable};
@@ -28,4 +31,4 @@ pub(crate) use state::short_digest;
 pub use state::{KEY_ENTRY, LABEL, Renewal, SECRET_TYPE, STATE_ENTRY, State, Trouble, UnreadableState, home_of};
 #[cfg(test)]
 pub(crate) use wanted::certificate_id;
-pub use wanted::{Current, DIRECTORY, Wanted};
+pub use wanted::{Current, DIRECTORY, Progress, Wanted};

@@ -18,6 +18,8 @@ const FIRST_PART: i64 = 4;
 /// An authority that wants it replaced even in that part has a reason, such as many that it must revoke: then a new one has
 /// only this time, in seconds.
 const RECALLED: i64 = 6 * 3600;
+/// Who corrects something after a failure waits so long since then, in seconds.
+const SOON: i64 = 60;
 /// An authority is asked about renewals at most so often, and at least so often, in seconds.
 const ASK_BETWEEN: (i64, i64) = (600, 86_400);
 
@@ -59,7 +61,7 @@ impl Why {
 /// What is next for `wanted` at `now`. Before `ask_from` its authority is not asked about renewals.
 pub fn next(wanted: &Wanted, ask_from: i64, now: i64) -> Next {
     let state = &wanted.state;
-    if let Some(at) = state.next_try.filter(|at| *at > now) {
+    if let Some(at) = next_try(wanted).filter(|at| *at > now) {
         return Next::Wait(at);
     }
     if let Some(order) = &state.order
@@ -90,6 +92,14 @@ pub fn next(wanted: &Wanted, ask_from: i64, now: i64) -> Next {
     }
     let ask = known(state, current).map_or(ask_from, |renewal| renewal.again.max(ask_from));
     if ask <= now { Next::AskRenewal } else { Next::Wait(due.min(ask)) }
+}
+
+/// Nothing is tried before; what was corrected since the last attempt is soon.
+fn next_try(wanted: &Wanted) -> Option<i64> {
+    let State { next_try, tried, trouble, .. } = &wanted.state;
+    let corrected = tried.as_ref().zip(trouble.as_ref()).filter(|(tried, _)| **tried != wanted.issuer.terms());
+    let soon = corrected.map_or(i64::MAX, |(_, trouble)| trouble.at.saturating_add(SOON));
+    next_try.map(|at| at.min(soon))
 }
 
 /// What the authority said about this certificate.

@@ -40,6 +40,10 @@ pub struct State {
     /// Nothing is tried before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_try: Option<i64>,
+    /// On which terms the last attempt failed ([`Issuer::terms`](super::Issuer::terms)), if others may help: then `next_try`
+    /// is for the same ones only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tried: Option<String>,
     /// Why the last attempt failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<Trouble>,
@@ -105,8 +109,13 @@ pub fn home_of(certificate: &CertificateKey) -> String {
 
 /// What tells contents apart, in a name: 20 hexadecimal digits.
 pub(crate) fn short_digest(bytes: &[u8]) -> String {
+    short_hex(&sha256(bytes))
+}
+
+/// The beginning of a digest.
+pub(super) fn short_hex(digest: &[u8]) -> String {
     use std::fmt::Write as _;
-    sha256(bytes).iter().take(10).fold(String::new(), |mut text, byte| {
+    digest.iter().take(10).fold(String::new(), |mut text, byte| {
         // Writing to a String cannot fail.
         let _ = write!(text, "{byte:02x}").is_ok();
         text

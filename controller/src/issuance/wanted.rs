@@ -9,7 +9,7 @@ use torana_crds::ObjectRef;
 use torana_ir::{Certificate, CertificateKey, GatewayId};
 use x509_parser::extensions::ParsedExtension;
 
-use super::{Issuer, Order, Solvable, State};
+use super::{BUDGET, Issuer, Order, Solvable, State};
 
 /// Annotation of Secrets with certificates and accounts: the directory that they came from.
 pub const DIRECTORY: &str = "torana.dev/acme-directory";
@@ -33,7 +33,44 @@ pub struct Wanted {
     pub state: State,
 }
 
+/// How a certificate stands, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// It is there, and nothing is wrong.
+    Good,
+    /// It is not there yet, or has its turn later, and nothing is wrong.
+    Pending,
+    /// It cannot be had, or was tried in vain since it was obtained.
+    Failing,
+}
+
+impl Progress {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Good, Self::Pending, Self::Failing];
+
+    /// As metrics have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Pending => "pending",
+            Self::Failing => "failing",
+        }
+    }
+}
+
 impl Wanted {
+    /// How it stands.
+    pub fn progress(&self) -> Progress {
+        let is_in_trouble = self.state.trouble.as_ref().is_some_and(|trouble| trouble.reason != BUDGET);
+        if self.obstacle().is_some() || is_in_trouble {
+            Progress::Failing
+        } else if self.current.is_some() {
+            Progress::Good
+        } else {
+            Progress::Pending
+        }
+    }
+
     /// Its names.
     pub fn names(&self) -> BTreeSet<String> {
         self.hosts.keys().cloned().collect()

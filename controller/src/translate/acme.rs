@@ -9,6 +9,8 @@ mod from_routes;
 
 mod issuer;
 
+mod on_demand;
+
 mod terms;
 
 mod words;
@@ -21,7 +23,9 @@ use torana_crds::core::Secret;
 use torana_crds::gateway::ProtocolType;
 use torana_ir::{AcmeHost, AcmeHostKey, Certificate, CertificateKey, GatewayId, HostPattern, ListenerKey};
 
-use crate::issuance::{ChallengeType, Current, DIRECTORY, Issuer, LABEL, Order, Solvable, State, Wanted, home_of};
+use crate::issuance::{
+    ChallengeType, Current, DIRECTORY, Issuer, LABEL, Offer, Order, Solvable, State, Wanted, home_of,
+};
 use crate::report::Remark;
 use crate::store::Cluster;
 use crate::translate::frame::Parents;
@@ -29,6 +33,7 @@ use crate::translate::gateways::GatewayDraft;
 use crate::translate::listeners::ListenerDraft;
 
 pub(super) use from_routes::reference;
+use terms::Terms;
 pub(super) use words::{awaited, pending, trouble};
 
 /// Where authorities ask by HTTP, and where by TLS.
@@ -42,8 +47,10 @@ pub(super) struct Wishes {
     /// Listeners that want what attached routes have, and what these have.
     asking: Parents,
     hosts: from_routes::Hosts,
-    /// The Secrets of those.
+    /// The Secrets of those, and of names that clients asked for.
     by_listener: BTreeMap<ListenerKey, Vec<CertificateKey>>,
+    /// Listeners whose certificates are obtained on demand.
+    offers: Vec<Offer>,
 }
 
 /// Ports of a fleet, by which authorities can ask.
@@ -92,8 +99,8 @@ impl Wishes {
             for listener in gateway.listeners.iter_mut().filter(|it| it.terminates()) {
                 let terms = terms.entry(listener.owner.clone());
                 let terms = terms.or_insert_with_key(|owner| terms::of(cluster, gateway.gateway, owner));
-                if let Some(issuer) = terms {
-                    wishes.add(cluster, issuer, (&id, ports), listener);
+                if let Some(terms) = terms {
+                    wishes.add(cluster, terms, (&id, ports), listener);
                 }
             }
         }
@@ -115,8 +122,13 @@ impl Wishes {
         self.by_secret.get(secret)
     }
 
-    /// The Secrets for the hosts of attached routes, if the listener asks for them.
-    pub(super) fn of_routes(&self, listener: &ListenerKey) -> Option<&[CertificateKey]> {
+    /// Listeners whose certificates are obtained on demand.
+    pub(super) fn offers(&self) -> &[Offer] {
+        &self.offers
+    }
+
+    /// The Secrets for the hosts of attached routes and for names that clients asked for, if the listener has such.
+    pub(super) fn of_hosts(&self, listener: &ListenerKey) -> Option<&[CertificateKey]> {
         self.by_listener.get(listener).map(Vec::as_slice)
     }
 
@@ -156,46 +168,59 @@ impl Wishes {
         hosts
     }
 
-    fn add(
-        &mut self,
-        cluster: &Cluster,
-        issuer: &Result<Issuer, Remark>,
-        at: (&GatewayId, Ports),
-        listener: &mut ListenerDraft<'_>,
-    ) {
+    fn add(&mut self, cluster: &Cluster, terms: &Terms, at: (&GatewayId, Ports), listener: &mut ListenerDraft<'_>) {
         let Some(secret) = secret_of(listener) else { return };
         let of_routes = self.hosts.get(&listener.key).cloned();
-        if of_routes.is_none() && stands_already(cluster, &secret) {
+        listener.on_demand = terms.is_on_demand && on_demand::is_possible(listener);
+        let is_of_hosts = of_routes.is_some() || listener.on_demand;
+        if !is_of_hosts && stands_already(cluster, &secret) {
             return;
         }
-        let issuer = match issuer {
+        let issuer = match &terms.issuer {
             Ok(issuer) => issuer,
             Err(remark) => return listener.remarks.push(remark.clone()),
         };
-        if let Some(hosts) = of_routes {
-            let (hosts, remark) = from_routes::granted(&hosts, &listener.path);
+        if is_of_hosts {
+            let (mut hosts, remark) = from_routes::granted(of_routes.unwrap_or_default(), &listener.path);
             listener.remarks.extend(remark);
-            let mut secrets = Vec::new();
-            for host in hosts {
-                let secret = from_routes::secret_for(host, &secret);
-                secrets.push(secret.clone());
-                if !stands_already(cluster, &secret) {
-                    self.wish(cluster, (issuer, secret, host), at, listener);
-                }
+            let offer = if listener.on_demand { on_demand::offer(cluster, issuer, &secret, listener) } else { None };
+            listener.on_demand = offer.is_some();
+            if let Some((offer, agreed)) = offer {
+                hosts.extend(agreed);
+                self.offers.push(offer);
             }
-            self.by_listener.insert(listener.key.clone(), secrets);
-            return;
+            return self.wish_each(cluster, (issuer, &secret, &hosts), at, listener);
         }
         match &listener.hostname {
             Some(HostPattern::Any) => {
                 let path = format!("{}.hostname", listener.path);
                 let message = "a listener for every host gets no certificate by ACME, for nobody knows of which names";
-                let remedy = "write a hostname, or the annotation torana.dev/acme-from-routes: \"true\"";
+                let remedy = "write a hostname, or the annotation torana.dev/acme-from-routes: \"true\", or \
+                              torana.dev/acme-on-demand: \"true\"";
                 listener.remarks.push(Remark::warning("AcmeNotPossible", &path, message, remedy));
             }
             Some(pattern) => self.wish(cluster, (issuer, secret, &pattern.to_string()), at, listener),
             None => {}
         }
+    }
+
+    /// `listener` wants a certificate of each of `hosts`, in a Secret that is called after `named`.
+    fn wish_each(
+        &mut self,
+        cluster: &Cluster,
+        (issuer, named, hosts): (&Issuer, &CertificateKey, &BTreeSet<String>),
+        at: (&GatewayId, Ports),
+        listener: &mut ListenerDraft<'_>,
+    ) {
+        let mut secrets = Vec::new();
+        for host in hosts {
+            let secret = from_routes::secret_for(host, named);
+            secrets.push(secret.clone());
+            if !stands_already(cluster, &secret) {
+                self.wish(cluster, (issuer, secret, host), at, listener);
+            }
+        }
+        self.by_listener.insert(listener.key.clone(), secrets);
     }
 
     /// `listener` wants a certificate of `host` in `secret`.

@@ -21,7 +21,7 @@ use torana_ir::{
 };
 
 use crate::class;
-use crate::issuance::Wanted;
+use crate::issuance::{Offer, Wanted};
 use crate::report::conditions::class as conditions;
 use crate::report::{Entry, Remark};
 use crate::store::{Cluster, Dirty};
@@ -48,6 +48,8 @@ pub(super) struct Frame {
     pub(super) acme_hosts: BTreeMap<AcmeHostKey, AcmeHost>,
     /// Certificates that are wanted of them.
     pub(super) wanted: Arc<Vec<Wanted>>,
+    /// Listeners whose certificates are obtained on demand.
+    pub(super) offers: Arc<Vec<Offer>>,
     wishes: Wishes,
     /// Certificates that they serve, and that backends are shown.
     pub(super) certificates: BTreeMap<CertificateKey, Arc<Certificate>>,
@@ -203,6 +205,7 @@ impl Frame {
         frame.wishes.read(cluster, frame.secrets.usable());
         frame.acme_hosts = frame.wishes.hosts();
         frame.wanted = Arc::new(frame.wishes.wanted().cloned().collect());
+        frame.offers = Arc::new(frame.wishes.offers().to_vec());
         frame
     }
 
@@ -412,7 +415,12 @@ fn listener(gateway: &GatewayDraft<'_>, draft: &ListenerDraft<'_>) -> Listener {
 
 fn protocol(draft: &ListenerDraft<'_>) -> Protocol {
     let placeholder = draft.pending.is_some();
-    let tls = || Tls { client: draft.client.clone(), placeholder, ..Tls::new(draft.certificates.clone()) };
+    let tls = || Tls {
+        client: draft.client.clone(),
+        placeholder,
+        on_demand: draft.on_demand,
+        ..Tls::new(draft.certificates.clone())
+    };
     match &draft.spec.protocol {
         ProtocolType::Https => Protocol::Https(tls()),
         ProtocolType::Tls if draft.terminates() => Protocol::TlsTerminate(tls()),

@@ -8,7 +8,9 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use torana_crds::issuer::{AcmeIssuer, AcmeIssuerSpec, Challenge, ChallengeType, ClusterAcmeIssuer, Dns01, Rfc2136};
+use torana_crds::issuer::{
+    AcmeIssuer, AcmeIssuerSpec, AskService, Challenge, ChallengeType, ClusterAcmeIssuer, Dns01, Rfc2136,
+};
 use torana_crds::{Kind, ObjectRef};
 use torana_ir::{Authority, authorities};
 
@@ -70,7 +72,38 @@ fn problems(spec: &AcmeIssuerSpec, place: Place) -> Vec<Remark> {
             found.push(invalid("spec.limits.allowedHosts", message, "remove it, or make it a ClusterAcmeIssuer"));
         }
     }
+    if let Some(on_demand) = &spec.on_demand {
+        found.extend(of_ask(&on_demand.ask, "spec.onDemand.ask", place));
+    }
     found
+}
+
+fn of_ask(ask: &AskService, path: &str, place: Place) -> Vec<Remark> {
+    let mut found = Vec::new();
+    let at = format!("{path}.url");
+    match in_cleartext(&ask.url) {
+        None => found.extend(url(&ask.url, &at)),
+        Some(secure) if url(&secure, &at).is_some() => found.extend(url(&ask.url, &at)),
+        Some(_) if place.is_namespaced => {
+            let message = "an AcmeIssuer asks over https:// only";
+            found.push(invalid(&at, message, "write https://, or make it a ClusterAcmeIssuer"));
+        }
+        Some(_) if ask.headers_secret_ref.is_some() => {
+            let message = "headers that are secret are not sent in cleartext";
+            found.push(invalid(&at, message, "write https://, or remove headersSecretRef"));
+        }
+        Some(_) => {}
+    }
+    found.extend(bundle(ask.ca_bundle.as_deref(), &format!("{path}.caBundle")));
+    if let Some(headers) = &ask.headers_secret_ref {
+        found.extend(secret(headers.namespace.as_deref(), &format!("{path}.headersSecretRef"), place));
+    }
+    found
+}
+
+/// What a URL of HTTP would be as one of HTTPS.
+fn in_cleartext(url: &str) -> Option<String> {
+    url.strip_prefix("http://").map(|rest| format!("https://{rest}"))
 }
 
 fn of_challenge(challenge: &Challenge, path: &str, place: Place) -> Vec<Remark> {
@@ -238,6 +271,27 @@ mod tests {
         ] {
             assert!(url(bad, "p").is_some(), "{bad}");
         }
+    }
+
+    #[test]
+    fn who_agrees_to_names_is_asked_in_cleartext_by_those_of_all_only_and_without_secrets() {
+        let ask = |url: &str, secret: Value| json!({"onDemand": {"ask": {"url": url, "headersSecretRef": secret}}});
+        let (secret, none) = (json!({"namespace": "a", "name": "s"}), [""; 0]);
+        for (url, own, of_all) in [
+            ("https://ask.example/may", None, None),
+            ("http://ask.a.svc:8080/may", Some("spec.onDemand.ask.url"), None),
+            ("http://", Some("spec.onDemand.ask.url"), Some("spec.onDemand.ask.url")),
+            ("ask.example", Some("spec.onDemand.ask.url"), Some("spec.onDemand.ask.url")),
+        ] {
+            assert_eq!(judged(&ask(url, Value::Null), OWN), Vec::from_iter(own), "{url}");
+            assert_eq!(judged(&ask(url, Value::Null), OF_ALL), Vec::from_iter(of_all), "{url}");
+        }
+        assert_eq!(judged(&ask("https://ask.example", secret.clone()), OF_ALL), none);
+        assert_eq!(
+            judged(&ask("https://ask.example", secret.clone()), OWN),
+            ["spec.onDemand.ask.headersSecretRef.namespace"]
+        );
+        assert_eq!(judged(&ask("http://ask.example", secret), OF_ALL), ["spec.onDemand.ask.url"]);
     }
 
     #[test]

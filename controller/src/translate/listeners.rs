@@ -46,6 +46,8 @@ pub(super) struct ListenerDraft<'a> {
     pub(super) remarks: Vec<Remark>,
     /// Certificates that it serves.
     pub(super) certificates: Vec<CertificateKey>,
+    /// Others are obtained when clients ask for their names.
+    pub(super) on_demand: bool,
     /// What it asks of clients.
     pub(super) client: Option<ClientValidation>,
 }
@@ -78,6 +80,7 @@ impl<'a> ListenerDraft<'a> {
             unservable: None,
             remarks: Vec::new(),
             certificates: Vec::new(),
+            on_demand: false,
             client: None,
         };
         draft.protocol();

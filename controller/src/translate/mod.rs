@@ -134,7 +134,7 @@ use std::sync::Arc;
 use torana_crds::ObjectRef;
 use torana_ir::{Delta, Snapshot};
 
-use crate::issuance::Wanted;
+use crate::issuance::{Offer, Wanted};
 use crate::report::Report;
 use crate::store::{Cluster, Dirty, FleetId, Fleets};
 use crate::translate::fleets::Division;
@@ -169,7 +169,12 @@ pub struct Translation {
 impl Translation {
     /// Certificates that listeners want of ACME.
     pub fn wanted(&self) -> &Arc<Vec<Wanted>> {
-        self.memo.wanted()
+        &self.memo.frame().wanted
+    }
+
+    /// Listeners whose certificates are obtained on demand.
+    pub fn offers(&self) -> &Arc<Vec<Offer>> {
+        &self.memo.frame().offers
     }
 
     /// The Gateways and ListenerSets that are Torana's.

@@ -21,7 +21,6 @@ use torana_ir::{
 };
 
 use crate::hosts;
-use crate::issuance::Wanted;
 use crate::report::{Entry, Remark, Report};
 use crate::store::{Cluster, Dirty, unlink};
 use crate::translate::destination_rules::of_host;
@@ -76,9 +75,9 @@ impl Memo {
         parents.filter(|(_, parent)| matches!(parent, Parent::Ours(_))).map(|(object, _)| object)
     }
 
-    /// Certificates that listeners want of ACME.
-    pub(super) fn wanted(&self) -> &Arc<Vec<Wanted>> {
-        &self.frame.wanted
+    /// Everything that is not about routes.
+    pub(super) fn frame(&self) -> &Frame {
+        &self.frame
     }
 
     /// What services are to some fleets in place of what they are to the others.

@@ -10,3 +10,5 @@ mod site;
 mod replicas;
 
 mod takeover;
+
+mod on_demand;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{ChallengeType, Issuer, Order, Solvable};
+use super::super::{ChallengeType, Issuer, Order, Solvable, Trouble};
 use super::*;
 
 const DAY: i64 = 86_400;
@@ -55,6 +55,29 @@ fn what_is_absent_lacks_a_name_or_comes_from_elsewhere_is_ordered() {
     let mut more = with(90 * DAY);
     more.current.as_mut().unwrap().names.insert("old.example".to_owned());
     assert!(matches!(next(&more, NEVER, 0), Next::Wait(_)), "a name too many hurts nobody");
+}
+
+#[test]
+fn what_failed_is_tried_soon_when_it_was_corrected() {
+    let failed = |tried: Option<String>| {
+        let mut wanted = wanted();
+        wanted.state.next_try = Some(10_000);
+        wanted.state.trouble = Some(Trouble { reason: "dns".to_owned(), message: String::new(), at: 100 });
+        wanted.state.tried = tried;
+        wanted
+    };
+    let same = failed(Some(wanted().issuer.terms()));
+    assert_eq!(next(&same, 0, 200), Next::Wait(10_000));
+    assert_eq!(next(&failed(None), 0, 200), Next::Wait(10_000), "the authority asked for it");
+    let mut corrected = same.clone();
+    corrected.issuer.profile = Some("shortlived".to_owned());
+    let mut secret = same;
+    let entry = ("hmac".to_owned(), torana_crds::core::SecretBytes::from(b"another".to_vec()));
+    secret.issuer.secrets.insert(secret.secret.clone(), [entry].into());
+    for other in [corrected, secret] {
+        assert_eq!(next(&other, 0, 100), Next::Wait(100 + SOON), "not at once either");
+        assert_eq!(next(&other, 0, 100 + SOON), Next::Order(Why::Absent));
+    }
 }
 
 #[test]

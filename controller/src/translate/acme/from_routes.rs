@@ -49,7 +49,7 @@ pub(super) fn asking(cluster: &Cluster, gateways: &[GatewayDraft<'_>]) -> Parent
 }
 
 fn is_asking(cluster: &Cluster, gateway: &GatewayDraft<'_>, listener: &ListenerDraft<'_>) -> bool {
-    let asks = |annotations: &StringMap| annotations.get(ANNOTATION).is_some_and(|value| value == "true");
+    let asks = |annotations: &StringMap| terms::is_true(annotations, ANNOTATION);
     let is_for_all = listener.is_https() && listener.is_accepted() && listener.hostname == Some(HostPattern::Any);
     is_for_all && terms::annotations(cluster, gateway.gateway, &listener.owner).is_some_and(asks)
 }
@@ -95,15 +95,14 @@ fn add(found: &mut Hosts, asking: &Parents, route: ObjectRef, (parents, hostname
 }
 
 /// Those that get certificates; what there is to say of others.
-pub(super) fn granted<'h>(
-    hosts: &'h BTreeSet<String>,
-    path: &str,
-) -> (impl Iterator<Item = &'h String> + use<'h>, Option<Remark>) {
-    let remark = (hosts.len() > MOST).then(|| {
-        let message = format!("attached routes have {} hosts, of which the first {MOST} get certificates", hosts.len());
-        Remark::warning("AcmeLimit", &format!("{path}.tls.certificateRefs[0]"), message, "use several Gateways")
-    });
-    (hosts.iter().take(MOST), remark)
+pub(super) fn granted(hosts: BTreeSet<String>, path: &str) -> (BTreeSet<String>, Option<Remark>) {
+    if hosts.len() <= MOST {
+        return (hosts, None);
+    }
+    let message = format!("attached routes have {} hosts, of which the first {MOST} get certificates", hosts.len());
+    let remark =
+        Remark::warning("AcmeLimit", &format!("{path}.tls.certificateRefs[0]"), message, "use several Gateways");
+    (hosts.into_iter().take(MOST).collect(), Some(remark))
 }
 
 /// The Secret for `host`, beside the one that the listener names.

@@ -58,6 +58,7 @@ fn of_spec(cluster: &Cluster, issuer: &ObjectRef, spec: &AcmeIssuerSpec) -> Issu
         most: limits.certificates_per_namespace.and_then(|most| usize::try_from(most).ok()),
         allowed: limits.allowed_hosts.filter(|_| !is_namespaced),
         challenges: spec.challenges.clone(),
+        ask: spec.on_demand.as_ref().map(|on_demand| on_demand.ask.clone()),
         namespace: issuer.namespace.clone(),
         secrets: secrets(cluster, &issuer.namespace, spec),
         ..Issuer::new(&issuer.to_string(), &spec.directory)
@@ -77,7 +78,8 @@ fn secrets(
         let headers = dns01.webhook.as_ref().and_then(|service| service.headers_secret_ref.as_ref());
         tsig.map(|tsig| tsig.secret_ref.target(local)).into_iter().chain(headers.map(|it| it.target(local)))
     });
-    let found = account.chain(of_records).filter_map(|object| {
+    let of_asking = spec.on_demand.iter().filter_map(|it| Some(it.ask.headers_secret_ref.as_ref()?.target(local)));
+    let found = account.chain(of_records).chain(of_asking).filter_map(|object| {
         let secret = cluster.find::<Secret>(&object.namespace, &object.name)?;
         let key = CertificateKey { namespace: object.namespace.clone(), name: object.name.clone() };
         Some((key, secret.data.clone()))

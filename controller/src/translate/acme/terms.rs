@@ -4,7 +4,7 @@
 use torana_crds::gateway::{Gateway, ListenerSet};
 use torana_crds::{Kind, ObjectRef, StringMap};
 
-use super::issuer;
+use super::{issuer, on_demand};
 use crate::issuance::Issuer;
 use crate::report::Remark;
 use crate::store::Cluster;
@@ -49,8 +49,28 @@ fn said<'c>(cluster: &'c Cluster, gateway: &'c Gateway, (owner, own): (&ObjectRe
     Some(Said { issuer, by: "the installation of Torana".to_owned(), path: annotation() })
 }
 
-/// Who signs for the listeners of `owner`; nobody, if somebody else provides.
-pub(super) fn of(cluster: &Cluster, gateway: &Gateway, owner: &ObjectRef) -> Option<Result<Issuer, Remark>> {
+/// What holds for the listeners of a Gateway or ListenerSet.
+#[derive(Debug)]
+pub(super) struct Terms {
+    /// Who signs; or why nobody does.
+    pub(super) issuer: Result<Issuer, Remark>,
+    /// Certificates are obtained when clients ask for their names.
+    pub(super) is_on_demand: bool,
+}
+
+/// What holds for the listeners of `owner`; nothing, if somebody else provides.
+pub(super) fn of(cluster: &Cluster, gateway: &Gateway, owner: &ObjectRef) -> Option<Terms> {
+    let is_on_demand = is_true(annotations(cluster, gateway, owner)?, on_demand::ANNOTATION);
+    issuer_of(cluster, gateway, owner).map(|issuer| Terms { issuer, is_on_demand })
+}
+
+/// Whether an annotation says so.
+pub(super) fn is_true(annotations: &StringMap, name: &str) -> bool {
+    annotations.get(name).is_some_and(|value| value == "true")
+}
+
+/// Who signs for the listeners of `owner`.
+fn issuer_of(cluster: &Cluster, gateway: &Gateway, owner: &ObjectRef) -> Option<Result<Issuer, Remark>> {
     let annotations = annotations(cluster, gateway, owner)?;
     if annotations.keys().any(|name| name.starts_with(CERT_MANAGER)) {
         return None;

@@ -16,26 +16,26 @@ impl Frame {
         let named = acme::secret_of(listener).filter(|secret| self.wishes.of(secret).is_some());
         let references = listener.spec.tls.iter().flat_map(|tls| &tls.certificate_refs).enumerate();
         let own: Vec<_> = references.map(|(at, it)| (it.clone(), named.clone().filter(|_| at == 0), at)).collect();
-        let of_routes = self.wishes.of_routes(&listener.key).map(<[_]>::to_vec);
+        let of_hosts = self.wishes.of_hosts(&listener.key).map(<[_]>::to_vec);
         for (reference, wanted, at) in own {
             let is_there = || {
                 let to = reference.target(&listener.owner.namespace);
                 cluster.find::<Secret>(&to.namespace, &to.name).is_some()
             };
             // What stands for all hosts is perhaps there, beside those that have their own.
-            if of_routes.is_none() || is_there() {
+            if of_hosts.is_none() || is_there() {
                 self.certify(cluster, before, listener, (&reference, wanted.as_ref(), at));
             }
         }
-        for secret in of_routes.iter().flatten() {
+        for secret in of_hosts.iter().flatten() {
             self.certify(cluster, before, listener, (&acme::reference(secret), Some(secret), 0));
         }
-        if of_routes.is_some() {
+        if of_hosts.is_some() {
             let nothing = "ACME: no host of an attached route has a certificate yet".to_owned();
             let pending = listener.pending.take().or(Some(nothing));
-            listener.pending = pending.filter(|_| listener.certificates.is_empty());
+            listener.pending = pending.filter(|_| listener.certificates.is_empty() && !listener.on_demand);
         }
-        if listener.certificates.is_empty() && listener.pending.is_none() {
+        if listener.certificates.is_empty() && listener.pending.is_none() && !listener.on_demand {
             listener.unservable.get_or_insert_with(|| "it has no certificate that can be used".to_owned());
         }
     }
