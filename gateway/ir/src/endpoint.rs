@@ -7,6 +7,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
+use crate::exact::exact;
 use crate::key::BackendKey;
 use crate::locality::Locality;
 use crate::mesh::MeshPeer;
@@ -19,6 +20,7 @@ pub enum Endpoints {
         /// Which backend.
         backend: BackendKey,
         /// May be empty: requests get 503.
+        #[serde(deserialize_with = "exact")]
         endpoints: Vec<Endpoint>,
     },
     /// Names that the proxy resolves and re-resolves by TTL (`externalName`), each by itself; the last good answer is

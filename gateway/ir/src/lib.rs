@@ -16,6 +16,8 @@
 //! * **backend**: what a rule sends to (a Service port); **endpoint**: one address of a backend.
 //! * **bind**: a socket address and its transport; several listeners may share one.
 
+mod exact;
+
 mod key;
 
 mod digest;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::atom::{HeaderName, Method};
+use crate::exact::exact;
 use crate::filter::Filter;
 use crate::host::HostPattern;
 use crate::key::{ListenerKey, RuleKey};
@@ -24,10 +25,13 @@ pub struct Rule {
     /// Creation time of the route, seconds since 1970; older wins a tie. Standalone objects without one count as 0.
     pub created: i64,
     /// Listeners that serve the rule, each once.
+    #[serde(deserialize_with = "exact")]
     pub attachments: Vec<Attachment>,
     /// Alternatives; a request needs one of them. Never empty (translation writes the default `/` prefix).
+    #[serde(deserialize_with = "exact")]
     pub matches: Vec<RouteMatch>,
     /// Applied in order.
+    #[serde(deserialize_with = "exact")]
     pub filters: Vec<Filter>,
     /// Where requests go.
     pub action: Action,
@@ -88,6 +92,7 @@ pub struct Attachment {
     /// The route's **own** hostnames (not their intersection with the listener): they decide precedence
     /// (`GatewayRouteHostnameIntersectionPrecedence`). `[Any]` when the route names none. Only those that intersect the
     /// listener's hostname are here.
+    #[serde(deserialize_with = "exact")]
     pub hostnames: Vec<HostPattern>,
 }
 
@@ -95,7 +100,7 @@ pub struct Attachment {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
     /// Forward to one of these, chosen by weight. Every weight 0 or an empty list answers 500 ([`Invalid`] says why).
-    Forward(Vec<WeightedBackend>),
+    Forward(#[serde(deserialize_with = "exact")] Vec<WeightedBackend>),
     /// The rule itself cannot be honoured (unsupported filter, bad regex …): every request gets 500.
     Invalid(Invalid),
 }
@@ -108,6 +113,7 @@ pub struct WeightedBackend {
     /// Share of requests; 0 gets none.
     pub weight: u32,
     /// Filters of this entry, after those of the rule.
+    #[serde(deserialize_with = "exact")]
     pub filters: Vec<Filter>,
 }
 

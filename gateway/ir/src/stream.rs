@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::exact::exact;
 use crate::key::RuleKey;
 use crate::rule::Attachment;
 use crate::target::Target;
@@ -25,8 +26,10 @@ pub struct StreamRule {
     /// Creation time of the route, seconds since 1970; older wins. Standalone objects without one count as 0.
     pub created: i64,
     /// Listeners that serve the rule, each once. Hostnames are `[Any]` for a TCPRoute and a UDPRoute.
+    #[serde(deserialize_with = "exact")]
     pub attachments: Vec<Attachment>,
     /// Where streams go, chosen by weight, once for each. Every weight 0 or an empty list: nowhere.
+    #[serde(deserialize_with = "exact")]
     pub backends: Vec<StreamBackend>,
 }
 
