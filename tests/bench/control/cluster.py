@@ -109,7 +109,8 @@ def memory(pid: int) -> dict[str, float]:
     """Pss now and the largest resident set ever, in MB (10⁶ bytes)."""
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     status = Path(f"/proc/{pid}/status").read_text()
-    return {"pss": kilobytes(rollup, "Pss:") / 1e3, "peak": kilobytes(status, "VmHWM:") / 1e3}
+    # What /proc calls kB are 1,024 bytes.
+    return {"pss": kilobytes(rollup, "Pss:") * 1.024 / 1e3, "peak": kilobytes(status, "VmHWM:") * 1.024 / 1e3}
 
 
 def kilobytes(text: str, field: str) -> float:
