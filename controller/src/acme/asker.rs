@@ -37,6 +37,8 @@ const AFTER_NO: i64 = 600;
 const AFTER_NOTHING: i64 = 30;
 /// Of those who do not say it is told so often, in seconds.
 const TOLD: i64 = 60;
+/// Answers that may wait for others before they are kept.
+const MOST_UNKEPT: usize = 64;
 /// Names that are remembered because of it.
 const MOST_RESTING: usize = 10_000;
 /// What was agreed to is asked about again after so long, in seconds.
@@ -253,7 +255,8 @@ impl Asker {
         let is_new = |(secret, said): (&CertificateKey, &BTreeMap<String, bool>)| {
             said.iter().any(|(host, agreed)| *agreed && !self.is_agreed(&(secret.clone(), host.clone())))
         };
-        if !self.asking.is_empty() && !self.unkept.iter().any(is_new) {
+        let unkept: usize = self.unkept.values().map(BTreeMap::len).sum();
+        if !self.asking.is_empty() && unkept < MOST_UNKEPT && !self.unkept.iter().any(is_new) {
             return;
         }
         let now = self.clock.now();

@@ -7,9 +7,13 @@ use torana_crds::core::Secret;
 use torana_ir::CertificateKey;
 
 use super::Frame;
+use crate::report::Remark;
 use crate::store::Cluster;
 use crate::translate::listeners::ListenerDraft;
 use crate::translate::{acme, certificates};
+
+/// Remarks about certificates of a listener's hosts.
+const MOST_REMARKS: usize = 10;
 
 impl Frame {
     pub(super) fn resolve(&mut self, cluster: &Cluster, before: &Self, listener: &mut ListenerDraft<'_>) {
@@ -27,9 +31,11 @@ impl Frame {
                 self.certify(cluster, before, listener, (&reference, wanted.as_ref(), at));
             }
         }
+        let said = listener.remarks.len();
         for secret in of_hosts.iter().flatten() {
             self.certify(cluster, before, listener, (&acme::reference(secret), Some(secret), 0));
         }
+        shorten(listener, said);
         if of_hosts.is_some() {
             let nothing = "ACME: no host of an attached route has a certificate yet".to_owned();
             let pending = listener.pending.take().or(Some(nothing));
@@ -71,5 +77,16 @@ impl Frame {
         if !listener.certificates.contains(&certificate.key) {
             listener.certificates.push(certificate.key.clone());
         }
+    }
+}
+
+/// Hosts may be thousands: of the remarks after the first `said` some stand for all.
+fn shorten(listener: &mut ListenerDraft<'_>, said: usize) {
+    let more = listener.remarks.len().saturating_sub(said + MOST_REMARKS);
+    if more > 0 {
+        listener.remarks.truncate(said + MOST_REMARKS);
+        let path = format!("{}.tls.certificateRefs[0]", listener.path);
+        let message = format!("ACME: so it is with certificates of {more} hosts more");
+        listener.remarks.push(Remark::note("AcmePending", &path, message, "torana certs lists them all"));
     }
 }
