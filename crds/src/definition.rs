@@ -387,7 +387,7 @@ mod tests {
         visit(&of_all, "spec", &mut |path, node| {
             others += usize::from(path.ends_with("ecretRef") && node["required"] == json!(["name", "namespace"]));
         });
-        assert_eq!((refs, others), (3, 3));
+        assert_eq!((refs, others), (4, 4));
     }
 
     #[test]

@@ -43,7 +43,7 @@ fn every_cel_rule_gives_a_verdict() {
         });
     }
     assert_eq!(unknown, Vec::<String>::new());
-    assert_eq!(asked, 181);
+    assert_eq!(asked, 182);
 }
 
 #[test]
