@@ -29,6 +29,10 @@ pub struct Listener {
     pub limits: Limits,
     /// Shown to backends that ask for a certificate, on behalf of what came in here.
     pub identity: Option<CertificateKey>,
+    /// Connections begin with a header of the PROXY protocol, version 1 or 2, that says who connects; those that do not are
+    /// closed. Of UDP there is none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub proxy_protocol: bool,
     /// Why nobody is let through: requests get 403, streams are closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed: Option<Invalid>,
@@ -50,6 +54,7 @@ impl Listener {
             path_mode: PathMode::Base,
             limits: Limits::default(),
             identity: None,
+            proxy_protocol: false,
             closed: None,
             server: None,
         }
@@ -289,6 +294,16 @@ pub struct Limits {
     pub tcp_idle: Duration,
     /// A UDP flow is over after this long without a datagram in either direction.
     pub udp_idle: Duration,
+    /// Proxies before this one that add to `X-Forwarded-For` whom they were asked by: so many of its last addresses are
+    /// believed, and the first of them is the client. 0: none, the field is written anew.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub trusted_hops: u8,
+}
+
+/// Nobody is believed.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_none(hops: &u8) -> bool {
+    *hops == 0
 }
 
 impl Default for Limits {
@@ -307,6 +322,7 @@ impl Default for Limits {
             streams: 100,
             tcp_idle: Duration::from_hours(1),
             udp_idle: Duration::from_mins(1),
+            trusted_hops: 0,
         }
     }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The fields of a request: which are kept, and what the framing ones say.
 
+use torana_ir::Limits;
+
 use super::connection::{Options, is_for_this_hop};
 use super::text::{self, Name};
 use crate::fault::Reject;
@@ -26,21 +28,21 @@ pub(super) struct Found<'a> {
 pub(super) fn sift<'a>(
     version: Version,
     fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
-    limit: usize,
+    limits: &Limits,
 ) -> Result<Found<'a>, Reject> {
     // Room for a browser's head and for what the edge adds, in one allocation each.
     let mut found = Found { kept: Fields::with_capacity(1 << 10, 24), ..Found::default() };
     for (at, (name, value)) in fields.enumerate() {
-        if at >= limit {
+        if at >= limits.head_fields {
             return Err(Reject::with(431, "too_many_fields"));
         }
-        found.field(version, name, value)?;
+        found.field((version, limits.trusted_hops), name, value)?;
     }
     Ok(found)
 }
 
 impl<'a> Found<'a> {
-    fn field(&mut self, version: Version, name: &'a [u8], value: &'a [u8]) -> Result<(), Reject> {
+    fn field(&mut self, (version, hops): (Version, u8), name: &'a [u8], value: &'a [u8]) -> Result<(), Reject> {
         if !text::is_value(value) {
             return Err(Reject::bad("bad_field_value"));
         }
@@ -53,7 +55,10 @@ impl<'a> Found<'a> {
             // RFC 9113 §8.2.1.
             return Err(Reject::bad("bad_field_name"));
         }
-        let known = self.kept.push_if(name, value, |known, name| !is_for_this_hop(known) && !is_spoofable(known, name));
+        let keeps = |known, name: &[u8]| {
+            !is_for_this_hop(known) && (!is_spoofable(known, name) || (hops > 0 && is_of_hops(name)))
+        };
+        let known = self.kept.push_if(name, value, keeps);
         match known {
             Known::Other => Ok(()),
             Known::Host => once(&mut self.host, value, "bad_host"),
@@ -196,6 +201,11 @@ fn join_cookies(fields: &mut Fields) {
     let crumbs: Vec<&[u8]> = fields.values("cookie").filter(|crumb| !crumb.is_empty()).collect();
     let whole = crumbs.join(&b"; "[..]);
     fields.set("cookie", &whole);
+}
+
+/// What proxies before this one say about the client; how much of it is believed, whoever reads it knows.
+fn is_of_hops(name: &[u8]) -> bool {
+    matches!(name, b"x-forwarded-for" | b"x-forwarded-proto")
 }
 
 /// What an edge says about its clients is never taken from them. `Expect` is answered here.

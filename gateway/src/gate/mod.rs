@@ -72,7 +72,7 @@ where
         return Err(Reject::with(414, "target_too_long"));
     }
     let form = form::split(&draft, method)?;
-    let found = fields::sift(draft.version, draft.fields, limits.head_fields)?;
+    let found = fields::sift(draft.version, draft.fields, limits)?;
     let authority = authority::choose(draft.scheme, [form.authority, draft.authority, found.host()])?;
     let asterisk = form.target == "*";
     let mut head = Box::new(Head::new(draft.version, draft.scheme, method, &authority, &form.target));

@@ -15,8 +15,10 @@ use crate::upstream::Caller;
 pub(crate) struct Conn {
     /// Who is at the other end.
     pub(crate) peer: Peer,
-    /// The client's address as backends are told it; an IPv4 client of a dual-stack socket is written as IPv4.
-    pub(crate) client: Box<str>,
+    /// The address at the other end as backends are told it; IPv4 of a dual-stack socket is written as IPv4.
+    pub(crate) address: Box<str>,
+    /// Proxies before this one that are believed.
+    pub(crate) hops: u8,
     /// The same for backends that are told by the PROXY protocol; made where there is one.
     caller: OnceLock<Arc<Caller>>,
     /// The socket that it came in by.
@@ -37,8 +39,9 @@ pub(crate) enum Conduct {
 
 impl Conn {
     pub(crate) fn new(peer: Peer, bind: Bind, worker: Arc<Worker>) -> Arc<Self> {
-        let client = peer.remote.ip().to_canonical().to_string().into_boxed_str();
-        Arc::new(Self { peer, client, caller: OnceLock::new(), bind, worker })
+        let address = peer.remote.ip().to_canonical().to_string().into_boxed_str();
+        let hops = worker.table.load().bind(&bind).map_or(0, |bind| bind.limits().trusted_hops);
+        Arc::new(Self { peer, address, hops, caller: OnceLock::new(), bind, worker })
     }
 
     /// The client, as the PROXY protocol tells of it.

@@ -1,15 +1,76 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The fields by which an edge tells backends about the client. What a client claims is dropped by the gate; tracing
-//! fields (`traceparent`, `tracestate`, B3) pass untouched.
+//! fields (`traceparent`, `tracestate`, B3) pass untouched. Where proxies stand before this one, as many of them are believed
+//! as its listener says.
 
-use crate::head::{Head, Known};
+use std::net::{IpAddr, SocketAddr};
+
+use crate::head::{Head, Known, Scheme};
 
 /// Longest request id that is taken over from a client.
 const MAX_REQUEST_ID: usize = 128;
 
-/// Writes `X-Forwarded-For`, `-Proto`, `-Host` and, where it is absent or unusable, `X-Request-Id`. `client` is the
-/// client's address; of its `certificate` there is a field only where the listener says so (`X-Forwarded-Client-Cert`).
-pub(crate) fn stamp(head: &mut Head, client: &str, certificate: Option<&str>) {
+/// Who asks, as far as it is known: the other end of the connection, or whom proxies before this one name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Client {
+    /// Its address.
+    pub(crate) address: IpAddr,
+    /// What such proxies said.
+    told: Option<Box<Told>>,
+}
+
+/// What is believed of what proxies before this one said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Told {
+    /// Addresses, the client's first.
+    chain: Vec<IpAddr>,
+    /// How the client came to the first of them.
+    scheme: Option<Scheme>,
+}
+
+impl Client {
+    /// The client at the other end, `peer`, of a connection that comes through `hops` proxies. What is said of it is taken
+    /// out of `head`: only the last `hops` addresses are believed, for whoever asks writes what he likes before them; where
+    /// there are fewer, somebody has come past a proxy, and none is.
+    pub(crate) fn of(head: &mut Head, hops: u8, peer: IpAddr) -> Self {
+        let peer = peer.to_canonical();
+        if head.fields.first_known(Known::Forwarding).is_none() {
+            return Self { address: peer, told: None };
+        }
+        let said = head.fields.joined("x-forwarded-for").unwrap_or_default().into_owned();
+        let mut chain: Vec<_> = said.rsplit(',').take(hops.into()).map_while(address).collect();
+        chain.reverse();
+        if chain.len() < hops.into() {
+            chain.clear();
+        }
+        let scheme = head.fields.values("x-forwarded-proto").last().filter(|_| hops > 0).and_then(scheme);
+        head.fields.retain(|known, _, _| known != Known::Forwarding);
+        let client = chain.first().copied().unwrap_or(peer);
+        let told = (!chain.is_empty() || scheme.is_some()).then(|| Box::new(Told { chain, scheme }));
+        Self { address: client, told }
+    }
+}
+
+/// An address as proxies write it: by itself, or with a port.
+fn address(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    let address = bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|it| it.ip()));
+    address.map(|it| it.to_canonical())
+}
+
+fn scheme(text: &[u8]) -> Option<Scheme> {
+    match text {
+        b"https" => Some(Scheme::Https),
+        b"http" => Some(Scheme::Http),
+        _ => None,
+    }
+}
+
+/// Writes `X-Forwarded-For`, `-Proto`, `-Host` and, where it is absent or unusable, `X-Request-Id`. `peer` is the address at
+/// the other end of the connection; of a `certificate` there is a field only where the listener says so
+/// (`X-Forwarded-Client-Cert`).
+pub(crate) fn stamp(head: &mut Head, client: &Client, peer: &str, certificate: Option<&str>) {
     let usable = |id: &[u8]| !id.is_empty() && id.len() <= MAX_REQUEST_ID && id.iter().all(u8::is_ascii_graphic);
     match head.fields.first_known(Known::RequestId).map(usable) {
         Some(true) => {}
@@ -19,8 +80,15 @@ pub(crate) fn stamp(head: &mut Head, client: &str, certificate: Option<&str>) {
         }
         None => new_id(head),
     }
-    head.fields.push(b"x-forwarded-for", client.as_bytes());
-    head.fields.push(b"x-forwarded-proto", head.scheme.as_str().as_bytes());
+    let told = client.told.as_deref();
+    head.fields.push_with(b"x-forwarded-for", |value| {
+        for address in told.iter().flat_map(|told| &told.chain) {
+            value.extend_from_slice(format!("{address}, ").as_bytes());
+        }
+        value.extend_from_slice(peer.as_bytes());
+    });
+    let scheme = told.and_then(|told| told.scheme).unwrap_or(head.scheme);
+    head.fields.push(b"x-forwarded-proto", scheme.as_str().as_bytes());
     head.push_authority(b"x-forwarded-host");
     if let Some(certificate) = certificate {
         head.fields.push(b"x-forwarded-client-cert", certificate.as_bytes());
@@ -37,16 +105,64 @@ fn new_id(head: &mut Head) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::head::{Scheme, Version};
+    use crate::head::Version;
 
     fn head() -> Head {
         Head::new(Version::Http11, Scheme::Https, "GET", "a.com:8443", "/")
     }
 
+    fn alone(address: &str) -> Client {
+        Client { address: address.parse().unwrap(), told: None }
+    }
+
+    /// Who the client is when these fields come through `hops` proxies from 10.9.9.9, and what backends are told.
+    fn told(hops: u8, fields: &[(&str, &str)]) -> [String; 3] {
+        let mut head = head();
+        for (name, value) in fields {
+            head.fields.push(name.as_bytes(), value.as_bytes());
+        }
+        let client = Client::of(&mut head, hops, "::ffff:10.9.9.9".parse().unwrap());
+        assert!(head.fields.first_known(Known::Forwarding).is_none(), "routes and filters see nothing of it");
+        stamp(&mut head, &client, "10.9.9.9", None);
+        let field = |name: &str| head.fields.joined(name).unwrap().into_owned();
+        [client.address.to_string(), field("x-forwarded-for"), field("x-forwarded-proto")]
+    }
+
+    #[test]
+    fn of_the_proxies_before_as_many_are_believed_as_there_are() {
+        let forged = "6.6.6.6, 203.0.113.7, 10.1.1.1";
+        for (hops, said, client, chain) in [
+            (0, forged, "10.9.9.9", "10.9.9.9"),
+            (1, forged, "10.1.1.1", "10.1.1.1, 10.9.9.9"),
+            (2, forged, "203.0.113.7", "203.0.113.7, 10.1.1.1, 10.9.9.9"),
+            (4, forged, "10.9.9.9", "10.9.9.9"),
+            (2, "evil, 10.1.1.1", "10.9.9.9", "10.9.9.9"),
+            (1, "203.0.113.7, unknown", "10.9.9.9", "10.9.9.9"),
+            (1, "", "10.9.9.9", "10.9.9.9"),
+            (1, " 203.0.113.7:4711 ", "203.0.113.7", "203.0.113.7, 10.9.9.9"),
+            (1, "[2001:db8::7]:443", "2001:db8::7", "2001:db8::7, 10.9.9.9"),
+            (1, "::ffff:203.0.113.7", "203.0.113.7", "203.0.113.7, 10.9.9.9"),
+        ] {
+            let expected = [client.to_owned(), chain.to_owned(), "https".to_owned()];
+            assert_eq!(told(hops, &[("x-forwarded-for", said)]), expected, "{hops} {said}");
+        }
+        let twice = [("x-forwarded-for", "6.6.6.6"), ("x-forwarded-for", "203.0.113.7")];
+        assert_eq!(told(1, &twice)[0], "203.0.113.7", "fields of one name are one list");
+    }
+
+    #[test]
+    fn how_the_client_came_is_what_the_nearest_proxy_says() {
+        for (hops, said, scheme) in
+            [(0, "http", "https"), (1, "http", "http"), (1, "https", "https"), (1, "gopher", "https"), (1, "", "https")]
+        {
+            assert_eq!(told(hops, &[("x-forwarded-proto", said)])[2], scheme, "{hops} {said}");
+        }
+    }
+
     #[test]
     fn the_client_is_named_and_an_id_is_given() {
         let mut head = head();
-        stamp(&mut head, "10.0.0.7", Some("Hash=1"));
+        stamp(&mut head, &alone("10.0.0.7"), "10.0.0.7", Some("Hash=1"));
         assert_eq!(head.fields.joined("x-forwarded-for").as_deref(), Some("10.0.0.7"));
         assert_eq!(head.fields.joined("x-forwarded-proto").as_deref(), Some("https"));
         assert_eq!(head.fields.joined("x-forwarded-host").as_deref(), Some("a.com:8443"));
@@ -59,11 +175,11 @@ mod tests {
     fn a_usable_id_is_kept_and_another_is_replaced() {
         let mut kept = head();
         kept.fields.push(b"x-request-id", b"abc-1");
-        stamp(&mut kept, "127.0.0.1", None);
+        stamp(&mut kept, &alone("127.0.0.1"), "127.0.0.1", None);
         assert_eq!(kept.fields.values("x-request-id").collect::<Vec<_>>(), [b"abc-1"]);
         let mut replaced = head();
         replaced.fields.push(b"x-request-id", b"a b");
-        stamp(&mut replaced, "127.0.0.1", None);
+        stamp(&mut replaced, &alone("127.0.0.1"), "127.0.0.1", None);
         assert_eq!(replaced.fields.values("x-request-id").map(<[u8]>::len).collect::<Vec<_>>(), [36]);
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is counted and logged of one request. Filled along the way, handed over once at the end.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -36,9 +37,9 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Begins the account of a request that passed the gate, and came at `started`.
-    pub(crate) fn begin(conn: &Conn, head: &Head, started: Instant) -> Self {
-        let line = conn.worker.log.is_on().then(|| Box::new(line(conn, head)));
+    /// Begins the account of a request of `client` that passed the gate, and came at `started`.
+    pub(crate) fn begin(conn: &Conn, head: &Head, (client, started): (IpAddr, Instant)) -> Self {
+        let line = conn.worker.log.is_on().then(|| Box::new(line(conn, head, client)));
         Self { started, ..Self::new(head.version, MethodLabel::of(head.method()), line) }
     }
 
@@ -184,8 +185,9 @@ impl Record {
 }
 
 /// What is known before the request is routed or edited.
-fn line(conn: &Conn, head: &Head) -> AccessRecord {
+fn line(conn: &Conn, head: &Head, client: IpAddr) -> AccessRecord {
     let mut line = AccessRecord::new(SystemTime::now(), conn.peer.remote, head.version.as_str());
+    line.client = client;
     line.reserve(head.target().len() + head.authority().len() + 128);
     line.set(Text::Method, head.method().as_bytes());
     line.set(Text::Authority, head.authority().as_bytes());

@@ -16,6 +16,7 @@ use crate::filter::{By, RequestContext, Ruling, Scene};
 use crate::head::{Head, ResponseHead, Version};
 use crate::http::conn::Conn;
 use crate::http::forward::{Order, Trace, forward};
+use crate::http::forwarding::Client;
 use crate::http::piece::Broken;
 use crate::http::record::Record;
 use crate::http::replay::Replay;
@@ -29,13 +30,14 @@ use crate::table::{Choice, Notes, Plan, Routed, Verdict, WeightedPlan};
 /// Handles a request that passed the gate. The response is wholly sent, or cut, when this returns.
 pub(crate) async fn handle(conn: &Arc<Conn>, down: &mut Down, mut head: Box<Head>) {
     let began = Instant::now();
+    let client = Client::of(&mut head, conn.hops, conn.peer.remote.ip());
     // First, for the log has the path as its listener reads it.
     let routed = conn.worker.table.load().route(&conn.bind, &mut head, conn.sni_listener());
-    let mut record = Record::begin(conn, &head, began);
+    let mut record = Record::begin(conn, &head, (client.address, began));
     let result = match routed {
         Routed::Plan { plan, prefix_len } => {
             record.routed(&plan, plan.manner(&head));
-            planned(conn, down, &mut head, (&plan, prefix_len), &mut record).await
+            planned((conn, &client), down, &mut head, (&plan, prefix_len), &mut record).await
         }
         Routed::Challenge { authorization, listener } => {
             conn.worker.metrics.challenge_answered("http-01");
@@ -74,7 +76,7 @@ pub(crate) async fn options_asterisk(down: &mut Down) {
 }
 
 async fn planned(
-    conn: &Arc<Conn>,
+    (conn, client): (&Arc<Conn>, &Client),
     down: &mut Down,
     head: &mut Head,
     (plan, prefix_len): (&Arc<Plan>, usize),
@@ -86,7 +88,7 @@ async fn planned(
     let notes = Notes { scene, ..Notes::default() };
     let mut passage = Passage { conn, plan, deadline, context, notes, kept: None };
     // Before the filters, so that a rule may overwrite what backends are told about the client.
-    forwarding::stamp(head, &conn.client, conn.certificate());
+    forwarding::stamp(head, client, &conn.address, conn.certificate());
     record.stamped(head);
     if let Some(answer) = passage.through(down, head, record, Stage::Rule).await? {
         return own_answer(down, head, answer, record).await;
@@ -106,7 +108,7 @@ async fn planned(
     if weighted.backend.config.protocol != UpstreamProtocol::Http1 {
         head.upgrade = false;
     }
-    let mut ties = Ties::of(plan.session.as_ref(), head, &weighted.backend, conn.peer.remote.ip());
+    let mut ties = Ties::of(plan.session.as_ref(), head, &weighted.backend, client.address);
     let Passage { deadline, mut notes, kept, .. } = passage;
     let identity = plan.listener.identity.as_ref();
     let mut copies = Copies::new(mirrors::launch(conn, head, &notes.mirrors, identity), kept);

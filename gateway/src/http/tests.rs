@@ -57,6 +57,7 @@ fn snapshot(backend: SocketAddr) -> Snapshot {
         limits: Limits::default(),
         identity: None,
         closed: None,
+        proxy_protocol: false,
         server: None,
     };
     Snapshot {

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::admission::{Admission, Place};
 use super::handshake::{self, Session, Shaken};
+use super::proxy_header::{self, Ends};
 use crate::address::canonical;
 use crate::http::{self, Conduct, Worker};
 use crate::io::{Io, Peer};
@@ -94,16 +95,35 @@ impl Door {
 
 /// Serves a connection to its end. What a handshake needs is boxed and gone before the first request: the task of an
 /// idle connection is small.
-pub(super) async fn connection(stream: TcpStream, remote: SocketAddr, bind: Bind, worker: Arc<Worker>, place: Place) {
+pub(super) async fn connection(
+    mut stream: TcpStream,
+    mut remote: SocketAddr,
+    bind: Bind,
+    worker: Arc<Worker>,
+    mut place: Place,
+) {
     // One task, not one within another: each would hold the arguments.
     let conduct = 'served: {
-        let local = match (bind.address, stream.local_addr()) {
+        let mut local = match (bind.address, stream.local_addr()) {
             (_, Ok(local)) => canonical(local),
             (Some(address), Err(_)) => SocketAddr::new(address, bind.port),
             (None, Err(_)) => return,
         };
         // None: the listener went while the connection was on its way.
-        let Some(opening) = worker.table.load().bind(&bind).map(|bind| bind.opening()) else { return };
+        let found = worker.table.load().bind(&bind).map(|bind| (bind.opening(), bind.has_proxy_protocol()));
+        let Some((opening, has_header)) = found else { return };
+        if has_header {
+            let told = Box::pin(introduced(&mut stream, &bind, &worker)).await;
+            let Some(told) = told else { return worker.metrics.connection_refused("proxy_protocol") };
+            if let Some(Ends { remote: client, local: address }) = told {
+                (remote, local) = (client, address);
+                // Of the load balancer's connections each is its client's.
+                match place.of(remote.ip(), Instant::now()) {
+                    Ok(own) => place = own,
+                    Err(reason) => return worker.metrics.connection_refused(reason),
+                }
+            }
+        }
         match opening {
             Opening::Request => {
                 let _open = worker.metrics.connected(None, "http");
@@ -129,6 +149,12 @@ pub(super) async fn connection(stream: TcpStream, remote: SocketAddr, bind: Bind
     if conduct == Conduct::Abusive {
         place.strike(Instant::now());
     }
+}
+
+/// What the header of the PROXY protocol says, if there is one in time.
+async fn introduced(stream: &mut TcpStream, bind: &Bind, worker: &Worker) -> Option<Option<Ends>> {
+    let limit = worker.table.load().bind(bind)?.limits().handshake_deadline;
+    tokio::time::timeout(limit, proxy_header::read(stream)).await.ok()?.ok()
 }
 
 /// Bytes that begin with anything: the port alone says where they go.

@@ -162,6 +162,10 @@ impl Admission {
 
     fn leave(&self, client: IpAddr) {
         self.connections.fetch_sub(1, Ordering::Relaxed);
+        self.release(client);
+    }
+
+    fn release(&self, client: IpAddr) {
         let mut shard = self.shard(client);
         if let Some(known) = shard.known.get_mut(&client) {
             known.open -= 1;
@@ -191,6 +195,14 @@ impl Admission {
 }
 
 impl Place {
+    /// The same, of `ip`: whoever connected has done so for that client.
+    pub(super) fn of(mut self, ip: IpAddr, now: Instant) -> Result<Self, &'static str> {
+        let client = client_of(ip);
+        self.admission.shard(client).known.entry(client).or_default().admit(self.admission.caps, now)?;
+        self.admission.release(std::mem::replace(&mut self.client, client));
+        Ok(self)
+    }
+
     /// The connection had to be ended for what its client sent.
     pub(super) fn strike(&self, now: Instant) {
         self.admission.strike(self.client, now);
@@ -244,6 +256,24 @@ mod tests {
         assert!(admit(&admission, "2001:db8:0:1::1").is_ok());
         drop(place);
         assert!(admission.clients.iter().all(|shard| shard.lock().unwrap().known.is_empty()), "nothing is kept");
+    }
+
+    #[test]
+    fn a_place_that_is_taken_for_somebody_is_his() {
+        let admission = Admission::new(Caps { connections: 9, connections_per_ip: 2 });
+        let now = Instant::now();
+        let places: Vec<Place> = (1..=4)
+            .map(|client| {
+                let of_balancer = admit(&admission, "10.0.0.1").ok().unwrap();
+                of_balancer.of(ip(&format!("203.0.113.{}", client % 2)), now).ok().unwrap()
+            })
+            .collect();
+        let more = admit(&admission, "10.0.0.1").ok().unwrap();
+        assert_eq!(more.of(ip("203.0.113.1"), now).err(), Some("ip_cap"));
+        assert_eq!(admission.connections(), 4);
+        drop(places);
+        assert_eq!(admission.connections(), 0);
+        assert!(admission.clients.iter().all(|shard| shard.lock().unwrap().known.values().all(|it| it.open == 0)));
     }
 
     #[test]

@@ -10,6 +10,8 @@ mod socket;
 
 mod handshake;
 
+mod proxy_header;
+
 mod accept;
 
 mod datagrams;

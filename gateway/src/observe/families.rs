@@ -66,7 +66,7 @@ const PASSED_ON: &str = "connections and flows passed on that are over";
 
 /// Why connections are refused and ended, how questions of ACME are answered, and where datagrams are dropped. These children are there from the start: of
 /// a counter that appears with its first event Prometheus sees no increase.
-pub(super) const REFUSED: [&str; 5] = ["global_cap", "ip_cap", "ip_abuse", "descriptors", "flow_cap"];
+pub(super) const REFUSED: [&str; 6] = ["global_cap", "ip_cap", "ip_abuse", "descriptors", "flow_cap", "proxy_protocol"];
 pub(super) const ABORTED: [&str; 4] = ["http2_frames", "http2_resets", "http2_limits", "http2_slow_head"];
 pub(super) const RENEWALS: [&str; 2] = ["failure", "success"];
 pub(super) const CHALLENGES: [&str; 2] = ["http-01", "tls-alpn-01"];

@@ -133,8 +133,8 @@ impl Metrics {
         Connected(gauge)
     }
 
-    /// A connection was closed at once: `global_cap`, `ip_cap`, `ip_abuse` or `descriptors`; or a flow did not begin:
-    /// `flow_cap`.
+    /// A connection was closed at once: `global_cap`, `ip_cap`, `ip_abuse` or `descriptors`, or `proxy_protocol` where its
+    /// header did not come; or a flow did not begin: `flow_cap`.
     pub fn connection_refused(&self, reason: &'static str) {
         debug_assert!(REFUSED.contains(&reason), "{reason}");
         self.families.connections_refused.with_label_values(&[reason]).inc();

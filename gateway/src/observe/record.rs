@@ -59,7 +59,7 @@ pub struct AccessRecord {
     pub bytes_received: u64,
     /// Bytes of the response's body, or of the backend.
     pub bytes_sent: u64,
-    /// The client: the peer, until trusted hops are configured.
+    /// The client: the peer, or whom proxies before this one name that are believed.
     pub client: std::net::IpAddr,
     /// The other end of the socket.
     pub peer: SocketAddr,

@@ -23,6 +23,7 @@ pub struct BindTable {
     members: Vec<Arc<ListenerTable>>,
     limits: Limits,
     opening: Opening,
+    proxy_protocol: bool,
     tls: Option<Served>,
 }
 
@@ -129,8 +130,9 @@ impl BindTable {
         }
         let limits =
             speaking().map(|member| member.plan.limits.clone()).reduce(|a, b| strictest(&a, &b)).unwrap_or_default();
+        let proxy_protocol = speaking().any(|member| member.plan.spec.proxy_protocol);
         let listeners = HostIndex::new(speaking().map(|member| (member.plan.hostname.clone(), Arc::clone(member))));
-        Arc::new(Self { listeners, members, limits, opening, tls })
+        Arc::new(Self { listeners, members, limits, opening, proxy_protocol, tls })
     }
 
     /// The strictest limit of any listener, element by element: for what happens before the host is known.
@@ -141,6 +143,11 @@ impl BindTable {
     /// How clients begin.
     pub fn opening(&self) -> Opening {
         self.opening
+    }
+
+    /// Whether connections begin with a header of the PROXY protocol.
+    pub fn has_proxy_protocol(&self) -> bool {
+        self.proxy_protocol
     }
 
     /// Whether clients begin with a TLS handshake.
@@ -312,5 +319,6 @@ fn strictest(a: &Limits, b: &Limits) -> Limits {
         streams: a.streams.min(b.streams),
         tcp_idle: a.tcp_idle.min(b.tcp_idle),
         udp_idle: a.udp_idle.min(b.udp_idle),
+        trusted_hops: a.trusted_hops.min(b.trusted_hops),
     }
 }

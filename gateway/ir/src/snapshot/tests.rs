@@ -111,23 +111,30 @@ fn listener(key: ListenerKey) -> impl Strategy<Value = Listener> {
         .prop_map(|(tls, http)| if http { Protocol::Https(tls) } else { Protocol::TlsTerminate(tls) });
     let plain = select(vec![Protocol::Http, Protocol::Tcp, Protocol::Udp, Protocol::TlsPassthrough]);
     let protocol = prop_oneof![plain, ended];
-    let limits = prop_oneof![Just(Limits::default()), Just(Limits { streams: 7, ..Limits::default() })];
+    let limits = prop_oneof![
+        Just(Limits::default()),
+        Just(Limits { streams: 7, ..Limits::default() }),
+        Just(Limits { trusted_hops: 2, ..Limits::default() }),
+    ];
     let modes = vec![PathMode::None, PathMode::Base, PathMode::MergeSlashes, PathMode::DecodeAndMergeSlashes];
     let limits = (limits, select(modes));
     let invalid = Invalid { reason: "PolicyNotEvaluated".into(), message: "a policy guards it".to_owned() };
-    let shown = (option::of(certificate_key()), option::of(Just(invalid)));
+    let shown = (option::of(certificate_key()), option::of(Just(invalid)), any::<bool>());
     (vec(any::<std::net::IpAddr>(), 0..2), select(vec![80, 443]), protocol, host(), limits, shown).prop_map(
-        move |(addresses, port, protocol, hostname, (limits, path_mode), (identity, closed))| Listener {
-            key: key.clone(),
-            addresses,
-            port,
-            protocol,
-            hostname,
-            path_mode,
-            limits,
-            identity,
-            closed,
-            server: None,
+        move |(addresses, port, protocol, hostname, (limits, path_mode), (identity, closed, proxy_protocol))| {
+            Listener {
+                key: key.clone(),
+                addresses,
+                port,
+                protocol,
+                hostname,
+                path_mode,
+                limits,
+                identity,
+                proxy_protocol,
+                closed,
+                server: None,
+            }
         },
     )
 }
