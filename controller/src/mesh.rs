@@ -251,7 +251,7 @@ mod tests {
         let text = "
             trustDomain: cluster.local
             enablePrometheusMerge: true
-            defaultConfig: {discoveryAddress: x, gatewayTopology: {numTrustedProxies: 2}}
+            defaultConfig: {discoveryAddress: x, proxyHeaders: {server: {disabled: true}}}
             accessLogFile: /dev/stdout
             pathNormalisation: {normalization: NONE}
             pathNormalization: {normalization: NONE, strict: true}
@@ -266,7 +266,7 @@ mod tests {
             "Warning data.mesh.pathNormalization.strict",
             "Warning data.mesh.zoneAwareLbSetting",
             "Note data.mesh.accessLogFile",
-            "Warning data.mesh.defaultConfig.gatewayTopology.numTrustedProxies",
+            "Warning data.mesh.defaultConfig.proxyHeaders",
         ];
         assert_eq!((said, generation), (expected.map(str::to_owned).to_vec(), 1));
         assert!(mesh.said(&reference("other"), "default").is_none());

@@ -150,9 +150,7 @@ mod tests {
         };
         assert_eq!(told("{trustDomain: x.y, enableAutoMtls: true, accessLogFile: '', tlsDefaults: null}"), [""; 0]);
         assert_eq!(told("{caCertificates: [{pem: x}], meshMTLS: {}}"), [""; 0]);
-        let topology = "defaultConfig.gatewayTopology.numTrustedProxies";
-        assert_eq!(told("defaultConfig: {gatewayTopology: {numTrustedProxies: 0}}"), [""; 0]);
-        assert_eq!(told("defaultConfig: {gatewayTopology: {numTrustedProxies: 1}}"), [topology]);
+        assert_eq!(told("defaultConfig: {gatewayTopology: {numTrustedProxies: 1, proxyProtocol: {}}}"), [""; 0]);
         let forwarded = "defaultConfig.gatewayTopology.forwardClientCertDetails";
         for (value, is_told) in
             [("SANITIZE", false), ("SANITIZE_SET", false), ("APPEND_FORWARD", true), ("FORWARD_ONLY", true)]

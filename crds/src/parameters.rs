@@ -85,6 +85,8 @@ pub struct GatewayParametersSpec {
     /// Proxies without a Gateway of Gateway API: they run in the namespace of these parameters, which name them, for the
     /// Gateways of Istio whose selector takes in the labels of their pods.
     pub ingress: Option<IngressParameters>,
+    /// Who clients are, where others stand between them and the proxies.
+    pub client: Option<ClientParameters>,
     /// Certificates by ACME.
     pub acme: Option<AcmeParameters>,
     /// Who the proxies are in a mesh.
@@ -95,6 +97,20 @@ pub struct GatewayParametersSpec {
     #[serde(default)]
     #[schemars(schema_with = "opaque")]
     pub pod_patch: Option<Opaque>,
+}
+
+/// Who clients are, where others stand between them and the proxies. By default a client is whoever connects, and what it
+/// says of others is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientParameters {
+    /// Connections begin with a header of the PROXY protocol, version 1 or 2, as load balancers write it if they are asked
+    /// to: what does not begin with one is closed. Not of UDP. Default that of Istio's MeshConfig, else false.
+    pub proxy_protocol: Option<bool>,
+    /// HTTP proxies before these that add the address of whoever asks them to X-Forwarded-For. The client is the address
+    /// that the first of them has added, and X-Forwarded-Proto is believed. Default that of Istio's MeshConfig, else 0.
+    #[schemars(range(max = 32))]
+    pub trusted_hops: Option<u8>,
 }
 
 /// Certificates by ACME for the listeners of a Gateway.

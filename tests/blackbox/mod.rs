@@ -11,6 +11,8 @@ mod backend_tls;
 
 mod balance;
 
+mod behind;
+
 mod bodies;
 
 mod broken;

@@ -302,7 +302,7 @@ impl Frame {
                 for key in draft.client.iter().flat_map(|client| &client.bundles) {
                     self.bundles.extend(self.trust.get(key).map(|bundle| (key.clone(), Arc::clone(bundle))));
                 }
-                self.listeners.insert(draft.key.clone(), listener(gateway, draft));
+                self.listeners.insert(draft.key.clone(), proxies.clients.of(listener(gateway, draft)));
             }
         }
     }

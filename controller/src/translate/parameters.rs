@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `parametersRef` of Gateways and of their classes: which GatewayParameters are meant. Of what is in them only
-//! `ingress` and `acme` are read.
+//! `ingress` and `acme` are read here, and `client` by whoever makes listeners.
 
 use torana_crds::gateway::{Gateway, GatewayClass};
 use torana_crds::parameters::GatewayParameters;
@@ -54,7 +54,10 @@ pub(super) fn of_class<'a>(
 /// What there is to say of parameters themselves.
 pub(super) fn remarks(cluster: &Cluster, parameters: &GatewayParameters) -> Vec<Remark> {
     if !cluster.settings().is_cluster() {
-        let but = if parameters.spec.acme.is_some() { " but for spec.acme" } else { "" };
+        let spec = &parameters.spec;
+        let heeded = [("spec.acme", spec.acme.is_some()), ("spec.client", spec.client.is_some())];
+        let heeded: Vec<_> = heeded.into_iter().filter_map(|(path, is_there)| is_there.then_some(path)).collect();
+        let but = if heeded.is_empty() { String::new() } else { format!(" but for {}", heeded.join(" and ")) };
         let message = format!("parameters have no effect{but}, for nothing is provisioned");
         return vec![Remark::note("NotProvisioned", "", message, "")];
     }

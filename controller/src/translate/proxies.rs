@@ -6,7 +6,7 @@ use torana_crds::gateway::Gateway;
 use torana_crds::istio::names::Export;
 use torana_crds::parameters::{GatewayParameters, GatewayParametersSpec, IdentitySource, IngressPort};
 use torana_crds::{ObjectMeta, StringMap};
-use torana_ir::GatewayId;
+use torana_ir::{GatewayId, Limits, Listener};
 
 use crate::mesh::identity_source;
 use crate::store::{Cluster, Ingress};
@@ -26,6 +26,34 @@ pub(super) struct Proxies {
     pub(super) ports: Option<Vec<IngressPort>>,
     /// They have an identity in the mesh, as far as parameters say: of a process by itself nobody knows.
     pub(super) in_mesh: bool,
+    /// Who their clients are.
+    pub(super) clients: Clients,
+}
+
+/// Who clients are, where others stand between them and proxies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Clients {
+    proxy_protocol: bool,
+    trusted_hops: u8,
+}
+
+impl Clients {
+    /// As parameters say, what is said first, else as the mesh does.
+    fn new(cluster: &Cluster, parameters: [Option<&GatewayParameters>; 2]) -> Self {
+        let written = || parameters.into_iter().flatten().filter_map(|it| it.spec.client.as_ref());
+        let mesh = cluster.mesh().config();
+        Self {
+            proxy_protocol: written().find_map(|it| it.proxy_protocol).unwrap_or_else(|| mesh.has_proxy_protocol()),
+            trusted_hops: written().find_map(|it| it.trusted_hops).unwrap_or_else(|| mesh.trusted_hops()),
+        }
+    }
+
+    /// A listener for them.
+    pub(super) fn of(self, listener: Listener) -> Listener {
+        let is_tcp = listener.protocol.transport().is_tcp();
+        let limits = Limits { trusted_hops: self.trusted_hops, ..listener.limits };
+        Listener { proxy_protocol: self.proxy_protocol && is_tcp, limits, ..listener }
+    }
 }
 
 /// A label of what is provisioned for a Gateway (GEP-1762).
@@ -68,27 +96,30 @@ impl Proxies {
         let Ingress { id, labels, ports } = ingress;
         let (namespace, labels, ports) = (id.namespace.clone(), labels.clone(), ports.clone());
         let own = cluster.find::<GatewayParameters>(&id.namespace, &id.name);
-        let in_mesh = in_mesh(cluster, [own, None]);
-        Self { fleet: id.clone(), namespace, labels, ports, in_mesh }
+        let (in_mesh, clients) = (in_mesh(cluster, [own, None]), Clients::new(cluster, [own, None]));
+        Self { fleet: id.clone(), namespace, labels, ports, in_mesh, clients }
     }
 
     /// Nobody's: of rules they see what all do.
     pub(super) fn of_the_root() -> Self {
         let fleet = GatewayId { namespace: String::new(), name: String::new() };
-        Self { fleet, namespace: String::new(), labels: StringMap::new(), ports: None, in_mesh: true }
+        let (labels, clients) = (StringMap::new(), Clients::default());
+        Self { fleet, namespace: String::new(), labels, ports: None, in_mesh: true, clients }
     }
 
     /// Those that serve a Gateway of ours. One process serves them all, and is the ingress too.
     pub(super) fn of_gateway(cluster: &Cluster, gateway: &Gateway) -> Self {
         let (namespace, name) = (gateway.meta.namespace.clone(), gateway.meta.name.clone());
+        let found = parameters::of_gateway(cluster, gateway).unwrap_or_default();
+        let clients = Clients::new(cluster, [found.own, found.class]);
         if let (Some(ingress), false) = (&cluster.settings().ingress, cluster.settings().is_cluster()) {
-            return Self::of_ingress(cluster, ingress);
+            return Self { clients, ..Self::of_ingress(cluster, ingress) };
         }
         let mut labels: StringMap = infrastructure::metadata(gateway).labels.into_iter().collect();
         labels.insert(GATEWAY_NAME.to_owned(), name.clone());
-        let found = parameters::of_gateway(cluster, gateway).unwrap_or_default();
         let in_mesh = in_mesh(cluster, [found.own, found.class]);
-        Self { fleet: GatewayId { namespace: namespace.clone(), name }, namespace, labels, ports: None, in_mesh }
+        let fleet = GatewayId { namespace: namespace.clone(), name };
+        Self { fleet, namespace, labels, ports: None, in_mesh, clients }
     }
 
     /// Whether all of these are among the labels.

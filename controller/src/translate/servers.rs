@@ -254,12 +254,14 @@ impl Draft<'_> {
         };
         let key = |host: Option<&HostPattern>| self.key(&protocol, address, host);
         let shared = (matches!(protocol, Protocol::Https(_)) && slot.hosts.len() > 1).then(|| self.name());
-        let listener = |key: &ListenerKey, host: &HostPattern| Listener {
-            addresses: address.into_iter().collect(),
-            protocol: protocol.clone(),
-            hostname: host.clone(),
-            server: shared.clone(),
-            ..Listener::new(key.clone(), port)
+        let listener = |key: &ListenerKey, host: &HostPattern| {
+            self.proxies.clients.of(Listener {
+                addresses: address.into_iter().collect(),
+                protocol: protocol.clone(),
+                hostname: host.clone(),
+                server: shared.clone(),
+                ..Listener::new(key.clone(), port)
+            })
         };
         if !protocol.begins_with_tls() {
             let count = ports.sharing.entry((port, address)).or_default();

@@ -141,6 +141,18 @@ impl MeshConfig {
         !written.is_some_and(|written| written == "SANITIZE" || *written == 1)
     }
 
+    /// HTTP proxies before gateways whose word about clients counts (`numTrustedProxies`).
+    pub fn trusted_hops(&self) -> u8 {
+        let written = self.default_config.pointer("/gatewayTopology/numTrustedProxies");
+        let hops = written.and_then(Value::as_u64).unwrap_or_default();
+        u8::try_from(hops).unwrap_or(u8::MAX)
+    }
+
+    /// Whether connections to gateways begin with the PROXY protocol.
+    pub fn has_proxy_protocol(&self) -> bool {
+        self.default_config.pointer("/gatewayTopology/proxyProtocol").is_some_and(|written| !written.is_null())
+    }
+
     /// `exportTo` of a Service or a ServiceEntry.
     pub fn service_export<'e>(&'e self, written: &'e [Export]) -> &'e [Export] {
         if written.is_empty() { &self.default_service_export_to } else { written }
@@ -183,7 +195,7 @@ const NO_INGRESS: &str = "no Ingress is served";
 
 const FORWARDED: &str = "defaultConfig.gatewayTopology.forwardClientCertDetails";
 
-const UNHEEDED: [Unheeded; 22] = [
+const UNHEEDED: [Unheeded; 20] = [
     grave("meshMTLS", "TLS 1.2 and 1.3 are spoken with workloads, with the usual ciphers"),
     grave("tlsDefaults", "TLS 1.2 and 1.3 are spoken with the usual ciphers"),
     grave("tcpKeepalive", "connections are kept as the system does"),
@@ -202,12 +214,10 @@ const UNHEEDED: [Unheeded; 22] = [
     grave("ingressControllerMode", NO_INGRESS),
     grave("ingressService", NO_INGRESS),
     grave("ingressSelector", NO_INGRESS),
-    grave("defaultConfig.gatewayTopology.numTrustedProxies", "the address of a client is that of its connection"),
     grave(
         FORWARDED,
         "what a client says of a certificate is dropped, and backends are told of the one that it was verified by",
     ),
-    grave("defaultConfig.gatewayTopology.proxyProtocol", "clients must not begin with it"),
     grave("defaultConfig.proxyHeaders", "headers are as Torana always writes them"),
 ];
 

@@ -2,8 +2,8 @@
 //! Parameters of a Gateway over those of its class, field by field. Never judges a value, fills in no default.
 
 use torana_crds::parameters::{
-    DisruptionBudget, GatewayParametersSpec, LoggingParameters, MeshParameters, Resources, ServiceParameters, Shutdown,
-    WorkloadMode,
+    ClientParameters, DisruptionBudget, GatewayParametersSpec, LoggingParameters, MeshParameters, Resources,
+    ServiceParameters, Shutdown, WorkloadMode,
 };
 
 /// What the Gateway's own parameters say, and where they are silent those of its class.
@@ -35,6 +35,7 @@ pub fn merged(class: Option<&GatewayParametersSpec>, own: Option<&GatewayParamet
         shutdown: both(own.shutdown, base.shutdown, shutdown),
         logging: both(own.logging, base.logging, logging),
         mesh: both(own.mesh, base.mesh, |own, base| Box::new(mesh(*own, *base))),
+        client: both(own.client, base.client, client),
         acme: own.acme.or(base.acme),
         // Of the parameters that say it alone.
         ingress: own.ingress,
@@ -56,6 +57,13 @@ fn budget(own: DisruptionBudget, base: DisruptionBudget) -> DisruptionBudget {
 
 fn resources(own: Resources, base: Resources) -> Resources {
     Resources { requests: own.requests.or(base.requests), limits: own.limits.or(base.limits) }
+}
+
+fn client(own: ClientParameters, base: ClientParameters) -> ClientParameters {
+    ClientParameters {
+        proxy_protocol: own.proxy_protocol.or(base.proxy_protocol),
+        trusted_hops: own.trusted_hops.or(base.trusted_hops),
+    }
 }
 
 fn service(own: ServiceParameters, base: ServiceParameters) -> ServiceParameters {
