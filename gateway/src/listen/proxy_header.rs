@@ -119,8 +119,8 @@ mod tests {
         (read, left)
     }
 
-    fn both(remote: &str, local: &str) -> Option<Ends> {
-        Some(Ends { remote: remote.parse().unwrap(), local: local.parse().unwrap() })
+    fn both(remote: &str, local: &str) -> Ends {
+        Ends { remote: remote.parse().unwrap(), local: local.parse().unwrap() }
     }
 
     fn version_2(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
@@ -136,14 +136,20 @@ mod tests {
         (six[33], six[35]) = (80, 81);
         let mapped = [&[0; 10][..], &[0xff, 0xff, 192, 0, 2, 7], &[0; 10], &[0xff, 0xff, 198, 51, 100, 1], &four[8..]];
         for (bytes, expected) in [
-            (b"PROXY TCP4 192.0.2.7 198.51.100.1 56324 443\r\n".to_vec(), both("192.0.2.7:56324", "198.51.100.1:443")),
-            (b"PROXY TCP6 2001::7 2001::1 80 81\r\n".to_vec(), both("[2001::7]:80", "[2001::1]:81")),
+            (
+                b"PROXY TCP4 192.0.2.7 198.51.100.1 56324 443\r\n".to_vec(),
+                Some(both("192.0.2.7:56324", "198.51.100.1:443")),
+            ),
+            (b"PROXY TCP6 2001::7 2001::1 80 81\r\n".to_vec(), Some(both("[2001::7]:80", "[2001::1]:81"))),
             (b"PROXY UNKNOWN\r\n".to_vec(), None),
             (b"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n".to_vec(), None),
-            (version_2(0x21, 0x11, &four), both("192.0.2.7:56324", "198.51.100.1:443")),
-            (version_2(0x21, 0x11, &[&four[..], &[4, 0, 1, 7]].concat()), both("192.0.2.7:56324", "198.51.100.1:443")),
-            (version_2(0x21, 0x21, &six), both("[2001::7]:80", "[2001::1]:81")),
-            (version_2(0x21, 0x21, &mapped.concat()), both("192.0.2.7:56324", "198.51.100.1:443")),
+            (version_2(0x21, 0x11, &four), Some(both("192.0.2.7:56324", "198.51.100.1:443"))),
+            (
+                version_2(0x21, 0x11, &[&four[..], &[4, 0, 1, 7]].concat()),
+                Some(both("192.0.2.7:56324", "198.51.100.1:443")),
+            ),
+            (version_2(0x21, 0x21, &six), Some(both("[2001::7]:80", "[2001::1]:81"))),
+            (version_2(0x21, 0x21, &mapped.concat()), Some(both("192.0.2.7:56324", "198.51.100.1:443"))),
             (version_2(0x20, 0, &[]), None),
             (version_2(0x21, 0x31, &[0; 216]), None),
         ] {
