@@ -61,7 +61,7 @@ pub struct ClusterAcmeArgs {
 }
 
 /// What clients ask for that may wait.
-const QUEUE: usize = 256;
+pub(crate) const DEMANDS: usize = 256;
 
 impl ClusterAcmeArgs {
     /// What translation must know; Torana keeps what is its own in `home`.
@@ -80,7 +80,7 @@ impl ClusterAcmeArgs {
     ) -> Heralds {
         let (heralds, heard) = heralds();
         if self.acme {
-            let (told, demands) = mpsc::channel(QUEUE);
+            let (told, demands) = mpsc::channel(DEMANDS);
             hub.hear(told);
             let vault = (Arc::new(ClusterVault::new(client.clone())) as Arc<dyn Vault>, home.to_owned());
             let (leader, leads) = watch::channel(leadership.borrow().leads());

@@ -27,8 +27,6 @@ use crate::sources::Sources;
 
 /// Generations that may wait for the data plane.
 const QUEUE: usize = 4;
-/// What clients ask for that may wait.
-const DEMANDS: usize = 256;
 
 /// Arguments of `torana run`.
 #[derive(Debug, Clone, clap::Args)]
@@ -70,7 +68,7 @@ pub fn main(args: &RunArgs) -> anyhow::Result<u8> {
     let (publisher, feed) = feed::channel();
     let app = App::start(config(args, (&logging, labels), embedded.view()), feed).context("cannot start")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (demands, heard) = mpsc::channel(DEMANDS);
+    let (demands, heard) = mpsc::channel(acme::DEMANDS);
     let (answers, view) = (embedded.answers(), embedded.view());
     let bridge = Bridge { publisher, publications, answers, demands, view, greeted: false };
     let _ordering = vault.map(|vault| runtime.spawn(acme::order(vault, embedded.acme(), heard)));

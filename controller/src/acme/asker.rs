@@ -191,10 +191,10 @@ impl Asker {
         self.jobs.spawn(async move {
             // Never closed.
             let _turn = turns.acquire().await;
-            let service = issuer.ask.as_ref().map(|ask| {
-                let headers = issuer.headers(ask.headers_secret_ref.as_ref())?;
-                Ok(Service { url: ask.url.clone(), roots: ask.ca_bundle.clone(), headers })
-            });
+            let service = issuer
+                .ask
+                .as_ref()
+                .map(|ask| Service::of(&issuer, &ask.url, ask.ca_bundle.as_ref(), ask.headers_secret_ref.as_ref()));
             let verdict = match service {
                 None => Verdict::Unknown(format!("{} does not say who agrees to names", issuer.name)),
                 Some(Err(why)) => Verdict::Unknown(why),

@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use torana_ir::CertificateKey;
 
+use super::record::CERTIFICATE;
 use super::vault::{Kept, Vault, VaultError};
 use crate::issuance::{CONSENTS, CONSENTS_ENTRY, Consents, LABEL, MOST_CONSENTS, SECRET_TYPE};
 
-/// Which Secret they are of, for people.
-const CERTIFICATE: &str = "torana.dev/certificate";
 /// A write is tried so often.
 const TRIES: usize = 3;
 

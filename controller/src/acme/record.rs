@@ -12,7 +12,7 @@ use super::vault::{Kept, Vault, VaultError};
 use crate::issuance::{KEY_ENTRY, LABEL, SECRET_TYPE, STATE_ENTRY, Solvable, State, Wanted, home_of};
 
 /// Which certificate it is of, for people.
-const CERTIFICATE: &str = "torana.dev/certificate";
+pub(super) const CERTIFICATE: &str = "torana.dev/certificate";
 
 /// How all certificates stand that are kept account of; what cannot be read is left out.
 pub(super) async fn states(vault: &dyn Vault) -> Result<Vec<(CertificateKey, State)>, VaultError> {

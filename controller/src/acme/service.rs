@@ -22,8 +22,10 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use torana_crds::issuer::WholeSecretRef;
 
 use super::dns::{connect, excerpt};
+use crate::issuance::Issuer;
 
 const AGENT: HeaderValue = HeaderValue::from_static("torana-acme");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -84,6 +86,16 @@ struct Place {
 }
 
 impl Service {
+    /// The one at `url` that `issuer` names; the error says which Secret is missing.
+    pub(super) fn of(
+        issuer: &Issuer,
+        url: &str,
+        roots: Option<&String>,
+        headers: Option<&WholeSecretRef>,
+    ) -> Result<Self, String> {
+        Ok(Self { url: url.to_owned(), roots: roots.cloned(), headers: issuer.headers(headers)? })
+    }
+
     /// Its URL without its query, which may hold a secret, and without a user.
     pub(super) fn shown(&self) -> String {
         shown(&self.url)

@@ -98,9 +98,9 @@ fn rfc2136(issuer: &Issuer, server: &Server) -> Result<Rfc2136, Failure> {
 }
 
 fn webhook(issuer: &Issuer, service: &DnsWebhook) -> Result<Webhook, Failure> {
-    let headers = issuer.headers(service.headers_secret_ref.as_ref());
-    let headers = headers.map_err(|why| Failure::later(RECORDS, why))?;
-    Ok(Webhook(Service { url: service.url.clone(), roots: service.ca_bundle.clone(), headers }))
+    let DnsWebhook { url, ca_bundle, headers_secret_ref } = service;
+    let service = Service::of(issuer, url, ca_bundle.as_ref(), headers_secret_ref.as_ref());
+    service.map(Webhook).map_err(|why| Failure::later(RECORDS, why))
 }
 
 fn name_of(secret: &ObjectRef) -> CertificateKey {
