@@ -3,7 +3,7 @@
 //! (HAProxy's `proxy-protocol.txt`). Where it is expected it comes first, and nothing else is taken: whoever could leave it
 //! out could be anybody.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
@@ -73,29 +73,24 @@ fn text(line: &[u8]) -> Result<Option<Ends>, ()> {
 
 fn binary(command: u8, family: u8, rest: &[u8]) -> Result<Option<Ends>, ()> {
     match (command, family) {
-        (0x21, 0x11) => {
-            let (addresses, _) = rest.split_first_chunk::<12>().ok_or(())?;
-            let (from, more) = addresses.split_first_chunk::<4>().ok_or(())?;
-            let (to, ports) = more.split_first_chunk::<4>().ok_or(())?;
-            let ports = ports.first_chunk::<4>().ok_or(())?;
-            Ok(Some(ends(Ipv4Addr::from(*from).into(), Ipv4Addr::from(*to).into(), *ports)))
-        }
-        (0x21, 0x21) => {
-            let (addresses, _) = rest.split_first_chunk::<36>().ok_or(())?;
-            let (from, more) = addresses.split_first_chunk::<16>().ok_or(())?;
-            let (to, ports) = more.split_first_chunk::<16>().ok_or(())?;
-            let ports = ports.first_chunk::<4>().ok_or(())?;
-            Ok(Some(ends(Ipv6Addr::from(*from).into(), Ipv6Addr::from(*to).into(), *ports)))
-        }
+        (0x21, 0x11) => ends::<4>(rest).ok_or(()).map(Some),
+        (0x21, 0x21) => ends::<16>(rest).ok_or(()).map(Some),
         // LOCAL, or of another family, or of none: whatever follows is to be skipped.
         (0x20 | 0x21, _) => Ok(None),
         _ => Err(()),
     }
 }
 
-fn ends(from: IpAddr, to: IpAddr, [a, b, c, d]: [u8; 4]) -> Ends {
-    let end = |address, port| canonical(SocketAddr::new(address, u16::from_be_bytes(port)));
-    Ends { remote: end(from, [a, b]), local: end(to, [c, d]) }
+/// Two addresses of `N` bytes, their ports, and perhaps more.
+fn ends<const N: usize>(rest: &[u8]) -> Option<Ends>
+where
+    IpAddr: From<[u8; N]>,
+{
+    let (from, rest) = rest.split_first_chunk::<N>()?;
+    let (to, rest) = rest.split_first_chunk::<N>()?;
+    let [a, b, c, d] = *rest.first_chunk::<4>()?;
+    let end = |address: [u8; N], port| canonical(SocketAddr::new(address.into(), u16::from_be_bytes(port)));
+    Some(Ends { remote: end(*from, [a, b]), local: end(*to, [c, d]) })
 }
 
 #[cfg(test)]
