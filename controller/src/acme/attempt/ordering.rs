@@ -189,7 +189,7 @@ async fn convince(site: &Site, wanted: &Wanted, record: &mut Record, placed: &mu
     if wanted.issuer.checks {
         preflight(site, wanted, &challenges).await?;
     }
-    patiently!(ask_to_look(wanted, placed).await)?;
+    ask_to_look(wanted, placed).await?;
     settle(placed, &[OrderStatus::Pending]).await?;
     if placed.state().status == OrderStatus::Invalid { Err(refusal(placed).await) } else { Ok(()) }
 }
@@ -286,7 +286,8 @@ async fn learned(site: &Site, wanted: &Wanted, challenges: &[Challenge]) -> Resu
     Err(Failure::later(PROXIES, format!("{why}. The authority is not asked")))
 }
 
-/// What the authority has not begun to look at, it is asked to.
+/// What the authority has not begun to look at, it is asked to: once each, for it refuses to be asked again, and what is
+/// known here of the others does not change meanwhile.
 async fn ask_to_look(wanted: &Wanted, placed: &mut Placed) -> Result<(), Failure> {
     let mut authorizations = placed.authorizations();
     while let Some(authorization) = authorizations.next().await {
@@ -298,7 +299,7 @@ async fn ask_to_look(wanted: &Wanted, placed: &mut Placed) -> Result<(), Failure
         if let Some(mut challenge) = authorization.challenge(as_type(kind))
             && challenge.status == ChallengeStatus::Pending
         {
-            challenge.set_ready().await?;
+            patiently!(challenge.set_ready().await.map_err(Failure::from))?;
         }
     }
     Ok(())

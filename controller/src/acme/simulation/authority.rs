@@ -227,8 +227,10 @@ impl Site {
         let name = words.next().and_then(|text| text.parse().ok()).unwrap_or(0);
         let Some(order) = books.orders.get_mut(&number) else { return Answer::problem(404, "malformed") };
         match what {
+            // Who asks twice is refused, as by the authority that tests have.
+            "challenge" if order.asked[name].is_some() => Answer::problem(400, "malformed"),
             "challenge" => {
-                order.asked[name].get_or_insert(now);
+                order.asked[name] = Some(now);
                 Answer::of(json!({"type": "http-01", "url": url, "status": "processing", "token": token(number, name)}))
             }
             "authorization" => Answer::of(authorization(order, base, (number, name))),
@@ -333,8 +335,9 @@ fn authorization(order: &Order, base: &str, (number, name): (u64, usize)) -> Val
         (_, true) => "invalid",
         _ => "pending",
     };
+    let looked_at = if status == "pending" && order.asked[name].is_some() { "processing" } else { status };
     let mut challenge = json!({"type": "http-01", "url": format!("{base}challenge/{number}/{name}"),
-        "token": token(number, name), "status": status});
+        "token": token(number, name), "status": looked_at});
     if status == "invalid" {
         let kind = "urn:ietf:params:acme:error:connection";
         challenge["error"] = json!({"type": kind, "detail": "no answer", "status": 400});
