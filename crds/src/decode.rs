@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::core::WorkloadStatus;
 use crate::istio::ignored;
-use crate::kind::{ISTIO_GROUP, Kind, ObjectRef};
+use crate::kind::{ISTIO_GROUP, Kind, ObjectRef, SECURITY_GROUP};
 use crate::object::Object;
 use crate::shape::Shaped;
 
@@ -140,7 +140,7 @@ fn readable(value: &mut Value, kind: Kind, reference: &ObjectRef) -> Result<(), 
 
 /// Makes absent what is `null`. `false` if the nesting is too deep.
 pub(crate) fn settle_nulls(kind: Kind, value: &mut Value) -> bool {
-    if kind.group() != ISTIO_GROUP {
+    if ![ISTIO_GROUP, SECURITY_GROUP].contains(&kind.group()) {
         return drop_nulls(value, 0);
     }
     // There `null` is told from absent where it is read: see `Shaped`.
@@ -193,9 +193,9 @@ fn object(value: Value, kind: Kind, remains: &mut Remains) -> Result<Object, Unr
         Kind::DestinationRule => door.read_shaped(&value, Object::DestinationRule),
         Kind::ServiceEntry => door.read_shaped(&value, Object::ServiceEntry),
         Kind::WorkloadEntry => door.read_shaped(&value, Object::WorkloadEntry),
-        Kind::AuthorizationPolicy => door.read(value, Object::AuthorizationPolicy),
-        Kind::RequestAuthentication => door.read(value, Object::RequestAuthentication),
-        Kind::PeerAuthentication => door.read(value, Object::PeerAuthentication),
+        Kind::AuthorizationPolicy => door.read_shaped(&value, Object::AuthorizationPolicy),
+        Kind::RequestAuthentication => door.read_shaped(&value, Object::RequestAuthentication),
+        Kind::PeerAuthentication => door.read_shaped(&value, Object::PeerAuthentication),
         Kind::Service => door.read(value, Object::Service),
         Kind::EndpointSlice => door.read(value, Object::EndpointSlice),
         Kind::Secret => door.read(value, Object::Secret),
@@ -320,8 +320,6 @@ fn is_known_elsewhere(kind: Kind, path: &str) -> bool {
         (Kind::Namespace, "") => &["spec"],
         // Of a large object little is read.
         (Kind::Pod, parent) if parent == "spec" || parent.starts_with("spec.") => return true,
-        // What they are about is not evaluated yet, and that is said of the whole object.
-        (Kind::AuthorizationPolicy | Kind::RequestAuthentication, "spec") => &["rules", "provider", "jwtRules"],
         _ => &[],
     };
     fields.contains(&path.rsplit('.').next().unwrap_or_default())

@@ -17,9 +17,10 @@
 //! * [`policy`]: ReferenceGrant (`permits`), BackendTlsPolicy. [`mod@core`]: Service, EndpointSlice, Secret, ConfigMap,
 //!   Namespace. [`parameters`]: GatewayParameters, [`traffic_policy`]: TrafficPolicy, [`issuer`]: AcmeIssuer
 //!   and ClusterAcmeIssuer with one spec, our own; [`definitions`] are the CRDs that follow from such types.
-//! * [`istio`]: Gateway, VirtualService, DestinationRule, ServiceEntry, WorkloadEntry, and MeshConfig, which is no object
-//!   but a text in a ConfigMap ([`parse_mesh_config`]). There an unknown enum value, or two
-//!   of one choice, make the object unreadable, as Istio's own decoder has it; `.problems()` are its webhook's rules.
+//! * [`istio`]: Gateway, VirtualService, DestinationRule, ServiceEntry, WorkloadEntry, AuthorizationPolicy,
+//!   RequestAuthentication, PeerAuthentication, and MeshConfig, which is no object but a text in a ConfigMap
+//!   ([`parse_mesh_config`]). There an unknown enum value, or two of one choice, make the object unreadable, as Istio's
+//!   own decoder has it; `.problems()` are its webhook's rules.
 //! * In all others an enum value, filter type or union that this version does not know is data (`Other`, `Unknown`,
 //!   `Malformed`): the rest of the object stays usable. A value of a wrong type makes the object unreadable.
 

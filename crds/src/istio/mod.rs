@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Types of Istio's networking API: Gateway, VirtualService, DestinationRule, ServiceEntry, WorkloadEntry, of the
-//! versions v1, v1beta1 and v1alpha3, which have one schema. Values are normalised: what protobuf writes as `""` or `0`
-//! is `None`, a choice of several fields is an enum, defaults that do not depend on the mesh are filled in.
+//! Types of Istio's networking API (Gateway, VirtualService, DestinationRule, ServiceEntry, WorkloadEntry, of the
+//! versions v1, v1beta1 and v1alpha3, which have one schema) and of its security API (AuthorizationPolicy,
+//! RequestAuthentication, PeerAuthentication, of v1 and v1beta1, which have one too). Values of the first are
+//! normalised: what protobuf writes as `""` or `0` is `None`, a choice of several fields is an enum, defaults that do
+//! not depend on the mesh are filled in. Policies of the second are lists of texts, and stay as written.
 //!
 //! An unknown word of an enum, two fields of one choice, a port, duration, percentage or subnet that is none: such an
 //! object is unreadable, as it is for Istio. What can be read and may not be so is told by `problems()` of each kind:
@@ -40,6 +42,10 @@ pub mod service_entry;
 
 pub mod security;
 
+pub mod authorization_policy;
+
+pub mod request_authentication;
+
 pub mod peer_authentication;
 
 pub mod mesh_config;
@@ -48,12 +54,13 @@ pub(crate) mod ignored;
 
 mod rules;
 
+pub use authorization_policy::AuthorizationPolicy;
 pub use destination_rule::DestinationRule;
 pub use duration::parse as parse_duration;
 pub use gateway::IstioGateway;
 pub use mesh_config::MeshConfig;
 pub use peer_authentication::PeerAuthentication;
-pub use security::{AuthorizationPolicy, RequestAuthentication};
+pub use request_authentication::RequestAuthentication;
 pub use service_entry::{ServiceEntry, WorkloadEntry};
 pub use virtual_service::VirtualService;
 

@@ -1,52 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
-//! AuthorizationPolicy and RequestAuthentication of `security.istio.io`, as far as they say whom they are for: their rules
-//! are not evaluated yet, so whoever they are for is closed. Never judges a request.
+//! Whom an AuthorizationPolicy or a RequestAuthentication of `security.istio.io` is for, as it is written. Which
+//! proxies that are is translation's to find out.
 
 use serde::Deserialize;
 
 use crate::istio::destination_rule::WorkloadSelector;
-use crate::meta::ObjectMeta;
 
-/// `security.istio.io` AuthorizationPolicy.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct AuthorizationPolicy {
-    /// Metadata.
-    #[serde(rename = "metadata")]
-    pub meta: ObjectMeta,
-    /// Whom it is for. `{}` lets nobody in.
-    #[serde(default)]
-    pub spec: Scope,
+/// Whom a policy is for: at most one of `selector` and targets; neither: all of its namespace, and in the root
+/// namespace all of the mesh.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Scope<'p> {
+    /// Pods with these labels; without labels all.
+    pub selector: Option<&'p WorkloadSelector>,
+    /// Objects, each of the policy's own namespace; a GatewayClass is of none.
+    pub targets: Vec<&'p PolicyTarget>,
 }
 
-/// `security.istio.io` RequestAuthentication.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct RequestAuthentication {
-    /// Metadata.
-    #[serde(rename = "metadata")]
-    pub meta: ObjectMeta,
-    /// Whom it is for.
-    #[serde(default)]
-    pub spec: Scope,
-}
+impl<'p> Scope<'p> {
+    /// `targetRef` comes before `targetRefs`; a policy that has both is refused by `problems()`.
+    pub(super) fn new(
+        selector: Option<&'p WorkloadSelector>,
+        target: Option<&'p PolicyTarget>,
+        targets: &'p [PolicyTarget],
+    ) -> Self {
+        Self { selector, targets: target.into_iter().chain(targets).collect() }
+    }
 
-/// Whom a policy is for: at most one of `selector` and targets; neither: all of its namespace.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Scope {
-    /// Pods with these labels.
-    pub selector: Option<WorkloadSelector>,
-    /// The same as an only entry of `target_refs`, deprecated.
-    pub target_ref: Option<PolicyTarget>,
-    /// Objects of its namespace.
-    pub target_refs: Vec<PolicyTarget>,
-    /// `ALLOW` where nothing is written; `AUDIT` only writes a log.
-    pub action: String,
-}
-
-impl Scope {
     /// Every object that it names.
-    pub fn targets(&self) -> impl Iterator<Item = &PolicyTarget> {
-        self.target_ref.iter().chain(&self.target_refs)
+    pub fn targets(&self) -> impl Iterator<Item = &'p PolicyTarget> {
+        self.targets.iter().copied()
     }
 }
 
@@ -54,12 +36,12 @@ impl Scope {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]
 pub struct PolicyTarget {
-    /// API group.
+    /// API group; `""` and `core` are the same.
     pub group: String,
     /// Kind.
     pub kind: String,
     /// Name.
     pub name: String,
-    /// Its own, if any is written.
+    /// Its own, if any is written. None may be: only objects of the policy's namespace can be meant.
     pub namespace: String,
 }

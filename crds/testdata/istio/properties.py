@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes properties.txt: every property of the v1 schemas of the kinds of networking.istio.io that Torana reads.
+"""Writes properties.txt: every property of the v1 schemas of the kinds of Istio that Torana reads.
 
     python3 properties.py "$(go mod download -json istio.io/api@VERSION | jq -r .Dir)" >properties.txt
 
@@ -12,7 +12,10 @@ import sys
 
 import yaml
 
-KINDS = ["Gateway", "VirtualService", "DestinationRule", "ServiceEntry", "WorkloadEntry"]
+KINDS = {
+    "networking.istio.io": ["Gateway", "VirtualService", "DestinationRule", "ServiceEntry", "WorkloadEntry"],
+    "security.istio.io": ["AuthorizationPolicy", "RequestAuthentication", "PeerAuthentication"],
+}
 
 
 def lines(schema, path, required):
@@ -32,8 +35,8 @@ def main(module):
     crds = {crd["metadata"]["name"]: crd for crd in yaml.safe_load_all(text) if crd}
     print(f"# From kubernetes/customresourcedefinitions.gen.yaml of Go module {'/'.join(module.parts[-2:])}:")
     print("# Apache-2.0, © Istio Authors. Written by properties.py; do not edit.")
-    for kind in KINDS:
-        own = [c for c in crds.values() if c["spec"]["group"] == "networking.istio.io" and c["spec"]["names"]["kind"] == kind]
+    for group, kind in [(group, kind) for group, kinds in KINDS.items() for kind in kinds]:
+        own = [c for c in crds.values() if c["spec"]["group"] == group and c["spec"]["names"]["kind"] == kind]
         version = next(v for v in own[0]["spec"]["versions"] if v["name"] == "v1")
         print(f"\n{kind}")
         spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]

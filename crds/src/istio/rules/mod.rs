@@ -28,8 +28,21 @@ mod service_entry;
 
 mod mesh_config;
 
+mod security;
+
+mod policy_values;
+
+mod authorization_policy;
+
+mod key_set;
+
+mod request_authentication;
+
 use crate::istio::mesh_config::MeshConfig;
-use crate::istio::{DestinationRule, IstioGateway, ServiceEntry, VirtualService, WorkloadEntry};
+use crate::istio::{
+    AuthorizationPolicy, DestinationRule, IstioGateway, RequestAuthentication, ServiceEntry, VirtualService,
+    WorkloadEntry,
+};
 use crate::violation::{At, Findings, Violation};
 
 /// What one kind's rules find.
@@ -81,5 +94,20 @@ impl WorkloadEntry {
         found(|root, found| {
             service_entry::workload(&self.spec, &root.field("spec"), service_entry::Named::Allowed, found);
         })
+    }
+}
+
+impl AuthorizationPolicy {
+    /// What is wrong with it, or hardly meant. Whether its provider exists is the mesh's to say, and whether a target
+    /// does: nobody is asked here.
+    pub fn problems(&self) -> Vec<Violation> {
+        found(|root, found| authorization_policy::judge(self, root, found))
+    }
+}
+
+impl RequestAuthentication {
+    /// What is wrong with it, or hardly meant. Never quotes a key.
+    pub fn problems(&self) -> Vec<Violation> {
+        found(|root, found| request_authentication::judge(self, root, found))
     }
 }

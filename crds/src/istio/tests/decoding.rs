@@ -322,16 +322,6 @@ fn null_in_a_field_is_absence() {
     assert_eq!(service, read("http: [{}]"));
 }
 
-/// Every row: where the object of a kind with a spec cannot be read, and part of what is said.
-#[track_caller]
-fn refused(rows: &[(Kind, &str, &str, &str)]) {
-    for (kind, spec, path, why) in rows {
-        let told = unreadable(*kind, spec);
-        assert_eq!(told.0, *path, "{spec}: {told:?}");
-        assert!(told.1.contains(why), "{spec}: {told:?}");
-    }
-}
-
 #[test]
 fn a_word_that_is_not_known_is_told_with_those_that_are() {
     refused(&[
