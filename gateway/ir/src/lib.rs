@@ -48,6 +48,10 @@ mod origination;
 
 mod percent;
 
+mod access;
+
+mod token;
+
 mod filter;
 
 mod session;
@@ -78,6 +82,7 @@ mod snapshot;
 
 pub mod wire;
 
+pub use access::{AccessAction, AccessPolicy, AccessRule, Condition, SubjectTest, Terms, TextTest};
 pub use acme::{AcmeHost, AcmeHostError, MOST_ANSWERS};
 pub use atom::{AtomError, HeaderName, HeaderValue, Method, is_field_text};
 pub use authority::{Authority, AuthorityError};
@@ -97,7 +102,7 @@ pub use filter::{
 pub use health::{Caps, OutlierDetection, RetryCap, Unanswered};
 pub use host::{HostPattern, Hostname, HostnameError, hostname_of};
 pub use key::{
-    AcmeHostKey, BackendKey, CertificateKey, GatewayId, ListenerKey, RouteId, RouteKind, RuleKey, Transport,
+    AcmeHostKey, BackendKey, CertificateKey, GatewayId, ListenerKey, PolicyKey, RouteId, RouteKind, RuleKey, Transport,
     TrustBundleKey, TrustSource,
 };
 pub use listener::{
@@ -118,4 +123,8 @@ pub use shared::{Change, SharedMap};
 pub use snapshot::{Delta, Resource, ResourceKey, Snapshot};
 pub use stream::{StreamBackend, StreamRule};
 pub use target::{Invalid, Target};
+pub use token::{
+    ClaimField, KeyPlace, KeySet, KeySource, KeyUrl, KeysError, LARGEST_KEY_SET, MOST_KEYS, TokenPlace, TokenPolicy,
+    TokenRule,
+};
 pub use trust::{TrustBundle, TrustError, authorities};

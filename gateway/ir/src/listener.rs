@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::exact::exact;
 use crate::host::HostPattern;
-use crate::key::{CertificateKey, ListenerKey, Transport, TrustBundleKey};
+use crate::key::{CertificateKey, ListenerKey, PolicyKey, Transport, TrustBundleKey};
 use crate::target::Invalid;
 
 /// One port + hostname + protocol.
@@ -33,9 +34,17 @@ pub struct Listener {
     /// closed. Of UDP there is none.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub proxy_protocol: bool,
-    /// Why nobody is let through: requests get 403, streams are closed.
+    /// Why nobody is let through, requests get 403 and streams are closed, by proxies that know nothing of `policies` and
+    /// `tokens`: where there are some, they decide.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed: Option<Invalid>,
+    /// Whom it is guarded by. Whoever one of these is absent for is let through by none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "exact")]
+    pub policies: Vec<PolicyKey>,
+    /// Whose tokens are believed, in the order in which they are looked for. Whoever one of these is absent for is let
+    /// through by none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "exact")]
+    pub tokens: Vec<PolicyKey>,
     /// The server of Istio's Gateway that it is one host of. TLS that was set up for one host of a server is good for its
     /// others, too; listeners of none stand for themselves (RFC 9110, 7.4).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,6 +65,8 @@ impl Listener {
             identity: None,
             proxy_protocol: false,
             closed: None,
+            policies: Vec::new(),
+            tokens: Vec::new(),
             server: None,
         }
     }
@@ -223,9 +234,14 @@ pub struct ClientValidation {
 }
 
 impl ClientValidation {
+    /// Whether a client that shows a certificate is whom it names.
+    pub fn is_verified(&self) -> bool {
+        self.mode != ClientValidationMode::AllowInsecureFallback
+    }
+
     /// Whether backends are told of certificates: of those only that were verified.
     pub fn is_told(&self) -> bool {
-        self.forwarded && self.mode != ClientValidationMode::AllowInsecureFallback
+        self.forwarded && self.is_verified()
     }
 }
 

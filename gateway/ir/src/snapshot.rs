@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::access::AccessPolicy;
 use crate::acme::AcmeHost;
 use crate::backend::Backend;
 use crate::certificate::Certificate;
 use crate::endpoint::Endpoints;
-use crate::key::{AcmeHostKey, BackendKey, CertificateKey, ListenerKey, RuleKey, TrustBundleKey};
+use crate::key::{AcmeHostKey, BackendKey, CertificateKey, ListenerKey, PolicyKey, RuleKey, TrustBundleKey};
 use crate::listener::Listener;
 use crate::rule::Rule;
 use crate::shared::{Change, SharedMap};
 use crate::stream::StreamRule;
+use crate::token::TokenPolicy;
 use crate::trust::TrustBundle;
 
 /// The whole program of a fleet. A clone shares everything until it is changed.
@@ -43,6 +45,12 @@ pub struct Snapshot {
     /// Whose certificates are obtained by ACME, and what authorities are told of them.
     #[serde(serialize_with = "values", skip_serializing_if = "SharedMap::is_empty")]
     pub acme_hosts: SharedMap<AcmeHostKey, Arc<AcmeHost>>,
+    /// Who may do what.
+    #[serde(serialize_with = "values", skip_serializing_if = "SharedMap::is_empty")]
+    pub policies: SharedMap<PolicyKey, Arc<AccessPolicy>>,
+    /// Whose tokens are believed.
+    #[serde(serialize_with = "values", skip_serializing_if = "SharedMap::is_empty")]
+    pub tokens: SharedMap<PolicyKey, Arc<TokenPolicy>>,
 }
 
 fn values<K, V: Serialize, S: serde::Serializer>(map: &SharedMap<K, Arc<V>>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -68,6 +76,10 @@ pub enum Resource {
     Endpoints(Arc<Endpoints>),
     /// A host whose certificate is obtained by ACME.
     AcmeHost(Arc<AcmeHost>),
+    /// A policy.
+    Policy(Arc<AccessPolicy>),
+    /// Whose tokens are believed.
+    Tokens(Arc<TokenPolicy>),
 }
 
 impl Resource {
@@ -82,6 +94,8 @@ impl Resource {
             Self::Backend(it) => ResourceKey::Backend(it.key.clone()),
             Self::Endpoints(it) => ResourceKey::Endpoints(it.backend().clone()),
             Self::AcmeHost(it) => ResourceKey::AcmeHost(it.key.clone()),
+            Self::Policy(it) => ResourceKey::Policy(it.key.clone()),
+            Self::Tokens(it) => ResourceKey::Tokens(it.key.clone()),
         }
     }
 }
@@ -105,6 +119,10 @@ pub enum ResourceKey {
     Endpoints(BackendKey),
     /// A host whose certificate is obtained by ACME.
     AcmeHost(AcmeHostKey),
+    /// A policy.
+    Policy(PolicyKey),
+    /// Whose tokens are believed.
+    Tokens(PolicyKey),
 }
 
 /// One generation: applied as a whole, so a rule never arrives before its backend or certificate.
@@ -135,6 +153,8 @@ impl Snapshot {
         changes(&self.backends, &new.backends, &mut delta, Resource::Backend, ResourceKey::Backend);
         changes(&self.endpoints, &new.endpoints, &mut delta, Resource::Endpoints, ResourceKey::Endpoints);
         changes(&self.acme_hosts, &new.acme_hosts, &mut delta, Resource::AcmeHost, ResourceKey::AcmeHost);
+        changes(&self.policies, &new.policies, &mut delta, Resource::Policy, ResourceKey::Policy);
+        changes(&self.tokens, &new.tokens, &mut delta, Resource::Tokens, ResourceKey::Tokens);
         delta
     }
 
@@ -149,6 +169,8 @@ impl Snapshot {
             ResourceKey::Backend(key) => self.backends.get(key).cloned().map(Resource::Backend),
             ResourceKey::Endpoints(key) => self.endpoints.get(key).cloned().map(Resource::Endpoints),
             ResourceKey::AcmeHost(key) => self.acme_hosts.get(key).cloned().map(Resource::AcmeHost),
+            ResourceKey::Policy(key) => self.policies.get(key).cloned().map(Resource::Policy),
+            ResourceKey::Tokens(key) => self.tokens.get(key).cloned().map(Resource::Tokens),
         }
     }
 
@@ -164,6 +186,8 @@ impl Snapshot {
                 Resource::Backend(it) => drop(self.backends.insert(it.key.clone(), it)),
                 Resource::Endpoints(it) => drop(self.endpoints.insert(it.backend().clone(), it)),
                 Resource::AcmeHost(it) => drop(self.acme_hosts.insert(it.key.clone(), it)),
+                Resource::Policy(it) => drop(self.policies.insert(it.key.clone(), it)),
+                Resource::Tokens(it) => drop(self.tokens.insert(it.key.clone(), it)),
             }
         }
         for key in &delta.removals {
@@ -176,6 +200,8 @@ impl Snapshot {
                 ResourceKey::Backend(key) => drop(self.backends.remove(key)),
                 ResourceKey::Endpoints(key) => drop(self.endpoints.remove(key)),
                 ResourceKey::AcmeHost(key) => drop(self.acme_hosts.remove(key)),
+                ResourceKey::Policy(key) => drop(self.policies.remove(key)),
+                ResourceKey::Tokens(key) => drop(self.tokens.remove(key)),
             }
         }
     }

@@ -16,16 +16,17 @@ use proptest::test_runner::TestRunner;
 
 use super::*;
 use crate::{
-    Abort, AbortWith, Action, Attachment, AuthProtocol, Authority, BackendTls, Caps, CipherSuite, ClientValidation,
-    ClientValidationMode, CommonLabel, CookieName, CookiePath, Cors, Delay, DirectResponse, DnsName, Endpoint,
-    ExternalAuth, FieldMatch, FieldPart, Filter, GatewayId, HashOn, HeaderEdit, HeaderName, HeaderValue, HealthCheck,
-    HostPattern, HttpProbe, Invalid, Limits, LineMatch, LinePart, LoadBalance, Locality, LocalityPattern,
-    LocalityPolicy, LocalityShares, MadeField, MessageField, Method, Mirror, NamedEndpoint, Order, OriginPattern,
-    Origination, OutlierDetection, PathMatch, PathMode, PathRewrite, PeerName, Percent, Probe, ProbeMethod,
-    ProbeTarget, Protocol, Redirect, RedirectPort, Regex, RegexRewrite, RegionFailover, Retry, RetryCap, Rewrite,
-    RouteId, RouteKind, RouteMatch, Session, SessionCarrier, SessionKey, Share, StatusRange, StreamBackend, TableSize,
-    Target, TextMatch, Timeouts, Tls, TlsVersion, Transport, Trust, TrustSource, Unanswered, UpstreamProtocol,
-    Variable, WarmUp, WeightedBackend,
+    Abort, AbortWith, AccessAction, AccessRule, Action, Attachment, AuthProtocol, Authority, BackendTls, Caps,
+    CipherSuite, ClaimField, ClientValidation, ClientValidationMode, CommonLabel, Condition, CookieName, CookiePath,
+    Cors, Delay, DirectResponse, DnsName, Endpoint, ExternalAuth, FieldMatch, FieldPart, Filter, GatewayId, HashOn,
+    HeaderEdit, HeaderName, HeaderValue, HealthCheck, HostPattern, HttpProbe, Invalid, KeyPlace, KeySet, KeySource,
+    KeyUrl, Limits, LineMatch, LinePart, LoadBalance, Locality, LocalityPattern, LocalityPolicy, LocalityShares,
+    MadeField, MessageField, Method, Mirror, NamedEndpoint, Order, OriginPattern, Origination, OutlierDetection,
+    PathMatch, PathMode, PathRewrite, PeerName, Percent, Probe, ProbeMethod, ProbeTarget, Protocol, Redirect,
+    RedirectPort, Regex, RegexRewrite, RegionFailover, Retry, RetryCap, Rewrite, RouteId, RouteKind, RouteMatch,
+    Session, SessionCarrier, SessionKey, Share, StatusRange, StreamBackend, SubjectTest, TableSize, Target, Terms,
+    TextMatch, TextTest, Timeouts, Tls, TlsVersion, TokenPlace, TokenRule, Transport, Trust, TrustSource, Unanswered,
+    UpstreamProtocol, Variable, WarmUp, WeightedBackend,
 };
 
 /// Most resources of one kind in a snapshot.
@@ -85,6 +86,10 @@ fn acme_host_key() -> impl Strategy<Value = AcmeHostKey> {
     })
 }
 
+fn policy_key() -> impl Strategy<Value = PolicyKey> {
+    (name(), name()).prop_map(|(namespace, name)| PolicyKey { namespace, name })
+}
+
 // === values ===
 
 fn host() -> impl Strategy<Value = HostPattern> {
@@ -119,9 +124,22 @@ fn listener(key: ListenerKey) -> impl Strategy<Value = Listener> {
     let modes = vec![PathMode::None, PathMode::Base, PathMode::MergeSlashes, PathMode::DecodeAndMergeSlashes];
     let limits = (limits, select(modes));
     let invalid = Invalid { reason: "PolicyNotEvaluated".into(), message: "a policy guards it".to_owned() };
-    let shown = (option::of(certificate_key()), option::of(Just(invalid)), any::<bool>());
+    let shown = (
+        option::of(certificate_key()),
+        option::of(Just(invalid)),
+        any::<bool>(),
+        vec(policy_key(), 0..3),
+        vec(policy_key(), 0..3),
+    );
     (vec(any::<std::net::IpAddr>(), 0..2), select(vec![80, 443]), protocol, host(), limits, shown).prop_map(
-        move |(addresses, port, protocol, hostname, (limits, path_mode), (identity, closed, proxy_protocol))| {
+        move |(
+            addresses,
+            port,
+            protocol,
+            hostname,
+            (limits, path_mode),
+            (identity, closed, proxy_protocol, policies, tokens),
+        )| {
             Listener {
                 key: key.clone(),
                 addresses,
@@ -133,6 +151,8 @@ fn listener(key: ListenerKey) -> impl Strategy<Value = Listener> {
                 identity,
                 proxy_protocol,
                 closed,
+                policies,
+                tokens,
                 server: None,
             }
         },
@@ -485,6 +505,75 @@ fn acme_host(key: AcmeHostKey) -> impl Strategy<Value = AcmeHost> {
     })
 }
 
+fn text_test() -> impl Strategy<Value = TextTest> {
+    let of = |make: fn(String) -> TextTest| name().prop_map(make);
+    let regex = Just(TextTest::Regex(Regex::new("a.*").unwrap()));
+    prop_oneof![Just(TextTest::Present), of(TextTest::Exact), of(TextTest::Prefix), of(TextTest::Suffix), regex]
+}
+
+fn terms<T: Clone + std::fmt::Debug>(of: impl Strategy<Value = T> + Clone) -> impl Strategy<Value = Terms<T>> + Clone {
+    (vec(of.clone(), 0..3), vec(of, 0..2)).prop_map(|(any, none)| Terms { any, none })
+}
+
+fn condition() -> impl Strategy<Value = Condition> {
+    let network = select(vec!["10.0.0.0/8", "fd00::/64", "192.0.2.1/32"]).prop_map(|text| text.parse().unwrap());
+    let subject = (text_test(), text_test()).prop_map(|(issuer, subject)| SubjectTest { issuer, subject });
+    let texts = || terms(text_test().boxed());
+    prop_oneof![
+        terms(network.boxed()).prop_map(Condition::Client),
+        terms(any::<u16>().boxed()).prop_map(Condition::Port),
+        texts().prop_map(Condition::Identity),
+        texts().prop_map(Condition::Path),
+        texts().prop_map(|terms| Condition::Field(HeaderName::new("x-a").unwrap(), terms)),
+        terms(subject.boxed()).prop_map(Condition::Subject),
+        texts().prop_map(|terms| Condition::Claim(vec!["a".to_owned(), "b".to_owned()], terms)),
+    ]
+}
+
+fn access_policy(key: PolicyKey) -> impl Strategy<Value = AccessPolicy> {
+    let conditions = || vec(condition(), 0..2);
+    let rule = (any::<u16>(), vec(conditions(), 0..2), vec(conditions(), 0..2), conditions());
+    let rule = rule.prop_map(|(place, from, to, when)| AccessRule { place, from, to, when });
+    let action = select(vec![AccessAction::Audit, AccessAction::Deny, AccessAction::Allow]);
+    (action, any::<bool>(), vec(rule, 0..2)).prop_map(move |(action, dry_run, rules)| AccessPolicy {
+        key: key.clone(),
+        action,
+        dry_run,
+        rules,
+    })
+}
+
+fn key_source() -> impl Strategy<Value = KeySource> {
+    let place = (any::<bool>(), any::<u32>()).prop_map(|(is_discovery, timeout_ms)| {
+        KeySource::There(KeyPlace { url: KeyUrl::new("https://a.example/keys").unwrap(), is_discovery, timeout_ms })
+    });
+    prop_oneof![place, Just(KeySource::Here(KeySet::new(r#"{"keys": [{"kty": "oct"}]}"#).unwrap()))]
+}
+
+fn token_policy(key: PolicyKey) -> impl Strategy<Value = TokenPolicy> {
+    let field = || HeaderName::new("x-a").unwrap();
+    let places = vec![
+        TokenPlace::Field(field(), "Bearer ".into()),
+        TokenPlace::Parameter("a".into()),
+        TokenPlace::Cookie("b".into()),
+    ];
+    let claims = vec(vec(name(), 1..3).prop_map(move |claim| ClaimField { field: field(), claim }), 0..2);
+    let told = (any::<bool>(), option::of(Just(field())), claims, vec(name(), 0..2));
+    let rule = (option::of(name()), vec(name(), 0..2), key_source(), vec(select(places), 0..3), told).prop_map(
+        |(issuer, audiences, keys, places, (forward, payload_to, claims_to, spaced))| TokenRule {
+            issuer,
+            audiences,
+            keys,
+            places,
+            forward,
+            payload_to,
+            claims_to,
+            spaced,
+        },
+    );
+    vec(rule, 0..2).prop_map(move |rules| TokenPolicy { key: key.clone(), rules })
+}
+
 // === snapshots ===
 
 type Keyed<K, V> = SharedMap<K, Arc<V>>;
@@ -510,17 +599,25 @@ pub(crate) fn snapshot() -> impl Strategy<Value = Snapshot> {
         keyed(backend_key(), backend),
         keyed(backend_key(), endpoints),
         keyed(acme_host_key(), acme_host),
+        keyed(policy_key(), access_policy),
+        keyed(policy_key(), token_policy),
     )
-        .prop_map(|(listeners, certificates, bundles, rules, streams, backends, endpoints, acme_hosts)| Snapshot {
-            listeners,
-            certificates,
-            bundles,
-            rules,
-            streams,
-            backends,
-            endpoints,
-            acme_hosts,
-        })
+        .prop_map(
+            |(listeners, certificates, bundles, rules, streams, backends, endpoints, acme_hosts, policies, tokens)| {
+                Snapshot {
+                    listeners,
+                    certificates,
+                    bundles,
+                    rules,
+                    streams,
+                    backends,
+                    endpoints,
+                    acme_hosts,
+                    policies,
+                    tokens,
+                }
+            },
+        )
 }
 
 fn keep<K: Ord + Clone, V>(old: &Keyed<K, V>, new: &mut Keyed<K, V>, kept: &mut impl Iterator<Item = bool>) {
@@ -531,7 +628,7 @@ fn keep<K: Ord + Clone, V>(old: &Keyed<K, V>, new: &mut Keyed<K, V>, kept: &mut 
 
 /// Two snapshots; the second has some objects of the first untouched, as a retranslation leaves them.
 fn pair() -> impl Strategy<Value = (Snapshot, Snapshot)> {
-    (snapshot(), snapshot(), vec(any::<bool>(), 8 * MOST)).prop_map(|(old, mut new, kept)| {
+    (snapshot(), snapshot(), vec(any::<bool>(), 10 * MOST)).prop_map(|(old, mut new, kept)| {
         let mut kept = kept.into_iter();
         keep(&old.listeners, &mut new.listeners, &mut kept);
         keep(&old.certificates, &mut new.certificates, &mut kept);
@@ -541,6 +638,8 @@ fn pair() -> impl Strategy<Value = (Snapshot, Snapshot)> {
         keep(&old.backends, &mut new.backends, &mut kept);
         keep(&old.endpoints, &mut new.endpoints, &mut kept);
         keep(&old.acme_hosts, &mut new.acme_hosts, &mut kept);
+        keep(&old.policies, &mut new.policies, &mut kept);
+        keep(&old.tokens, &mut new.tokens, &mut kept);
         (old, new)
     })
 }
@@ -560,6 +659,8 @@ fn copy(of: &Snapshot) -> Snapshot {
         backends: copies(&of.backends),
         endpoints: copies(&of.endpoints),
         acme_hosts: copies(&of.acme_hosts),
+        policies: copies(&of.policies),
+        tokens: copies(&of.tokens),
     }
 }
 
@@ -619,6 +720,8 @@ fn tally((old, new): &(Snapshot, Snapshot), seen: &mut BTreeMap<(&'static str, &
         ResourceKey::Backend(_) => "backend",
         ResourceKey::Endpoints(_) => "endpoints",
         ResourceKey::AcmeHost(_) => "acme host",
+        ResourceKey::Policy(_) => "policy",
+        ResourceKey::Tokens(_) => "tokens",
     };
     let (before, after) = (resources(old), resources(new));
     let (old_keys, new_keys) = (keys(&before), keys(&after));
@@ -643,6 +746,6 @@ fn the_random_pairs_have_every_kind_of_change_of_every_kind_of_resource() {
     for _ in 0..128 {
         tally(&pair().new_tree(&mut runner).unwrap().current(), &mut seen);
     }
-    assert_eq!(seen.len(), 8 * 4, "{seen:?}");
+    assert_eq!(seen.len(), 10 * 4, "{seen:?}");
     assert!(seen.values().all(|times| *times >= 10), "{seen:?}");
 }

@@ -68,6 +68,8 @@ pub fn encode(resource: &Resource) -> Upsert {
         Resource::Backend(it) => json(it),
         Resource::Endpoints(it) => json(it),
         Resource::AcmeHost(it) => json(it),
+        Resource::Policy(it) => json(it),
+        Resource::Tokens(it) => json(it),
     };
     let hash = Bytes::copy_from_slice(&sha256(&body)[..16]);
     Upsert { key: key_text(&resource.key()), hash, body }
@@ -85,6 +87,8 @@ pub fn decode(upsert: &Upsert) -> Result<Resource, Unreadable> {
         ResourceKey::Backend(_) => Resource::Backend(parsed(body)?),
         ResourceKey::Endpoints(_) => Resource::Endpoints(parsed(body)?),
         ResourceKey::AcmeHost(_) => Resource::AcmeHost(parsed(body)?),
+        ResourceKey::Policy(_) => Resource::Policy(parsed(body)?),
+        ResourceKey::Tokens(_) => Resource::Tokens(parsed(body)?),
     };
     if resource.key() == key { Ok(resource) } else { Err(Unreadable("it holds another resource".to_owned())) }
 }
