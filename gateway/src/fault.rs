@@ -3,6 +3,10 @@
 //!
 //! Data only: the response is built in one place, `http::respond`.
 
+mod token;
+
+pub use token::TokenFault;
+
 /// Who caused a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
@@ -66,6 +70,10 @@ pub enum Fault {
     BodyTooLarge,
     /// The authorization server said no.
     AuthDenied,
+    /// A policy says no.
+    PolicyDenied,
+    /// The request has a token that is not believed.
+    BadToken(TokenFault),
     /// The client closed or reset before the end.
     ClientGone,
     /// A question of ACME is asked by another method than GET and HEAD.
@@ -173,10 +181,11 @@ impl Fault {
     pub fn status(self) -> u16 {
         match self {
             Self::Rejected(reject) => reject.status,
+            Self::BadToken(token) => token.status(),
             Self::HeadTimeout | Self::BodyTimeout | Self::ReadTimeout => 408,
             Self::ClientGone => 499,
             Self::BodyTooLarge => 413,
-            Self::AuthFailed | Self::AuthDenied | Self::Guarded => 403,
+            Self::AuthFailed | Self::AuthDenied | Self::PolicyDenied | Self::Guarded => 403,
             Self::NoListener | Self::NoRoute | Self::UnknownToken => 404,
             Self::ChallengeMethod => 405,
             Self::Misdirected => 421,
@@ -203,6 +212,8 @@ impl Fault {
             | Self::ReadTimeout
             | Self::BodyTooLarge
             | Self::AuthDenied
+            | Self::PolicyDenied
+            | Self::BadToken(_)
             | Self::ClientGone
             | Self::ChallengeMethod
             | Self::UnknownToken
@@ -229,6 +240,8 @@ impl Fault {
             Self::BodyTooLarge => "body_too_large",
             Self::AuthFailed => "auth_failed",
             Self::AuthDenied => "auth_denied",
+            Self::PolicyDenied => "policy_denied",
+            Self::BadToken(_) => "token_refused",
             Self::ChallengeMethod => "acme_bad_method",
             Self::UnknownToken => "acme_unknown_token",
             Self::NoListener => "no_listener",
@@ -259,6 +272,7 @@ impl Fault {
     pub fn detail(self) -> &'static str {
         match self {
             Self::UpstreamTls(why) | Self::NoIdentity(why) | Self::Tunnel(why) => why,
+            Self::BadToken(token) => token.word(),
             _ => "",
         }
     }
@@ -274,6 +288,8 @@ impl Fault {
             | Self::InvalidConfig
             | Self::ChallengeMethod
             | Self::UnknownToken => "NR",
+            // Envoy has none for what its policies refuse.
+            Self::PolicyDenied | Self::BadToken(_) => "-",
             Self::NoDestination => "NC",
             Self::Injected { .. } => "FI",
             Self::BodyTooLarge | Self::AuthDenied | Self::AuthFailed | Self::Guarded => "UAEX",

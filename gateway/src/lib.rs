@@ -9,6 +9,8 @@ mod address;
 
 pub mod head;
 
+pub mod client;
+
 mod grpc;
 
 pub(crate) mod dial;
@@ -18,6 +20,12 @@ pub(crate) mod gate;
 pub mod answer;
 
 pub mod route;
+
+pub mod access;
+
+pub mod token;
+
+pub(crate) mod guard;
 
 pub mod filter;
 

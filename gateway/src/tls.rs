@@ -14,6 +14,8 @@ pub(crate) mod clients;
 
 mod forwarded;
 
+mod names;
+
 mod selfsigned;
 
 mod sni;
@@ -40,9 +42,11 @@ use torana_ir::{Certificate, CertificateKey, ClientValidation, HostPattern, List
 use authorities::Authorities;
 use chooser::{Chooser, Servable};
 pub(crate) use forwarded::forwarded;
+pub(crate) use names::names;
 pub(crate) use selfsigned::{ACME_TLS, challenge};
 
 pub use authorities::Bundles;
+pub(crate) use authorities::system_roots;
 
 /// The one provider of cryptography.
 pub(crate) fn provider() -> &'static Arc<CryptoProvider> {

@@ -5,6 +5,8 @@ mod files;
 
 mod resolve;
 
+mod keys;
+
 mod duration;
 
 mod identity;
@@ -180,6 +182,7 @@ impl App {
         control.spawn(follow(identity.states(), standing.clone(), (Arc::clone(&self.metrics), tally)));
         control.spawn(identity.run());
         control.spawn(checks::run(program.clone(), standing, Arc::clone(&self.metrics)));
+        control.spawn(keys::run(program.clone(), self.config.resolver, Arc::clone(&self.metrics)));
         control.spawn(resolve::run(program, self.config.resolver));
         control.spawn(programming.run());
         Ok(())

@@ -49,7 +49,8 @@ pub(super) async fn run(program: Program, server: Option<SocketAddr>) {
     }
 }
 
-fn resolver(server: Option<SocketAddr>) -> Result<TokioResolver, String> {
+/// Asks `server` if given, else whom the system asks.
+pub(super) fn resolver(server: Option<SocketAddr>) -> Result<TokioResolver, String> {
     let mut builder = match server {
         Some(server) => TokioResolver::builder_with_config(only(server), TokioRuntimeProvider::default()),
         None => TokioResolver::builder_tokio().map_err(|error| error.to_string())?,

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use torana_ir::ListenerKey;
 
+use crate::access::Facts;
 use crate::head::Scheme;
 use crate::http::worker::Worker;
 use crate::io::Peer;
@@ -57,6 +58,13 @@ impl Conn {
     /// What backends are told of the client's certificate.
     pub(crate) fn certificate(&self) -> Option<&str> {
         self.peer.tls.as_ref().and_then(|tls| tls.certificate.as_deref())
+    }
+
+    /// What policies look at besides a request.
+    pub(crate) fn facts(&self) -> Facts<'_> {
+        let Peer { remote, local, tls } = &self.peer;
+        let server_name = tls.as_ref().and_then(|tls| tls.sni.as_deref());
+        Facts::of((*remote, *local), server_name, tls.as_ref().map(|tls| &*tls.names).unwrap_or_default())
     }
 
     /// The listener that the TLS handshake chose by name.

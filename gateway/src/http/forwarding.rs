@@ -3,69 +3,11 @@
 //! fields (`traceparent`, `tracestate`, B3) pass untouched. Where proxies stand before this one, as many of them are believed
 //! as its listener says.
 
-use std::net::{IpAddr, SocketAddr};
-
-use crate::head::{Head, Known, Scheme};
+use crate::client::Client;
+use crate::head::{Head, Known};
 
 /// Longest request id that is taken over from a client.
 const MAX_REQUEST_ID: usize = 128;
-
-/// Who asks, as far as it is known: the other end of the connection, or whom proxies before this one name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Client {
-    /// Its address.
-    pub(crate) address: IpAddr,
-    /// What such proxies said.
-    told: Option<Box<Told>>,
-}
-
-/// What is believed of what proxies before this one said.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Told {
-    /// Addresses, the client's first.
-    chain: Vec<IpAddr>,
-    /// How the client came to the first of them.
-    scheme: Option<Scheme>,
-}
-
-impl Client {
-    /// The client at the other end, `peer`, of a connection that comes through `hops` proxies. What is said of it is taken
-    /// out of `head`: only the last `hops` addresses are believed, for whoever asks writes what he likes before them; where
-    /// there are fewer, somebody has come past a proxy, and none is.
-    pub(crate) fn of(head: &mut Head, hops: u8, peer: IpAddr) -> Self {
-        let peer = peer.to_canonical();
-        if head.fields.first_known(Known::Forwarding).is_none() {
-            return Self { address: peer, told: None };
-        }
-        let said = head.fields.joined("x-forwarded-for").unwrap_or_default().into_owned();
-        let mut chain: Vec<_> = said.rsplit(',').take(hops.into()).map_while(address).collect();
-        chain.reverse();
-        if chain.len() < hops.into() {
-            chain.clear();
-        }
-        let scheme = head.fields.values("x-forwarded-proto").last().filter(|_| hops > 0).and_then(scheme);
-        head.fields.retain(|known, _, _| known != Known::Forwarding);
-        let client = chain.first().copied().unwrap_or(peer);
-        let told = (!chain.is_empty() || scheme.is_some()).then(|| Box::new(Told { chain, scheme }));
-        Self { address: client, told }
-    }
-}
-
-/// An address as proxies write it: by itself, or with a port.
-fn address(text: &str) -> Option<IpAddr> {
-    let text = text.trim();
-    let bare = text.trim_start_matches('[').trim_end_matches(']');
-    let address = bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|it| it.ip()));
-    address.map(|it| it.to_canonical())
-}
-
-fn scheme(text: &[u8]) -> Option<Scheme> {
-    match text {
-        b"https" => Some(Scheme::Https),
-        b"http" => Some(Scheme::Http),
-        _ => None,
-    }
-}
 
 /// Writes `X-Forwarded-For`, `-Proto`, `-Host` and, where it is absent or unusable, `X-Request-Id`. `peer` is the address at
 /// the other end of the connection; of a `certificate` there is a field only where the listener says so
@@ -105,7 +47,7 @@ fn new_id(head: &mut Head) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::head::Version;
+    use crate::head::{Scheme, Version};
 
     fn head() -> Head {
         Head::new(Version::Http11, Scheme::Https, "GET", "a.com:8443", "/")

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+use crate::access::Judgement;
 use crate::balance::BackendState;
 use crate::fault::{Fault, Manner, Reject};
 use crate::head::{Head, Known, Version};
@@ -101,6 +102,13 @@ impl Record {
     pub(crate) fn stamped(&mut self, head: &Head) {
         if let Some(line) = &mut self.line {
             line.set(Text::RequestId, head.fields.first_known(Known::RequestId).unwrap_or_default());
+        }
+    }
+
+    /// Policies have spoken.
+    pub(crate) fn judged(&mut self, judgement: &Judgement) {
+        if let Some(line) = &mut self.line {
+            line.judged(judgement);
         }
     }
 

@@ -9,14 +9,16 @@ use std::time::Duration;
 use tokio::time::Instant;
 use torana_ir::UpstreamProtocol;
 
+use crate::access::Facts;
 use crate::answer::Answer;
 use crate::balance::Endpoint;
+use crate::client::Client;
 use crate::fault::{Fault, Manner, Reject};
 use crate::filter::{By, RequestContext, Ruling, Scene};
+use crate::guard::Guard;
 use crate::head::{Head, ResponseHead, Version};
 use crate::http::conn::Conn;
 use crate::http::forward::{Order, Trace, forward};
-use crate::http::forwarding::Client;
 use crate::http::piece::Broken;
 use crate::http::record::Record;
 use crate::http::replay::Replay;
@@ -35,18 +37,21 @@ pub(crate) async fn handle(conn: &Arc<Conn>, down: &mut Down, mut head: Box<Head
     let routed = conn.worker.table.load().route(&conn.bind, &mut head, conn.sni_listener());
     let mut record = Record::begin(conn, &head, (client.address, began));
     let result = match routed {
-        Routed::Plan { plan, prefix_len } => {
+        Routed::Plan { plan, prefix_len, guard } => {
             record.routed(&plan, plan.manner(&head));
-            planned((conn, &client), down, &mut head, (&plan, prefix_len), &mut record).await
+            match admitted((conn, &client), &mut head, &guard, &mut record).await {
+                Ok(()) => planned((conn, &client), down, &mut head, (&plan, prefix_len), &mut record).await,
+                Err(denied) => Err(denied),
+            }
         }
         Routed::Challenge { authorization, listener } => {
             conn.worker.metrics.challenge_answered("http-01");
             record.challenge(listener.as_deref());
             own_answer(down, &head, respond::challenge(authorization), &mut record).await
         }
-        Routed::Fault { fault, listener, grpc } => {
+        Routed::Fault { fault, listener, grpc, guard } => {
             record.unrouted(listener.as_deref(), grpc);
-            Err(fault)
+            admitted((conn, &client), &mut head, &guard, &mut record).await.and(Err(fault))
         }
     };
     if let Err(fault) = result {
@@ -87,9 +92,6 @@ async fn planned(
     let scene = plan.makes_fields.then(|| Box::new(scene(conn, head)));
     let notes = Notes { scene, ..Notes::default() };
     let mut passage = Passage { conn, plan, deadline, context, notes, kept: None };
-    // Before the filters, so that a rule may overwrite what backends are told about the client.
-    forwarding::stamp(head, client, &conn.address, conn.certificate());
-    record.stamped(head);
     if let Some(answer) = passage.through(down, head, record, Stage::Rule).await? {
         return own_answer(down, head, answer, record).await;
     }
@@ -150,6 +152,28 @@ async fn planned(
     drop(upgraded);
     record.traced(trace);
     result
+}
+
+/// Whether policies let it through. They see what backends are told about the client; a rule may overwrite that later.
+async fn admitted(
+    (conn, client): (&Conn, &Client),
+    head: &mut Head,
+    guard: &Guard,
+    record: &mut Record,
+) -> Result<(), Fault> {
+    forwarding::stamp(head, client, &conn.address, conn.certificate());
+    record.stamped(head);
+    let claims = match &guard.tokens {
+        // Boxed: few listeners look for tokens, and every request would carry the room for it.
+        Some(tokens) => Box::pin(tokens.authenticate(head)).await?,
+        None => None,
+    };
+    let Some(access) = &guard.access else { return Ok(()) };
+    let facts = conn.facts().with(client.address, head);
+    let judgement = access.judge(&Facts { claims: claims.as_deref(), ..facts });
+    conn.worker.metrics.judged(&judgement);
+    record.judged(&judgement);
+    if judgement.is_denial() { Err(Fault::PolicyDenied) } else { Ok(()) }
 }
 
 /// What fields may be made of.
@@ -272,7 +296,10 @@ async fn fail(conn: &Conn, down: &mut Down, head: &Head, fault: Fault, record: &
     if down.started() || fault == Fault::ClientGone {
         return;
     }
-    let answer = respond::answer(fault, record.manner());
+    let mut answer = respond::answer(fault, record.manner());
+    if let Fault::BadToken(_) = fault {
+        answer = answer.with("www-authenticate", &respond::realm(head));
+    }
     record.answered(answer.status);
     // A client that has left needs no answer; the fault that is logged is the first one.
     let _ = respond::send(down, answer, head.method() == "HEAD").await.is_ok();

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::answer::Answer;
 use crate::fault::{Fault, Manner};
-use crate::head::{BodyLength, Fields, ResponseHead};
+use crate::head::{BodyLength, Fields, Head, ResponseHead};
 use crate::http::piece::{Broken, Data};
 use crate::http::side::Down;
 
@@ -17,6 +17,8 @@ const SEND_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Envoy's text for faults that were injected.
 const INJECTED: &str = "fault filter abort";
+/// Envoy's text for what a policy of Istio refuses.
+const DENIED: &str = "RBAC: access denied";
 
 /// What the client is told about a fault: a status, or one of gRPC in a trailers-only response.
 pub(crate) fn answer(fault: Fault, manner: Manner) -> Answer {
@@ -27,7 +29,7 @@ pub(crate) fn answer(fault: Fault, manner: Manner) -> Answer {
         let mut digits = itoa::Buffer::new();
         let code = asked.map_or_else(|| grpc_status(fault, status), |code| digits.format(code));
         fields.push(b"grpc-status", code.as_bytes());
-        let message = if matches!(fault, Fault::Injected { .. }) { INJECTED } else { fault.reason() };
+        let message = customary(fault).unwrap_or(fault.reason());
         fields.push(b"grpc-message", message.as_bytes());
         return Answer { status: 200, fields, body: Bytes::new() };
     }
@@ -39,10 +41,26 @@ pub(crate) fn answer(fault: Fault, manner: Manner) -> Answer {
     if fault == Fault::ChallengeMethod {
         fields.push(b"allow", b"GET, HEAD");
     }
-    if matches!(fault, Fault::Injected { .. }) {
-        return Answer { body: Bytes::from_static(INJECTED.as_bytes()), ..Answer::new(status) }.sealed();
+    if let Some(text) = customary(fault) {
+        return Answer { body: Bytes::from_static(text.as_bytes()), ..Answer::new(status) }.sealed();
     }
     Answer { status, fields, body: Bytes::from(format!("{status} {}\n", fault.reason())) }
+}
+
+/// What clients of Istio's gateways are used to read.
+fn customary(fault: Fault) -> Option<&'static str> {
+    match fault {
+        Fault::Injected { .. } => Some(INJECTED),
+        Fault::PolicyDenied => Some(DENIED),
+        Fault::BadToken(token) => Some(token.text()),
+        _ => None,
+    }
+}
+
+/// What a client is told whose token is not believed (RFC 6750 §3). Nothing that could end the quotes is in a URL.
+pub(crate) fn realm(head: &Head) -> Vec<u8> {
+    let (scheme, authority) = (head.scheme.as_str(), head.authority());
+    format!("Bearer realm=\"{scheme}://{authority}{}\", error=\"invalid_token\"", head.path()).into_bytes()
 }
 
 /// What an authority of ACME is told that asks about a host (RFC 8555 §8.3).

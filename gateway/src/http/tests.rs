@@ -57,6 +57,8 @@ fn snapshot(backend: SocketAddr) -> Snapshot {
         limits: Limits::default(),
         identity: None,
         closed: None,
+        policies: vec![],
+        tokens: vec![],
         proxy_protocol: false,
         server: None,
     };
@@ -69,6 +71,8 @@ fn snapshot(backend: SocketAddr) -> Snapshot {
         backends: SharedMap::from([(key.clone(), Arc::new(Backend::new(key.clone())))]),
         endpoints: SharedMap::from([(key, Arc::new(endpoints))]),
         acme_hosts: SharedMap::new(),
+        policies: SharedMap::new(),
+        tokens: SharedMap::new(),
     }
 }
 

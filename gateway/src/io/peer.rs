@@ -30,4 +30,6 @@ pub struct TlsPeer {
     pub h2: bool,
     /// What backends are told of the client's certificate.
     pub certificate: Option<Box<str>>,
+    /// Names in that certificate, if it was verified.
+    pub names: Box<[Box<str>]>,
 }

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::admission::{Admission, Place};
 use super::handshake::{self, Session, Shaken};
 use super::proxy_header::{self, Ends};
+use crate::access::Facts;
 use crate::address::canonical;
 use crate::http::{self, Conduct, Worker};
 use crate::io::{Io, Peer};
@@ -130,12 +131,12 @@ pub(super) async fn connection(
                 let peer = Peer { remote, local, tls: None };
                 break 'served http::serve(Box::new(Io::tcp(stream)), peer, bind, worker).await;
             }
-            Opening::Bytes => return Box::pin(passed_on(stream, remote, bind, worker)).await,
+            Opening::Bytes => return Box::pin(passed_on(stream, (remote, local), bind, worker)).await,
             // No connection comes in by a socket of datagrams.
             Opening::Datagram => return,
             Opening::Handshake => {}
         }
-        let shaken = Box::pin(handshake::shake(stream, remote, &bind, &worker)).await;
+        let shaken = Box::pin(handshake::shake(stream, Ends { remote, local }, &bind, &worker)).await;
         let Session { io, peer, listener } = match shaken {
             Some(Shaken::Requests(session)) => *session,
             Some(Shaken::Stream(client, course)) => return Box::pin(stream::serve(*client, *course, worker)).await,
@@ -158,11 +159,11 @@ async fn introduced(stream: &mut TcpStream, bind: &Bind, worker: &Worker) -> Opt
 }
 
 /// Bytes that begin with anything: the port alone says where they go.
-async fn passed_on(stream: TcpStream, remote: SocketAddr, bind: Bind, worker: Arc<Worker>) {
+async fn passed_on(stream: TcpStream, ends: (SocketAddr, SocketAddr), bind: Bind, worker: Arc<Worker>) {
     let routed = worker.table.load().bind(&bind).and_then(|bind| bind.stream());
     let Some(routed) = routed else { return };
-    let client = Client { io: Box::new(Io::tcp(stream)), remote, sni: None, tls_version: None };
-    stream::serve(client, Course::set(routed), worker).await;
+    let client = Client { io: Box::new(Io::tcp(stream)), remote: ends.0, sni: None, tls_version: None };
+    stream::serve(client, Course::set(routed, &Facts::of(ends, None, &[])), worker).await;
 }
 
 /// A descriptor that is given up to get rid of clients that cannot be served: they see a close at once and not a

@@ -4,12 +4,12 @@
 //! The hello is read here and nowhere else: by its server name the listener is chosen, and then TLS ends or passes
 //! through, byte for byte.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::server::{Accepted, Acceptor};
 use rustls::{ServerConfig, ServerConnection};
+use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -17,11 +17,13 @@ use tokio_rustls::StartHandshake;
 use tokio_rustls::server::TlsStream;
 use torana_ir::ListenerKey;
 
+use crate::access::Facts;
 use crate::http::Worker;
 use crate::io::{Io, Socket, TlsPeer, tls_version};
-use crate::stream::{Client, Course};
+use crate::listen::proxy_header::Ends;
+use crate::stream::{Client, Course, Intent};
 use crate::table::{Bind, Handshake, Terms};
-use crate::tls::{self, ACME_TLS, forwarded};
+use crate::tls::{self, ACME_TLS, forwarded, names};
 
 /// Content type of TLS handshake records (RFC 8446 §5.1).
 const HANDSHAKE: u8 = 22;
@@ -75,10 +77,10 @@ impl From<&'static str> for Failure {
 
 /// Shakes hands before the deadline of the socket's listeners, or finds out that somebody else is to. Failures are
 /// counted, and the client is told what TLS can tell it.
-pub(super) async fn shake(stream: TcpStream, remote: SocketAddr, bind: &Bind, worker: &Worker) -> Option<Shaken> {
+pub(super) async fn shake(stream: TcpStream, ends: Ends, bind: &Bind, worker: &Worker) -> Option<Shaken> {
     let limit = worker.table.load().bind(bind)?.limits().handshake_deadline;
     let started = Instant::now();
-    let result = tokio::time::timeout(limit, handshake(stream, remote, bind, worker)).await;
+    let result = tokio::time::timeout(limit, handshake(stream, ends, bind, worker)).await;
     match result.unwrap_or_else(|_| Err("timeout".into())) {
         Ok((shaken, ended)) => {
             if let Some((listener, version)) = ended {
@@ -96,7 +98,8 @@ pub(super) async fn shake(stream: TcpStream, remote: SocketAddr, bind: &Bind, wo
 /// With what was shaken: the listener where TLS has ended, and the version, if it has.
 type Done = (Shaken, Option<(ListenerKey, &'static str)>);
 
-async fn handshake(mut stream: TcpStream, remote: SocketAddr, bind: &Bind, worker: &Worker) -> Result<Done, Failure> {
+async fn handshake(mut stream: TcpStream, ends: Ends, bind: &Bind, worker: &Worker) -> Result<Done, Failure> {
+    let Ends { remote, local } = ends;
     let (accepted, bytes) = hello(&mut stream).await?;
     let sni =
         accepted.client_hello().server_name().map(|name| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase());
@@ -107,7 +110,7 @@ async fn handshake(mut stream: TcpStream, remote: SocketAddr, bind: &Bind, worke
     }
     obtained(sni.as_deref(), bind, worker).await;
     match choose(sni.as_deref(), bind, worker) {
-        Ok(Handshake::Requests(listener, terms, is_told)) => {
+        Ok(Handshake::Requests(listener, terms, heed)) => {
             let config = agreed(terms, &listener, worker)?;
             let stream = established((stream, accepted), config, Some(&listener)).await?;
             let session = stream.get_ref().1;
@@ -117,31 +120,37 @@ async fn handshake(mut stream: TcpStream, remote: SocketAddr, bind: &Bind, worke
                 sni,
                 version,
                 h2: matches!(session.alpn_protocol(), Some(b"h2" | b"istio-h2")),
-                certificate: if is_told { shown(session) } else { None },
+                certificate: shown(session).filter(|_| heed.is_told).and_then(forwarded),
+                names: shown(session).filter(|_| heed.is_verified).map(names).unwrap_or_default(),
             };
             let io = Box::new(Io::tls_server(stream));
             let ended = Some((listener.clone(), version));
             Ok((Shaken::Requests(Box::new(Session { io, peer, listener })), ended))
         }
-        Ok(Handshake::Unwrap(routed, terms)) => {
+        Ok(Handshake::Unwrap(routed, terms, heed)) => {
             let listener = routed.listener.key.clone();
-            let course = Box::new(Course::set(routed));
-            if course.is_refused() {
+            let intent = Intent::of(routed);
+            if intent.is_refused() {
                 // Whoever leads nowhere is not let in first: the connection is reset where it stands.
+                let course = Box::new(intent.judged(&Facts::of((remote, local), sni.as_deref(), &[])));
                 let client = Client { io: Box::new(Io::tcp(stream)), remote, sni, tls_version: None };
                 return Ok((Shaken::Stream(Box::new(client), course), None));
             }
             let config = agreed(terms, &listener, worker)?;
             let stream = established((stream, accepted), config, Some(&listener)).await?;
-            let version = tls_version(stream.get_ref().1);
+            let session = stream.get_ref().1;
+            let version = tls_version(session);
+            let names = shown(session).filter(|_| heed.is_verified).map(names).unwrap_or_default();
+            let course = Box::new(intent.judged(&Facts::of((remote, local), sni.as_deref(), &names)));
             let client = Client { io: Box::new(Io::tls_server(stream)), remote, sni, tls_version: Some(version) };
             Ok((Shaken::Stream(Box::new(client), course), Some((listener, version))))
         }
         Ok(Handshake::Pass(routed)) => {
             let mut io = Box::new(Io::tcp(stream));
             io.unread(&bytes);
+            let course = Box::new(Course::set(routed, &Facts::of((remote, local), sni.as_deref(), &[])));
             let client = Client { io, remote, sni, tls_version: None };
-            Ok((Shaken::Stream(Box::new(client), Box::new(Course::set(routed))), None))
+            Ok((Shaken::Stream(Box::new(client), course), None))
         }
         Err(alert) => {
             if alert {
@@ -171,9 +180,9 @@ pub(super) async fn goodbye(mut stream: Box<TlsStream<Socket>>) {
     let _ = tokio::time::timeout(GOODBYE, ending).await.is_ok();
 }
 
-/// What backends are told of the certificate that the client has shown.
-fn shown(session: &ServerConnection) -> Option<Box<str>> {
-    forwarded(session.peer_certificates()?.first()?)
+/// The certificate that the client has shown.
+fn shown(session: &ServerConnection) -> Option<&CertificateDer<'static>> {
+    session.peer_certificates()?.first()
 }
 
 /// Reads until the hello is complete: what it says, and the bytes that said so.

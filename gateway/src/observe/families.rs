@@ -71,6 +71,34 @@ pub(super) const ABORTED: [&str; 4] = ["http2_frames", "http2_resets", "http2_li
 pub(super) const RENEWALS: [&str; 2] = ["failure", "success"];
 pub(super) const CHALLENGES: [&str; 2] = ["http-01", "tls-alpn-01"];
 pub(super) const DIRECTIONS: [&str; 2] = ["to_backend", "to_client"];
+/// In the order of [`Decision`].
+const DECISIONS: [&str; 5] = ["allowed", "denied", "audited", "dry_run_allowed", "dry_run_denied"];
+
+/// Of policies.
+pub(super) struct Policies {
+    /// By [`Decision`].
+    pub(super) decisions: [IntCounter; DECISIONS.len()],
+    pub(super) key_fetches: IntCounterVec,
+}
+
+impl Policies {
+    fn new(it: &mut Register) -> Self {
+        let help = "what policies made of requests and streams that they were for";
+        let decisions = it.known("policy_decisions_total", help, "decision", &DECISIONS);
+        let fetches = it.known("key_fetches_total", "keys of issuers of tokens, fetched or not", "result", &RENEWALS);
+        Self { decisions: DECISIONS.map(|it| decisions.with_label_values(&[it])), key_fetches: fetches }
+    }
+}
+
+/// What policies make of a request or a stream.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Decision {
+    Allowed,
+    Denied,
+    Audited,
+    DryRunAllowed,
+    DryRunDenied,
+}
 
 /// The two histograms of one kind of request.
 pub(super) struct Timing {
@@ -116,6 +144,7 @@ pub(super) struct Families {
     pub(super) rejected: IntCounterVec,
     pub(super) fields_dropped: IntCounter,
     pub(super) mirrors_dropped: IntCounter,
+    pub(super) policies: Policies,
     pub(super) challenges: IntCounterVec,
     pub(super) connections: Arc<Shelf<Gauge>>,
     pub(super) connections_refused: IntCounterVec,
@@ -167,6 +196,7 @@ impl Families {
             rejected: it.few("requests_rejected_total", "refused by the strict gate", &["reason"]),
             fields_dropped: it.counter("fields_dropped_total", "header fields with underscores that were dropped"),
             mirrors_dropped: it.counter("mirrors_dropped_total", "mirrored requests that were not sent"),
+            policies: Policies::new(&mut it),
             challenges: it.known("acme_challenges_total", "questions of ACME answered", "type", &CHALLENGES),
             connections: it.gauges("connections", "open connections of clients", &LISTENER, AS_CONFIGURED),
             connections_refused: it.known("connections_refused_total", "closed at accept", "reason", &REFUSED),

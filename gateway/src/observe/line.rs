@@ -111,7 +111,7 @@ impl Lines {
 }
 
 /// Texts of a record by the names of their fields.
-const TEXTS: [(&str, Text); 7] = [
+const TEXTS: [(&str, Text); 10] = [
     ("method", Text::Method),
     ("authority", Text::Authority),
     ("path", Text::Path),
@@ -119,6 +119,9 @@ const TEXTS: [(&str, Text); 7] = [
     ("request_id", Text::RequestId),
     ("trace_id", Text::TraceId),
     ("sni", Text::Sni),
+    ("policy", Text::Policy),
+    ("policy_audit", Text::Audit),
+    ("policy_dry_run", Text::DryRun),
 ];
 
 fn nouns(line: &mut Object<'_>, record: &AccessRecord) {

@@ -11,12 +11,13 @@ use prometheus::IntCounter;
 use torana_ir::{BackendKey, ListenerKey, ResourceKey, Snapshot};
 
 use super::expiry::expiries;
-use super::families::{ABORTED, CAPS, CHALLENGES, Caps, DIRECTIONS, Families, REFUSED};
+use super::families::{ABORTED, CAPS, CHALLENGES, Caps, DIRECTIONS, Decision, Families, REFUSED};
 use super::labels::{joined, values};
 use super::measure::Gauge;
 use super::nouns::Nouns;
 use super::page::Page;
 use super::shelf::{Child, Held, Shelf};
+use crate::access::{Judgement, Verdict};
 use crate::mesh::Tally;
 
 /// All metrics of a process.
@@ -120,6 +121,29 @@ impl Metrics {
     pub fn challenge_answered(&self, kind: &'static str) {
         debug_assert!(CHALLENGES.contains(&kind), "{kind}");
         self.families.challenges.with_label_values(&[kind]).inc();
+    }
+
+    /// Keys of an issuer of tokens were fetched, or could not be.
+    pub fn keys_fetched(&self, is_success: bool) {
+        let result = if is_success { "success" } else { "failure" };
+        self.families.policies.key_fetches.with_label_values(&[result]).inc();
+    }
+
+    /// Policies have said what becomes of a request or a stream.
+    pub fn judged(&self, judgement: &Judgement) {
+        let Judgement { verdict, audited, would } = judgement;
+        let allowed = matches!(verdict, Verdict::Allowed(_));
+        let words = [
+            Some(if allowed { Decision::Allowed } else { Decision::Denied }),
+            audited.is_some().then_some(Decision::Audited),
+            would.as_ref().map(|would| match would {
+                Verdict::Allowed(_) => Decision::DryRunAllowed,
+                Verdict::Denied(_) => Decision::DryRunDenied,
+            }),
+        ];
+        for decision in words.into_iter().flatten() {
+            self.families.policies.decisions[decision as usize].inc();
+        }
     }
 
     // === connections ===
@@ -363,6 +387,8 @@ fn resource_labels(key: &ResourceKey) -> [String; 3] {
         }
         ResourceKey::Backend(key) => ("Backend", key.namespace.clone(), format!("{}:{}", key.name, key.port)),
         ResourceKey::AcmeHost(key) => ("AcmeHost", key.gateway.namespace.clone(), key.host.clone()),
+        ResourceKey::Policy(key) => ("Policy", key.namespace.clone(), key.name.clone()),
+        ResourceKey::Tokens(key) => ("Tokens", key.namespace.clone(), key.name.clone()),
         ResourceKey::Endpoints(key) => ("Endpoints", key.namespace.clone(), format!("{}:{}", key.name, key.port)),
     };
     [kind.to_owned(), namespace, name]

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use torana_ir::Backend;
 
 use super::nouns::Nouns;
+use crate::access::{Judgement, Verdict};
 use crate::balance::Peer;
 use crate::fault::Fault;
 
@@ -31,10 +32,16 @@ pub enum Text {
     TraceId,
     /// The server name of the handshake.
     Sni,
+    /// The rule of a policy that ended it.
+    Policy,
+    /// The rule of a policy that wants it told.
+    Audit,
+    /// What policies would have made of it that only tell so.
+    DryRun,
 }
 
 /// Number of [`Text`]s.
-const TEXTS: usize = 7;
+const TEXTS: usize = 10;
 
 /// One request, or one stream that was passed on. Texts are copied into one buffer; all else is shared or plain.
 #[derive(Debug, Clone)]
@@ -126,6 +133,19 @@ impl AccessRecord {
             Err(_) => self.texts.push_str(&String::from_utf8_lossy(value)),
         }
         self.spans[text as usize] = (start as u32, self.texts.len() as u32);
+    }
+
+    /// What policies say of it.
+    pub fn judged(&mut self, judgement: &Judgement) {
+        if let Verdict::Denied(why) = &judgement.verdict {
+            self.set(Text::Policy, why.to_string().as_bytes());
+        }
+        if let Some(label) = &judgement.audited {
+            self.set(Text::Audit, label.as_bytes());
+        }
+        if let Some(would) = &judgement.would {
+            self.set(Text::DryRun, would.to_string().as_bytes());
+        }
     }
 
     /// A text that was kept; empty if there was none.

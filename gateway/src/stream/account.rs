@@ -40,11 +40,17 @@ impl Account {
     pub(super) fn begin(worker: &Worker, peer: SocketAddr, course: &Course) -> Self {
         let listener = &course.routed.listener;
         let protocol = listener.protocol().as_str();
-        let line = || Box::new(AccessRecord::new(SystemTime::now(), peer, protocol));
+        let mut line = worker.log.is_on().then(|| Box::new(AccessRecord::new(SystemTime::now(), peer, protocol)));
+        if let Some(judgement) = course.judgement() {
+            worker.metrics.judged(judgement);
+            if let Some(line) = &mut line {
+                line.judged(judgement);
+            }
+        }
         Self {
             started: Instant::now(),
             protocol,
-            line: worker.log.is_on().then(line),
+            line,
             is_mutual: false,
             is_begun: false,
             _open: worker.metrics.connected(Some(&listener.key), protocol),

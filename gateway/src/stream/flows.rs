@@ -5,7 +5,7 @@
 //! The kernel hashes a client's datagrams to one worker's socket, so a flow lives on one worker.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::Course;
 use super::account::{Account, Moved};
 use super::flow::{Flow, LONGEST};
+use crate::access::Facts;
 use crate::address::canonical;
 use crate::balance::{Draw, InFlight, Key};
 use crate::fault::{Fault, Overflow};
@@ -93,12 +94,19 @@ impl<P> Flows<P> {
     /// `None` if the listener went while the datagram was on its way.
     fn enter(&self, client: SocketAddr, now: Instant, place: P) -> Option<Entry<P>> {
         let routed = self.worker.table.load().bind(&self.bind)?.stream()?;
-        let course = Course::set(routed);
+        let facts = Facts::of((canonical(client), self.local(client)), None, &[]);
+        let course = Course::set(routed, &facts);
         let mut account = Account::begin(&self.worker, canonical(client), &course);
         let open = self.open(client, now, &course, &mut account);
         account.begun(&self.worker, &course);
         let idle = course.routed.listener.limits.udp_idle;
         Some(Entry { open, since: now, idle, course, account, _place: place })
+    }
+
+    /// Where datagrams come in. Of a socket for all addresses it is not known which of them a datagram was for.
+    fn local(&self, client: SocketAddr) -> SocketAddr {
+        let any = if client.is_ipv4() { IpAddr::from([0; 4]) } else { IpAddr::from([0; 16]) };
+        SocketAddr::new(self.bind.address.unwrap_or(any), self.bind.port)
     }
 
     fn open(&self, client: SocketAddr, now: Instant, course: &Course, account: &mut Account) -> Result<Open, Fault> {

@@ -24,6 +24,7 @@ mod flows;
 
 use std::sync::Arc;
 
+use crate::access::{Facts, Judgement};
 use crate::balance::BackendState;
 use crate::fault::Fault;
 use crate::table::{StreamPlan, StreamRouted};
@@ -35,21 +36,51 @@ pub(crate) use tcp::{Client, serve};
 pub(crate) struct Course {
     routed: StreamRouted,
     onward: Result<Arc<BackendState>, Fault>,
+    /// What policies say of it.
+    judgement: Option<Box<Judgement>>,
 }
 
 impl Course {
+    /// Takes a turn of the rule, if policies let these through.
+    pub(crate) fn set(routed: StreamRouted, facts: &Facts<'_>) -> Self {
+        Intent::of(routed).judged(facts)
+    }
+
+    /// What policies say of it, if they end it or want it told.
+    fn judgement(&self) -> Option<&Judgement> {
+        self.judgement.as_deref()
+    }
+}
+
+/// Where a stream would go. Nothing goes anywhere before it is judged.
+pub(crate) struct Intent(Course);
+
+impl Intent {
     /// Takes a turn of the rule.
-    pub(crate) fn set(routed: StreamRouted) -> Self {
+    pub(crate) fn of(routed: StreamRouted) -> Self {
         let onward = match &routed.plan {
             None => Err(Fault::NoRoute),
             Some(plan) => onward(plan),
         };
-        Self { routed, onward }
+        Self(Course { routed, onward, judgement: None })
     }
 
-    /// Whether it goes nowhere.
+    /// Whether it goes nowhere, whoever comes.
     pub(crate) fn is_refused(&self) -> bool {
-        self.onward.is_err()
+        self.0.onward.is_err()
+    }
+
+    /// Has policies say whether these are let through.
+    pub(crate) fn judged(self, facts: &Facts<'_>) -> Course {
+        let Self(mut course) = self;
+        if let Some(access) = &course.routed.access {
+            let judgement = access.judge(facts);
+            if judgement.is_denial() {
+                course.onward = Err(Fault::PolicyDenied);
+            }
+            course.judgement = Some(Box::new(judgement));
+        }
+        course
     }
 }
 

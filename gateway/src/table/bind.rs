@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rustls::ServerConfig;
-use torana_ir::{Certificate, ClientValidation, Demand, Limits, ListenerKey, PathMode, Protocol, TrustBundle};
+use torana_ir::{Certificate, ClientValidation, Demand, Limits, ListenerKey, PathMode, Protocol, Tls, TrustBundle};
 
 use super::listener::{ListenerPlan, ListenerTable};
 use super::plan::Plan;
 use super::stream::StreamRouted;
 use crate::fault::Fault;
+use crate::guard::Guard;
 use crate::head::Head;
 use crate::route::HostIndex;
 use crate::tls::{Material, ServerTls};
@@ -69,13 +70,32 @@ pub enum Terms {
     Mesh(Arc<ListenerPlan>),
 }
 
+/// What a client's certificate counts for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Heed {
+    /// It is verified, so the client is whom it names.
+    pub is_verified: bool,
+    /// Backends are told of it.
+    pub is_told: bool,
+}
+
+impl Heed {
+    fn of(tls: &Tls) -> Self {
+        if let Some(clients) = &tls.mesh {
+            return Self { is_verified: true, is_told: clients.forwarded };
+        }
+        let Some(client) = &tls.client else { return Self::default() };
+        Self { is_verified: client.is_verified(), is_told: client.is_told() }
+    }
+}
+
 /// What becomes of a TLS handshake.
 #[derive(Debug, Clone)]
 pub enum Handshake {
-    /// TLS ends here, and inside are requests to this listener. Whether backends are told of the client's certificate.
-    Requests(ListenerKey, Terms, bool),
+    /// TLS ends here, and inside are requests to this listener.
+    Requests(ListenerKey, Terms, Heed),
     /// TLS ends here, and what is inside is passed on.
-    Unwrap(StreamRouted, Terms),
+    Unwrap(StreamRouted, Terms, Heed),
     /// All of it is passed on.
     Pass(StreamRouted),
 }
@@ -89,6 +109,8 @@ pub enum Routed {
         plan: Arc<Plan>,
         /// Bytes of the path that the match covered.
         prefix_len: usize,
+        /// What stands before it.
+        guard: Guard,
     },
     /// Nowhere: it is a question of ACME.
     Challenge {
@@ -105,6 +127,8 @@ pub enum Routed {
         listener: Option<Arc<ListenerPlan>>,
         /// The client speaks gRPC and expects a gRPC status.
         grpc: bool,
+        /// Who may ask for what there is no route for; others are told nothing of that.
+        guard: Guard,
     },
 }
 
@@ -176,13 +200,11 @@ impl BindTable {
         };
         Some(match listener.plan.protocol() {
             Protocol::TlsPassthrough => Handshake::Pass(listener.stream(sni.unwrap_or_default())),
-            Protocol::TlsTerminate(_) => Handshake::Unwrap(listener.stream(sni.unwrap_or_default()), terms()?),
-            Protocol::Https(tls) => {
-                let is_told = tls.client.as_ref().is_some_and(ClientValidation::is_told)
-                    || of_mesh.is_some_and(|clients| clients.forwarded);
-                Handshake::Requests(listener.plan.key.clone(), terms()?, is_told)
+            Protocol::TlsTerminate(tls) => {
+                Handshake::Unwrap(listener.stream(sni.unwrap_or_default()), terms()?, Heed::of(tls))
             }
-            _ => Handshake::Requests(listener.plan.key.clone(), terms()?, false),
+            Protocol::Https(tls) => Handshake::Requests(listener.plan.key.clone(), terms()?, Heed::of(tls)),
+            _ => Handshake::Requests(listener.plan.key.clone(), terms()?, Heed::default()),
         })
     }
 
@@ -211,7 +233,7 @@ impl BindTable {
             Ok(listener) => listener,
             Err(fault) => return fault,
         };
-        if listener.plan.spec.closed.is_some() {
+        if listener.is_closed() {
             return Routed::fault(Fault::Guarded, Some(listener), head);
         }
         if listener.plan.path_mode == PathMode::Base {
@@ -291,7 +313,9 @@ impl Routed {
     }
 
     pub(super) fn fault(fault: Fault, listener: Option<&ListenerTable>, head: &Head) -> Self {
-        Self::Fault { fault, listener: listener.map(|listener| Arc::clone(&listener.plan)), grpc: head.is_grpc() }
+        let guard = listener.filter(|_| fault == Fault::NoRoute).map(|it| it.guard.clone()).unwrap_or_default();
+        let listener = listener.map(|listener| Arc::clone(&listener.plan));
+        Self::Fault { fault, listener, grpc: head.is_grpc(), guard }
     }
 }
 

@@ -10,7 +10,7 @@ use torana_ir::{Listener, ListenerKey, Rule, Snapshot, StreamRule};
 
 use super::bind::BindTable;
 use super::identities::Identities;
-use super::listener::ListenerTable;
+use super::listener::{ListenerTable, Policies};
 use super::{Backends, Bind, Challenges, Table};
 use crate::tls::Material;
 
@@ -43,6 +43,8 @@ impl Table {
                 streams.entry(&attachment.listener).or_default().push(rule);
             }
         }
+        let keys = Arc::clone(&previous.keys);
+        let policies = Policies { access: &snapshot.policies, tokens: &snapshot.tokens, keys: &keys };
         let listeners: BTreeMap<ListenerKey, Arc<ListenerTable>> = snapshot
             .listeners
             .iter()
@@ -51,12 +53,15 @@ impl Table {
                 let streams = streams.get(key).map(Vec::as_slice).unwrap_or_default();
                 let (identity, before) = (identities.of(spec), previous.listeners.get(key));
                 let rules = (rules, streams);
-                (key.clone(), ListenerTable::compile((spec, identity), rules, (&backends, &changed), before))
+                (
+                    key.clone(),
+                    ListenerTable::compile((spec, identity), rules, (&backends, &changed), (&policies, before)),
+                )
             })
             .collect();
         let binds = binds(&listeners, snapshot, &previous.binds);
         let challenges = Challenges::compile(&snapshot.acme_hosts, &previous.challenges);
-        Self { backends, identities, listeners, binds, challenges }
+        Self { backends, identities, listeners, binds, challenges, keys }
     }
 
     /// Endpoints as `snapshot` has them, in the backends that are already in use. Routes are not touched.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Why a request goes where it goes: listeners first, then the router's own record.
 
+use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -8,13 +10,15 @@ use torana_ir::{Limits, ListenerKey};
 
 use super::Table;
 use super::bind::{BindTable, Routed};
+use crate::access::{Facts, Judgement, Label};
+use crate::client::{self, Client};
 use crate::fault::{Fault, Reject};
 use crate::gate::{self, Draft};
 use crate::head::{Head, Scheme, Version};
 use crate::route::{Decision, Explained};
 
 /// The head that the gate makes of a request that nobody sent, as if it had come by HTTP/1.1, or its objection. `Host`
-/// is among the `fields`.
+/// is among the `fields`; what is said there of clients is kept until [`Asker::client`] takes it out.
 pub fn imagine(scheme: Scheme, method: &str, target: &str, fields: &[(&str, &str)]) -> Result<Head, Reject> {
     let draft = Draft {
         version: Version::Http11,
@@ -24,7 +28,52 @@ pub fn imagine(scheme: Scheme, method: &str, target: &str, fields: &[(&str, &str
         authority: None,
         fields: fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())),
     };
-    gate::judge(draft, &Limits::default()).map(|passed| *passed.head)
+    gate::judge(draft, &Limits { trusted_hops: 1, ..Limits::default() }).map(|passed| *passed.head)
+}
+
+/// Who asks, of a request that nobody sent.
+#[derive(Debug, Clone)]
+pub struct Asker {
+    /// The other end of the connection.
+    pub peer: IpAddr,
+    /// Where it came in.
+    pub local: SocketAddr,
+    /// The server name of the handshake.
+    pub server_name: Option<String>,
+    /// Names in its certificate, which was verified.
+    pub names: Vec<Box<str>>,
+}
+
+/// What policies make of a request, and of whom they took it to be.
+#[derive(Debug)]
+pub struct Admission {
+    /// The client.
+    pub client: IpAddr,
+    /// How that was found.
+    pub how: String,
+    /// What they say.
+    pub judgement: Judgement,
+    /// Of each rule that could allow it, what of it does not hold.
+    pub misses: Vec<(Label, &'static str)>,
+}
+
+impl Asker {
+    /// Who the client is, and how that was found. What is said of it is taken out of `head`, as it is of requests.
+    pub fn client(&self, bind: &BindTable, head: &mut Head) -> (IpAddr, String) {
+        let hops = bind.limits().trusted_hops;
+        let said = head.fields.joined("x-forwarded-for").map(Cow::into_owned);
+        let client = Client::of(head, hops, self.peer).address;
+        (client, client::how(hops, said.as_deref(), client, self.peer))
+    }
+
+    /// Has the policies of a request's listener judge it, if it has some.
+    pub fn admission(&self, routed: &Routed, (client, how): (IpAddr, String), head: &Head) -> Option<Admission> {
+        let (Routed::Plan { guard, .. } | Routed::Fault { guard, .. }) = routed else { return None };
+        let access = guard.access.as_ref()?;
+        let facts = Facts::of((SocketAddr::new(self.peer, 0), self.local), self.server_name.as_deref(), &self.names);
+        let facts = facts.with(client, head);
+        Some(Admission { client, how, judgement: access.judge(&facts), misses: access.misses(&facts) })
+    }
 }
 
 /// The whole decision about one request.
@@ -109,7 +158,7 @@ impl BindTable {
         }
         let Explained { found, decision } = listener.router.explain(head);
         let routed = match found {
-            Some(found) => Routed::Plan { plan: Arc::clone(found.candidate.target()), prefix_len: found.prefix_len },
+            Some(found) => listener.found(&found),
             None => Routed::fault(Fault::NoRoute, Some(listener), head),
         };
         Explanation { listeners, decision, routed }

@@ -3,18 +3,45 @@
 
 use std::sync::Arc;
 
-use torana_ir::{HostPattern, Limits, Listener, ListenerKey, PathMode, Protocol, Rule, StreamRule};
+use torana_ir::{
+    AccessPolicy, HostPattern, Limits, Listener, ListenerKey, PathMode, PolicyKey, Protocol, Rule, SharedMap,
+    StreamRule, TokenPolicy,
+};
 
 use super::backends::{Backends, Changed};
 use super::bind::Routed;
 use super::plan::Plan;
 use super::stream::{StreamRouted, Streams};
+use crate::access::Access;
 use crate::fault::Fault;
 use crate::gate;
+use crate::guard::Guard;
 use crate::head::{Head, Scheme};
 use crate::observe::{Meters, Nouns};
-use crate::route::{Route, Router, Silent};
+use crate::route::{Found, Route, Router, Silent};
 use crate::tls::backends::Identity;
+use crate::token::{Registry, Tokens};
+
+/// All policies that there are.
+pub(super) struct Policies<'s> {
+    pub(super) access: &'s SharedMap<PolicyKey, Arc<AccessPolicy>>,
+    pub(super) tokens: &'s SharedMap<PolicyKey, Arc<TokenPolicy>>,
+    pub(super) keys: &'s Registry,
+}
+
+impl Policies<'_> {
+    /// Those that a listener names.
+    fn guard(&self, spec: &Listener, before: Option<&Guard>) -> Guard {
+        let of_access = before.and_then(|before| before.access.as_ref());
+        let of_tokens = before.and_then(|before| before.tokens.as_ref());
+        let access = |key: &PolicyKey| self.access.get(key).cloned();
+        let tokens = |key: &PolicyKey| self.tokens.get(key).cloned();
+        Guard {
+            access: Access::compile(&spec.policies, access, spec.protocol.is_http(), of_access),
+            tokens: Tokens::compile(&spec.tokens, tokens, self.keys, of_tokens),
+        }
+    }
+}
 
 /// What a request or a stream needs of its listener.
 #[derive(Debug)]
@@ -67,8 +94,10 @@ impl ListenerPlan {
 #[derive(Debug)]
 pub(super) struct ListenerTable {
     pub(super) plan: Arc<ListenerPlan>,
-    pub(super) router: Router<Plan>,
+    pub(super) router: Arc<Router<Plan>>,
     pub(super) streams: Arc<Streams>,
+    /// What stands before its routes.
+    pub(super) guard: Guard,
     /// In the order of their rule keys.
     plans: Vec<Arc<Plan>>,
 }
@@ -80,8 +109,10 @@ impl ListenerTable {
         (spec, identity): (&Arc<Listener>, Option<&Arc<Identity>>),
         (rules, streams): (&[&Arc<Rule>], &[&Arc<StreamRule>]),
         (backends, changed): (&Backends, &Changed),
-        previous: Option<&Arc<Self>>,
+        (policies, previous): (&Policies<'_>, Option<&Arc<Self>>),
     ) -> Arc<Self> {
+        let before = previous.map(|before| &before.guard);
+        let guard = policies.guard(spec, before);
         let kept = previous.filter(|before| before.plan.is_of(spec, identity));
         let plan = match kept {
             Some(before) => Arc::clone(&before.plan),
@@ -111,19 +142,35 @@ impl ListenerTable {
             (previous.map(|before| &before.streams), kept.is_some()),
         );
         let router = match kept {
-            Some(before) if edit.is_empty() && Arc::ptr_eq(&before.streams, &streams) => return Arc::clone(before),
-            Some(before) if edit.is_small(&plans) => edit.apply(&before.router, &plans),
-            _ => Router::build(plans.iter().map(route), kept.map(|before| &before.router)),
+            Some(before) if edit.is_empty() && Arc::ptr_eq(&before.streams, &streams) => {
+                if before.guard.is(&guard) {
+                    return Arc::clone(before);
+                }
+                Arc::clone(&before.router)
+            }
+            Some(before) if edit.is_small(&plans) => Arc::new(edit.apply(&before.router, &plans)),
+            _ => Arc::new(Router::build(plans.iter().map(route), kept.map(|before| &*before.router))),
         };
-        Arc::new(Self { plan, router, streams, plans })
+        Arc::new(Self { plan, router, streams, guard, plans })
     }
 
     /// Which of its rules takes a request for `host`.
     pub(super) fn route(&self, host: &str, head: &Head) -> Routed {
         match self.router.find(host, head, &mut Silent) {
-            Some(found) => Routed::Plan { plan: Arc::clone(found.candidate.target()), prefix_len: found.prefix_len },
+            Some(found) => self.found(&found),
             None => Routed::fault(Fault::NoRoute, Some(self), head),
         }
+    }
+
+    /// What was found.
+    pub(super) fn found(&self, found: &Found<'_, Plan>) -> Routed {
+        let plan = Arc::clone(found.candidate.target());
+        Routed::Plan { plan, prefix_len: found.prefix_len, guard: self.guard.clone() }
+    }
+
+    /// Whether nobody is let through, for there are no policies that could say whom.
+    pub(super) fn is_closed(&self) -> bool {
+        self.plan.spec.closed.is_some() && self.guard.is_empty()
     }
 
     /// Gives the path the form that its rules are written for.
@@ -134,8 +181,8 @@ impl ListenerTable {
 
     /// Where a stream for `host` goes, which is empty where streams name none.
     pub(super) fn stream(&self, host: &str) -> StreamRouted {
-        let plan = self.streams.serving(host).filter(|_| self.plan.spec.closed.is_none()).map(Arc::clone);
-        StreamRouted { listener: Arc::clone(&self.plan), plan }
+        let plan = self.streams.serving(host).filter(|_| !self.is_closed()).map(Arc::clone);
+        StreamRouted { listener: Arc::clone(&self.plan), plan, access: self.guard.access.clone() }
     }
 
     pub(super) fn plans(&self) -> &[Arc<Plan>] {

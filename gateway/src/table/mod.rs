@@ -34,12 +34,14 @@ use torana_ir::{BackendKey, ListenerKey, Transport};
 
 use crate::balance::{BackendState, Site};
 use crate::fault::Fault;
+use crate::guard::Guard;
 use crate::head::Head;
 use crate::tls::backends::Identity;
+use crate::token::Registry;
 
-pub use bind::{BindTable, Handshake, Opening, Routed, Terms};
+pub use bind::{BindTable, Handshake, Heed, Opening, Routed, Terms};
 pub use challenges::Challenges;
-pub use explain::{Explanation, ListenerFate, ListenerVerdict, imagine};
+pub use explain::{Admission, Asker, Explanation, ListenerFate, ListenerVerdict, imagine};
 pub use listener::ListenerPlan;
 pub use plan::{Choice, Notes, Plan, Verdict, WeightedPlan};
 pub use stream::{Onward, StreamPlan, StreamRouted};
@@ -67,6 +69,7 @@ pub struct Table {
     listeners: BTreeMap<ListenerKey, Arc<ListenerTable>>,
     binds: BTreeMap<Bind, Arc<BindTable>>,
     challenges: Arc<Challenges>,
+    keys: Arc<Registry>,
 }
 
 impl Table {
@@ -88,6 +91,11 @@ impl Table {
     /// What is served on one socket.
     pub fn bind(&self, bind: &Bind) -> Option<&Arc<BindTable>> {
         self.binds.get(bind)
+    }
+
+    /// Keys of issuers of tokens, which somebody has to fetch.
+    pub fn keys(&self) -> &Arc<Registry> {
+        &self.keys
     }
 
     /// What authorities of ACME are told.
@@ -117,7 +125,7 @@ impl Table {
         Some(match told {
             Ok(authorization) => Routed::Challenge { authorization, listener },
             // Whatever the client says that it speaks: authorities do not speak gRPC.
-            Err(fault) => Routed::Fault { fault, listener, grpc: false },
+            Err(fault) => Routed::Fault { fault, listener, grpc: false, guard: Guard::default() },
         })
     }
 

@@ -10,6 +10,7 @@ use torana_ir::{
 use super::backends::{Backends, Changed};
 use super::listener::ListenerPlan;
 use super::plan::{no_backend, unknown};
+use crate::access::Access;
 use crate::balance::{BackendState, Turns, Weights};
 use crate::observe::{Nouns, StreamMeters};
 use crate::route::HostIndex;
@@ -39,6 +40,8 @@ pub struct StreamRouted {
     pub listener: Arc<ListenerPlan>,
     /// The rule that takes it; `None` if none does.
     pub plan: Option<Arc<StreamPlan>>,
+    /// Who may, if not everybody.
+    pub access: Option<Arc<Access>>,
 }
 
 /// Where one stream goes: to a backend, or nowhere, and why.

@@ -215,7 +215,7 @@ fn a_path_has_the_form_that_the_listener_of_its_host_wants() {
 fn a_host_of_no_listener_has_none() {
     let table = compile(&snapshot(vec![listener("one", "a.com", 80)], vec![rule("r", &["one"], &[""], "")]));
     let routed = bind(&table, 80).route(&mut get("b.com", "/"), None);
-    assert!(matches!(routed, Routed::Fault { fault: Fault::NoListener, listener: None, grpc: false }));
+    assert!(matches!(routed, Routed::Fault { fault: Fault::NoListener, listener: None, grpc: false, .. }));
 }
 
 #[test]
@@ -554,7 +554,7 @@ fn seen(table: &Table) -> Vec<String> {
                         format!("{host}{target} {fault:?} {:?}", listener.map(|it| it.key.to_string()))
                     }
                     Routed::Challenge { authorization, .. } => format!("{host}{target} {authorization:?}"),
-                    Routed::Plan { plan, prefix_len } => {
+                    Routed::Plan { plan, prefix_len, .. } => {
                         // Two entries of weight 1 at most: two turns are whole rounds, wherever they begin.
                         let mut chosen = [choice(&plan), choice(&plan)];
                         chosen.sort();

@@ -13,6 +13,11 @@ pub type Bundles = SharedMap<TrustBundleKey, Arc<TrustBundle>>;
 static SYSTEM: LazyLock<Arc<RootCertStore>> =
     LazyLock::new(|| Arc::new(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }));
 
+/// Authorities that everybody trusts.
+pub(crate) fn system_roots() -> Arc<RootCertStore> {
+    Arc::clone(&SYSTEM)
+}
+
 /// Authorities, and the bundles that they come from.
 #[derive(Debug, Clone)]
 pub(super) struct Authorities {

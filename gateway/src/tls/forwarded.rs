@@ -18,7 +18,7 @@ const LINE: usize = 64;
 /// Characters that end or separate parts of the value.
 const SPECIAL: [char; 5] = [',', ';', '=', '"', '\\'];
 /// Names of a certificate that are told.
-const MOST_NAMES: usize = 64;
+pub(super) const MOST_NAMES: usize = 64;
 /// A value that is longer is not told: backends refuse such a head.
 const LONGEST: usize = 16 << 10;
 
@@ -71,7 +71,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// The last part first (RFC 2253).
-fn subject(name: &X509Name<'_>) -> String {
+pub(super) fn subject(name: &X509Name<'_>) -> String {
     let mut parts: Vec<String> =
         name.iter_rdn().map(|rdn| rdn.iter().map(attribute).collect::<Vec<_>>().join("+")).collect();
     parts.reverse();

@@ -149,7 +149,7 @@ fn a_handshake_belongs_to_the_most_specific_listener_and_then_to_the_most_specif
     let what = |sni: Option<&str>| match bind.handshake(sni) {
         None => "nobody".to_owned(),
         Some(Handshake::Requests(key, ..)) => format!("requests {}", key.name),
-        Some(Handshake::Unwrap(routed, _)) => {
+        Some(Handshake::Unwrap(routed, ..)) => {
             format!("unwrap {} {}", routed.listener.key.name, name(routed.plan.as_ref()))
         }
         Some(Handshake::Pass(routed)) => format!("pass {} {}", routed.listener.key.name, name(routed.plan.as_ref())),

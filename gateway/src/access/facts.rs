@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is known of a request or a stream when policies are asked. Never decides anything.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::head::Head;
+
+/// Who asks whom, and for what. Addresses of IPv4 are written as such, however they came.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'f> {
+    /// The other end of the connection.
+    pub peer: IpAddr,
+    /// The client, as far as proxies before this one are believed.
+    pub client: IpAddr,
+    /// Where it came in.
+    pub local: SocketAddr,
+    /// The server name of the handshake, in lower case.
+    pub server_name: Option<&'f str>,
+    /// Names in the client's certificate, if that was verified.
+    pub names: &'f [Box<str>],
+    /// The request; streams have none.
+    pub head: Option<&'f Head>,
+    /// The payload of the token that was verified.
+    pub claims: Option<&'f serde_json::Value>,
+}
+
+impl<'f> Facts<'f> {
+    /// Of a connection between these two, the client's end first.
+    pub(crate) fn of(
+        (peer, local): (SocketAddr, SocketAddr),
+        server_name: Option<&'f str>,
+        names: &'f [Box<str>],
+    ) -> Self {
+        let peer = peer.ip().to_canonical();
+        let local = SocketAddr::new(local.ip().to_canonical(), local.port());
+        Self { peer, client: peer, local, server_name, names, head: None, claims: None }
+    }
+
+    /// Of a request that came by it for `client`.
+    #[must_use]
+    pub(crate) fn with(self, client: IpAddr, head: &'f Head) -> Self {
+        Self { client, head: Some(head), ..self }
+    }
+}
