@@ -196,6 +196,8 @@ pub fn object_of(key: &ResourceKey) -> ObjectRef {
             let kind = if key.source == TrustSource::Secret { Kind::Secret } else { Kind::ConfigMap };
             ObjectRef::new(kind, &key.namespace, &key.name)
         }
+        ResourceKey::Policy(key) => ObjectRef::new(Kind::AuthorizationPolicy, &key.namespace, &key.name),
+        ResourceKey::Tokens(key) => ObjectRef::new(Kind::RequestAuthentication, &key.namespace, &key.name),
         ResourceKey::Backend(key) | ResourceKey::Endpoints(key) => {
             ObjectRef::new(Kind::Service, &key.namespace, &key.name)
         }

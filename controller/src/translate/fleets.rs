@@ -177,9 +177,12 @@ fn owners(resource: &Resource) -> BTreeSet<FleetId> {
         Resource::Rule(rule) => attached(&rule.attachments),
         Resource::Stream(rule) => attached(&rule.attachments),
         Resource::AcmeHost(host) => BTreeSet::from([fleet_of(&host.key.gateway)]),
-        Resource::Certificate(_) | Resource::TrustBundle(_) | Resource::Backend(_) | Resource::Endpoints(_) => {
-            BTreeSet::new()
-        }
+        Resource::Certificate(_)
+        | Resource::TrustBundle(_)
+        | Resource::Backend(_)
+        | Resource::Endpoints(_)
+        | Resource::Policy(_)
+        | Resource::Tokens(_) => BTreeSet::new(),
     }
 }
 
@@ -195,16 +198,22 @@ fn needs(resource: &Resource) -> BTreeSet<ResourceKey> {
             let certificates = tls.into_iter().flat_map(|tls| &tls.certificates).chain(&listener.identity);
             let bundles = tls.and_then(|tls| tls.client.as_ref()).into_iter().flat_map(|client| &client.bundles);
             let certificates = certificates.cloned().map(ResourceKey::Certificate);
-            certificates.chain(bundles.cloned().map(ResourceKey::TrustBundle)).collect()
+            let policies = listener.policies.iter().cloned().map(ResourceKey::Policy);
+            let tokens = listener.tokens.iter().cloned().map(ResourceKey::Tokens);
+            let policies = policies.chain(tokens);
+            certificates.chain(bundles.cloned().map(ResourceKey::TrustBundle)).chain(policies).collect()
         }
         Resource::Rule(rule) => backends(backends_of(rule)),
         Resource::Stream(rule) => backends(backends_of_streams(rule)),
         Resource::Backend(backend) => {
             material(&backend.tls).chain([ResourceKey::Endpoints(backend.key.clone())]).collect()
         }
-        Resource::Certificate(_) | Resource::TrustBundle(_) | Resource::Endpoints(_) | Resource::AcmeHost(_) => {
-            BTreeSet::new()
-        }
+        Resource::Certificate(_)
+        | Resource::TrustBundle(_)
+        | Resource::Endpoints(_)
+        | Resource::AcmeHost(_)
+        | Resource::Policy(_)
+        | Resource::Tokens(_) => BTreeSet::new(),
     }
 }
 

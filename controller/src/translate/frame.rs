@@ -16,8 +16,8 @@ use torana_crds::istio::gateway::Server;
 use torana_crds::parameters::GatewayParameters;
 use torana_crds::{Kind, ObjectRef};
 use torana_ir::{
-    AcmeHost, AcmeHostKey, Certificate, CertificateKey, GatewayId, HostPattern, Listener, ListenerKey, Protocol, Tls,
-    Transport, TrustBundle, TrustBundleKey,
+    AccessPolicy, AcmeHost, AcmeHostKey, Certificate, CertificateKey, GatewayId, HostPattern, Listener, ListenerKey,
+    PolicyKey, Protocol, Tls, TokenPolicy, Transport, TrustBundle, TrustBundleKey,
 };
 
 use crate::class;
@@ -32,7 +32,7 @@ use crate::translate::client_validation::{self, Reading};
 use crate::translate::conflicts::{self, Ports};
 use crate::translate::credentials::{Credentials, Reading as CredentialReading};
 use crate::translate::gateways::{GatewayDraft, is_ours};
-use crate::translate::guards::Guards;
+use crate::translate::guards::{Guarding, Guards};
 use crate::translate::listeners::ListenerDraft;
 use crate::translate::proxies::{Proxies, ingresses};
 use crate::translate::servers::{ServerSlot, Servers};
@@ -50,6 +50,10 @@ pub(super) struct Frame {
     pub(super) wanted: Arc<Vec<Wanted>>,
     /// Listeners whose certificates are obtained on demand.
     pub(super) offers: Arc<Vec<Offer>>,
+    /// Who may do what on listeners.
+    pub(super) policies: BTreeMap<PolicyKey, AccessPolicy>,
+    /// Whose tokens are believed there.
+    pub(super) tokens: BTreeMap<PolicyKey, TokenPolicy>,
     wishes: Wishes,
     /// Certificates that they serve, and that backends are shown.
     pub(super) certificates: BTreeMap<CertificateKey, Arc<Certificate>>,
@@ -351,22 +355,27 @@ impl Frame {
         self.drafts.extend(drafts);
     }
 
-    /// Closes the listeners that a policy guards which is not evaluated.
+    /// Has policies guard listeners.
     fn guard(&mut self, cluster: &Cluster, gateways: &[GatewayDraft<'_>]) {
         let guards = Guards::new(cluster);
         let ingresses = ingresses(cluster);
-        let of_gateways =
-            gateways.iter().map(|it| (Proxies::of_gateway(cluster, it.gateway), Some((&it.id, &it.reference))));
+        let of_gateways = gateways.iter().map(|it| (Proxies::of_gateway(cluster, it.gateway), Some(it)));
         let of_ingresses = ingresses.iter().map(|it| (Proxies::of_ingress(cluster, it), None));
         let all: Vec<_> = of_ingresses.chain(of_gateways).collect();
         for (proxies, gateway) in &all {
-            let Some(closed) = guards.closes(proxies, gateway.map(|(_, reference)| reference)) else { continue };
-            let fleet = gateway.map_or(&proxies.fleet, |(id, _)| id);
+            let Guarding { closed, closed_requests, policies, tokens } = guards.of(proxies, gateway.map(of_api));
+            let fleet = gateway.map_or(&proxies.fleet, |it| &it.id);
             for listener in self.listeners.values_mut().filter(|listener| listener.key.gateway == *fleet) {
-                listener.closed = Some(closed.clone());
+                (listener.closed, listener.policies) = (closed.clone(), policies.clone());
+                if listener.protocol.is_http() {
+                    listener.tokens.clone_from(&tokens);
+                    listener.closed = closed.clone().or_else(|| closed_requests.clone());
+                }
             }
         }
-        let all: Vec<_> = all.iter().map(|(it, gateway)| (it, gateway.map(|(_, reference)| reference))).collect();
+        self.policies = guards.policies(self.listeners.values().flat_map(|listener| &listener.policies).cloned());
+        self.tokens = guards.tokens(self.listeners.values().flat_map(|listener| &listener.tokens).cloned());
+        let all: Vec<_> = all.iter().map(|(it, gateway)| (it, gateway.map(of_api))).collect();
         let entries = guards.entries(&all).into_iter();
         self.drafts.extend(entries.map(|(policy, entry)| (policy, Draft { entry, keys: Vec::new() })));
     }
@@ -390,6 +399,11 @@ impl Frame {
             }
         }
     }
+}
+
+/// A Gateway, as policies may name it.
+fn of_api<'g>(gateway: &'g GatewayDraft<'_>) -> (&'g ObjectRef, &'g str) {
+    (&gateway.reference, &gateway.gateway.spec.gateway_class_name)
 }
 
 /// Whether proxies get the listener.

@@ -1,85 +1,265 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Policies of Istio that are not evaluated yet fail closed: a listener that one is for lets nobody through. What Istio
-//! would guard is never opened.
+//! Which listeners are guarded by which policies of Istio. A policy that cannot be read, or that Istio would refuse, lets
+//! nobody through; one that is not evaluated yet closes the listeners that it is for. What Istio would guard is never
+//! opened.
 //!
-//! Never looks at what a policy allows.
+//! Never looks at a request.
 
-use torana_crds::istio::security::{AuthorizationPolicy, RequestAuthentication, Scope};
+use std::collections::BTreeMap;
+
+use torana_crds::istio::authorization_policy::{AuthorizationPolicy, PolicyAction};
+use torana_crds::istio::request_authentication::RequestAuthentication;
+use torana_crds::istio::security::Scope;
 use torana_crds::{GATEWAY_GROUP, Kind, ObjectMeta, ObjectRef};
-use torana_ir::Invalid;
+use torana_ir::{AccessAction, AccessPolicy, Invalid, PolicyKey, TokenPolicy};
 
 use crate::report::conditions::istio as conditions;
 use crate::report::{Entry, Remark};
 use crate::store::Cluster;
+use crate::translate::access::{self, deny_all};
 use crate::translate::proxies::Proxies;
+use crate::translate::servers::verdict_with;
+use crate::translate::tokens;
 
-/// The reason.
+/// The reason where a policy closes listeners.
 const NOT_EVALUATED: &str = "PolicyNotEvaluated";
+/// The reason where it is for nobody here.
+const NOT_OURS: &str = "NoListener";
+/// The reason where it does not do what it seems to.
+const EVADED: &str = "HostWithoutPort";
 
-/// Of a policy that only tells what it would do.
-const DRY_RUN: &str = "istio.io/dry-run";
+/// A Gateway of Gateway API, and its class.
+pub(super) type OfApi<'g> = Option<(&'g ObjectRef, &'g str)>;
 
-/// Policies that deny or may deny.
+/// All policies of a cluster.
 #[derive(Debug)]
 pub(super) struct Guards<'c> {
-    policies: Vec<(ObjectRef, &'c ObjectMeta, &'c Scope)>,
+    guards: Vec<Guard<'c>>,
     /// Where policies for the whole mesh are.
     root: &'c str,
+}
+
+/// One policy.
+#[derive(Debug)]
+struct Guard<'c> {
+    reference: ObjectRef,
+    meta: Option<&'c ObjectMeta>,
+    /// Whom it is for; `None`, it cannot be read: all that it could be for.
+    scope: Option<Scope<'c>>,
+    effect: Effect,
+    remarks: Vec<Remark>,
+}
+
+#[derive(Debug)]
+enum Effect {
+    /// Proxies do what it says.
+    Evaluated(Box<AccessPolicy>),
+    /// Proxies believe whose tokens it says.
+    Believes(Box<TokenPolicy>),
+    /// Nobody is let through, and why.
+    Closes(&'static str),
+    /// There is nothing that it says.
+    Nothing,
+}
+
+/// What guards the listeners of some proxies.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Guarding {
+    /// Why nobody is let through, at least by proxies that know nothing of policies.
+    pub(super) closed: Option<Invalid>,
+    /// Why no request is let through by proxies that know nothing of tokens.
+    pub(super) closed_requests: Option<Invalid>,
+    /// What says who is.
+    pub(super) policies: Vec<PolicyKey>,
+    /// What says whose tokens are believed.
+    pub(super) tokens: Vec<PolicyKey>,
 }
 
 impl<'c> Guards<'c> {
     /// Those of the cluster.
     pub(super) fn new(cluster: &'c Cluster) -> Self {
-        let authorization = cluster.all::<AuthorizationPolicy>();
-        let authorization = authorization.map(|it| (Kind::AuthorizationPolicy, &it.meta, &it.spec));
-        let authentication = cluster.all::<RequestAuthentication>();
-        let authentication = authentication.map(|it| (Kind::RequestAuthentication, &it.meta, &it.spec));
-        let only_tells = |meta: &ObjectMeta, scope: &Scope| {
-            scope.action == "AUDIT" || meta.annotations.get(DRY_RUN).is_some_and(|value| value == "true")
-        };
-        let all = authorization.chain(authentication).filter(|(_, meta, scope)| !only_tells(meta, scope));
-        let named = all.map(|(kind, meta, scope)| (ObjectRef::new(kind, &meta.namespace, &meta.name), meta, scope));
-        Self { policies: named.collect(), root: cluster.mesh().root_namespace() }
+        let mesh = cluster.mesh();
+        let authorization = cluster.all::<AuthorizationPolicy>().map(|policy| Guard::authorizing(cluster, policy));
+        let authentication = cluster.all::<RequestAuthentication>().map(Guard::authenticating);
+        let kinds = [Kind::AuthorizationPolicy, Kind::RequestAuthentication];
+        let unreadable = cluster.unreadable().keys().filter(|it| it.known_kind().is_some_and(|it| kinds.contains(&it)));
+        let all = authorization.chain(authentication).chain(unreadable.map(Guard::unreadable));
+        Self { guards: all.collect(), root: mesh.root_namespace() }
     }
 
-    /// Why nobody is let through by listeners of these proxies, of a Gateway of Gateway API if one is given.
-    pub(super) fn closes(&self, proxies: &Proxies, gateway: Option<&ObjectRef>) -> Option<Invalid> {
-        let (policy, ..) = self.policies.iter().find(|(_, meta, scope)| self.is_for(meta, scope, proxies, gateway))?;
-        let message = format!("{policy} is for this listener and is not evaluated yet, so nobody is let through");
-        Some(Invalid { reason: NOT_EVALUATED.into(), message })
+    /// What guards the listeners of these proxies, of a Gateway of Gateway API if one is given.
+    pub(super) fn of(&self, proxies: &Proxies, gateway: OfApi<'_>) -> Guarding {
+        let all = || self.guards.iter().filter(|guard| self.is_for(guard, proxies, gateway));
+        let closed = |policy: &ObjectRef, why: &str| {
+            let message = format!("{policy} is for this listener and {why}, so nobody is let through");
+            Some(Invalid { reason: NOT_EVALUATED.into(), message })
+        };
+        if let Some((closing, why)) = all().find_map(|guard| Some((guard, guard.closes()?))) {
+            return Guarding { closed: closed(&closing.reference, why), ..Guarding::default() };
+        }
+        let evaluated = || all().filter_map(|guard| guard.evaluated().map(|policy| (guard, policy)));
+        let decides = |policy: &AccessPolicy| !policy.dry_run && policy.action != AccessAction::Audit;
+        let tokens = || all().filter_map(|guard| guard.believes().map(|policy| (guard, policy)));
+        let deciding = evaluated().find(|(_, policy)| decides(policy)).map(|(guard, _)| guard);
+
+        let why = "is not known to this version of the proxy";
+        Guarding {
+            closed: deciding.and_then(|guard| closed(&guard.reference, why)),
+            closed_requests: tokens().next().and_then(|(guard, _)| closed(&guard.reference, why)),
+            policies: evaluated().map(|(_, policy)| policy.key.clone()).collect(),
+            tokens: tokens().map(|(_, policy)| policy.key.clone()).collect(),
+        }
     }
 
     /// What there is to say of each policy, given all whom it may be for.
-    pub(super) fn entries(&self, all: &[(&Proxies, Option<&ObjectRef>)]) -> Vec<(ObjectRef, Entry)> {
-        let said = self.policies.iter().map(|(policy, meta, scope)| {
-            let closes = all.iter().any(|(proxies, gateway)| self.is_for(meta, scope, proxies, *gateway));
-            let mut entry = Entry { generation: meta.generation, ..Entry::default() };
-            let remark = if closes {
-                let message = "it is not evaluated yet, so the listeners that it is for answer 403";
-                Remark::error(NOT_EVALUATED, "spec", message, "remove it, or narrow its selector")
-            } else {
-                Remark::note(NOT_EVALUATED, "spec", "it is for no listener of Torana", "")
-            };
-            entry.remarks.push(remark);
-            if closes {
+    pub(super) fn entries(&self, all: &[(&Proxies, OfApi<'_>)]) -> Vec<(ObjectRef, Entry)> {
+        let said = self.guards.iter().filter_map(|guard| {
+            let is_ours = all.iter().any(|(proxies, gateway)| self.is_for(guard, proxies, *gateway));
+            let mut entry =
+                Entry { generation: guard.meta?.generation, remarks: guard.remarks.clone(), ..Entry::default() };
+            match &guard.effect {
+                _ if !is_ours => {
+                    entry.remarks.push(Remark::note(NOT_OURS, "spec", "it is for no listener of Torana", ""));
+                }
+                Effect::Closes(why) => {
+                    let message = format!("it {why}, so the listeners that it is for answer 403");
+                    entry.remarks.push(Remark::error(
+                        NOT_EVALUATED,
+                        "spec",
+                        message,
+                        "remove it, or narrow its selector",
+                    ));
+                }
+                Effect::Evaluated(_) | Effect::Believes(_) | Effect::Nothing => {}
+            }
+            if is_ours {
                 entry.conditions.push(conditions::accepted(&entry.remarks));
             }
-            (policy.clone(), entry)
+            Some((guard.reference.clone(), entry))
         });
         said.collect()
     }
 
+    /// The policies that proxies evaluate, of these keys.
+    pub(super) fn policies(&self, keys: impl IntoIterator<Item = PolicyKey>) -> BTreeMap<PolicyKey, AccessPolicy> {
+        let all: BTreeMap<_, _> = self.guards.iter().filter_map(Guard::evaluated).map(|it| (&it.key, it)).collect();
+        keys.into_iter().filter_map(|key| all.get(&key).map(|policy| (key, (*policy).clone()))).collect()
+    }
+
+    /// The same of those that say whose tokens are believed.
+    pub(super) fn tokens(&self, keys: impl IntoIterator<Item = PolicyKey>) -> BTreeMap<PolicyKey, TokenPolicy> {
+        let all: BTreeMap<_, _> = self.guards.iter().filter_map(Guard::believes).map(|it| (&it.key, it)).collect();
+        keys.into_iter().filter_map(|key| all.get(&key).map(|policy| (key, (*policy).clone()))).collect()
+    }
+
     /// A policy of the root namespace is for the whole mesh, gateways included.
-    fn is_for(&self, meta: &ObjectMeta, scope: &Scope, proxies: &Proxies, gateway: Option<&ObjectRef>) -> bool {
-        let is_root = meta.namespace == self.root;
+    fn is_for(&self, guard: &Guard<'_>, proxies: &Proxies, gateway: OfApi<'_>) -> bool {
+        let namespace = &guard.reference.namespace;
+        let is_root = namespace == self.root;
+        let Some(scope) = &guard.scope else {
+            let of_gateway = gateway.is_some_and(|(it, _)| it.namespace == *namespace);
+            return is_root || of_gateway || *namespace == proxies.namespace;
+        };
         if scope.targets().next().is_some() {
             return scope.targets().any(|target| {
-                let is_gateway = target.group == GATEWAY_GROUP && target.kind == "Gateway";
-                let is_it = gateway.is_some_and(|it| it.name == target.name && it.namespace == meta.namespace);
-                (is_gateway && is_it) || (target.kind == "GatewayClass" && is_root && gateway.is_some())
+                let Some((gateway, class)) = gateway.filter(|_| target.group == GATEWAY_GROUP) else { return false };
+                match target.kind.as_str() {
+                    "Gateway" => gateway.name == target.name && gateway.namespace == *namespace,
+                    "GatewayClass" => is_root && class == target.name,
+                    _ => false,
+                }
             });
         }
-        let is_near = is_root || meta.namespace == proxies.namespace;
+        let is_near = is_root || *namespace == proxies.namespace;
         is_near && scope.selector.as_ref().is_none_or(|selector| proxies.have(&selector.match_labels))
     }
+}
+
+impl<'c> Guard<'c> {
+    fn authorizing(cluster: &Cluster, policy: &'c AuthorizationPolicy) -> Self {
+        let (mut remarks, is_valid) = verdict_with(policy.problems(), NOBODY);
+        let effect = match access::spelled_out(cluster.mesh().config(), policy) {
+            _ if policy.spec.action == PolicyAction::Custom && policy.is_dry_run() => Effect::Nothing,
+            _ if policy.spec.action == PolicyAction::Custom => Effect::Closes("is not evaluated yet"),
+            Ok(said) if is_valid => Effect::Evaluated(Box::new(said)),
+            said => {
+                if let (Err((path, why)), true) = (said, is_valid) {
+                    remarks.push(Remark::error("Invalid", &path, format!("{why}: {NOBODY}"), "correct it"));
+                }
+                let decides = policy.spec.action != PolicyAction::Audit && !policy.is_dry_run();
+                let closed = || Effect::Evaluated(Box::new(deny_all(access::key(policy))));
+                if decides { closed() } else { Effect::Nothing }
+            }
+        };
+        remarks.extend(evaded(policy));
+        let reference = ObjectRef::new(Kind::AuthorizationPolicy, &policy.meta.namespace, &policy.meta.name);
+        Self { reference, meta: Some(&policy.meta), scope: Some(policy.scope()), effect, remarks }
+    }
+
+    fn authenticating(policy: &'c RequestAuthentication) -> Self {
+        let (mut remarks, is_valid) = verdict_with(policy.problems(), NOBODY);
+        let effect = match tokens::spelled_out(policy) {
+            Ok(_) if !is_valid => Effect::Closes("is not valid"),
+            Ok(said) if said.rules.is_empty() => Effect::Nothing,
+            Ok(said) => Effect::Believes(Box::new(said)),
+            Err((path, why)) => {
+                if is_valid {
+                    remarks.push(Remark::error("Invalid", &path, format!("{why}: {NOBODY}"), "correct it"));
+                }
+                Effect::Closes("is not valid")
+            }
+        };
+        let reference = ObjectRef::new(Kind::RequestAuthentication, &policy.meta.namespace, &policy.meta.name);
+        Self { reference, meta: Some(&policy.meta), scope: Some(policy.scope()), effect, remarks }
+    }
+
+    fn unreadable(reference: &ObjectRef) -> Self {
+        Self {
+            reference: reference.clone(),
+            meta: None,
+            scope: None,
+            effect: Effect::Closes("cannot be read"),
+            remarks: Vec::new(),
+        }
+    }
+
+    fn evaluated(&self) -> Option<&AccessPolicy> {
+        match &self.effect {
+            Effect::Evaluated(policy) => Some(policy),
+            _ => None,
+        }
+    }
+
+    fn believes(&self) -> Option<&TokenPolicy> {
+        match &self.effect {
+            Effect::Believes(policy) => Some(policy),
+            _ => None,
+        }
+    }
+
+    fn closes(&self) -> Option<&'static str> {
+        match self.effect {
+            Effect::Closes(why) => Some(why),
+            _ => None,
+        }
+    }
+}
+
+/// What a policy that cannot hold does.
+const NOBODY: &str = "nobody is let through by the listeners that it is for";
+
+/// Hosts that are denied without a port: clients may write one.
+fn evaded(policy: &AuthorizationPolicy) -> Option<Remark> {
+    if policy.spec.action != PolicyAction::Deny {
+        return None;
+    }
+    let rules = policy.spec.rules.iter().enumerate();
+    let operations =
+        rules.flat_map(|(rule, it)| it.to.iter().enumerate().map(move |(to, it)| (rule, to, &it.operation)));
+    operations.into_iter().find_map(|(rule, to, operation)| {
+        let host = operation.hosts.iter().find(|host| !host.contains(':') && !host.ends_with('*'))?;
+        let path = format!("spec.rules[{rule}].to[{to}].operation.hosts");
+        let message = format!("{host:?} is compared with the port that a client may write, so {host}:80 is not denied");
+        Some(Remark::warning(EVADED, &path, message, format!("deny \"{host}:*\", too")))
+    })
 }

@@ -35,9 +35,13 @@ mod conflicts;
 
 mod proxies;
 
-mod guards;
-
 mod servers;
+
+mod access;
+
+mod tokens;
+
+mod guards;
 
 mod credentials;
 

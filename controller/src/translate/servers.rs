@@ -183,10 +183,15 @@ impl Servers {
 
 /// What Istio's validation says of an object, and whether it takes it.
 pub(super) fn verdict(problems: Vec<torana_crds::Violation>) -> (Vec<Remark>, bool) {
+    verdict_with(problems, "it has no effect")
+}
+
+/// The same of an object that something else comes of if Istio does not take it.
+pub(super) fn verdict_with(problems: Vec<torana_crds::Violation>, consequence: &str) -> (Vec<Remark>, bool) {
     let is_valid = !problems.iter().any(|problem| problem.severity == Severity::Error);
     let remark = |problem: torana_crds::Violation| match problem.severity {
         Severity::Error => {
-            let message = format!("{}: Istio refuses the object, so it has no effect", problem.why);
+            let message = format!("{}: Istio refuses the object, so {consequence}", problem.why);
             Remark::error(INVALID, &problem.path, message, problem.remedy)
         }
         Severity::Warning => Remark::warning(INVALID, &problem.path, problem.why, problem.remedy),

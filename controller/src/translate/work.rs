@@ -16,7 +16,7 @@ use torana_crds::core::{EndpointSlice, Service, SliceEndpoint};
 use torana_crds::istio::DestinationRule;
 use torana_crds::{Kind, ObjectRef};
 use torana_ir::{
-    BackendKey, Certificate, CertificateKey, Delta, GatewayId, ListenerKey, Resource, ResourceKey, Snapshot,
+    BackendKey, Certificate, CertificateKey, Delta, GatewayId, ListenerKey, Resource, ResourceKey, SharedMap, Snapshot,
     TrustBundle, TrustBundleKey,
 };
 
@@ -210,20 +210,11 @@ impl<'w> Work<'w> {
     fn frame(&mut self) -> (BTreeSet<ObjectRef>, BTreeSet<GatewayId>) {
         let frame = Frame::new(self.cluster, &self.memo.frame);
         let snapshot = self.snapshot;
-        for (key, listener) in &frame.listeners {
-            if snapshot.listeners.get(key).is_none_or(|old| **old != *listener) {
-                self.delta.upserts.push(Resource::Listener(Arc::new(listener.clone())));
-            }
-        }
-        let gone = snapshot.listeners.keys().filter(|key| !frame.listeners.contains_key(key));
-        self.delta.removals.extend(gone.cloned().map(ResourceKey::Listener));
-        for (key, host) in &frame.acme_hosts {
-            if snapshot.acme_hosts.get(key).is_none_or(|old| **old != *host) {
-                self.delta.upserts.push(Resource::AcmeHost(Arc::new(host.clone())));
-            }
-        }
-        let gone = snapshot.acme_hosts.keys().filter(|key| !frame.acme_hosts.contains_key(key));
-        self.delta.removals.extend(gone.cloned().map(ResourceKey::AcmeHost));
+        let to = &mut self.delta;
+        change(to, &snapshot.listeners, &frame.listeners, (Resource::Listener, ResourceKey::Listener));
+        change(to, &snapshot.acme_hosts, &frame.acme_hosts, (Resource::AcmeHost, ResourceKey::AcmeHost));
+        change(to, &snapshot.policies, &frame.policies, (Resource::Policy, ResourceKey::Policy));
+        change(to, &snapshot.tokens, &frame.tokens, (Resource::Tokens, ResourceKey::Tokens));
         let before = std::mem::replace(&mut self.memo.frame, frame);
         let frame = &self.memo.frame;
         for gone in before.drafts.keys().filter(|object| !frame.drafts.contains_key(object)) {
@@ -551,6 +542,22 @@ impl<'w> Work<'w> {
         let gone = snapshot.bundles.keys().filter(|key| !needed.contains_key(key));
         self.delta.removals.extend(gone.cloned().map(ResourceKey::TrustBundle));
     }
+}
+
+/// How resources of one kind, and their keys, are named in a delta.
+type Named<K, V> = (fn(Arc<V>) -> Resource, fn(K) -> ResourceKey);
+
+/// What turns `old` resources of the frame into `new` ones.
+fn change<K: Ord + Clone, V: Eq + Clone>(
+    delta: &mut Delta,
+    old: &SharedMap<K, Arc<V>>,
+    new: &BTreeMap<K, V>,
+    (resource, key_of): Named<K, V>,
+) {
+    let changed = new.iter().filter(|(key, value)| old.get(key).is_none_or(|old| **old != **value));
+    delta.upserts.extend(changed.map(|(_, value)| resource(Arc::new(value.clone()))));
+    let gone = old.keys().filter(|key| !new.contains_key(key));
+    delta.removals.extend(gone.cloned().map(key_of));
 }
 
 fn rules_of(output: &RouteOutput) -> Vec<ResourceKey> {

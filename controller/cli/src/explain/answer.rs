@@ -2,6 +2,7 @@
 //! What `explain` says: the way of a request through listener, route, filters and backend, and what to change.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
@@ -32,6 +33,9 @@ pub struct Answer {
     /// It is a question of ACME, and the gateway itself has the answer.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub challenge: bool,
+    /// What policies make of it, if there are some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyStep>,
     /// The match that takes the request.
     pub winner: Option<Winner>,
     /// The others, those that came closest first.
@@ -72,6 +76,23 @@ pub struct BackendStep {
     pub endpoints: Vec<String>,
     /// What endpoints are asked before they are sent anything: `GET /healthz every 5s`.
     pub check: Option<String>,
+}
+
+/// What policies make of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PolicyStep {
+    /// The client's address.
+    pub client: IpAddr,
+    /// How that was found.
+    pub how: String,
+    /// Whether they let it through.
+    pub allowed: bool,
+    /// The same with the rule that decides, or what is missing.
+    pub decision: String,
+    /// The rule that wants it told.
+    pub audited: Option<String>,
+    /// What would become of it if policies counted that only tell so.
+    pub dry_run: Option<String>,
 }
 
 /// A connection that is passed on.
@@ -126,6 +147,9 @@ impl fmt::Display for Answer {
                 writeln!(f, "  ✔ route     {rule}")?;
             }
         }
+        if let Some(policy) = &self.policy {
+            policy.fmt(f)?;
+        }
         if let Some(winner) = &self.winner {
             let Winner { rule, index, hostname, path } = winner;
             writeln!(f, "  ✔ route     {rule} match {index}: {path} (hostname {hostname})")?;
@@ -149,6 +173,21 @@ impl fmt::Display for Answer {
         writeln!(f, "{mark} {}", self.outcome)?;
         for cause in &self.causes {
             writeln!(f, "  {cause}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for PolicyStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "  ✔ client    {}: {}", self.client, self.how)?;
+        let mark = if self.allowed { '✔' } else { '✘' };
+        writeln!(f, "  {mark} policies  {}", self.decision)?;
+        if let Some(label) = &self.audited {
+            writeln!(f, "  · audit     {label} has it told")?;
+        }
+        if let Some(would) = &self.dry_run {
+            writeln!(f, "  · dry run   {would}")?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 //! The way of a request through the table that would serve it. The table decides, by the code that also serves; here is
 //! only told what it decided. Causes outside the table are looked for in `cause`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use torana_controller::plane::{Plane, object_of};
@@ -11,7 +11,7 @@ use torana_gateway::answer::Answer as Response;
 use torana_gateway::fault::{Fault, Reject};
 use torana_gateway::filter::{RequestContext, Verdict};
 use torana_gateway::head::{Head, Scheme};
-use torana_gateway::table::{Bind, BindTable, Notes, Plan, Routed, Table};
+use torana_gateway::table::{Asker, Bind, BindTable, Notes, Plan, Routed, Table};
 use torana_ir::{
     Action, BackendKey, BackendTls, Endpoint, Invalid, ListenerKey, MeshPeer, NamedEndpoint, ResourceKey, RouteKind,
     Rule, Snapshot, Target, WeightedBackend,
@@ -20,7 +20,7 @@ use torana_ir::{
 use super::answer::{Answer, BackendStep, Cause};
 use super::cause;
 use super::question::Question;
-use super::{streams, words};
+use super::{policy, streams, words};
 
 /// So many lots are drawn for a request, so that one passes which only some are kept from.
 const DRAWS: u64 = 16;
@@ -107,9 +107,15 @@ impl Case<'_> {
         // Clients send no name for an address; then the handshake has chosen nothing.
         let named = bind.is_tls() && self.question.host.trim_matches(['[', ']']).parse::<IpAddr>().is_err();
         let sni = bind.listener(&self.question.host).filter(|_| named).map(|listener| listener.key.clone());
+        let asker = self.asker(sni.is_some());
+        let client = asker.client(bind, head);
         let explanation = table.explain(bind, head, sni.as_ref());
+        let admission = asker.admission(&explanation.routed, client, head);
+        let policy = admission.as_ref().map(policy::step);
+        let denial = admission.as_ref().filter(|admission| policy::is_denied(admission));
         let answer = match &explanation.routed {
-            Routed::Plan { plan, prefix_len } => self.planned(plan, *prefix_len, head),
+            _ if let Some(admission) = denial => policy::denied(self, admission),
+            Routed::Plan { plan, prefix_len, .. } => self.planned(plan, *prefix_len, head),
             Routed::Challenge { .. } => {
                 Answer { status: Some(200), outcome: words::challenge(), challenge: true, ..Answer::default() }
             }
@@ -129,7 +135,19 @@ impl Case<'_> {
         let causes =
             if answer.causes.is_empty() { cause::shadowed(self, &explanation.decision.losers) } else { answer.causes };
         let (winner, losers) = (explanation.decision.winner, explanation.decision.losers);
-        Answer { listeners: explanation.listeners, winner, losers, causes, ..answer }
+        Answer { listeners: explanation.listeners, policy, winner, losers, causes, ..answer }
+    }
+
+    /// Who asks. A proxy that listens everywhere is connected to at an address that nobody knows here.
+    fn asker(&self, is_named: bool) -> Asker {
+        let question = self.question;
+        let address = question.host.trim_matches(['[', ']']).parse().unwrap_or(IpAddr::from([0; 4]));
+        Asker {
+            peer: question.from,
+            local: SocketAddr::new(address, question.port),
+            server_name: is_named.then(|| question.host.clone()),
+            names: question.identities.iter().map(|name| name.as_str().into()).collect(),
+        }
     }
 
     fn planned(&self, plan: &Plan, prefix_len: usize, head: &Head) -> Answer {

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The request to explain: what a client would send for a URL, a method and headers.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use anyhow::{Context, bail};
 use http::Uri;
 use torana_gateway::fault::Reject;
 use torana_gateway::head::{Head, Scheme};
 use torana_gateway::table::imagine;
+
+/// Who asks, if nothing else is said: an address for documents (RFC 5737 §3).
+pub(super) const SOMEBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 /// A request that nobody sends.
 #[derive(Debug, Clone)]
@@ -24,6 +29,10 @@ pub struct Question {
     pub target: String,
     /// All other headers.
     pub headers: Vec<(String, String)>,
+    /// The other end of the connection.
+    pub from: IpAddr,
+    /// Names in the client's certificate, which was verified: `spiffe://…`.
+    pub identities: Vec<String>,
 }
 
 impl Question {
@@ -48,6 +57,8 @@ impl Question {
             authority: authority.as_str().to_ascii_lowercase(),
             target: uri.path_and_query().map_or("/", |target| target.as_str()).to_owned(),
             headers: Vec::new(),
+            from: SOMEBODY,
+            identities: Vec::new(),
         };
         for header in headers {
             let (name, value) = header.split_once(':').with_context(|| format!("{header:?} is not \"Name: value\""))?;

@@ -21,7 +21,7 @@ pub(super) fn explain(case: &Case<'_>, bind: &BindTable) -> Option<Answer> {
             let sni = name.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_err().then_some(name);
             match bind.handshake(sni)? {
                 Handshake::Pass(routed) => Some(passed(case, &routed, "TLS, passed on to end at the backend")),
-                Handshake::Unwrap(routed, _) => {
+                Handshake::Unwrap(routed, ..) => {
                     Some(passed(case, &routed, "TLS that ends here; what is inside is passed on"))
                 }
                 Handshake::Requests(..) => None,

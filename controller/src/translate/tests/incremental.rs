@@ -48,6 +48,8 @@ fn part(now: &Translation, fleet: &FleetId) -> Snapshot {
             let bundles = tls.client.iter().flat_map(|client| &client.bundles);
             needs.extend(bundles.cloned().map(ResourceKey::TrustBundle));
         }
+        needs.extend(listener.policies.iter().cloned().map(ResourceKey::Policy));
+        needs.extend(listener.tokens.iter().cloned().map(ResourceKey::Tokens));
         needs.extend(listener.identity.iter().cloned().map(ResourceKey::Certificate));
         part.listeners.insert(listener.key.clone(), Arc::clone(listener));
     }
@@ -97,6 +99,8 @@ fn check(cluster: &Cluster, before: &BTreeMap<FleetId, Arc<Snapshot>>, now: &Tra
         shared(&before.backends, &after.backends);
         shared(&before.endpoints, &after.endpoints);
         shared(&before.acme_hosts, &after.acme_hosts);
+        shared(&before.policies, &after.policies);
+        shared(&before.tokens, &after.tokens);
     }
     let served: BTreeSet<_> = now.whole.listeners.keys().map(|key| fleet_of(&key.gateway)).collect();
     let in_cluster = cluster.settings().is_cluster();
