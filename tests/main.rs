@@ -30,3 +30,6 @@ mod incluster;
 
 #[cfg(test)]
 mod oracle;
+
+#[cfg(test)]
+mod policy;

@@ -57,6 +57,8 @@ mod names;
 
 mod places;
 
+mod policy;
+
 mod pool;
 
 mod redirects;

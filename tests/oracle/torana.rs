@@ -116,7 +116,7 @@ impl World<'_> {
             Some(Handshake::Requests(listener, ..)) if call.protocol == Protocol::Https => {
                 self.request(bind, call, call.sni.is_some().then_some(&listener))
             }
-            Some(Handshake::Unwrap(routed, _) | Handshake::Pass(routed)) => self.stream(&routed),
+            Some(Handshake::Unwrap(routed, ..) | Handshake::Pass(routed)) => self.stream(&routed),
             Some(Handshake::Requests(..)) | None => Outcome::Closed,
         }
     }
@@ -135,7 +135,7 @@ impl World<'_> {
             head.fields.push(name.to_lowercase().as_bytes(), value.as_bytes());
         }
         match bind.route(&mut head, sni) {
-            Routed::Plan { plan, prefix_len } => self.planned(&plan, head, prefix_len, call),
+            Routed::Plan { plan, prefix_len, .. } => self.planned(&plan, head, prefix_len, call),
             Routed::Fault { fault: torana_gateway::fault::Fault::Misdirected, .. } => Outcome::Misdirected,
             // Nobody asks for certificates here.
             Routed::Fault { .. } | Routed::Challenge { .. } => Outcome::NoRoute,

@@ -236,7 +236,7 @@ fn a_fault_in_one_object_harms_no_other() {
 }
 
 #[test]
-fn a_policy_that_is_not_evaluated_lets_nobody_through_whom_it_is_for() {
+fn a_policy_is_for_whom_it_selects_and_one_that_is_not_evaluated_lets_nobody_through() {
     let backend = Backend::named("b");
     let rules = virtual_service("r", "'*'", &format!("{{{}}}", to("b")));
     let world = World::start(&[gateway(), World::service("b", backend.port), rules].concat());
@@ -253,12 +253,12 @@ fn a_policy_that_is_not_evaluated_lets_nobody_through_whom_it_is_for() {
         world.apply("policy.yaml", &policy(namespace, spec));
         assert!(eventually(|| world.status("a", "/x") == status), "{namespace} {spec}");
     }
-    let jwt = object("security.istio.io/v1", "RequestAuthentication", "istio-system/jwt", "jwtRules: [{issuer: a}]");
-    world.apply("policy.yaml", &jwt);
+    let custom = "action: CUSTOM, provider: {name: somebody}, rules: [{}]";
+    world.apply("policy.yaml", &policy("istio-system", custom));
     assert!(eventually(|| world.status("a", "/y") == 403));
     assert_eq!(world.status("a", "/then"), 403);
     assert_eq!(line(&world, "/then")["reason"], "policy_not_evaluated");
-    assert!(world.log().contains("RequestAuthentication istio-system/jwt: spec: it is not evaluated yet"));
+    assert!(world.log().contains("AuthorizationPolicy istio-system/deny: spec: it is not evaluated yet"));
     world.delete("policy.yaml");
     assert!(eventually(|| world.status("a", "/z") == 200));
 }
