@@ -201,7 +201,14 @@ impl<'c> Guard<'c> {
         let effect = match tokens::spelled_out(policy) {
             Ok(_) if !is_valid => Effect::Closes("is not valid"),
             Ok(said) if said.rules.is_empty() => Effect::Nothing,
-            Ok(said) => Effect::Believes(Box::new(said)),
+            Ok(said) => {
+                remarks.extend(tokens::unverifiable(&said).map(|place| {
+                    let path = format!("spec.jwtRules[{place}].issuer");
+                    let message = "it is no URL that tells where keys are, so no token of it is believed";
+                    Remark::warning("NoKeys", &path, message, "write jwksUri or jwks")
+                }));
+                Effect::Believes(Box::new(said))
+            }
             Err((path, why)) => {
                 if is_valid {
                     remarks.push(Remark::error("Invalid", &path, format!("{why}: {NOBODY}"), "correct it"));

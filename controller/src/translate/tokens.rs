@@ -22,6 +22,12 @@ const DISCOVERY: &str = "/.well-known/openid-configuration";
 /// What cannot be spelled out: the field and why.
 pub(super) type Unclear = (String, String);
 
+/// The rules whose tokens nobody can verify, by their places: their issuers are no URLs, and no keys are written.
+pub(super) fn unverifiable(policy: &TokenPolicy) -> impl Iterator<Item = usize> {
+    let rules = policy.rules.iter().enumerate();
+    rules.filter(|(_, rule)| rule.keys == KeySource::Nowhere).map(|(place, _)| place)
+}
+
 /// The key of a policy.
 pub(super) fn key(policy: &RequestAuthentication) -> PolicyKey {
     PolicyKey { namespace: policy.meta.namespace.clone(), name: policy.meta.name.clone() }
@@ -68,7 +74,12 @@ fn keys(at: &str, rule: &JwtRule) -> Result<KeySource, Unclear> {
     } else {
         ("jwksUri", rule.jwks_uri.clone())
     };
-    let url = KeyUrl::new(&url).map_err(|error| (format!("{at}.{name}"), error.to_string()))?;
+    let url = match KeyUrl::new(&url) {
+        Ok(url) => url,
+        // Such an issuer is fine by Istio, and nobody has its keys.
+        Err(_) if is_discovery => return Ok(KeySource::Nowhere),
+        Err(error) => return Err((format!("{at}.{name}"), error.to_string())),
+    };
     let timeout = rule.timeout.unwrap_or(TIMEOUT).min(LONGEST_TIMEOUT);
     let timeout_ms = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
     Ok(KeySource::There(KeyPlace { url, is_discovery, timeout_ms }))

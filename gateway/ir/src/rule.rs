@@ -131,12 +131,15 @@ pub struct RouteMatch {
     /// Parts of the request's line.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub line: Vec<LineMatch>,
+    /// Claims of the token that was verified, by their paths: a text, or a list with one that matches.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<FieldMatch<Vec<String>>>,
 }
 
 impl RouteMatch {
     /// Asks for a path and nothing else.
     pub fn of(path: PathMatch) -> Self {
-        Self { path, method: None, headers: Vec::new(), query: Vec::new(), line: Vec::new() }
+        Self { path, method: None, headers: Vec::new(), query: Vec::new(), line: Vec::new(), claims: Vec::new() }
     }
 
     /// Whether no request is asked for anything, as Istio judges it: of rules that keep their order, one with such a match
@@ -148,7 +151,11 @@ impl RouteMatch {
             PathMatch::Regex(regex) => regex.as_str() == ".*",
             PathMatch::Exact(_) | PathMatch::ExactAnyCase(_) => false,
         };
-        let asks = self.method.is_some() || !self.headers.is_empty() || !self.query.is_empty() || !self.line.is_empty();
+        let asks = self.method.is_some()
+            || !self.headers.is_empty()
+            || !self.query.is_empty()
+            || !self.line.is_empty()
+            || !self.claims.is_empty();
         every_path && !asks
     }
 }

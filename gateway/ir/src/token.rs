@@ -100,6 +100,8 @@ pub enum KeySource {
     Here(KeySet),
     /// They are fetched.
     There(KeyPlace),
+    /// Nobody said where: no token is good.
+    Nowhere,
 }
 
 /// Where keys are fetched from, by whoever needs them.

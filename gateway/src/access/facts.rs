@@ -39,6 +39,6 @@ impl<'f> Facts<'f> {
     /// Of a request that came by it for `client`.
     #[must_use]
     pub(crate) fn with(self, client: IpAddr, head: &'f Head) -> Self {
-        Self { client, head: Some(head), ..self }
+        Self { client, head: Some(head), claims: head.claims(), ..self }
     }
 }

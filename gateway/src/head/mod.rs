@@ -8,6 +8,9 @@ mod known;
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
+
+use serde_json::Value;
 
 pub use fields::{Field, Fields};
 pub use known::Known;
@@ -92,6 +95,17 @@ pub struct Head {
     path_len: usize,
     /// The target as it came, if the gate made another of it.
     written: Option<Box<str>>,
+    /// Who asks by its token: looked for, and found or not.
+    token: Token,
+}
+
+/// Whether a request came with a token that is believed.
+#[derive(Debug, Clone, Default)]
+enum Token {
+    #[default]
+    Unread,
+    Absent,
+    Believed(Arc<Value>),
 }
 
 /// Room that a rewritten path or host may need.
@@ -119,6 +133,7 @@ impl Head {
             target,
             path_len,
             written: None,
+            token: Token::Unread,
         }
     }
 
@@ -130,6 +145,24 @@ impl Head {
     /// The target as it came, if it is not the one that it has; gives it away.
     pub(crate) fn take_written(&mut self) -> Option<Box<str>> {
         self.written.take()
+    }
+
+    /// Tokens were looked for, and this is the payload of the one that is believed.
+    pub(crate) fn authenticated(&mut self, claims: Option<Arc<Value>>) {
+        self.token = claims.map_or(Token::Absent, Token::Believed);
+    }
+
+    /// Whether tokens were looked for.
+    pub(crate) fn is_authenticated(&self) -> bool {
+        !matches!(self.token, Token::Unread)
+    }
+
+    /// The payload of the token that is believed.
+    pub fn claims(&self) -> Option<&Value> {
+        match &self.token {
+            Token::Believed(claims) => Some(claims),
+            Token::Unread | Token::Absent => None,
+        }
     }
 
     /// The method, as written.

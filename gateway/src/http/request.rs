@@ -9,7 +9,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 use torana_ir::UpstreamProtocol;
 
-use crate::access::Facts;
 use crate::answer::Answer;
 use crate::balance::Endpoint;
 use crate::client::Client;
@@ -28,14 +27,25 @@ use crate::http::visit::Ties;
 use crate::http::wait::pause;
 use crate::http::{auth, forwarding, mirrors, respond};
 use crate::table::{Choice, Notes, Plan, Routed, Verdict, WeightedPlan};
+use crate::token::Tokens;
 
 /// Handles a request that passed the gate. The response is wholly sent, or cut, when this returns.
 pub(crate) async fn handle(conn: &Arc<Conn>, down: &mut Down, mut head: Box<Head>) {
     let began = Instant::now();
     let client = Client::of(&mut head, conn.hops, conn.peer.remote.ip());
     // First, for the log has the path as its listener reads it.
-    let routed = conn.worker.table.load().route(&conn.bind, &mut head, conn.sni_listener());
+    let mut routed = conn.worker.table.load().route(&conn.bind, &mut head, conn.sni_listener());
     let mut record = Record::begin(conn, &head, (client.address, began));
+    if let Routed::Tokens { tokens, listener } = &routed {
+        record.unrouted(Some(listener), head.is_grpc());
+        match authenticated(tokens, &mut head).await {
+            Ok(()) => routed = conn.worker.table.load().route(&conn.bind, &mut head, conn.sni_listener()),
+            Err(fault) => {
+                fail(conn, down, &head, fault, &mut record).await;
+                return record.finish(conn);
+            }
+        }
+    }
     let result = match routed {
         Routed::Plan { plan, prefix_len, guard } => {
             record.routed(&plan, plan.manner(&head));
@@ -49,6 +59,8 @@ pub(crate) async fn handle(conn: &Arc<Conn>, down: &mut Down, mut head: Box<Head
             record.challenge(listener.as_deref());
             own_answer(down, &head, respond::challenge(authorization), &mut record).await
         }
+        // Tokens have been looked for: it is not asked twice.
+        Routed::Tokens { .. } => Err(Fault::Guarded),
         Routed::Fault { fault, listener, grpc, guard } => {
             record.unrouted(listener.as_deref(), grpc);
             admitted((conn, &client), &mut head, &guard, &mut record).await.and(Err(fault))
@@ -163,17 +175,21 @@ async fn admitted(
 ) -> Result<(), Fault> {
     forwarding::stamp(head, client, &conn.address, conn.certificate());
     record.stamped(head);
-    let claims = match &guard.tokens {
-        // Boxed: few listeners look for tokens, and every request would carry the room for it.
-        Some(tokens) => Box::pin(tokens.authenticate(head)).await?,
-        None => None,
-    };
+    if let Some(tokens) = guard.tokens.as_ref().filter(|_| !head.is_authenticated()) {
+        authenticated(tokens, head).await?;
+    }
     let Some(access) = &guard.access else { return Ok(()) };
-    let facts = conn.facts().with(client.address, head);
-    let judgement = access.judge(&Facts { claims: claims.as_deref(), ..facts });
+    let judgement = access.judge(&conn.facts().with(client.address, head));
     conn.worker.metrics.judged(&judgement);
     record.judged(&judgement);
     if judgement.is_denial() { Err(Fault::PolicyDenied) } else { Ok(()) }
+}
+
+/// Looks for tokens. Boxed: few listeners do, and every request would carry the room for it.
+async fn authenticated(tokens: &Tokens, head: &mut Head) -> Result<(), Fault> {
+    let claims = Box::pin(tokens.authenticate(head)).await?;
+    head.authenticated(claims);
+    Ok(())
 }
 
 /// What fields may be made of.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
 use torana_ir::{FieldMatch, HeaderName, LineMatch, LinePart, Order, PathMatch, RouteMatch, Rule, TextMatch};
 
 use super::order::Precedence;
@@ -40,13 +41,19 @@ pub enum Mismatch {
     Query(usize),
     /// This part of the request's line.
     Line(usize),
+    /// This claim of its token.
+    Claim(usize),
 }
 
 impl<T: Routable> Candidate<T> {
     /// The alternative `rule().matches[index]` of `target`.
     pub(crate) fn new(target: &Arc<T>, index: usize) -> Self {
         let plain = target.rule().matches.get(index).is_some_and(|one| {
-            one.method.is_none() && one.headers.is_empty() && one.query.is_empty() && one.line.is_empty()
+            one.method.is_none()
+                && one.headers.is_empty()
+                && one.query.is_empty()
+                && one.line.is_empty()
+                && one.claims.is_empty()
         });
         Self { target: Arc::clone(target), index: index as u32, plain }
     }
@@ -117,7 +124,10 @@ fn judge(one: &RouteMatch, head: &Head) -> Fit {
     if let Some(at) = one.query.iter().position(|field| !fits(field)) {
         return Err(Mismatch::Query(at));
     }
-    one.line.iter().position(|part| !line_fits(part, head)).map_or(Ok(()), |at| Err(Mismatch::Line(at)))
+    if let Some(at) = one.line.iter().position(|part| !line_fits(part, head)) {
+        return Err(Mismatch::Line(at));
+    }
+    one.claims.iter().position(|claim| !claim_fits(claim, head)).map_or(Ok(()), |at| Err(Mismatch::Claim(at)))
 }
 
 /// Whether an absent field, which is as an empty one where it must not match, would match.
@@ -133,6 +143,18 @@ fn line_fits(part: &LineMatch, head: &Head) -> bool {
         LinePart::Path => head.target(),
     };
     part.value.is_match(text) != part.inverted
+}
+
+/// A claim that is not there matches nothing, and so is none that must not match.
+fn claim_fits(claim: &FieldMatch<Vec<String>>, head: &Head) -> bool {
+    let found = head.claims().and_then(|claims| claim.name.iter().try_fold(claims, |value, name| value.get(name)));
+    let is_match = |value: &Value| value.as_str().is_some_and(|text| claim.value.is_match(text));
+    let matched = match found {
+        Some(Value::Array(all)) => all.iter().any(is_match),
+        Some(one) => is_match(one),
+        None => false,
+    };
+    matched != claim.inverted
 }
 
 /// Several fields of one name match as their joined value (RFC 9110 §5.3); one alone is compared in place.

@@ -215,6 +215,12 @@ fn named<T: Routable>(mismatch: Mismatch, candidate: &Candidate<T>, head: &Head)
             let (name, got) = (name.to_owned(), Some(got.to_owned()));
             Loss::Header { name, wants: wanted(&part.value, part.inverted), got }
         }
+        Mismatch::Claim(at) => {
+            let claim = &spec.claims[at];
+            let found = head.claims().and_then(|it| claim.name.iter().try_fold(it, |value, name| value.get(name)));
+            let name = format!("@request.auth.claims[{}]", claim.name.join("]["));
+            Loss::Header { name, wants: wanted(&claim.value, claim.inverted), got: found.map(ToString::to_string) }
+        }
         Mismatch::Method => Loss::Method { wants: spec.method.as_ref().map(ToString::to_string).unwrap_or_default() },
         Mismatch::Header(at) => {
             let field = &spec.headers[at];

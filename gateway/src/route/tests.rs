@@ -198,6 +198,7 @@ fn any_match() -> impl Strategy<Value = RouteMatch> {
             .collect(),
         query: query.into_iter().map(|(name, (value, inverted))| FieldMatch { name, value, inverted }).collect(),
         line: line.into_iter().map(|(part, (value, inverted))| LineMatch { part, value, inverted }).collect(),
+        claims: Vec::new(),
     })
 }
 

@@ -15,6 +15,7 @@ use crate::guard::Guard;
 use crate::head::Head;
 use crate::route::HostIndex;
 use crate::tls::{Material, ServerTls};
+use crate::token::Tokens;
 
 /// The listeners of one socket.
 #[derive(Debug)]
@@ -111,6 +112,14 @@ pub enum Routed {
         prefix_len: usize,
         /// What stands before it.
         guard: Guard,
+    },
+    /// Nowhere yet: rules of its listener ask for claims, so it must be known first whose its token is. The head has the form
+    /// that its rules are written for.
+    Tokens {
+        /// Whose are believed.
+        tokens: Arc<Tokens>,
+        /// The listener that the host belongs to.
+        listener: Arc<ListenerPlan>,
     },
     /// Nowhere: it is a question of ACME.
     Challenge {
@@ -236,12 +245,14 @@ impl BindTable {
         if listener.is_closed() {
             return Routed::fault(Fault::Guarded, Some(listener), head);
         }
-        if listener.plan.path_mode == PathMode::Base {
-            return listener.route(host, head);
+        if listener.plan.path_mode != PathMode::Base
+            && let Err(fault) = listener.normalise(head)
+        {
+            return fault;
         }
-        match listener.normalise(head) {
-            Ok(()) => listener.route(head.host(), head),
-            Err(fault) => fault,
+        match listener.asks_for_claims().filter(|_| !head.is_authenticated()) {
+            Some(tokens) => Routed::Tokens { tokens: Arc::clone(tokens), listener: Arc::clone(&listener.plan) },
+            None => listener.route(head.host(), head),
         }
     }
 

@@ -136,7 +136,7 @@ impl BindTable {
         let best = match &chosen {
             Ok(listener) => Some(&listener.plan.key),
             Err(Routed::Fault { listener, .. }) => listener.as_ref().map(|listener| &listener.key),
-            Err(Routed::Plan { .. } | Routed::Challenge { .. }) => None,
+            Err(Routed::Plan { .. } | Routed::Challenge { .. } | Routed::Tokens { .. }) => None,
         };
         let listeners = self.ordered().into_iter().map(|listener| ListenerVerdict {
             listener: listener.plan.key.clone(),

@@ -98,6 +98,8 @@ pub(super) struct ListenerTable {
     pub(super) streams: Arc<Streams>,
     /// What stands before its routes.
     pub(super) guard: Guard,
+    /// Some of its rules ask for claims of tokens.
+    asks_for_claims: bool,
     /// In the order of their rule keys.
     plans: Vec<Arc<Plan>>,
 }
@@ -113,6 +115,8 @@ impl ListenerTable {
     ) -> Arc<Self> {
         let before = previous.map(|before| &before.guard);
         let guard = policies.guard(spec, before);
+        let asks = |rule: &&Arc<Rule>| rule.matches.iter().any(|one| !one.claims.is_empty());
+        let asks_for_claims = rules.iter().any(asks);
         let kept = previous.filter(|before| before.plan.is_of(spec, identity));
         let plan = match kept {
             Some(before) => Arc::clone(&before.plan),
@@ -151,7 +155,7 @@ impl ListenerTable {
             Some(before) if edit.is_small(&plans) => Arc::new(edit.apply(&before.router, &plans)),
             _ => Arc::new(Router::build(plans.iter().map(route), kept.map(|before| &*before.router))),
         };
-        Arc::new(Self { plan, router, streams, guard, plans })
+        Arc::new(Self { plan, router, streams, guard, asks_for_claims, plans })
     }
 
     /// Which of its rules takes a request for `host`.
@@ -166,6 +170,11 @@ impl ListenerTable {
     pub(super) fn found(&self, found: &Found<'_, Plan>) -> Routed {
         let plan = Arc::clone(found.candidate.target());
         Routed::Plan { plan, prefix_len: found.prefix_len, guard: self.guard.clone() }
+    }
+
+    /// Whose tokens are believed, if that must be known before routes are looked at.
+    pub(super) fn asks_for_claims(&self) -> Option<&Arc<Tokens>> {
+        self.guard.tokens.as_ref().filter(|_| self.asks_for_claims)
     }
 
     /// Whether nobody is let through, for there are no policies that could say whom.

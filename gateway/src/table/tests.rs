@@ -127,7 +127,7 @@ fn outcome(routed: &Routed) -> Result<String, Fault> {
     match routed {
         Routed::Plan { plan, .. } => Ok(plan.key().route.name.clone()),
         Routed::Fault { fault, .. } => Err(*fault),
-        Routed::Challenge { .. } => panic!("nobody is asked about"),
+        Routed::Challenge { .. } | Routed::Tokens { .. } => panic!("nobody is asked about"),
     }
 }
 
@@ -554,6 +554,7 @@ fn seen(table: &Table) -> Vec<String> {
                         format!("{host}{target} {fault:?} {:?}", listener.map(|it| it.key.to_string()))
                     }
                     Routed::Challenge { authorization, .. } => format!("{host}{target} {authorization:?}"),
+                    Routed::Tokens { .. } => panic!("nobody asks for claims"),
                     Routed::Plan { plan, prefix_len, .. } => {
                         // Two entries of weight 1 at most: two turns are whole rounds, wherever they begin.
                         let mut chosen = [choice(&plan), choice(&plan)];

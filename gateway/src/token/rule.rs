@@ -29,6 +29,7 @@ pub(super) struct Rule {
 enum Source {
     Here(Arc<Keys>),
     There(Arc<RemoteKeys>),
+    Nowhere,
 }
 
 impl Rule {
@@ -36,6 +37,7 @@ impl Rule {
         let keys = match &spec.keys {
             KeySource::Here(set) => Source::Here(Arc::new(Keys::compile(set, true))),
             KeySource::There(place) => Source::There(registry.keys(place)),
+            KeySource::Nowhere => Source::Nowhere,
         };
         Self { spec: spec.clone(), keys, remembered: Remembered::default() }
     }
@@ -43,7 +45,7 @@ impl Rule {
     /// Its keys, if they are fetched.
     fn remote(&self) -> Option<&Arc<RemoteKeys>> {
         match &self.keys {
-            Source::Here(_) => None,
+            Source::Here(_) | Source::Nowhere => None,
             Source::There(remote) => Some(remote),
         }
     }
@@ -77,6 +79,7 @@ impl Rule {
         let version = match &self.keys {
             Source::Here(keys) => keys.verify(token).map(|()| 0)?,
             Source::There(remote) => remote.verify(token).await?,
+            Source::Nowhere => return Err(TokenFault::Unfetched),
         };
         let claims = Arc::new(self.spread(token.payload.clone()));
         let good = Good { claims: Arc::clone(&claims), expires: token.expires, begins: token.begins };

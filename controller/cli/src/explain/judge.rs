@@ -116,6 +116,8 @@ impl Case<'_> {
         let answer = match &explanation.routed {
             _ if let Some(admission) = denial => policy::denied(self, admission),
             Routed::Plan { plan, prefix_len, .. } => self.planned(plan, *prefix_len, head),
+            // Without a token, for it cannot be known who would sign one.
+            Routed::Tokens { .. } => Answer::default(),
             Routed::Challenge { .. } => {
                 Answer { status: Some(200), outcome: words::challenge(), challenge: true, ..Answer::default() }
             }

@@ -10,7 +10,7 @@ use torana_ir::{FieldMatch, HeaderName, LineMatch, LinePart, PathMatch, Regex, R
 
 use crate::report::Remark;
 use crate::translate::istio::bindings::Binding;
-use crate::translate::servers::{INVALID, UNSUPPORTED};
+use crate::translate::servers::INVALID;
 
 /// What every rule without matches asks for: nothing.
 pub(super) fn everything() -> RouteMatch {
@@ -114,15 +114,14 @@ impl Reader<'_> {
 
     fn header(&mut self, header: &HeaderMatch, (list, inverted): (&str, bool), asked: &mut RouteMatch) {
         let field = format!("{list}.{}", header.key.written());
-        let MatchKey::Header(name) = &header.key else {
-            // IST0149: no claim was ever verified here.
-            let remedy = "write a RequestAuthentication; until Torana evaluates those, remove the match";
-            let message = "no RequestAuthentication verifies claims for this gateway, so the match matches nothing";
-            self.faults.push(Remark::error(UNSUPPORTED, &format!("{}.{field}", self.at), message, remedy));
-            self.failed = true;
-            return;
-        };
         let Some(value) = self.text(&header.value, &field) else { return };
+        let name = match &header.key {
+            MatchKey::Header(name) => name,
+            MatchKey::Claim(path) => {
+                asked.claims.push(FieldMatch { name: path.clone(), value, inverted });
+                return;
+            }
+        };
         let part = match name.as_str() {
             ":method" => Some(LinePart::Method),
             ":scheme" => Some(LinePart::Scheme),

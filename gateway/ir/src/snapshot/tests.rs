@@ -198,13 +198,16 @@ fn route_match() -> impl Strategy<Value = RouteMatch> {
     let parameter = |(value, inverted)| FieldMatch { name: "q".to_owned(), value, inverted };
     let part = select(vec![LinePart::Method, LinePart::Scheme, LinePart::Authority, LinePart::Path]);
     let line = (part, field()).prop_map(|(part, (value, inverted))| LineMatch { part, value, inverted });
-    let fields = (vec(field().prop_map(header), 0..2), vec(field().prop_map(parameter), 0..2), vec(line, 0..2));
-    (path, method, fields).prop_map(|(path, method, (headers, query, line))| RouteMatch {
+    let claim = |(value, inverted)| FieldMatch { name: vec!["a".to_owned(), "b".to_owned()], value, inverted };
+    let claims = vec(field().prop_map(claim), 0..2);
+    let fields = (vec(field().prop_map(header), 0..2), vec(field().prop_map(parameter), 0..2), vec(line, 0..2), claims);
+    (path, method, fields).prop_map(|(path, method, (headers, query, line, claims))| RouteMatch {
         path,
         method,
         headers,
         query,
         line,
+        claims,
     })
 }
 
@@ -547,7 +550,11 @@ fn key_source() -> impl Strategy<Value = KeySource> {
     let place = (any::<bool>(), any::<u32>()).prop_map(|(is_discovery, timeout_ms)| {
         KeySource::There(KeyPlace { url: KeyUrl::new("https://a.example/keys").unwrap(), is_discovery, timeout_ms })
     });
-    prop_oneof![place, Just(KeySource::Here(KeySet::new(r#"{"keys": [{"kty": "oct"}]}"#).unwrap()))]
+    prop_oneof![
+        place,
+        Just(KeySource::Nowhere),
+        Just(KeySource::Here(KeySet::new(r#"{"keys": [{"kty": "oct"}]}"#).unwrap()))
+    ]
 }
 
 fn token_policy(key: PolicyKey) -> impl Strategy<Value = TokenPolicy> {

@@ -60,6 +60,7 @@ fn ask(table: &Table, method: &str, host: &str, target: &str) -> String {
         Routed::Plan { .. } => "routed".to_owned(),
         Routed::Challenge { authorization, .. } => String::from_utf8(authorization.to_vec()).unwrap(),
         Routed::Fault { fault, .. } => fault.reason().to_owned(),
+        Routed::Tokens { .. } => panic!("nobody asks for claims"),
     };
     let told_of = told(table.route(&BIND, &mut head, None));
     if told_of != Fault::Guarded.reason() {
