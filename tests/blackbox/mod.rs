@@ -57,7 +57,7 @@ mod names;
 
 mod places;
 
-mod policy;
+pub(crate) mod policy;
 
 mod pool;
 

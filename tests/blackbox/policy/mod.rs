@@ -2,7 +2,7 @@
 //! Istio's security policies as clients see them: who may do what, whose tokens are believed, and what they are told who
 //! are not let through.
 
-mod issuer;
+pub(crate) mod issuer;
 
 mod admission;
 

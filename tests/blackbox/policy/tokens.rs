@@ -10,6 +10,7 @@ use serde_json::json;
 use torana_tests::{Backend, Reply, World, eventually};
 
 use super::super::log::line;
+use super::super::manifests::object;
 use super::issuer::{Issuer, NAME, but, claims, in_seconds};
 use super::{authentication, policy, world};
 
@@ -333,4 +334,46 @@ fn an_issuer_tells_where_its_keys_are() {
     let issuer = format!("http://127.0.0.1:{}/realm/", keys.port);
     let world = world(&Backend::named("app"), &authentication(&format!("{{issuer: '{issuer}'}}")));
     assert_eq!(bearing(&world, &own.signs(&but("iss", json!(issuer)))), (200, String::new()), "{}", world.log());
+}
+
+#[test]
+fn rules_of_a_virtual_service_may_ask_for_claims() {
+    let own = Issuer::ecdsa("own");
+    let (staff, others) = (Backend::named("staff"), Backend::named("others"));
+    let api = "networking.istio.io/v1";
+    let server = "{port: {number: ${HTTP}, name: http, protocol: HTTP}, hosts: ['*']}";
+    let gateway = object(api, "Gateway", "edge", &format!("selector: {{istio: ingressgateway}}, servers: [{server}]"));
+    let to = |name: &str| format!("route: [{{destination: {{host: {name}}}}}]");
+    let http = [
+        format!("{{match: [{{headers: {{'@request.auth.claims.groups': {{exact: staff}}}}}}], {}}}", to("staff")),
+        format!(
+            "{{match: [{{uri: {{prefix: /deep}}, headers: {{'@request.auth.claims[deep][er]': {{prefix: do}}}}}}], {}}}",
+            to("staff")
+        ),
+        format!("{{{}}}", to("others")),
+    ];
+    let rules =
+        object(api, "VirtualService", "r", &format!("hosts: ['*'], gateways: [edge], http: [{}]", http.join(", ")));
+    let services = World::service("staff", staff.port) + &World::service("others", others.port);
+    let believed = authentication(&rule(&Issuer::jwks(&[&own]), ""));
+    let world = World::start(&[gateway, rules, services, believed].concat());
+    let answered = |target: &str, token: Option<&str>| {
+        let bearer = token.map(|token| format!("Bearer {token}"));
+        let fields: Vec<_> = bearer.iter().map(|bearer| ("Authorization", bearer.as_str())).collect();
+        let reply = get(&world, target, &fields);
+        (reply.status, if reply.text().contains("staff") { "staff" } else { "others" })
+    };
+    let (of_staff, of_others) = (own.signs(&claims()), own.signs(&but("groups", json!(["guests"]))));
+    for (target, token, expected) in [
+        ("/", None, (200, "others")),
+        ("/", Some(&of_staff), (200, "staff")),
+        ("/", Some(&of_others), (200, "others")),
+        ("/deep", Some(&of_others), (200, "staff")),
+        ("/deep", None, (200, "others")),
+        ("/", Some(&"bad".to_owned()), (401, "others")),
+    ] {
+        assert_eq!(answered(target, token.map(String::as_str)), expected, "{target}: {}", world.log());
+    }
+    let forged = get(&world, "/", &[("@request.auth.claims.groups", "staff"), ("X-Claims", "staff")]);
+    assert!(forged.status == 400 || forged.text().contains("others"), "nobody says it in a field");
 }
