@@ -55,6 +55,8 @@ BENCHES = [
     Bench("mesh", f"h1 → h1, `h2load --h1 -c64`, {load.RATE:,} a second (Envoy: what it bears), 128 B, keep-alive, to a "
           "workload in cleartext and in the mesh's mutual TLS",
           PER_REQUEST, measure.cost(load.paced), bases=("torana+plain", "envoy+mtls"), saturation=0.3),
+    Bench("policies", "h1 → h1, `h2load --h1 -c64`, every request with a token; nobody looks for it, or 100 policies do",
+          PER_REQUEST, measure.cost(load.bearing), bases=("torana", "envoy")),
     Bench("hosts", f"1 and {MANY:,} hosts, load on the last, h1 → h1", PER_REQUEST, measure.cost(load.wrk),
           hosts=(1, MANY)),
     Bench("idle-h1", "4,000 idle h1 connections, ΔPss", PER_IDLE, measure.idle_memory(4_000, False), rounds=3),
@@ -88,6 +90,7 @@ GATES = [
     must("h2", "envoy", 0.60),
     must("h1", "torana", 1.05, "torana+balance"),
     must("h2", "torana", 1.05, "torana+balance"),
+    must("policies", "torana", 1.15, "torana+policies"),
     must("mesh", "torana+plain", 1.15, "torana+mtls"),
     must("hosts", "torana@1", 1.10, f"torana@{MANY}"),
     must("idle-h1", None, 4.0),

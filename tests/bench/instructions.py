@@ -5,16 +5,20 @@ the machine's mood; it does not see the kernel."""
 import re
 import signal
 
+import bearer
 import load
 import measure
 from process import Failed
 
 FEW, MANY = 1_000, 5_000
 # Envoy does not run under valgrind in useful time.
-ABLE = ("torana", "torana+balance", "torana+plain", "torana+mtls", "haproxy", "nginx")
+ABLE = ("torana", "torana+balance", "torana+policies", "torana+plain", "torana+mtls", "haproxy", "nginx")
 
 SHAPES = {
     "h1": lambda site, count: load.h2load(site, site.http, "http", [f"-n{count}"], ["--h1", "-c8"]),
+    "policies": lambda site, count: load.h2load(
+        site, site.http, "http", [f"-n{count}"],
+        ["--h1", "-c8", "-H", f"authorization: Bearer {bearer.token(site.folder)}"]),
     "h2": lambda site, count: load.h2load(site, site.https, "https", [f"-n{count}"], ["-c8", "-m16"]),
     "grpc": lambda site, count: load.h2load(
         site, site.grpc, "http", [f"-n{count}"],

@@ -7,6 +7,7 @@ import re
 import subprocess
 from contextlib import contextmanager
 
+import bearer
 import place
 from process import CLIENT_CPU, Failed, pinned
 
@@ -67,6 +68,12 @@ def count_h2load(said: str) -> int:
 
 def h1_tls(site, seconds: int) -> int:
     return h2load(site, site.https, "https", [f"-D{seconds}"], ["--h1", "-c64", "-m1"])
+
+
+def bearing(site, seconds: int) -> int:
+    """With a token, whether anybody looks for it or not."""
+    token = bearer.token(site.folder)
+    return h2load(site, site.http, "http", [f"-D{seconds}"], ["--h1", "-c64", "-H", f"authorization: Bearer {token}"])
 
 
 def paced(site, seconds: int) -> int:

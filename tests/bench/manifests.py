@@ -4,6 +4,7 @@
 import base64
 from pathlib import Path
 
+import bearer
 import place
 
 GATEWAY = """\
@@ -101,9 +102,10 @@ def endpoints(count: int) -> str:
     return ", ".join(f"{{addresses: [127.0.0.{last}], conditions: {{ready: true}}}}" for last in range(1, count + 1))
 
 
-def write(folder: Path, site, balanced: bool = False, mutual: bool | None = None) -> None:
+def write(folder: Path, site, balanced: bool = False, mutual: bool | None = None, guarded: bool = False) -> None:
     """Gateway, certificate and backends in one file, the routes of `site.hosts` hosts in another. `balanced`: over four
-    endpoints, with everything that balancing can be asked for. `mutual`: to the workload, as one of a mesh or not."""
+    endpoints, with everything that balancing can be asked for. `mutual`: to the workload, as one of a mesh or not.
+    `guarded`: by a hundred policies."""
     def encoded(name: str) -> str:
         return base64.b64encode((site.folder / name).read_bytes()).decode()
 
@@ -114,6 +116,7 @@ def write(folder: Path, site, balanced: bool = False, mutual: bool | None = None
                            endpoints=POD_ENDPOINT if mutual else endpoints(4 if balanced else 1))
     base += POD if mutual else ""
     base += BALANCED if balanced else ""
+    base += bearer.policies(site.folder) if guarded else ""
     base += BACKEND.format(name="grpc", port=site.grpc_backend, protocol=", appProtocol: kubernetes.io/h2c",
                            endpoints=endpoints(1))
     base += GRPC_ROUTE.format(host=site.host)

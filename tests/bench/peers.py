@@ -116,12 +116,13 @@ def relay(site: Site) -> list[str]:
     return [place.anchor("relay"), str(site.http), str(site.backend)]
 
 
-def torana(site: Site, log: str = "off", balanced: bool = False, mutual: bool | None = None) -> list[str]:
+def torana(site: Site, log: str = "off", balanced: bool = False, mutual: bool | None = None,
+           guarded: bool = False) -> list[str]:
     if not place.torana().is_file():
         raise place.Absent(f"{place.torana()}: build it, or name it in TORANA_BIN")
     folder = site.folder / "manifests"
     folder.mkdir(exist_ok=True)
-    manifests.write(folder, site, balanced, mutual)
+    manifests.write(folder, site, balanced, mutual, guarded)
     identity = site.folder / "identity"
     identity.mkdir(exist_ok=True)
     for source, name in (("gateway.pem", "tls.crt"), ("gateway-key.pem", "tls.key"), ("mesh.pem", "ca.crt")):
@@ -140,6 +141,7 @@ PEERS = {
     "torana": (torana, None),
     "torana+json": (lambda site: torana(site, "json"), {"h1", "h1-tls", "h2"}),
     "torana+balance": (lambda site: torana(site, balanced=True), {"h1", "h2"}),
+    "torana+policies": (lambda site: torana(site, guarded=True), {"policies"}),
     "torana+plain": (lambda site: torana(site, mutual=False), {"mesh"}),
     "torana+mtls": (lambda site: torana(site, mutual=True), {"mesh"}),
     "envoy+plain": (lambda site: envoy(site, mutual=False), {"mesh"}),
