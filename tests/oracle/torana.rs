@@ -137,8 +137,8 @@ impl World<'_> {
         match bind.route(&mut head, sni) {
             Routed::Plan { plan, prefix_len, .. } => self.planned(&plan, head, prefix_len, call),
             Routed::Fault { fault: torana_gateway::fault::Fault::Misdirected, .. } => Outcome::Misdirected,
-            // Nobody asks for certificates here.
-            Routed::Fault { .. } | Routed::Challenge { .. } => Outcome::NoRoute,
+            // Nobody asks for certificates here, or for claims.
+            Routed::Fault { .. } | Routed::Challenge { .. } | Routed::Tokens { .. } => Outcome::NoRoute,
         }
     }
 
