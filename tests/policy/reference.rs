@@ -32,45 +32,75 @@ pub(super) fn judge(policies: &[Policy], asked: &Asked) -> Said {
                 .filter(move |it| it.dry_run == dry && it.spec["action"].as_str().unwrap_or("ALLOW") == action)
         };
         let written = asked.target.split('?').next().unwrap_or_default();
-        let (read, climbs) = read_by_backends(written);
-        let denied = of("DENY").any(|it| takes(it, asked, written) || (asked.http && takes(it, asked, &read)));
+        let readings = if asked.http { readings(written) } else { Vec::new() };
+        let denied =
+            of("DENY").any(|it| takes(it, asked, written) || readings.iter().any(|(path, _)| takes(it, asked, path)));
         let allowed = |path: &str| of("ALLOW").any(|it| takes(it, asked, path));
-        !denied && (of("ALLOW").next().is_none() || (allowed(written) && (!asked.http || !climbs || allowed(&read))))
+        let climbing = || readings.iter().filter(|(_, climbs)| *climbs);
+        let is_allowed = || allowed(written) && climbing().all(|(path, _)| allowed(path));
+        !denied && (of("ALLOW").next().is_none() || is_allowed())
     };
     Said { allowed: verdict(false), would: policies.iter().any(|it| it.dry_run).then(|| verdict(true)) }
 }
 
-/// The most that may be read into a path, and whether `..` is among it.
-fn read_by_backends(path: &str) -> (String, bool) {
-    let mut bytes = path.as_bytes().to_vec();
+/// What may be read into a path, and whether a `..` was followed for it: decoded up to three times; then, if at all, without
+/// parameters, and both again up to three times; and with dot segments resolved, or as they are.
+fn readings(path: &str) -> Vec<(String, bool)> {
+    let mut all = Vec::new();
+    let mut before = path.as_bytes().to_vec();
     for _ in 0..4 {
-        let mut next = Vec::new();
-        let mut rest = &bytes[..];
-        while let [byte, after @ ..] = rest {
-            let hex = |at: usize| after.get(at).and_then(|it| (*it as char).to_digit(16));
-            if let (b'%', Some(high), Some(low)) = (byte, hex(0), hex(1)) {
-                next.push((high * 16 + low) as u8);
-                rest = &after[2..];
-            } else {
-                next.push(*byte);
-                rest = after;
-            }
+        all.extend([true, false].map(|resolves| read(&before, resolves)));
+        let mut after = bare(&before);
+        for _ in 0..4 {
+            all.extend([true, false].map(|resolves| read(&after, resolves)));
+            after = bare(&decoded(&after));
         }
-        bytes = next;
+        before = decoded(&before);
     }
-    let text = String::from_utf8_lossy(&bytes).replace('\\', "/");
+    all
+}
+
+fn decoded(bytes: &[u8]) -> Vec<u8> {
+    let (mut next, mut rest) = (Vec::new(), bytes);
+    while let [byte, after @ ..] = rest {
+        let hex = |at: usize| after.get(at).and_then(|it| (*it as char).to_digit(16));
+        if let (b'%', Some(high), Some(low)) = (byte, hex(0), hex(1)) {
+            next.push((high * 16 + low) as u8);
+            rest = &after[2..];
+        } else {
+            next.push(*byte);
+            rest = after;
+        }
+    }
+    next
+}
+
+fn bare(path: &[u8]) -> Vec<u8> {
+    let segments = path.split_inclusive(|byte| b"/\\".contains(byte));
+    let cut = |segment: &[u8]| {
+        let end = segment.iter().position(|byte| *byte == b';');
+        let slash = segment.last().filter(|byte| b"/\\".contains(byte) && end.is_some()).copied();
+        [&segment[..end.unwrap_or(segment.len())], slash.as_slice()].concat()
+    };
+    segments.flat_map(cut).collect()
+}
+
+fn read(path: &[u8], resolves: bool) -> (String, bool) {
     let (mut kept, mut climbs) = (Vec::new(), false);
-    for part in text.split('/').map(|part| part.split(';').next().unwrap_or_default()) {
-        match part {
-            "" | "." => {}
-            ".." => {
+    let parts: Vec<&[u8]> = path.split(|byte| b"/\\".contains(byte)).collect();
+    for part in &parts {
+        match (*part, resolves) {
+            (b"", _) | (b".", true) => {}
+            (b"..", true) => {
                 kept.pop();
                 climbs = true;
             }
-            name => kept.push(name),
+            (name, _) => kept.push(String::from_utf8_lossy(name).into_owned()),
         }
     }
-    (format!("/{}", kept.join("/")), climbs)
+    let ends = parts.last().is_some_and(|last| last.is_empty() || (resolves && [&b"."[..], b".."].contains(last)));
+    let slash = if ends && !kept.is_empty() { "/" } else { "" };
+    (format!("/{}{slash}", kept.join("/")), climbs)
 }
 
 /// "A match occurs when at least one rule matches the request."
@@ -83,7 +113,8 @@ fn takes(policy: &Policy, asked: &Asked, path: &str) -> bool {
             fields.map(|(name, values)| of(name, values)).all(|holds| holds.unwrap_or(deny))
         };
         let source = |it: &Value| all(&it["source"], &|name, values| source(policy, name, values, asked));
-        let operation = |it: &Value| all(&it["operation"], &|name, values| operation(name, values, asked, path));
+        let operation =
+            |it: &Value| all(&it["operation"], &|name, values| operation(name, values, asked, (path, deny)));
         let any = |name: &str, holds: &dyn Fn(&Value) -> bool| {
             rule[name].as_array().is_none_or(|all| all.is_empty() || all.iter().any(holds))
         };
@@ -176,7 +207,7 @@ fn attribute(policy: &Policy, name: &str, value: &str, asked: &Asked) -> bool {
     }
 }
 
-fn operation(name: &str, values: &Value, asked: &Asked, path: &str) -> Option<bool> {
+fn operation(name: &str, values: &Value, asked: &Asked, (path, deny): (&str, bool)) -> Option<bool> {
     let lower = name.strip_prefix("not").unwrap_or(name).to_ascii_lowercase();
     if lower == "ports" {
         return Some(either(name, |value| value == asked.local.port().to_string(), values));
@@ -184,7 +215,13 @@ fn operation(name: &str, values: &Value, asked: &Asked, path: &str) -> Option<bo
     asked.http.then(|| match lower.as_str() {
         "hosts" => either(name, |value| text(&value.to_lowercase(), &asked.authority.to_lowercase()), values),
         "methods" => either(name, |value| text(value, &asked.method), values),
-        _ => either(name, |value| if value.contains("{*") { template(value, path) } else { text(value, path) }, values),
+        _ => {
+            let fits =
+                |value: &str, path: &str| if value.contains("{*") { template(value, path) } else { text(value, path) };
+            // A slash at the end makes no other path of one that is denied.
+            let bare = path.strip_suffix('/').filter(|it| deny && name == "paths" && !it.is_empty()).unwrap_or(path);
+            either(name, |value| fits(value, path) || fits(value, bare), values)
+        }
     })
 }
 

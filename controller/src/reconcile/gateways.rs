@@ -112,12 +112,14 @@ impl Ours {
 /// others.
 pub(super) fn depend_on(object: &ObjectRef) -> bool {
     const OF_BACKENDS: [Kind; 4] = [Kind::Service, Kind::EndpointSlice, Kind::BackendTlsPolicy, Kind::TrafficPolicy];
-    const OF_THE_MESH: [Kind; 5] = [
+    const OF_THE_MESH: [Kind; 7] = [
         Kind::VirtualService,
         Kind::DestinationRule,
         Kind::ServiceEntry,
         Kind::WorkloadEntry,
         Kind::PeerAuthentication,
+        Kind::AuthorizationPolicy,
+        Kind::RequestAuthentication,
     ];
     let is_other = |kind| ROUTES.contains(&kind) || OF_BACKENDS.contains(&kind) || OF_THE_MESH.contains(&kind);
     !object.known_kind().is_some_and(is_other)

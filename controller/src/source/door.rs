@@ -136,9 +136,24 @@ fn foreign(reference: &ObjectRef) -> Option<Remark> {
             reason: "NotServed",
             what: format!("{kind} of {group} is not served by this version"),
             why: "the object has no effect".to_owned(),
-            remedy: "use Gateway API kinds instead".to_owned(),
+            remedy: instead(kind).to_owned(),
         }),
         _ => None,
+    }
+}
+
+/// What to use in place of a kind that is not served.
+fn instead(kind: &str) -> &'static str {
+    match kind {
+        "EnvoyFilter" => {
+            "there is no Envoy to patch: write what it is for as a VirtualService, a DestinationRule, a filter of a route, \
+             or spec.client of GatewayParameters"
+        }
+        "WasmPlugin" => "have a server decide by the ExternalAuth filter of an HTTPRoute",
+        "Sidecar" => "nothing: a gateway sees all that is exported to it",
+        "ProxyConfig" => "write spec.client and spec.workers of GatewayParameters",
+        "Telemetry" => "say by --access-log of the proxies whether they write one; metrics are always there",
+        _ => "use Gateway API kinds instead",
     }
 }
 

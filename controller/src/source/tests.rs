@@ -214,7 +214,8 @@ fn what_no_gateway_needs_passes_in_silence_and_slips_do_not() {
             Some("write apiVersion: gateway.networking.k8s.io/v1 and kind: HTTPRoute"),
         ),
         (other("v1", "HTTPRoute"), Some("there is no kind HTTPRoute in API group \"\"")),
-        (other("networking.istio.io/v1", "Sidecar"), Some("Sidecar of networking.istio.io is not served")),
+        (other("networking.istio.io/v1", "Sidecar"), Some("nothing: a gateway sees all that is exported to it")),
+        (other("extensions.istio.io/v1alpha1", "WasmPlugin"), Some("ExternalAuth filter of an HTTPRoute")),
         (
             other("networking.istio.io/v1alpha3", "EnvoyFilter"),
             Some("EnvoyFilter of networking.istio.io is not served"),

@@ -22,6 +22,10 @@ const SEGMENT: &str = "[a-zA-Z0-9._~%!$&'()+,;:@=-]+";
 /// The same with slashes, or nothing.
 const REST: &str = "[a-zA-Z0-9._~%!$&'()+,;:@=/-]*";
 
+/// Fields that say how a message is carried: none of them is there when policies are asked.
+const CONSUMED: [&str; 7] =
+    ["connection", "content-length", "expect", "keep-alive", "proxy-connection", "te", "transfer-encoding"];
+
 /// What cannot be spelled out: the field and why.
 pub(super) type Unclear = (String, String);
 
@@ -33,6 +37,8 @@ struct Scene<'s> {
     domains: Vec<String>,
     /// The policy's namespace.
     namespace: &'s str,
+    /// What its rules take is denied.
+    denies: bool,
 }
 
 /// The key of a policy.
@@ -47,7 +53,8 @@ pub(super) fn deny_all(key: PolicyKey) -> AccessPolicy {
 
 /// What a policy says that asks nobody else.
 pub(super) fn spelled_out(mesh: &MeshConfig, policy: &AuthorizationPolicy) -> Read<AccessPolicy> {
-    let scene = Scene { domains: mesh.trust_domains().collect(), namespace: &policy.meta.namespace };
+    let denies = policy.spec.action == PolicyAction::Deny;
+    let scene = Scene { domains: mesh.trust_domains().collect(), namespace: &policy.meta.namespace, denies };
     let action = match policy.spec.action {
         PolicyAction::Allow => AccessAction::Allow,
         PolicyAction::Deny => AccessAction::Deny,
@@ -122,6 +129,13 @@ impl Scene<'_> {
                 } else if let Some(field) = bracketed("request.headers") {
                     header(at, field, texts(values, not_values))?
                 } else if key.starts_with("experimental.envoy.filters.") {
+                    // What nobody sets would be denied to nobody, or be no reason to refuse.
+                    if self.denies || values.is_empty() {
+                        return Err((
+                            format!("{at}.key"),
+                            format!("{key:?} is set by filters of Envoy, which are not here"),
+                        ));
+                    }
                     Condition::Unknown(texts(values, not_values))
                 } else {
                     return Err((format!("{at}.key"), format!("{key:?} is not known here")));
@@ -311,13 +325,33 @@ fn nested(text: &str) -> Vec<String> {
     if rest.is_empty() { names } else { whole() }
 }
 
+fn lower(terms: Terms<TextTest>) -> Terms<TextTest> {
+    let each = |tests: Vec<TextTest>| tests.into_iter().map(lowered).collect();
+    Terms { any: each(terms.any), none: each(terms.none) }
+}
+
+fn lowered(test: TextTest) -> TextTest {
+    match test {
+        TextTest::Exact(text) => TextTest::Exact(text.to_ascii_lowercase()),
+        TextTest::Prefix(text) => TextTest::Prefix(text.to_ascii_lowercase()),
+        TextTest::Suffix(text) => TextTest::Suffix(text.to_ascii_lowercase()),
+        other => other,
+    }
+}
+
 /// A field, or what Envoy has among fields.
 fn header(at: &str, bracketed: &str, terms: Terms<TextTest>) -> Read<Condition> {
     let name = bracketed.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
     Ok(match name.as_str() {
-        ":authority" | "host" => Condition::Host(terms),
+        ":authority" | "host" => Condition::Host(lower(terms)),
         ":method" => Condition::Method(terms),
         ":path" => Condition::Target(terms),
+        other if CONSUMED.contains(&other) => {
+            return Err((
+                format!("{at}.key"),
+                format!("{other:?} is of the connection, and gone when policies are asked"),
+            ));
+        }
         other if other.starts_with(':') => {
             return Err((
                 format!("{at}.key"),

@@ -179,7 +179,6 @@ impl<'c> Guard<'c> {
     fn authorizing(cluster: &Cluster, policy: &'c AuthorizationPolicy) -> Self {
         let (mut remarks, is_valid) = verdict_with(policy.problems(), NOBODY);
         let effect = match access::spelled_out(cluster.mesh().config(), policy) {
-            _ if policy.spec.action == PolicyAction::Custom && policy.is_dry_run() => Effect::Nothing,
             _ if policy.spec.action == PolicyAction::Custom => Effect::Closes("is not evaluated yet"),
             Ok(said) if is_valid => Effect::Evaluated(Box::new(said)),
             said => {

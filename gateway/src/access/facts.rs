@@ -25,15 +25,17 @@ pub struct Facts<'f> {
 }
 
 impl<'f> Facts<'f> {
-    /// Of a connection between these two, the client's end first.
+    /// Of a connection from `peer` between these two, the client's end first: a load balancer that connects for somebody
+    /// says so (PROXY protocol).
     pub(crate) fn of(
-        (peer, local): (SocketAddr, SocketAddr),
+        peer: IpAddr,
+        (client, local): (SocketAddr, SocketAddr),
         server_name: Option<&'f str>,
         names: &'f [Box<str>],
     ) -> Self {
-        let peer = peer.ip().to_canonical();
         let local = SocketAddr::new(local.ip().to_canonical(), local.port());
-        Self { peer, client: peer, local, server_name, names, head: None, claims: None }
+        let (peer, client) = (peer.to_canonical(), client.ip().to_canonical());
+        Self { peer, client, local, server_name, names, head: None, claims: None }
     }
 
     /// Of a request that came by it for `client`.

@@ -31,6 +31,8 @@ pub struct Access {
     policies: Vec<Arc<AccessPolicy>>,
     /// The first that is named and is not there.
     absent: Option<PolicyKey>,
+    /// They are asked about requests.
+    is_http: bool,
     enforced: Rules,
     /// Of those that only tell what they would do; `None` if there are none.
     dry: Option<Rules>,
@@ -121,13 +123,15 @@ impl Access {
         }
         let policies: Vec<_> = keys.iter().filter_map(&find).collect();
         let absent = keys.iter().find(|key| find(key).is_none()).cloned();
-        if let Some(before) = previous.filter(|before| before.policies == policies && before.absent == absent) {
+        let is_same =
+            |before: &&Arc<Self>| before.policies == policies && before.absent == absent && before.is_http == is_http;
+        if let Some(before) = previous.filter(is_same) {
             return Some(Arc::clone(before));
         }
         let of = |dry: bool| policies.iter().filter(move |policy| policy.dry_run == dry);
         let dry = of(true).next().is_some().then(|| Rules::compile(of(true), is_http));
         let enforced = Rules::compile(of(false), is_http);
-        Some(Arc::new(Self { policies, absent, enforced, dry }))
+        Some(Arc::new(Self { policies, absent, is_http, enforced, dry }))
     }
 
     /// Of each rule that could allow it: what of it does not hold.
@@ -137,16 +141,16 @@ impl Access {
 
     /// What they say of this.
     pub fn judge(&self, facts: &Facts<'_>) -> Judgement {
-        let reading = facts.head.and_then(|head| Reading::of(head.path()));
+        let readings = facts.head.map(|head| Reading::all(head.path())).unwrap_or_default();
         let verdict = match &self.absent {
             Some(key) => Verdict::Denied(Denial::Absent(key.clone())),
-            None => self.enforced.verdict(facts, reading.as_ref()),
+            None => self.enforced.verdict(facts, &readings),
         };
         let first = |rules: &[Compiled]| rules.iter().find(|rule| rule.holds(facts, None)).map(Compiled::label);
         Judgement {
             verdict,
             audited: first(&self.enforced.audit),
-            would: self.dry.as_ref().map(|dry| dry.verdict(facts, reading.as_ref())),
+            would: self.dry.as_ref().map(|dry| dry.verdict(facts, &readings)),
         }
     }
 }
@@ -168,18 +172,17 @@ impl Rules {
         rules
     }
 
-    fn verdict(&self, facts: &Facts<'_>, reading: Option<&Reading>) -> Verdict {
-        let also = reading.map(|reading| reading.path.as_str());
-        let denies = |rule: &&Compiled| rule.holds(facts, None) || also.is_some_and(|_| rule.holds(facts, also));
-        if let Some(rule) = self.deny.iter().find(denies) {
+    fn verdict(&self, facts: &Facts<'_>, readings: &[Reading]) -> Verdict {
+        let read = |rule: &Compiled| readings.iter().any(|reading| rule.denies(facts, Some(&reading.path)));
+        if let Some(rule) = self.deny.iter().find(|rule| rule.denies(facts, None) || read(rule)) {
             return Verdict::Denied(Denial::By(rule.label()));
         }
         if !self.allows {
             return Verdict::Allowed(None);
         }
         let allowing = |path: Option<&str>| self.allow.iter().find(|rule| rule.holds(facts, path));
-        let climbs = reading.is_some_and(|reading| reading.climbs);
-        match allowing(None).filter(|_| !climbs || allowing(also).is_some()) {
+        let mut climbing = readings.iter().filter(|reading| reading.climbs);
+        match allowing(None).filter(|_| climbing.all(|reading| allowing(Some(&reading.path)).is_some())) {
             Some(rule) => Verdict::Allowed(Some(rule.label())),
             None => Verdict::Denied(Denial::Unmatched),
         }

@@ -52,7 +52,20 @@ impl Compiled {
 
     /// Whether it takes this, with another path if one is given.
     pub(super) fn holds(&self, facts: &Facts<'_>, path: Option<&str>) -> bool {
-        let all = |conditions: &Vec<Condition>| conditions.iter().all(|one| holds(one, facts, path));
+        self.holds_if(|one| holds(one, facts, path))
+    }
+
+    /// The same where more is taken for what is forbidden: a slash at the end of a path counts for nothing there.
+    pub(super) fn denies(&self, facts: &Facts<'_>, path: Option<&str>) -> bool {
+        let path = path.or(facts.head.map(Head::path)).unwrap_or_default();
+        self.holds_if(|one| match one {
+            Condition::Path(terms) => forbids(terms, path),
+            other => holds(other, facts, Some(path)),
+        })
+    }
+
+    fn holds_if(&self, holds: impl Fn(&Condition) -> bool) -> bool {
+        let all = |conditions: &Vec<Condition>| conditions.iter().all(&holds);
         all(&self.when)
             && (self.to.is_empty() || self.to.iter().any(all))
             && (self.from.is_empty() || self.from.iter().any(all))
@@ -112,6 +125,13 @@ fn within(terms: &Terms<IpNet>, address: IpAddr) -> bool {
 
 fn text(terms: &Terms<TextTest>, text: &[u8]) -> bool {
     met(terms, |test| test.holds(text))
+}
+
+fn forbids(terms: &Terms<TextTest>, path: &str) -> bool {
+    let bare = path.strip_suffix('/').filter(|bare| !bare.is_empty()).unwrap_or(path);
+    let is_meant = |test: &TextTest| test.holds(path.as_bytes()) || test.holds(bare.as_bytes());
+    (terms.any.is_empty() || terms.any.iter().any(is_meant))
+        && !terms.none.iter().any(|test| test.holds(path.as_bytes()))
 }
 
 /// A field that is not there is nothing; one that is there is present, though it be empty.

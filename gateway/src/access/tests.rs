@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use torana_ir::{AccessAction, AccessPolicy, AccessRule, Condition, PolicyKey, Terms, TextTest};
@@ -50,8 +51,8 @@ fn access(policies: &[AccessPolicy], is_http: bool) -> Arc<Access> {
 
 fn judged(access: &Access, method: &str, path: &str) -> Judgement {
     let head = Head::new(Version::Http11, Scheme::Http, method, "a.com", path);
-    let ends = ("192.0.2.7:1000".parse().unwrap(), "10.0.0.1:80".parse().unwrap());
-    let facts = Facts::of(ends, None, &[]);
+    let ends: (SocketAddr, SocketAddr) = ("192.0.2.7:1000".parse().unwrap(), "10.0.0.1:80".parse().unwrap());
+    let facts = Facts::of(ends.0.ip(), ends, None, &[]);
     let client = facts.client;
     access.judge(&facts.with(client, &head))
 }
@@ -61,8 +62,8 @@ fn said(policies: &[AccessPolicy], method: &str, path: &str) -> String {
 }
 
 fn on_a_stream(policies: &[AccessPolicy]) -> String {
-    let ends = ("192.0.2.7:1000".parse().unwrap(), "10.0.0.1:80".parse().unwrap());
-    access(policies, false).judge(&Facts::of(ends, None, &[])).verdict.to_string()
+    let ends: (SocketAddr, SocketAddr) = ("192.0.2.7:1000".parse().unwrap(), "10.0.0.1:80".parse().unwrap());
+    access(policies, false).judge(&Facts::of(ends.0.ip(), ends, None, &[])).verdict.to_string()
 }
 
 #[test]
@@ -88,15 +89,28 @@ fn what_is_denied_is_denied_whatever_allows_it() {
 #[test]
 fn a_path_that_is_denied_is_not_to_be_had_by_another_spelling() {
     let deny = policy("deny", AccessAction::Deny, &[path("/admin")]);
-    for path in ["/admin/", "//admin", "/admin;x", "/x/..%2fadmin", "/%2561dmin", "/x/..;/admin", "/.//admin"] {
+    for path in [
+        "/admin/",
+        "//admin",
+        "/admin;x",
+        "/admin;%2f..",
+        "//admin;%2f..",
+        "/x/..%2fadmin",
+        "/%2561dmin",
+        "/x/..;/admin",
+        "/.//admin",
+    ] {
         assert_eq!(said(std::slice::from_ref(&deny), "GET", path), "denied by n/deny[0]", "{path}");
     }
     // Nor are exceptions.
     let none = vec![TextTest::Prefix("/public".to_owned())];
     let except = policy("deny", AccessAction::Deny, &[Condition::Path(Terms { any: vec![], none })]);
-    for (path, expected) in
-        [("/public/a", "allowed"), ("/public%2fa", "allowed"), ("/public/..%2fadmin", "denied by n/deny[0]")]
-    {
+    for (path, expected) in [
+        ("/public/a", "allowed"),
+        ("/public/", "allowed"),
+        ("/public%2fa", "allowed"),
+        ("/public/..%2fadmin", "denied by n/deny[0]"),
+    ] {
         assert_eq!(said(std::slice::from_ref(&except), "GET", path), expected, "{path}");
     }
 }
@@ -112,6 +126,7 @@ fn what_is_allowed_does_not_lead_out_of_where_it_seems_to_be() {
         ("/public/..%2fadmin", "denied by none that allows it"),
         ("/public/..;/admin", "denied by none that allows it"),
         ("/public/%252e%252e/admin", "denied by none that allows it"),
+        ("/public/..%2fadmin;%2f..%2fpublic%2fx", "denied by none that allows it"),
     ] {
         assert_eq!(said(std::slice::from_ref(&allow), "GET", path), expected, "{path}");
     }
@@ -136,6 +151,16 @@ fn where_there_are_no_requests_less_is_allowed_and_more_denied() {
     ] {
         assert_eq!(on_a_stream(&policies), expected, "{policies:?}");
     }
+}
+
+#[test]
+fn policies_of_requests_are_none_of_streams_though_they_are_the_same() {
+    let deny = policy("p", AccessAction::Deny, &[path("/admin")]);
+    let find = |_: &PolicyKey| Some(Arc::new(deny.clone()));
+    let of_requests = Access::compile(&[key("p")], find, true, None).unwrap();
+    let of_streams = Access::compile(&[key("p")], find, false, Some(&of_requests)).unwrap();
+    let ends: (SocketAddr, SocketAddr) = ("192.0.2.7:1000".parse().unwrap(), "10.0.0.1:80".parse().unwrap());
+    assert!(of_streams.judge(&Facts::of(ends.0.ip(), ends, None, &[])).is_denial());
 }
 
 #[test]

@@ -58,9 +58,13 @@ pub(super) async fn run(program: Program, server: Option<SocketAddr>, metrics: A
                 }
             }
             Some(done) = jobs.join_next() => {
-                if let Ok((keys, result)) = done {
-                    busy.remove(keys.place());
-                    told(&keys, result, &metrics);
+                match done {
+                    Ok((keys, result)) => {
+                        busy.remove(keys.place());
+                        told(&keys, result, &metrics);
+                    }
+                    // Whose it was is not known: all may be asked anew.
+                    Err(_) => busy.clear(),
                 }
             }
             () = registry.wanted() => {}

@@ -62,9 +62,9 @@ impl Conn {
 
     /// What policies look at besides a request.
     pub(crate) fn facts(&self) -> Facts<'_> {
-        let Peer { remote, local, tls } = &self.peer;
+        let Peer { direct, remote, local, tls } = &self.peer;
         let server_name = tls.as_ref().and_then(|tls| tls.sni.as_deref());
-        Facts::of((*remote, *local), server_name, tls.as_ref().map(|tls| &*tls.names).unwrap_or_default())
+        Facts::of(*direct, (*remote, *local), server_name, tls.as_ref().map(|tls| &*tls.names).unwrap_or_default())
     }
 
     /// The listener that the TLS handshake chose by name.

@@ -60,7 +60,8 @@ fn customary(fault: Fault) -> Option<&'static str> {
 /// What a client is told whose token is not believed (RFC 6750 §3). Nothing that could end the quotes is in a URL.
 pub(crate) fn realm(head: &Head) -> Vec<u8> {
     let (scheme, authority) = (head.scheme.as_str(), head.authority());
-    format!("Bearer realm=\"{scheme}://{authority}{}\", error=\"invalid_token\"", head.path()).into_bytes()
+    let path = head.path().replace('\\', "%5C");
+    format!("Bearer realm=\"{scheme}://{authority}{path}\", error=\"invalid_token\"").into_bytes()
 }
 
 /// What an authority of ACME is told that asks about a host (RFC 8555 §8.3).

@@ -103,7 +103,7 @@ async fn logged(
     tokio::spawn(async move {
         while let Ok((stream, remote)) = listener.accept().await {
             let bind = Bind { address: None, port: 80, transport: Transport::Tcp };
-            let peer = Peer { remote, local, tls: None };
+            let peer = Peer { direct: remote.ip(), remote, local, tls: None };
             tokio::spawn(serve(Box::new(Io::tcp(stream)), peer, bind, Arc::clone(&worker)));
         }
         drop(keep);

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Who is at the other end of a client's connection.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use torana_ir::ListenerKey;
 
 /// The two ends of a connection, and its TLS.
 #[derive(Debug, Clone)]
 pub struct Peer {
+    /// Who connects, for itself or for somebody else.
+    pub direct: IpAddr,
     /// The client's socket.
     pub remote: SocketAddr,
     /// The address that the client connected to.

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -104,6 +104,7 @@ pub(super) async fn connection(
     mut place: Place,
 ) {
     // One task, not one within another: each would hold the arguments.
+    let direct = remote.ip();
     let conduct = 'served: {
         let mut local = match (bind.address, stream.local_addr()) {
             (_, Ok(local)) => canonical(local),
@@ -128,15 +129,15 @@ pub(super) async fn connection(
         match opening {
             Opening::Request => {
                 let _open = worker.metrics.connected(None, "http");
-                let peer = Peer { remote, local, tls: None };
+                let peer = Peer { direct, remote, local, tls: None };
                 break 'served http::serve(Box::new(Io::tcp(stream)), peer, bind, worker).await;
             }
-            Opening::Bytes => return Box::pin(passed_on(stream, (remote, local), bind, worker)).await,
+            Opening::Bytes => return Box::pin(passed_on(stream, (direct, (remote, local)), bind, worker)).await,
             // No connection comes in by a socket of datagrams.
             Opening::Datagram => return,
             Opening::Handshake => {}
         }
-        let shaken = Box::pin(handshake::shake(stream, Ends { remote, local }, &bind, &worker)).await;
+        let shaken = Box::pin(handshake::shake(stream, (direct, Ends { remote, local }), &bind, &worker)).await;
         let Session { io, peer, listener } = match shaken {
             Some(Shaken::Requests(session)) => *session,
             Some(Shaken::Stream(client, course)) => return Box::pin(stream::serve(*client, *course, worker)).await,
@@ -145,7 +146,7 @@ pub(super) async fn connection(
         };
         let _open = worker.metrics.connected(Some(&listener), "https");
         drop(listener);
-        http::serve(io, Peer { remote, local, tls: Some(peer) }, bind, worker).await
+        http::serve(io, Peer { direct, remote, local, tls: Some(peer) }, bind, worker).await
     };
     if conduct == Conduct::Abusive {
         place.strike(Instant::now());
@@ -159,11 +160,16 @@ async fn introduced(stream: &mut TcpStream, bind: &Bind, worker: &Worker) -> Opt
 }
 
 /// Bytes that begin with anything: the port alone says where they go.
-async fn passed_on(stream: TcpStream, ends: (SocketAddr, SocketAddr), bind: Bind, worker: Arc<Worker>) {
+async fn passed_on(
+    stream: TcpStream,
+    (direct, ends): (IpAddr, (SocketAddr, SocketAddr)),
+    bind: Bind,
+    worker: Arc<Worker>,
+) {
     let routed = worker.table.load().bind(&bind).and_then(|bind| bind.stream());
     let Some(routed) = routed else { return };
     let client = Client { io: Box::new(Io::tcp(stream)), remote: ends.0, sni: None, tls_version: None };
-    stream::serve(client, Course::set(routed, &Facts::of(ends, None, &[])), worker).await;
+    stream::serve(client, Course::set(routed, &Facts::of(direct, ends, None, &[])), worker).await;
 }
 
 /// A descriptor that is given up to get rid of clients that cannot be served: they see a close at once and not a

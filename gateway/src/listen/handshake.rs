@@ -4,6 +4,7 @@
 //! The hello is read here and nowhere else: by its server name the listener is chosen, and then TLS ends or passes
 //! through, byte for byte.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,7 +78,7 @@ impl From<&'static str> for Failure {
 
 /// Shakes hands before the deadline of the socket's listeners, or finds out that somebody else is to. Failures are
 /// counted, and the client is told what TLS can tell it.
-pub(super) async fn shake(stream: TcpStream, ends: Ends, bind: &Bind, worker: &Worker) -> Option<Shaken> {
+pub(super) async fn shake(stream: TcpStream, ends: (IpAddr, Ends), bind: &Bind, worker: &Worker) -> Option<Shaken> {
     let limit = worker.table.load().bind(bind)?.limits().handshake_deadline;
     let started = Instant::now();
     let result = tokio::time::timeout(limit, handshake(stream, ends, bind, worker)).await;
@@ -98,8 +99,8 @@ pub(super) async fn shake(stream: TcpStream, ends: Ends, bind: &Bind, worker: &W
 /// With what was shaken: the listener where TLS has ended, and the version, if it has.
 type Done = (Shaken, Option<(ListenerKey, &'static str)>);
 
-async fn handshake(mut stream: TcpStream, ends: Ends, bind: &Bind, worker: &Worker) -> Result<Done, Failure> {
-    let Ends { remote, local } = ends;
+async fn handshake(mut stream: TcpStream, ends: (IpAddr, Ends), bind: &Bind, worker: &Worker) -> Result<Done, Failure> {
+    let (direct, Ends { remote, local }) = ends;
     let (accepted, bytes) = hello(&mut stream).await?;
     let sni =
         accepted.client_hello().server_name().map(|name| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase());
@@ -132,7 +133,7 @@ async fn handshake(mut stream: TcpStream, ends: Ends, bind: &Bind, worker: &Work
             let intent = Intent::of(routed);
             if intent.is_refused() {
                 // Whoever leads nowhere is not let in first: the connection is reset where it stands.
-                let course = Box::new(intent.judged(&Facts::of((remote, local), sni.as_deref(), &[])));
+                let course = Box::new(intent.judged(&Facts::of(direct, (remote, local), sni.as_deref(), &[])));
                 let client = Client { io: Box::new(Io::tcp(stream)), remote, sni, tls_version: None };
                 return Ok((Shaken::Stream(Box::new(client), course), None));
             }
@@ -141,14 +142,14 @@ async fn handshake(mut stream: TcpStream, ends: Ends, bind: &Bind, worker: &Work
             let session = stream.get_ref().1;
             let version = tls_version(session);
             let names = shown(session).filter(|_| heed.is_verified).map(names).unwrap_or_default();
-            let course = Box::new(intent.judged(&Facts::of((remote, local), sni.as_deref(), &names)));
+            let course = Box::new(intent.judged(&Facts::of(direct, (remote, local), sni.as_deref(), &names)));
             let client = Client { io: Box::new(Io::tls_server(stream)), remote, sni, tls_version: Some(version) };
             Ok((Shaken::Stream(Box::new(client), course), Some((listener, version))))
         }
         Ok(Handshake::Pass(routed)) => {
             let mut io = Box::new(Io::tcp(stream));
             io.unread(&bytes);
-            let course = Box::new(Course::set(routed, &Facts::of((remote, local), sni.as_deref(), &[])));
+            let course = Box::new(Course::set(routed, &Facts::of(direct, (remote, local), sni.as_deref(), &[])));
             let client = Client { io, remote, sni, tls_version: None };
             Ok((Shaken::Stream(Box::new(client), course), None))
         }

@@ -94,7 +94,7 @@ impl<P> Flows<P> {
     /// `None` if the listener went while the datagram was on its way.
     fn enter(&self, client: SocketAddr, now: Instant, place: P) -> Option<Entry<P>> {
         let routed = self.worker.table.load().bind(&self.bind)?.stream()?;
-        let facts = Facts::of((canonical(client), self.local(client)), None, &[]);
+        let facts = Facts::of(client.ip(), (client, self.local(client)), None, &[]);
         let course = Course::set(routed, &facts);
         let mut account = Account::begin(&self.worker, canonical(client), &course);
         let open = self.open(client, now, &course, &mut account);

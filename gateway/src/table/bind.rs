@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rustls::ServerConfig;
-use torana_ir::{Certificate, ClientValidation, Demand, Limits, ListenerKey, PathMode, Protocol, Tls, TrustBundle};
+use torana_ir::{
+    Certificate, ClientValidation, Demand, Limits, ListenerKey, MeshClients, PathMode, Protocol, Tls, TrustBundle,
+};
 
 use super::listener::{ListenerPlan, ListenerTable};
 use super::plan::Plan;
@@ -330,9 +332,10 @@ impl Routed {
     }
 }
 
-/// What a listener asks of clients.
-fn asked(listener: &ListenerTable) -> Option<&ClientValidation> {
-    listener.plan.protocol().tls()?.client.as_ref()
+/// What a listener asks of clients: a certificate of its authorities, or one of the mesh.
+fn asked(listener: &ListenerTable) -> (Option<&ClientValidation>, Option<&MeshClients>) {
+    let tls = listener.plan.protocol().tls();
+    (tls.and_then(|tls| tls.client.as_ref()), tls.and_then(|tls| tls.mesh.as_ref()))
 }
 
 fn all_same<T>(before: &[Arc<T>], now: &[Arc<T>]) -> bool {

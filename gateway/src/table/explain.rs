@@ -70,7 +70,8 @@ impl Asker {
     pub fn admission(&self, routed: &Routed, (client, how): (IpAddr, String), head: &Head) -> Option<Admission> {
         let (Routed::Plan { guard, .. } | Routed::Fault { guard, .. }) = routed else { return None };
         let access = guard.access.as_ref()?;
-        let facts = Facts::of((SocketAddr::new(self.peer, 0), self.local), self.server_name.as_deref(), &self.names);
+        let facts =
+            Facts::of(self.peer, (SocketAddr::new(self.peer, 0), self.local), self.server_name.as_deref(), &self.names);
         let facts = facts.with(client, head);
         Some(Admission { client, how, judgement: access.judge(&facts), misses: access.misses(&facts) })
     }

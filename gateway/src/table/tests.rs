@@ -254,6 +254,20 @@ fn a_host_of_another_listener_than_that_of_the_handshake_is_misdirected() {
 }
 
 #[test]
+fn whoever_names_nobody_is_not_let_past_what_a_listener_asks_of_clients() {
+    let mut mesh = https("mesh", "mesh.org");
+    if let Protocol::Https(tls) = &mut mesh.protocol {
+        tls.mesh = Some(torana_ir::MeshClients { aliases: Vec::new(), forwarded: false });
+    }
+    let rules = vec![rule("any", &["any"], &[""], ""), rule("mesh", &["mesh"], &[""], "")];
+    let mut snapshot = snapshot(vec![https("any", ""), mesh], rules);
+    snapshot.certificates.insert(certificate_key(), certificate());
+    let table = compile(&snapshot);
+    let ask = |host: &str| outcome(&bind(&table, 443).route(&mut get(host, "/"), None));
+    assert_eq!((ask("other.org"), ask("mesh.org")), (Ok("any".into()), Err(Fault::Misdirected)));
+}
+
+#[test]
 fn a_client_that_speaks_grpc_is_answered_in_grpc() {
     let table = compile(&snapshot(vec![listener("one", "", 80)], Vec::new()));
     let rows = [

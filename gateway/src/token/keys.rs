@@ -153,9 +153,12 @@ impl RemoteKeys {
         let state = self.state.borrow();
         let tried = state.tried?;
         let after = match state.failures {
-            _ if state.is_wanted => EARLY,
+            0 if state.is_wanted => EARLY,
             0 => FRESH,
-            failures => (FIRST_RETRY * 2_u32.saturating_pow(failures - 1)).min(LONGEST_RETRY),
+            failures => {
+                let most = if state.is_wanted { EARLY } else { LONGEST_RETRY };
+                FIRST_RETRY.saturating_mul(2_u32.saturating_pow(failures - 1)).min(most)
+            }
         };
         Some(tried + after)
     }

@@ -88,7 +88,11 @@ impl Tokens {
         let mut believed: Option<Claims> = None;
         for token in &found {
             let (claims, rule) = self.believed(token).await.map_err(Fault::BadToken)?;
-            rule.tell(head, token, &claims);
+            // Backends are told of the one that policies see; the others are only kept from them.
+            if believed.is_none() {
+                rule.tell(head, token, &claims);
+            }
+            rule.keep(head);
             believed.get_or_insert(claims);
         }
         Ok(believed)

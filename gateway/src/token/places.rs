@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Where requests carry tokens. Never says whether one is good.
 
-use std::borrow::Cow;
-
 use torana_ir::TokenPlace;
 
 use super::rule::Rule;
@@ -25,7 +23,7 @@ pub(super) fn found(head: &Head, rules: &[Rule]) -> Vec<Found> {
             match all.iter_mut().find(|found| found.text == text) {
                 Some(found) if found.rules.last() == Some(&at) => {}
                 Some(found) => found.rules.push(at),
-                None => all.push(Found { text: text.into_owned(), rules: vec![at] }),
+                None => all.push(Found { text, rules: vec![at] }),
             }
         }
     }
@@ -33,24 +31,43 @@ pub(super) fn found(head: &Head, rules: &[Rule]) -> Vec<Found> {
 }
 
 /// What is in a place. Of a field that comes twice the values are one, which is no token.
-fn look<'h>(head: &'h Head, place: &TokenPlace) -> Option<Cow<'h, str>> {
+fn look(head: &Head, place: &TokenPlace) -> Option<String> {
     match place {
         TokenPlace::Field(name, prefix) => {
             let value = head.fields.joined(name.as_str())?;
-            let start = value.get(..prefix.len()).filter(|start| start.eq_ignore_ascii_case(prefix))?.len();
-            Some(Cow::Owned(value[start..].trim().to_owned()))
+            // Wherever it stands, as Envoy has it: what a backend might take for a token is one that is judged.
+            let (lower, prefix) = (value.to_ascii_lowercase(), prefix.to_ascii_lowercase());
+            let start = lower.find(&prefix)? + prefix.len();
+            Some(value.get(start..)?.trim().to_owned())
         }
         TokenPlace::Parameter(name) => {
-            parameters(head).find(|(key, _)| key == name).map(|(_, value)| Cow::Borrowed(value))
+            parameters(head).find(|(key, _)| decoded(key) == *name).map(|(_, value)| decoded(value))
         }
         TokenPlace::Cookie(name) => {
             let cookies = head.fields.joined("cookie")?;
-            let pairs = cookies.split([';', ',']).filter_map(|pair| pair.trim().split_once('='));
-            let value =
-                pairs.into_iter().find(|(key, _)| key == name).map(|(_, value)| value.trim_matches('"').to_owned());
-            value.map(Cow::Owned)
+            let mut pairs = cookies.split([';', ',']).filter_map(|pair| pair.trim().split_once('='));
+            pairs.find(|(key, _)| key == name).map(|(_, value)| value.trim_matches('"').to_owned())
         }
     }
+}
+
+/// With escapes decoded, as a backend reads it.
+fn decoded(text: &str) -> String {
+    let text = text.replace('+', " ");
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [byte, after @ ..] = rest {
+        let digit = |at: usize| after.get(at).and_then(|it| char::from(*it).to_digit(16));
+        let escape = digit(0).zip(digit(1)).filter(|_| *byte == b'%');
+        if let Some(value) = escape.and_then(|(high, low)| u8::try_from(high << 4 | low).ok()) {
+            bytes.push(value);
+            rest = after.get(2..).unwrap_or_default();
+        } else {
+            bytes.push(*byte);
+            rest = after;
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn parameters(head: &Head) -> impl Iterator<Item = (&str, &str)> {
@@ -66,7 +83,7 @@ pub(super) fn remove(head: &mut Head, place: &TokenPlace) {
             }
         }
         TokenPlace::Parameter(name) => {
-            let is_it = |pair: &str| pair.split_once('=').is_some_and(|(key, _)| key == name);
+            let is_it = |pair: &str| pair.split_once('=').is_some_and(|(key, _)| decoded(key) == *name);
             let Some(query) = head.query().filter(|query| query.split('&').any(is_it)) else { return };
             let kept: Vec<_> = query.split('&').filter(|pair| !is_it(pair)).collect();
             let target = match kept.as_slice() {

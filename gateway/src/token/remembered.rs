@@ -33,6 +33,15 @@ struct Known {
     old: Tokens,
 }
 
+impl Known {
+    fn put(&mut self, token: Box<str>, good: Good) {
+        if self.young.len() >= MOST {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(token, good);
+    }
+}
+
 /// Tokens that were good under the keys of one version.
 #[derive(Debug, Default)]
 pub(super) struct Remembered(Mutex<Known>);
@@ -48,7 +57,7 @@ impl Remembered {
             return Some(good.clone());
         }
         let (token, good) = known.old.remove_entry(token)?;
-        known.young.insert(token, good.clone());
+        known.put(token, good.clone());
         Some(good)
     }
 
@@ -64,10 +73,7 @@ impl Remembered {
         if known.version > version {
             return;
         }
-        if known.young.len() >= MOST {
-            known.old = std::mem::take(&mut known.young);
-        }
-        known.young.insert(token.into(), good);
+        known.put(token.into(), good);
     }
 }
 
@@ -93,6 +99,7 @@ mod tests {
         assert!(remembered.find("late", 2).is_none(), "what was verified before the keys changed");
         for number in 0..3 * MOST {
             remembered.keep(&number.to_string(), 2, good());
+            remembered.find(&number.saturating_sub(MOST).to_string(), 2);
         }
         let known = remembered.0.lock().unwrap();
         assert!(known.young.len() + known.old.len() <= 2 * MOST);

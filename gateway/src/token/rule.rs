@@ -101,7 +101,13 @@ impl Rule {
     /// Drops what clients say in fields that it tells backends something in.
     pub(super) fn clear(&self, head: &mut Head) {
         for field in self.spec.claims_to.iter().map(|it| &it.field).chain(&self.spec.payload_to) {
-            head.fields.remove(field.as_str());
+            // Some backends read `_` and `-` alike.
+            let is_it = |name: &[u8]| {
+                let own = field.as_str().as_bytes();
+                let plain = |byte: &u8| if *byte == b'_' { b'-' } else { *byte };
+                name.len() == own.len() && name.iter().map(plain).eq(own.iter().map(plain))
+            };
+            head.fields.retain(|_, name, _| !is_it(name));
         }
     }
 
@@ -122,6 +128,10 @@ impl Rule {
         if let (Some(field), Some(payload)) = (&self.spec.payload_to, token.text.split('.').nth(1)) {
             head.fields.set(field.as_str(), payload.as_bytes());
         }
+    }
+
+    /// Keeps a token that is believed from backends, unless they are to have it.
+    pub(super) fn keep(&self, head: &mut Head) {
         if !self.spec.forward {
             self.spec.places.iter().for_each(|place| places::remove(head, place));
         }

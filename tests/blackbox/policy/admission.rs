@@ -201,3 +201,29 @@ fn a_stream_is_let_through_by_what_streams_have() {
         assert!(eventually(|| passes() == expected), "{spec}: {}", world.log());
     }
 }
+
+#[test]
+fn a_load_balancer_that_connects_for_somebody_is_the_peer_and_that_one_the_client() {
+    let backend = Backend::named("app");
+    let parameters = object("torana.dev/v1alpha1", "GatewayParameters", "edge", "client: {proxyProtocol: true}");
+    let named = "gatewayClassName: torana\n  infrastructure: {parametersRef: {group: torana.dev, kind: GatewayParameters, name: edge}}\n";
+    let gateway = World::gateway().replace("gatewayClassName: torana\n", named);
+    let manifests = parameters + &gateway + &World::service("app", backend.port) + &World::catch_all("all", "app");
+    let world = World::start(&manifests);
+    let status = |client: &str| {
+        let mut connection = Connection::open(world.http).ok()?;
+        let header = format!("PROXY TCP4 {client} 198.51.100.1 4711 80\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        connection.send(header.as_bytes()).ok()?;
+        connection.reply("GET").ok().map(|reply| reply.status)
+    };
+    let source = |field: &str| format!("rules: [{{from: [{{source: {{{field}}}}}]}}]");
+    for (spec, expected) in [
+        (source("remoteIpBlocks: [203.0.113.7]"), [Some(200), Some(403)]),
+        (source("ipBlocks: [127.0.0.0/8]"), [Some(200), Some(200)]),
+        (source("ipBlocks: [203.0.113.7]"), [Some(403), Some(403)]),
+    ] {
+        world.apply("policy.yaml", &policy("p", &spec));
+        let seen = || [status("203.0.113.7"), status("6.6.6.6")];
+        assert!(eventually(|| seen() == expected), "{spec}: {:?}", seen());
+    }
+}

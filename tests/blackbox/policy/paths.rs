@@ -7,13 +7,15 @@ use torana_tests::{Backend, eventually};
 use super::{policy, world};
 
 /// Spellings of `/admin`, and whether the gate itself refuses them.
-const SPELLINGS: [(&str, u16); 24] = [
+const SPELLINGS: [(&str, u16); 26] = [
     ("/admin", 403),
     ("/a/../admin", 403),
     ("/./admin", 403),
     ("//admin", 403),
     ("/admin/", 403),
     ("/admin;x", 403),
+    ("/admin;%2f..", 403),
+    ("//admin;%2f..", 403),
     ("/admin;x=y;z", 403),
     ("/;x/admin", 403),
     ("/admin%2f", 403),
@@ -50,6 +52,10 @@ fn no_spelling_of_a_path_that_is_denied_gets_through() {
         }
         for (path, status) in SPELLINGS {
             let asked = || world.raw(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).unwrap().status;
+            // There the path is decoded first and means something else, for backends, too.
+            if modes.starts_with("DECODE") && path.ends_with(";%2f..") {
+                continue;
+            }
             let seen = asked();
             assert!(seen == status || (modes == "NONE" && seen == 400), "{modes} {path}: {seen}");
         }

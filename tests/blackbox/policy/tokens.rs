@@ -377,3 +377,23 @@ fn rules_of_a_virtual_service_may_ask_for_claims() {
     let forged = get(&world, "/", &[("@request.auth.claims.groups", "staff"), ("X-Claims", "staff")]);
     assert!(forged.status == 400 || forged.text().contains("others"), "nobody says it in a field");
 }
+
+#[test]
+fn of_two_tokens_backends_are_told_of_the_one_that_policies_see() {
+    let (corp, public) = (Issuer::ecdsa("corp"), Issuer::ecdsa("public"));
+    let backend = Backend::named("app");
+    let of = |name: &str, issuer: &Issuer| {
+        let jwks = Issuer::jwks(&[issuer]);
+        format!("{{issuer: '{name}', jwks: '{jwks}', outputClaimToHeaders: [{{header: x-user, claim: sub}}]}}")
+    };
+    let rules = [of("corp", &corp), of("public", &public)].join(", ");
+    let world = world(&backend, &authentication(&rules));
+    let said = |issuer: &str, subject: &str| json!({"iss": issuer, "sub": subject});
+    let (own, other) = (corp.signs(&said("corp", "mallory")), public.signs(&said("public", "admin")));
+    let target = format!("/two?access_token={other}");
+    assert_eq!(get(&world, &target, &[("Authorization", &format!("Bearer {own}"))]).status, 200);
+    let seen = backend.take().pop().unwrap();
+    assert_eq!((seen.header("x-user"), seen.target.as_str()), (Some("mallory"), "/two"));
+    let forged = get(&world, &target, &[("Authorization", "Bearer bad")]);
+    assert_eq!(forged.status, 401, "each must be good");
+}

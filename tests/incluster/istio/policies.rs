@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use torana_tests::{Authority, Connection};
 
 use super::super::{Lab, backend, gateway, route};
@@ -93,9 +94,8 @@ fn each_kind_of_policy_is_obeyed_by_every_proxy() {
     let Some(lab) = lab() else { return };
     let address = served(&lab);
     // Of this client, as backends are told.
-    let told = ask(&address, HOST, "/").unwrap().text();
-    let own =
-        told.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("x-forwarded-for: ").map(str::to_owned));
+    let told: Value = serde_json::from_str(&ask(&address, HOST, "/").unwrap().text()).unwrap();
+    let own = told["headers"]["x-forwarded-for"][0].as_str().map(str::to_owned);
     let own = own.unwrap_or_else(|| panic!("{told}"));
     let templates = "rules: [{to: [{operation: {paths: ['/users/{*}/orders', '/files/{**}']}}]}]";
     let remote = |address: &str| format!("rules: [{{from: [{{source: {{remoteIpBlocks: [{address}]}}}}]}}]");

@@ -50,6 +50,10 @@ impl Fetcher {
         if place.is_discovery {
             let Discovery { jwks_uri } = serde_json::from_str(&answer)
                 .map_err(|error| format!("it does not tell where keys are (jwks_uri): {error}"))?;
+            let is_secure = |url: &str| url.starts_with("https://");
+            if is_secure(place.url.as_str()) && !is_secure(&jwks_uri) {
+                return Err(format!("it says that keys are at {jwks_uri:?}, where nobody vouches for them"));
+            }
             answer = self.get(&KeyUrl::new(&jwks_uri).map_err(|error| error.to_string())?).await?;
         }
         KeySet::new(&answer).map_err(|error| error.to_string())

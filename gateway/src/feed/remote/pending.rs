@@ -68,10 +68,13 @@ impl Pending {
         }
     }
 
-    /// The last good form stays.
+    /// The last good form stays; but of a policy, which then lets nobody through: the last one may have let in more.
     fn refuse(&mut self, key: &str, why: &Unreadable) {
         tracing::warn!(key, %why, "a resource cannot be read");
-        self.fresh.extend(wire::key(key));
+        let read = wire::key(key).ok();
+        let is_policy = |key: &&ResourceKey| matches!(key, ResourceKey::Policy(_) | ResourceKey::Tokens(_));
+        self.delta.removals.extend(read.iter().filter(is_policy).cloned());
+        self.fresh.extend(read);
         self.unreadable.insert(key.to_owned(), why.to_string());
     }
 
@@ -124,6 +127,15 @@ mod tests {
         let whole = pending.add(&next, &mut epoch).unwrap().unwrap();
         assert_eq!((whole.delta.removals, whole.unreadable), (vec![backend("c").key()], vec![]));
         assert_eq!(pending.unreadable().count(), 0);
+    }
+
+    #[test]
+    fn a_policy_that_cannot_be_read_is_none() {
+        let (mut pending, mut epoch) = (Pending::default(), 0);
+        let key = ResourceKey::Policy(torana_ir::PolicyKey { namespace: "n".into(), name: "p".into() });
+        let upsert = Upsert { key: wire::key_text(&key), hash: "h".into(), body: "{}".into() };
+        let whole = pending.add(&chunk(vec![upsert], true), &mut epoch).unwrap().unwrap();
+        assert_eq!((whole.delta.removals, whole.unreadable), (vec![key.clone()], vec![key]));
     }
 
     #[test]
