@@ -64,11 +64,12 @@ impl Compiled {
         })
     }
 
+    /// What it asks for first: most requests fail there, and it costs least to look at.
     fn holds_if(&self, holds: impl Fn(&Condition) -> bool) -> bool {
         let all = |conditions: &Vec<Condition>| conditions.iter().all(&holds);
-        all(&self.when)
-            && (self.to.is_empty() || self.to.iter().any(all))
+        (self.to.is_empty() || self.to.iter().any(all))
             && (self.from.is_empty() || self.from.iter().any(all))
+            && all(&self.when)
     }
 }
 

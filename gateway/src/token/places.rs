@@ -35,6 +35,9 @@ fn look(head: &Head, place: &TokenPlace) -> Option<String> {
     match place {
         TokenPlace::Field(name, prefix) => {
             let value = head.fields.joined(name.as_str())?;
+            if value.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)) {
+                return value.get(prefix.len()..).map(|token| token.trim().to_owned());
+            }
             // Wherever it stands, as Envoy has it: what a backend might take for a token is one that is judged.
             let (lower, prefix) = (value.to_ascii_lowercase(), prefix.to_ascii_lowercase());
             let start = lower.find(&prefix)? + prefix.len();
