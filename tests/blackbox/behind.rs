@@ -12,7 +12,7 @@ const CLIENT: &str = "203.0.113.7";
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
 /// A Gateway whose parameters say this of clients, and a route of everything.
-fn manifests(client: &str, gateway: &str, backend: &Backend) -> String {
+pub(super) fn manifests(client: &str, gateway: &str, backend: &Backend) -> String {
     let parameters = format!(
         "apiVersion: torana.dev/v1alpha1\nkind: GatewayParameters\nmetadata: {{name: edge, namespace: default}}\n\
          spec: {{client: {client}}}\n---\n"

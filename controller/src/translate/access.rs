@@ -5,6 +5,7 @@
 //! Never asks whom the policy is for. What Istio would refuse is for nobody: see [`deny_all`].
 
 use ipnet::IpNet;
+use torana_crds::ObjectMeta;
 use torana_crds::istio::MeshConfig;
 use torana_crds::istio::authorization_policy::{
     AuthorizationPolicy, Condition as When, Operation, PolicyAction, Rule, Source,
@@ -42,8 +43,8 @@ struct Scene<'s> {
 }
 
 /// The key of a policy.
-pub(super) fn key(policy: &AuthorizationPolicy) -> PolicyKey {
-    PolicyKey { namespace: policy.meta.namespace.clone(), name: policy.meta.name.clone() }
+pub(super) fn key(meta: &ObjectMeta) -> PolicyKey {
+    PolicyKey { namespace: meta.namespace.clone(), name: meta.name.clone() }
 }
 
 /// A policy that lets nobody through.
@@ -62,7 +63,12 @@ pub(super) fn spelled_out(mesh: &MeshConfig, policy: &AuthorizationPolicy) -> Re
         PolicyAction::Custom => return Err(("spec.action".to_owned(), "it asks somebody else".to_owned())),
     };
     let rules = policy.spec.rules.iter().enumerate().map(|(place, rule)| scene.rule(place, rule));
-    Ok(AccessPolicy { key: key(policy), action, dry_run: policy.is_dry_run(), rules: rules.collect::<Read<_>>()? })
+    Ok(AccessPolicy {
+        key: key(&policy.meta),
+        action,
+        dry_run: policy.is_dry_run(),
+        rules: rules.collect::<Read<_>>()?,
+    })
 }
 
 impl Scene<'_> {

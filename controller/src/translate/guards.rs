@@ -16,7 +16,7 @@ use torana_ir::{AccessAction, AccessPolicy, Invalid, PolicyKey, TokenPolicy};
 use crate::report::conditions::istio as conditions;
 use crate::report::{Entry, Remark};
 use crate::store::Cluster;
-use crate::translate::access::{self, deny_all};
+use crate::translate::access::{self, Unclear, deny_all};
 use crate::translate::proxies::Proxies;
 use crate::translate::servers::verdict_with;
 use crate::translate::tokens;
@@ -101,7 +101,6 @@ impl<'c> Guards<'c> {
         let decides = |policy: &AccessPolicy| !policy.dry_run && policy.action != AccessAction::Audit;
         let tokens = || all().filter_map(|guard| guard.believes().map(|policy| (guard, policy)));
         let deciding = evaluated().find(|(_, policy)| decides(policy)).map(|(guard, _)| guard);
-
         let why = "is not known to this version of the proxy";
         Guarding {
             closed: deciding.and_then(|guard| closed(&guard.reference, why)),
@@ -142,14 +141,12 @@ impl<'c> Guards<'c> {
 
     /// The policies that proxies evaluate, of these keys.
     pub(super) fn policies(&self, keys: impl IntoIterator<Item = PolicyKey>) -> BTreeMap<PolicyKey, AccessPolicy> {
-        let all: BTreeMap<_, _> = self.guards.iter().filter_map(Guard::evaluated).map(|it| (&it.key, it)).collect();
-        keys.into_iter().filter_map(|key| all.get(&key).map(|policy| (key, (*policy).clone()))).collect()
+        named(self.guards.iter().filter_map(Guard::evaluated), |policy| &policy.key, keys)
     }
 
     /// The same of those that say whose tokens are believed.
     pub(super) fn tokens(&self, keys: impl IntoIterator<Item = PolicyKey>) -> BTreeMap<PolicyKey, TokenPolicy> {
-        let all: BTreeMap<_, _> = self.guards.iter().filter_map(Guard::believes).map(|it| (&it.key, it)).collect();
-        keys.into_iter().filter_map(|key| all.get(&key).map(|policy| (key, (*policy).clone()))).collect()
+        named(self.guards.iter().filter_map(Guard::believes), |policy| &policy.key, keys)
     }
 
     /// A policy of the root namespace is for the whole mesh, gateways included.
@@ -182,11 +179,9 @@ impl<'c> Guard<'c> {
             _ if policy.spec.action == PolicyAction::Custom => Effect::Closes("is not evaluated yet"),
             Ok(said) if is_valid => Effect::Evaluated(Box::new(said)),
             said => {
-                if let (Err((path, why)), true) = (said, is_valid) {
-                    remarks.push(Remark::error("Invalid", &path, format!("{why}: {NOBODY}"), "correct it"));
-                }
+                remarks.extend(said.err().filter(|_| is_valid).map(invalid));
                 let decides = policy.spec.action != PolicyAction::Audit && !policy.is_dry_run();
-                let closed = || Effect::Evaluated(Box::new(deny_all(access::key(policy))));
+                let closed = || Effect::Evaluated(Box::new(deny_all(access::key(&policy.meta))));
                 if decides { closed() } else { Effect::Nothing }
             }
         };
@@ -208,10 +203,8 @@ impl<'c> Guard<'c> {
                 }));
                 Effect::Believes(Box::new(said))
             }
-            Err((path, why)) => {
-                if is_valid {
-                    remarks.push(Remark::error("Invalid", &path, format!("{why}: {NOBODY}"), "correct it"));
-                }
+            Err(unclear) => {
+                remarks.extend(Some(unclear).filter(|_| is_valid).map(invalid));
                 Effect::Closes("is not valid")
             }
         };
@@ -253,6 +246,21 @@ impl<'c> Guard<'c> {
 
 /// What a policy that cannot hold does.
 const NOBODY: &str = "nobody is let through by the listeners that it is for";
+
+/// What Istio takes and proxies cannot do.
+fn invalid((path, why): Unclear) -> Remark {
+    Remark::error("Invalid", &path, format!("{why}: {NOBODY}"), "correct it")
+}
+
+/// Of `all` policies those of these keys.
+fn named<'g, P: Clone + 'g>(
+    all: impl Iterator<Item = &'g P>,
+    key_of: fn(&P) -> &PolicyKey,
+    keys: impl IntoIterator<Item = PolicyKey>,
+) -> BTreeMap<PolicyKey, P> {
+    let all: BTreeMap<_, _> = all.map(|policy| (key_of(policy), policy)).collect();
+    keys.into_iter().filter_map(|key| all.get(&key).map(|policy| (key, (*policy).clone()))).collect()
+}
 
 /// Hosts that are denied without a port: clients may write one.
 fn evaded(policy: &AuthorizationPolicy) -> Option<Remark> {

@@ -7,9 +7,9 @@
 use std::time::Duration;
 
 use torana_crds::istio::request_authentication::{JwtRule, RequestAuthentication};
-use torana_ir::{
-    ClaimField, HeaderName, KeyPlace, KeySet, KeySource, KeyUrl, PolicyKey, TokenPlace, TokenPolicy, TokenRule,
-};
+use torana_ir::{ClaimField, HeaderName, KeyPlace, KeySet, KeySource, KeyUrl, TokenPlace, TokenPolicy, TokenRule};
+
+use crate::translate::access::{Unclear, key};
 
 /// What an answer with keys may take if nothing is said, and at most.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -19,25 +19,17 @@ const SPACED: [&str; 2] = ["permission", "scope"];
 /// After an issuer, what tells where its keys are (OpenID Connect Discovery 1.0 §4).
 const DISCOVERY: &str = "/.well-known/openid-configuration";
 
-/// What cannot be spelled out: the field and why.
-pub(super) type Unclear = (String, String);
-
 /// The rules whose tokens nobody can verify, by their places: their issuers are no URLs, and no keys are written.
 pub(super) fn unverifiable(policy: &TokenPolicy) -> impl Iterator<Item = usize> {
     let rules = policy.rules.iter().enumerate();
     rules.filter(|(_, rule)| rule.keys == KeySource::Nowhere).map(|(place, _)| place)
 }
 
-/// The key of a policy.
-pub(super) fn key(policy: &RequestAuthentication) -> PolicyKey {
-    PolicyKey { namespace: policy.meta.namespace.clone(), name: policy.meta.name.clone() }
-}
-
 /// What a policy says.
 pub(super) fn spelled_out(policy: &RequestAuthentication) -> Result<TokenPolicy, Unclear> {
     let rules = policy.spec.jwt_rules.iter().enumerate();
     let rules = rules.map(|(place, rule)| spelled(&format!("spec.jwtRules[{place}]"), rule));
-    Ok(TokenPolicy { key: key(policy), rules: rules.collect::<Result<_, _>>()? })
+    Ok(TokenPolicy { key: key(&policy.meta), rules: rules.collect::<Result<_, _>>()? })
 }
 
 fn spelled(at: &str, rule: &JwtRule) -> Result<TokenRule, Unclear> {

@@ -114,11 +114,6 @@ impl Condition {
             | Self::Claim(..) => true,
         }
     }
-
-    /// Whether only a token says it.
-    pub fn is_of_token(&self) -> bool {
-        matches!(self, Self::Subject(_) | Self::Claim(..))
-    }
 }
 
 /// Values that are wanted and values that are not. What is not there is none of them.

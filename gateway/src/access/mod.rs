@@ -121,8 +121,9 @@ impl Access {
         if keys.is_empty() {
             return None;
         }
-        let policies: Vec<_> = keys.iter().filter_map(&find).collect();
-        let absent = keys.iter().find(|key| find(key).is_none()).cloned();
+        let found: Vec<_> = keys.iter().map(|key| find(key).ok_or(key)).collect();
+        let absent = found.iter().find_map(|it| it.as_ref().err()).map(|key| (*key).clone());
+        let policies: Vec<_> = found.into_iter().flatten().collect();
         let is_same =
             |before: &&Arc<Self>| before.policies == policies && before.absent == absent && before.is_http == is_http;
         if let Some(before) = previous.filter(is_same) {

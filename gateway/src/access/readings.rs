@@ -5,6 +5,8 @@
 //!
 //! Never changes what is forwarded.
 
+use crate::route::unescaped;
+
 /// Rounds of decoding: more escapes within escapes than that nobody unwraps.
 const ROUNDS: usize = 3;
 
@@ -40,7 +42,7 @@ impl Reading {
                 for resolves in [true, false] {
                     add(&bare, resolves);
                 }
-                let next = without_parameters(&once(&bare));
+                let next = without_parameters(&unescaped(&bare).collect::<Vec<_>>());
                 if next == bare {
                     break;
                 }
@@ -49,7 +51,7 @@ impl Reading {
             for resolves in [true, false] {
                 add(&decoded, resolves);
             }
-            let next = once(&decoded);
+            let next: Vec<u8> = unescaped(&decoded).collect();
             if next == decoded {
                 break;
             }
@@ -105,20 +107,6 @@ fn without_parameters(path: &[u8]) -> Vec<u8> {
         !is_parameter
     });
     kept.copied().collect()
-}
-
-/// With escapes decoded once, but for those that are broken.
-fn once(path: &[u8]) -> Vec<u8> {
-    let digit = |at: usize| path.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-    let mut decoded = Vec::with_capacity(path.len());
-    let mut at = 0;
-    while let Some(byte) = path.get(at) {
-        let escape = digit(at + 1).zip(digit(at + 2)).filter(|_| *byte == b'%');
-        let value = escape.and_then(|(high, low)| u8::try_from(high << 4 | low).ok());
-        decoded.push(value.unwrap_or(*byte));
-        at += if value.is_some() { 3 } else { 1 };
-    }
-    decoded
 }
 
 #[cfg(test)]

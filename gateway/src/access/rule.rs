@@ -8,7 +8,7 @@ use serde_json::Value;
 use torana_ir::{AccessAction, AccessPolicy, AccessRule, Condition, HeaderName, SubjectTest, Terms, TextTest};
 
 use super::{Facts, Label};
-use crate::head::Head;
+use crate::head::{self, Head};
 
 /// A rule.
 #[derive(Debug)]
@@ -109,8 +109,8 @@ fn holds(condition: &Condition, facts: &Facts<'_>, path: Option<&str>) -> bool {
         Condition::Field(name, terms) => field(terms, head, name),
         Condition::Subject(terms) => met(terms, |test| is_of(test, facts.claims)),
         Condition::Claim(at, terms) => {
-            let claim = at.iter().try_fold(facts.claims, |value, name| Some(value?.get(name))).flatten();
-            met(terms, |test| says(claim, test))
+            let claim = facts.claims.and_then(|payload| head::claim(payload, at));
+            met(terms, |test| head::says(claim, |text| test.holds(text.as_bytes())))
         }
         Condition::Unknown(terms) => met(terms, |_| false),
     }
@@ -145,13 +145,4 @@ fn is_of(test: &SubjectTest, claims: Option<&Value>) -> bool {
     let claim = |name: &str| claims.and_then(|claims| claims.get(name)).and_then(Value::as_str);
     claim("iss").is_some_and(|issuer| test.issuer.holds(issuer.as_bytes()))
         && claim("sub").is_some_and(|subject| test.subject.holds(subject.as_bytes()))
-}
-
-/// A text, or a list that has one.
-fn says(claim: Option<&Value>, test: &TextTest) -> bool {
-    match claim {
-        Some(Value::String(text)) => test.holds(text.as_bytes()),
-        Some(Value::Array(all)) => all.iter().filter_map(Value::as_str).any(|text| test.holds(text.as_bytes())),
-        _ => false,
-    }
 }

@@ -3,6 +3,7 @@
 //!
 //! Texts lie in one buffer, fields are spans over it, names are in lower case. Nothing here decides what is allowed.
 
+mod claims;
 mod fields;
 mod known;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+pub(crate) use claims::{claim, says};
 pub use fields::{Field, Fields};
 pub use known::Known;
 

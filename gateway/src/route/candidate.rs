@@ -3,12 +3,11 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
 use torana_ir::{FieldMatch, HeaderName, LineMatch, LinePart, Order, PathMatch, RouteMatch, Rule, TextMatch};
 
 use super::order::Precedence;
 use super::query;
-use crate::head::{Fields, Head};
+use crate::head::{self, Fields, Head};
 
 /// What a router leads to.
 pub trait Routable {
@@ -147,14 +146,8 @@ fn line_fits(part: &LineMatch, head: &Head) -> bool {
 
 /// A claim that is not there matches nothing, and so is none that must not match.
 fn claim_fits(claim: &FieldMatch<Vec<String>>, head: &Head) -> bool {
-    let found = head.claims().and_then(|claims| claim.name.iter().try_fold(claims, |value, name| value.get(name)));
-    let is_match = |value: &Value| value.as_str().is_some_and(|text| claim.value.is_match(text));
-    let matched = match found {
-        Some(Value::Array(all)) => all.iter().any(is_match),
-        Some(one) => is_match(one),
-        None => false,
-    };
-    matched != claim.inverted
+    let found = head.claims().and_then(|payload| head::claim(payload, &claim.name));
+    head::says(found, |text| claim.value.is_match(text)) != claim.inverted
 }
 
 /// Several fields of one name match as their joined value (RFC 9110 §5.3); one alone is compared in place.

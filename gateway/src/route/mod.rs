@@ -26,6 +26,7 @@ mod record;
 pub use candidate::{Candidate, Fit, Mismatch, Routable};
 pub use host::HostIndex;
 pub use order::{DecidingKey, PathRank, Precedence};
+pub(crate) use query::{text as decoded, unescaped};
 pub use record::{Decision, Explained, Loser, Loss, Winner};
 pub use router::{Found, Recorder, Route, Router, Silent};
 

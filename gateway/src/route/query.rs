@@ -34,9 +34,12 @@ pub(crate) fn text(value: &str) -> Cow<'_, str> {
     Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Bytes with `%XX` resolved; a `%` that starts no escape stands for itself.
 fn decoded(text: &str) -> impl Iterator<Item = u8> {
-    let mut rest = text.as_bytes();
+    unescaped(text.as_bytes())
+}
+
+/// Bytes with `%XX` resolved; a `%` that starts no escape stands for itself.
+pub(crate) fn unescaped(mut rest: &[u8]) -> impl Iterator<Item = u8> {
     std::iter::from_fn(move || {
         let (first, tail) = rest.split_first()?;
         if let (b'%', [high, low, after @ ..]) = (first, tail)

@@ -10,7 +10,7 @@ use super::candidate::{Candidate, Fit, Mismatch, Routable};
 use super::order::DecidingKey;
 use super::query;
 use super::router::{Found, Recorder, Router};
-use crate::head::Head;
+use crate::head::{self, Head};
 
 /// What one router decided about one request.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -217,7 +217,7 @@ fn named<T: Routable>(mismatch: Mismatch, candidate: &Candidate<T>, head: &Head)
         }
         Mismatch::Claim(at) => {
             let claim = &spec.claims[at];
-            let found = head.claims().and_then(|it| claim.name.iter().try_fold(it, |value, name| value.get(name)));
+            let found = head.claims().and_then(|payload| head::claim(payload, &claim.name));
             let name = format!("@request.auth.claims[{}]", claim.name.join("]["));
             Loss::Header { name, wants: wanted(&claim.value, claim.inverted), got: found.map(ToString::to_string) }
         }

@@ -106,9 +106,8 @@ impl Key {
     fn is_of(&self, token: &Parsed<'_>) -> bool {
         let is_other =
             |own: &Option<String>, said: Option<&str>| matches!((own, said), (Some(own), Some(said)) if own != said);
-        let algorithm = format!("{:?}", token.algorithm);
         !is_other(&self.id, token.key_id.as_deref().filter(|id| !id.is_empty()))
-            && self.algorithm.as_ref().is_none_or(|own| *own == algorithm)
+            && self.algorithm.as_ref().is_none_or(|own| own.parse().is_ok_and(|own: Algorithm| own == token.algorithm))
     }
 }
 

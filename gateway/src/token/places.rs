@@ -5,6 +5,7 @@ use torana_ir::TokenPlace;
 
 use super::rule::Rule;
 use crate::head::Head;
+use crate::route;
 
 /// A token in some place.
 #[derive(Debug)]
@@ -54,23 +55,9 @@ fn look(head: &Head, place: &TokenPlace) -> Option<String> {
     }
 }
 
-/// With escapes decoded, as a backend reads it.
+/// With escapes decoded, and `+` as a blank, as backends read it.
 fn decoded(text: &str) -> String {
-    let text = text.replace('+', " ");
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [byte, after @ ..] = rest {
-        let digit = |at: usize| after.get(at).and_then(|it| char::from(*it).to_digit(16));
-        let escape = digit(0).zip(digit(1)).filter(|_| *byte == b'%');
-        if let Some(value) = escape.and_then(|(high, low)| u8::try_from(high << 4 | low).ok()) {
-            bytes.push(value);
-            rest = after.get(2..).unwrap_or_default();
-        } else {
-            bytes.push(*byte);
-            rest = after;
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    route::decoded(&text.replace('+', " ")).into_owned()
 }
 
 fn parameters(head: &Head) -> impl Iterator<Item = (&str, &str)> {

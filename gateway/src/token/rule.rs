@@ -12,7 +12,7 @@ use super::parse::Parsed;
 use super::places::{self, Found};
 use super::remembered::{Good, Remembered};
 use crate::fault::TokenFault;
-use crate::head::Head;
+use crate::head::{self, Head};
 
 /// Clocks may differ by so much, in seconds; Envoy's default.
 const SKEW: u64 = 60;
@@ -114,8 +114,7 @@ impl Rule {
     /// Tells backends of a token that is believed.
     pub(super) fn tell(&self, head: &mut Head, token: &Found, claims: &Value) {
         for told in &self.spec.claims_to {
-            let claim = told.claim.iter().try_fold(claims, |value, name| value.get(name));
-            let text = match claim {
+            let text = match head::claim(claims, &told.claim) {
                 Some(Value::String(text)) => text.clone(),
                 Some(Value::Bool(truth)) => truth.to_string(),
                 Some(Value::Number(number)) if !number.is_f64() => number.to_string(),

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use torana_tests::{Authority, Backend, Connection, World, eventually};
 
+use super::super::behind::manifests;
 use super::super::log::line;
 use super::super::manifests::object;
 use super::{policy, world};
@@ -59,11 +60,7 @@ fn who_may_not_ask_is_not_told_whether_there_is_a_route() {
 #[test]
 fn a_client_is_whom_trusted_proxies_name_and_a_peer_is_who_connects() {
     let backend = Backend::named("app");
-    let parameters = object("torana.dev/v1alpha1", "GatewayParameters", "edge", "client: {trustedHops: 1}");
-    let named = "gatewayClassName: torana\n  infrastructure: {parametersRef: {group: torana.dev, kind: GatewayParameters, name: edge}}\n";
-    let gateway = World::gateway().replace("gatewayClassName: torana\n", named);
-    let manifests = parameters + &gateway + &World::service("app", backend.port) + &World::catch_all("all", "app");
-    let world = World::start(&manifests);
+    let world = World::start(&manifests("{trustedHops: 1}", World::gateway(), &backend));
     let status = |forwarded: &str| {
         let request = format!("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {forwarded}\r\n\r\n");
         world.raw(request.as_bytes()).unwrap().status
@@ -205,11 +202,7 @@ fn a_stream_is_let_through_by_what_streams_have() {
 #[test]
 fn a_load_balancer_that_connects_for_somebody_is_the_peer_and_that_one_the_client() {
     let backend = Backend::named("app");
-    let parameters = object("torana.dev/v1alpha1", "GatewayParameters", "edge", "client: {proxyProtocol: true}");
-    let named = "gatewayClassName: torana\n  infrastructure: {parametersRef: {group: torana.dev, kind: GatewayParameters, name: edge}}\n";
-    let gateway = World::gateway().replace("gatewayClassName: torana\n", named);
-    let manifests = parameters + &gateway + &World::service("app", backend.port) + &World::catch_all("all", "app");
-    let world = World::start(&manifests);
+    let world = World::start(&manifests("{proxyProtocol: true}", World::gateway(), &backend));
     let status = |client: &str| {
         let mut connection = Connection::open(world.http).ok()?;
         let header = format!("PROXY TCP4 {client} 198.51.100.1 4711 80\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
