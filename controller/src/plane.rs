@@ -198,6 +198,8 @@ pub fn object_of(key: &ResourceKey) -> ObjectRef {
         }
         ResourceKey::Policy(key) => ObjectRef::new(Kind::AuthorizationPolicy, &key.namespace, &key.name),
         ResourceKey::Tokens(key) => ObjectRef::new(Kind::RequestAuthentication, &key.namespace, &key.name),
+        // It is one of the mesh's ConfigMap, which is told of by itself.
+        ResourceKey::Provider(key) => ObjectRef::new(Kind::ConfigMap, "", &key.0),
         ResourceKey::Backend(key) | ResourceKey::Endpoints(key) => {
             ObjectRef::new(Kind::Service, &key.namespace, &key.name)
         }

@@ -104,8 +104,8 @@ pub enum Fault {
     /// A cap of the backend.
     Overload(Overflow),
     // === upstream ===
-    /// The authorization server gave no clear answer.
-    AuthFailed,
+    /// The authorization server gave no clear answer, and this is the status for that.
+    AuthFailed(u16),
     /// No endpoint is left to try.
     NoEndpoints,
     /// Connect refused, unreachable or too slow: nothing was sent.
@@ -185,12 +185,12 @@ impl Fault {
             Self::HeadTimeout | Self::BodyTimeout | Self::ReadTimeout => 408,
             Self::ClientGone => 499,
             Self::BodyTooLarge => 413,
-            Self::AuthFailed | Self::AuthDenied | Self::PolicyDenied | Self::Guarded => 403,
+            Self::AuthDenied | Self::PolicyDenied | Self::Guarded => 403,
             Self::NoListener | Self::NoRoute | Self::UnknownToken => 404,
             Self::ChallengeMethod => 405,
             Self::Misdirected => 421,
             Self::InvalidConfig => 500,
-            Self::Injected { status, .. } => status,
+            Self::Injected { status, .. } | Self::AuthFailed(status) => status,
             Self::NoDestination
             | Self::Overload(_)
             | Self::NoEndpoints
@@ -238,7 +238,7 @@ impl Fault {
             Self::ReadTimeout => "read_timeout",
             Self::ClientGone => "client_gone",
             Self::BodyTooLarge => "body_too_large",
-            Self::AuthFailed => "auth_failed",
+            Self::AuthFailed(_) => "auth_failed",
             Self::AuthDenied => "auth_denied",
             Self::PolicyDenied => "policy_denied",
             Self::BadToken(_) => "token_refused",
@@ -292,7 +292,7 @@ impl Fault {
             Self::PolicyDenied | Self::BadToken(_) => "-",
             Self::NoDestination => "NC",
             Self::Injected { .. } => "FI",
-            Self::BodyTooLarge | Self::AuthDenied | Self::AuthFailed | Self::Guarded => "UAEX",
+            Self::BodyTooLarge | Self::AuthDenied | Self::AuthFailed(_) | Self::Guarded => "UAEX",
             Self::Overload(_) => "UO",
             Self::NoEndpoints => "UH",
             Self::Connect | Self::UpstreamTls(_) | Self::NoIdentity(_) | Self::Tunnel(_) => "UF",

@@ -25,8 +25,6 @@ pub mod access;
 
 pub mod token;
 
-pub(crate) mod guard;
-
 pub mod filter;
 
 pub mod tls;
@@ -38,6 +36,8 @@ pub(crate) mod connections;
 pub mod balance;
 
 pub mod session;
+
+pub(crate) mod guard;
 
 pub mod observe;
 

@@ -10,8 +10,8 @@ use torana_crds::filter::{
     UrlRewrite,
 };
 use torana_ir::{
-    AuthProtocol, ExternalAuth, Filter as Step, HeaderName, Hostname, MOST_AUTH_BODY, Mirror, PathRewrite, Redirect,
-    RedirectPort, Rewrite,
+    AUTH_PATIENCE, AuthProtocol, ExternalAuth, Filter as Step, HeaderName, Hostname, MOST_AUTH_BODY, Mirror,
+    NamePattern, OnError, PathRewrite, Redirect, RedirectPort, Rewrite,
 };
 
 use crate::report::Remark;
@@ -96,7 +96,9 @@ fn authorized(
             let headers = names(&http.allowed_headers, &format!("{at}.http.allowedHeaders"), faults);
             let copied = names(&http.allowed_response_headers, &format!("{at}.http.allowedResponseHeaders"), faults);
             let copied = Some(copied).filter(|copied| !copied.is_empty());
-            AuthProtocol::Http { prefix: prefix?, headers, copied }
+            let (headers, copied) = (patterns(&headers), copied.as_deref().map(patterns));
+            let (added, shown, refused) = (Vec::new(), Vec::new(), None);
+            AuthProtocol::Http { prefix: prefix?, headers, copied, added, shown, refused }
         }
         Spoken::Grpc => {
             let grpc = auth.grpc.clone().unwrap_or_default();
@@ -119,7 +121,21 @@ fn authorized(
         faults.push(fault(&format!("{at}.forwardBody.maxSize"), message, &remedy));
     }
     let target = backends::target(cluster, &auth.backend, &format!("{at}.backendRef"), ledger);
-    Some(ExternalAuth { target, protocol, body })
+    Some(ExternalAuth {
+        target,
+        protocol,
+        body,
+        takes_part: false,
+        as_bytes: false,
+        timeout: AUTH_PATIENCE,
+        on_error: OnError::default(),
+        routes_anew: false,
+    })
+}
+
+/// Names as they are.
+fn patterns(names: &[HeaderName]) -> Vec<NamePattern> {
+    names.iter().filter_map(|name| NamePattern::new(name.as_str()).ok()).collect()
 }
 
 fn rooted(prefix: &str) -> String {
@@ -128,8 +144,12 @@ fn rooted(prefix: &str) -> String {
 
 fn names(written: &[String], at: &str, faults: &mut Vec<Remark>) -> Vec<HeaderName> {
     let read = |(index, name): (usize, &String)| {
-        let name = HeaderName::new(name);
-        name.map_err(|error| faults.push(fault(&format!("{at}[{index}]"), error.to_string(), "correct the name"))).ok()
+        let at = format!("{at}[{index}]");
+        if name.starts_with('*') || name.ends_with('*') {
+            faults.push(fault(&at, format!("{name:?} would be a pattern"), "write each name"));
+            return None;
+        }
+        HeaderName::new(name).map_err(|error| faults.push(fault(&at, error.to_string(), "correct the name"))).ok()
     };
     written.iter().enumerate().filter_map(read).collect()
 }

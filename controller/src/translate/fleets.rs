@@ -182,7 +182,8 @@ fn owners(resource: &Resource) -> BTreeSet<FleetId> {
         | Resource::Backend(_)
         | Resource::Endpoints(_)
         | Resource::Policy(_)
-        | Resource::Tokens(_) => BTreeSet::new(),
+        | Resource::Tokens(_)
+        | Resource::Provider(_) => BTreeSet::new(),
     }
 }
 
@@ -200,7 +201,8 @@ fn needs(resource: &Resource) -> BTreeSet<ResourceKey> {
             let certificates = certificates.cloned().map(ResourceKey::Certificate);
             let policies = listener.policies.iter().cloned().map(ResourceKey::Policy);
             let tokens = listener.tokens.iter().cloned().map(ResourceKey::Tokens);
-            let policies = policies.chain(tokens);
+            let told = listener.tracing.iter().map(|it| ResourceKey::Provider(it.collector.clone()));
+            let policies = policies.chain(tokens).chain(told);
             certificates.chain(bundles.cloned().map(ResourceKey::TrustBundle)).chain(policies).collect()
         }
         Resource::Rule(rule) => backends(backends_of(rule)),
@@ -208,11 +210,12 @@ fn needs(resource: &Resource) -> BTreeSet<ResourceKey> {
         Resource::Backend(backend) => {
             material(&backend.tls).chain([ResourceKey::Endpoints(backend.key.clone())]).collect()
         }
+        Resource::Policy(policy) => policy.provider().cloned().map(ResourceKey::Provider).into_iter().collect(),
+        Resource::Provider(provider) => backends(provider.backend()),
         Resource::Certificate(_)
         | Resource::TrustBundle(_)
         | Resource::Endpoints(_)
         | Resource::AcmeHost(_)
-        | Resource::Policy(_)
         | Resource::Tokens(_) => BTreeSet::new(),
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::atom::HeaderName;
 use crate::exact::exact;
-use crate::key::PolicyKey;
+use crate::key::{PolicyKey, ProviderKey};
 use crate::pattern::Regex;
 
 /// One policy. A listener names those that guard it; one that it names and that is not there lets nobody through.
@@ -27,9 +27,21 @@ pub struct AccessPolicy {
     pub rules: Vec<AccessRule>,
 }
 
+impl AccessPolicy {
+    /// Who is asked, if somebody is.
+    pub fn provider(&self) -> Option<&ProviderKey> {
+        match &self.action {
+            AccessAction::Ask(provider) => Some(provider),
+            AccessAction::Audit | AccessAction::Deny | AccessAction::Allow => None,
+        }
+    }
+}
+
 /// `AuthorizationPolicy.Action`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AccessAction {
+    /// Somebody else is asked, before all others (`CUSTOM`). Where that is not known, it ends.
+    Ask(ProviderKey),
     /// It is told of, and goes on.
     Audit,
     /// It ends here.

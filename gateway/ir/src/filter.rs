@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::atom::{HeaderName, HeaderValue, Method};
 use crate::authority::Authority;
+use crate::external_auth::ExternalAuth;
 use crate::pattern::{Regex, RegexRewrite};
 use crate::percent::Share;
 use crate::target::Target;
@@ -372,41 +373,6 @@ pub enum OriginPattern {
     Regex(Regex),
 }
 
-/// Most bytes of a body that may be kept to be sent along.
-pub const MOST_AUTH_BODY: u32 = 1 << 20;
-
-/// `HTTPExternalAuthFilter`. Whatever goes wrong, the request does not go on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExternalAuth {
-    /// Who is asked; with an invalid target no request goes on.
-    pub target: Target,
-    /// How.
-    pub protocol: AuthProtocol,
-    /// Bytes of the request's body that are sent along, at most [`MOST_AUTH_BODY`]; a larger body is refused (413). 0: none
-    /// is sent.
-    #[serde(deserialize_with = "kept")]
-    pub body: u32,
-}
-
-/// What an authorization server speaks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum AuthProtocol {
-    /// The request itself, with another path and few of its fields; 200 lets it go on.
-    Http {
-        /// What is put before its path.
-        prefix: PathRewrite,
-        /// Fields that are sent besides `Host`, `Content-Length` and `Authorization`.
-        headers: Vec<HeaderName>,
-        /// Fields of the answer that go on with the request; `None`: all that may.
-        copied: Option<Vec<HeaderName>>,
-    },
-    /// Envoy's `envoy.service.auth.v3.Authorization/Check`.
-    Grpc {
-        /// Fields that are sent; `None`: all.
-        headers: Option<Vec<HeaderName>>,
-    },
-}
-
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_false(it: &bool) -> bool {
     !it
@@ -432,7 +398,7 @@ fn redirection<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Err
     known.then_some(status).ok_or_else(|| D::Error::custom(format_args!("{status} is no status of a redirect")))
 }
 
-fn final_status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+pub(crate) fn final_status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
     let status = u16::deserialize(deserializer)?;
     let fits = (200..600).contains(&status);
     fits.then_some(status).ok_or_else(|| D::Error::custom(format_args!("{status} is no status of an answer")))
@@ -447,10 +413,4 @@ fn direct_body<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D:
 fn divisor<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     let divisor = u32::deserialize(deserializer)?;
     (divisor != 0).then_some(divisor).ok_or_else(|| D::Error::custom("nothing is divided by 0"))
-}
-
-fn kept<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    let body = u32::deserialize(deserializer)?;
-    let few = body <= MOST_AUTH_BODY;
-    few.then_some(body).ok_or_else(|| D::Error::custom(format_args!("{body} bytes of a body are too many to keep")))
 }

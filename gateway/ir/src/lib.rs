@@ -52,9 +52,15 @@ mod access;
 
 mod token;
 
+mod external_auth;
+
 mod filter;
 
 mod session;
+
+mod tracing;
+
+mod provider;
 
 mod balance;
 
@@ -94,16 +100,16 @@ pub use connection::{ConnectionPolicy, Keepalive, ProxyProtocol, Tunnel};
 pub use demand::Demand;
 pub use digest::{Sha256, sha256};
 pub use endpoint::{Endpoint, Endpoints, NamedEndpoint};
+pub use external_auth::{AUTH_PATIENCE, AuthProtocol, ExternalAuth, MOST_AUTH_BODY, NamePattern, OnError};
 pub use filter::{
-    Abort, AbortWith, AuthProtocol, Cors, Delay, DirectResponse, ExternalAuth, FieldPart, Filter, HeaderEdit,
-    MOST_AUTH_BODY, MOST_DIRECT_BODY, MadeField, MessageField, Mirror, OriginPattern, PathRewrite, Redirect,
-    RedirectPort, Rewrite, Unmatched, Variable,
+    Abort, AbortWith, Cors, Delay, DirectResponse, FieldPart, Filter, HeaderEdit, MOST_DIRECT_BODY, MadeField,
+    MessageField, Mirror, OriginPattern, PathRewrite, Redirect, RedirectPort, Rewrite, Unmatched, Variable,
 };
 pub use health::{Caps, OutlierDetection, RetryCap, Unanswered};
 pub use host::{HostPattern, Hostname, HostnameError, hostname_of};
 pub use key::{
-    AcmeHostKey, BackendKey, CertificateKey, GatewayId, ListenerKey, PolicyKey, RouteId, RouteKind, RuleKey, Transport,
-    TrustBundleKey, TrustSource,
+    AcmeHostKey, BackendKey, CertificateKey, GatewayId, ListenerKey, PolicyKey, ProviderKey, RouteId, RouteKind,
+    RuleKey, Transport, TrustBundleKey, TrustSource,
 };
 pub use listener::{
     CipherSuite, ClientValidation, ClientValidationMode, Limits, Listener, MeshClients, PathMode, Protocol, Tls,
@@ -114,6 +120,7 @@ pub use mesh::{HBONE_PORT, MeshPeer, MeshTransport, spiffe_id};
 pub use origination::{BackendTls, DnsName, DnsNameError, Origination, PeerName, Trust};
 pub use pattern::{LONGEST_REWRITE, REGEX_SIZE_LIMIT, Regex, RegexError, RegexRewrite};
 pub use percent::{Percent, PercentError, Share, ShareError};
+pub use provider::{Provider, Purpose};
 pub use rule::{
     Action, Attachment, FieldMatch, LineMatch, LinePart, Order, PathMatch, Retry, RouteMatch, Rule, TextMatch,
     Timeouts, WeightedBackend,
@@ -127,4 +134,5 @@ pub use token::{
     ClaimField, KeyPlace, KeySet, KeySource, KeyUrl, KeysError, LARGEST_KEY_SET, MOST_KEYS, TokenPlace, TokenPolicy,
     TokenRule,
 };
+pub use tracing::{Collector, CollectorProtocol, Tracing};
 pub use trust::{TrustBundle, TrustError, authorities};

@@ -10,6 +10,7 @@ use crate::exact::exact;
 use crate::host::HostPattern;
 use crate::key::{CertificateKey, ListenerKey, PolicyKey, Transport, TrustBundleKey};
 use crate::target::Invalid;
+use crate::tracing::Tracing;
 
 /// One port + hostname + protocol.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +46,9 @@ pub struct Listener {
     /// through by none.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "exact")]
     pub tokens: Vec<PolicyKey>,
+    /// How its requests are traced, if they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracing: Option<Tracing>,
     /// The server of Istio's Gateway that it is one host of. TLS that was set up for one host of a server is good for its
     /// others, too; listeners of none stand for themselves (RFC 9110, 7.4).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,6 +71,7 @@ impl Listener {
             closed: None,
             policies: Vec::new(),
             tokens: Vec::new(),
+            tracing: None,
             server: None,
         }
     }

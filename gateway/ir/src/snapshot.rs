@@ -10,8 +10,11 @@ use crate::acme::AcmeHost;
 use crate::backend::Backend;
 use crate::certificate::Certificate;
 use crate::endpoint::Endpoints;
-use crate::key::{AcmeHostKey, BackendKey, CertificateKey, ListenerKey, PolicyKey, RuleKey, TrustBundleKey};
+use crate::key::{
+    AcmeHostKey, BackendKey, CertificateKey, ListenerKey, PolicyKey, ProviderKey, RuleKey, TrustBundleKey,
+};
 use crate::listener::Listener;
+use crate::provider::Provider;
 use crate::rule::Rule;
 use crate::shared::{Change, SharedMap};
 use crate::stream::StreamRule;
@@ -51,6 +54,9 @@ pub struct Snapshot {
     /// Whose tokens are believed.
     #[serde(serialize_with = "values", skip_serializing_if = "SharedMap::is_empty")]
     pub tokens: SharedMap<PolicyKey, Arc<TokenPolicy>>,
+    /// Whom policies have asked or told.
+    #[serde(serialize_with = "values", skip_serializing_if = "SharedMap::is_empty")]
+    pub providers: SharedMap<ProviderKey, Arc<Provider>>,
 }
 
 fn values<K, V: Serialize, S: serde::Serializer>(map: &SharedMap<K, Arc<V>>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -80,6 +86,8 @@ pub enum Resource {
     Policy(Arc<AccessPolicy>),
     /// Whose tokens are believed.
     Tokens(Arc<TokenPolicy>),
+    /// An extension provider.
+    Provider(Arc<Provider>),
 }
 
 impl Resource {
@@ -96,6 +104,7 @@ impl Resource {
             Self::AcmeHost(it) => ResourceKey::AcmeHost(it.key.clone()),
             Self::Policy(it) => ResourceKey::Policy(it.key.clone()),
             Self::Tokens(it) => ResourceKey::Tokens(it.key.clone()),
+            Self::Provider(it) => ResourceKey::Provider(it.key.clone()),
         }
     }
 }
@@ -123,6 +132,8 @@ pub enum ResourceKey {
     Policy(PolicyKey),
     /// Whose tokens are believed.
     Tokens(PolicyKey),
+    /// An extension provider.
+    Provider(ProviderKey),
 }
 
 /// One generation: applied as a whole, so a rule never arrives before its backend or certificate.
@@ -155,6 +166,7 @@ impl Snapshot {
         changes(&self.acme_hosts, &new.acme_hosts, &mut delta, Resource::AcmeHost, ResourceKey::AcmeHost);
         changes(&self.policies, &new.policies, &mut delta, Resource::Policy, ResourceKey::Policy);
         changes(&self.tokens, &new.tokens, &mut delta, Resource::Tokens, ResourceKey::Tokens);
+        changes(&self.providers, &new.providers, &mut delta, Resource::Provider, ResourceKey::Provider);
         delta
     }
 
@@ -171,6 +183,7 @@ impl Snapshot {
             ResourceKey::AcmeHost(key) => self.acme_hosts.get(key).cloned().map(Resource::AcmeHost),
             ResourceKey::Policy(key) => self.policies.get(key).cloned().map(Resource::Policy),
             ResourceKey::Tokens(key) => self.tokens.get(key).cloned().map(Resource::Tokens),
+            ResourceKey::Provider(key) => self.providers.get(key).cloned().map(Resource::Provider),
         }
     }
 
@@ -188,6 +201,7 @@ impl Snapshot {
                 Resource::AcmeHost(it) => drop(self.acme_hosts.insert(it.key.clone(), it)),
                 Resource::Policy(it) => drop(self.policies.insert(it.key.clone(), it)),
                 Resource::Tokens(it) => drop(self.tokens.insert(it.key.clone(), it)),
+                Resource::Provider(it) => drop(self.providers.insert(it.key.clone(), it)),
             }
         }
         for key in &delta.removals {
@@ -202,6 +216,7 @@ impl Snapshot {
                 ResourceKey::AcmeHost(key) => drop(self.acme_hosts.remove(key)),
                 ResourceKey::Policy(key) => drop(self.policies.remove(key)),
                 ResourceKey::Tokens(key) => drop(self.tokens.remove(key)),
+                ResourceKey::Provider(key) => drop(self.providers.remove(key)),
             }
         }
     }

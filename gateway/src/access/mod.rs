@@ -17,7 +17,7 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
-use torana_ir::{AccessAction, AccessPolicy, PolicyKey};
+use torana_ir::{AccessAction, AccessPolicy, PolicyKey, ProviderKey};
 
 pub use facts::Facts;
 
@@ -41,6 +41,8 @@ pub struct Access {
 /// Rules by their action.
 #[derive(Debug, Default)]
 struct Rules {
+    /// Of requests: who is asked about what these take.
+    ask: Vec<(ProviderKey, Compiled)>,
     audit: Vec<Compiled>,
     deny: Vec<Compiled>,
     allow: Vec<Compiled>,
@@ -135,6 +137,26 @@ impl Access {
         Some(Arc::new(Self { policies, absent, is_http, enforced, dry }))
     }
 
+    /// Whether somebody else may be asked.
+    pub(crate) fn asks_others(&self) -> bool {
+        !self.enforced.ask.is_empty()
+    }
+
+    /// Who has to be asked about a request first, each once, and by which rule.
+    pub fn asked(&self, facts: &Facts<'_>) -> Vec<(&ProviderKey, Label)> {
+        let mut asked: Vec<(&ProviderKey, Label)> = Vec::new();
+        if self.enforced.ask.is_empty() {
+            return asked;
+        }
+        let readings = facts.head.map(|head| Reading::all(head.path())).unwrap_or_default();
+        for (provider, rule) in &self.enforced.ask {
+            if !asked.iter().any(|(known, _)| *known == provider) && rule.concerns(facts, &readings) {
+                asked.push((provider, rule.label()));
+            }
+        }
+        asked
+    }
+
     /// Of each rule that could allow it: what of it does not hold.
     pub fn misses(&self, facts: &Facts<'_>) -> Vec<(Label, &'static str)> {
         self.enforced.allow.iter().filter_map(|rule| Some((rule.label(), rule.misses(facts)?))).collect()
@@ -161,9 +183,13 @@ impl Rules {
         let mut rules = Self::default();
         for policy in policies {
             let compiled = policy.rules.iter().filter_map(|rule| Compiled::of(policy, rule, is_http));
-            match policy.action {
+            match &policy.action {
+                AccessAction::Ask(provider) if is_http => {
+                    rules.ask.extend(compiled.map(|rule| (provider.clone(), rule)));
+                }
                 AccessAction::Audit => rules.audit.extend(compiled),
-                AccessAction::Deny => rules.deny.extend(compiled),
+                // Nobody is asked about streams.
+                AccessAction::Deny | AccessAction::Ask(_) => rules.deny.extend(compiled),
                 AccessAction::Allow => {
                     rules.allow.extend(compiled);
                     rules.allows = true;
@@ -174,8 +200,7 @@ impl Rules {
     }
 
     fn verdict(&self, facts: &Facts<'_>, readings: &[Reading]) -> Verdict {
-        let read = |rule: &Compiled| readings.iter().any(|reading| rule.denies(facts, Some(&reading.path)));
-        if let Some(rule) = self.deny.iter().find(|rule| rule.denies(facts, None) || read(rule)) {
+        if let Some(rule) = self.deny.iter().find(|rule| rule.concerns(facts, readings)) {
             return Verdict::Denied(Denial::By(rule.label()));
         }
         if !self.allows {

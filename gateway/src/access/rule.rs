@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use serde_json::Value;
 use torana_ir::{AccessAction, AccessPolicy, AccessRule, Condition, HeaderName, SubjectTest, Terms, TextTest};
 
+use super::readings::Reading;
 use super::{Facts, Label};
 use crate::head::{self, Head};
 
@@ -55,8 +56,13 @@ impl Compiled {
         self.holds_if(|one| holds(one, facts, path))
     }
 
+    /// Whether it takes this as it is or as a backend may read it.
+    pub(super) fn concerns(&self, facts: &Facts<'_>, readings: &[Reading]) -> bool {
+        self.denies(facts, None) || readings.iter().any(|reading| self.denies(facts, Some(&reading.path)))
+    }
+
     /// The same where more is taken for what is forbidden: a slash at the end of a path counts for nothing there.
-    pub(super) fn denies(&self, facts: &Facts<'_>, path: Option<&str>) -> bool {
+    fn denies(&self, facts: &Facts<'_>, path: Option<&str>) -> bool {
         let path = path.or(facts.head.map(Head::path)).unwrap_or_default();
         self.holds_if(|one| match one {
             Condition::Path(terms) => forbids(terms, path),

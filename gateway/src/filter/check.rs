@@ -22,8 +22,13 @@ use crate::head::{Fields, Head, Known};
 /// The method.
 pub(super) const PATH: &str = "/envoy.service.auth.v3.Authorization/Check";
 
-/// The framed message that asks about `head`; of its fields those in `shown`, or all.
-pub(super) fn request(head: &Head, about: Circumstances<'_>, shown: Option<&[HeaderName]>) -> Bytes {
+/// The framed message that asks about `head`; of its fields those in `shown`, or all. The body is text where it can be, or
+/// bytes in any case.
+pub(super) fn request(
+    head: &Head,
+    about: Circumstances<'_>,
+    (shown, as_bytes): (Option<&[HeaderName]>, bool),
+) -> Bytes {
     let mut headers: BTreeMap<String, String> = BTreeMap::new();
     for (known, name, value) in head.fields.iter() {
         let is_shown = shown.is_none_or(|shown| shown.iter().any(|it| it.as_str().as_bytes() == name));
@@ -39,8 +44,8 @@ pub(super) fn request(head: &Head, about: Circumstances<'_>, shown: Option<&[Hea
     }
     let id = head.fields.first_known(Known::RequestId).map(String::from_utf8_lossy).unwrap_or_default();
     let (body, raw_body) = match std::str::from_utf8(about.body) {
-        Ok(text) => (text.to_owned(), Bytes::new()),
-        Err(_) => (String::new(), Bytes::copy_from_slice(about.body)),
+        Ok(text) if !as_bytes => (text.to_owned(), Bytes::new()),
+        _ => (String::new(), Bytes::copy_from_slice(about.body)),
     };
     let http = HttpRequest {
         id: id.into_owned(),
@@ -55,19 +60,20 @@ pub(super) fn request(head: &Head, about: Circumstances<'_>, shown: Option<&[Hea
         raw_body,
     };
     let attributes = AttributeContext {
-        source: Some(peer(about.client)),
-        destination: Some(peer(about.local)),
+        source: Some(peer(about.client, about.principal)),
+        destination: Some(peer(about.local, None)),
         request: Some(Request { http: Some(http) }),
     };
     grpc::frame(&CheckRequest { attributes: Some(attributes) }.encode_to_vec())
 }
 
-fn peer(address: std::net::SocketAddr) -> Peer {
+fn peer(address: std::net::SocketAddr, principal: Option<&str>) -> Peer {
     let ip = address.ip().to_canonical().to_string();
     Peer {
         address: Some(Address {
             socket_address: Some(SocketAddress { address: ip, port_value: address.port().into() }),
         }),
+        principal: principal.unwrap_or_default().to_owned(),
     }
 }
 
@@ -155,18 +161,23 @@ mod tests {
             head.fields.push(name.as_bytes(), value.as_bytes());
         }
         let client = ([10, 0, 0, 1], 5).into();
-        let about = Circumstances { client, local: ([10, 0, 0, 2], 443).into(), body: b"{}" };
-        let framed = request(&head, about, None);
+        let local = ([10, 0, 0, 2], 443).into();
+        let about = Circumstances { client, local, principal: Some("spiffe://td/a"), body: b"{}", is_part: false };
+        let framed = request(&head, about, (None, false));
         assert_eq!(framed[..5], [0, 0, 0, 0, (framed.len() - 5) as u8][..]);
         let message = CheckRequest::decode(&framed[5..]).unwrap().attributes.unwrap();
         let http = message.request.unwrap().http.unwrap();
         assert_eq!((&*http.method, &*http.path, &*http.host, &*http.scheme), ("POST", "/x?y", "a.com", "https"));
         assert_eq!((&*http.id, &*http.body, http.size, &*http.headers["x-a"]), ("id", "{}", 2, "1,2"));
-        let source = message.source.unwrap().address.unwrap().socket_address.unwrap();
+        let source = message.source.unwrap();
+        assert_eq!(source.principal, "spiffe://td/a");
+        let source = source.address.unwrap().socket_address.unwrap();
         assert_eq!((&*source.address, source.port_value), ("10.0.0.1", 5));
         let shown = [HeaderName::new("x-b").unwrap()];
-        let message = CheckRequest::decode(&request(&head, about, Some(&shown))[5..]).unwrap();
-        let headers = message.attributes.unwrap().request.unwrap().http.unwrap().headers;
+        let message = CheckRequest::decode(&request(&head, about, (Some(&shown), true))[5..]).unwrap();
+        let http = message.attributes.unwrap().request.unwrap().http.unwrap();
+        assert_eq!((&*http.body, &*http.raw_body), ("", &b"{}"[..]));
+        let headers = http.headers;
         assert_eq!(headers.into_keys().collect::<Vec<_>>(), ["x-b"]);
     }
 

@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Asking an authorization server about a request. What is asked and what an answer means is the filter's to say
-//! (`filter::ExternalAuth`); whatever goes wrong here, the request does not go on.
+//! (`filter::ExternalAuth`), and so is what becomes of a request where nobody answers.
 
 use std::future::poll_fn;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
 use std::task::Poll;
-use std::time::Duration;
 
 use tokio::time::Instant;
-use torana_ir::Limits;
+use torana_ir::{Limits, OnError};
 
-use crate::balance::BackendState;
 use crate::fault::Fault;
-use crate::filter::{Circumstances, ExternalAuth, Reply, Ruling};
+use crate::filter::{Circumstances, Edit, Question, Reply, Ruling};
+use crate::guard::Authorizer;
 use crate::head::{BodyLength, Head};
 use crate::http::asking;
 use crate::http::conn::Conn;
@@ -26,67 +25,115 @@ use crate::http::tee::Copies;
 use crate::http::visit;
 use crate::table::ListenerPlan;
 
-/// An answer is waited for so long, whatever the request's own deadline.
-const DEADLINE: Duration = Duration::from_secs(5);
+/// On whose behalf it is asked.
+#[derive(Clone, Copy)]
+pub(crate) struct Asker<'a> {
+    pub(crate) conn: &'a Conn,
+    /// The client.
+    pub(crate) client: IpAddr,
+    pub(crate) listener: &'a ListenerPlan,
+    /// The request's own deadline.
+    pub(crate) deadline: Option<Instant>,
+}
 
-/// Asks. `kept` takes the request's body if it is sent along; it is whole then.
+/// Whether a request may go on, and how.
+pub(crate) enum Permission {
+    /// It goes on, edited.
+    Granted(Edit),
+    /// This is the response.
+    Refused(crate::answer::Answer),
+}
+
+/// Asks. `kept` takes what was read of the request's body if it is sent along.
 pub(crate) async fn ask(
-    conn: &Conn,
+    asker: Asker<'_>,
     down: &mut Down,
-    (head, auth): (&Head, &ExternalAuth<Arc<BackendState>>),
-    (listener, request_deadline): (&ListenerPlan, Option<Instant>),
+    (head, auth): (&Head, &Authorizer),
     kept: &mut Option<Replay>,
-) -> Result<Ruling, Fault> {
-    let Some(backend) = &auth.backend else { return Err(Fault::InvalidConfig) };
+) -> Result<Permission, Fault> {
+    if auth.backend.is_none() {
+        return Err(Fault::InvalidConfig);
+    }
     if auth.body() > 0 && head.body != BodyLength::None && kept.is_none() {
-        *kept = Some(collect(down, head, auth.body(), &listener.limits).await?);
+        *kept = Some(collect(down, head, auth, &asker.listener.limits).await?);
     }
-    let body = kept.as_ref().filter(|_| auth.body() > 0).map(Replay::bytes).unwrap_or_default();
-    if body.len() > auth.body() as usize {
-        return Err(Fault::BodyTooLarge);
+    let question = auth.question(head, circumstances(asker, auth, kept.as_ref())?);
+    match (answer(asker, auth, question).await, auth.on_error()) {
+        (Ruling::Allowed(edit), _) => Ok(Permission::Granted(edit)),
+        (Ruling::Denied(answer), _) => Ok(Permission::Refused(answer)),
+        (Ruling::Unclear(why), on_error) => {
+            tracing::debug!(backend = ?auth.backend.as_ref().map(|it| it.key().to_string()), why, "no clear answer");
+            match on_error {
+                OnError::Allow => Ok(Permission::Granted(Edit::default())),
+                OnError::Refuse(status) => Err(Fault::AuthFailed(status)),
+            }
+        }
     }
-    let about = Circumstances { client: conn.peer.remote, local: conn.peer.local, body };
-    let question = auth.question(head, about);
-    let deadline = Instant::now() + DEADLINE;
+}
+
+/// What the server is told besides the head.
+fn circumstances<'a>(
+    asker: Asker<'a>,
+    auth: &Authorizer,
+    kept: Option<&'a Replay>,
+) -> Result<Circumstances<'a>, Fault> {
+    let most = auth.body() as usize;
+    let (mut body, mut is_part) = (&[][..], false);
+    if let Some(kept) = kept.filter(|_| most > 0) {
+        body = kept.bytes();
+        is_part = !kept.is_ended() || body.len() > most;
+        if body.len() > most {
+            // It was kept for another server that takes more.
+            body = if auth.takes_part() { &body[..most] } else { return Err(Fault::BodyTooLarge) };
+        }
+    }
+    let Conn { peer, .. } = asker.conn;
+    let principal = peer.tls.as_ref().and_then(|tls| tls.names.first()).map(AsRef::as_ref);
+    let port = if asker.client == peer.remote.ip().to_canonical() { peer.remote.port() } else { 0 };
+    Ok(Circumstances { client: SocketAddr::new(asker.client, port), local: peer.local, principal, body, is_part })
+}
+
+/// What the server says. Whatever goes wrong is no clear answer.
+async fn answer(asker: Asker<'_>, auth: &Authorizer, question: Question) -> Ruling {
+    let Some(backend) = &auth.backend else { return Ruling::Unclear("nobody can be asked") };
+    let Asker { conn, listener, .. } = asker;
+    let deadline = Instant::now() + auth.timeout();
     let order = Order {
         worker: &conn.worker,
         conn,
         head: &question.head,
         backend,
         identity: listener.identity.as_ref(),
-        request_deadline: Some(request_deadline.map_or(deadline, |request| request.min(deadline))),
+        request_deadline: Some(asker.deadline.map_or(deadline, |request| request.min(deadline))),
         attempt_deadline: None,
         retry: None,
         preferred: None,
         key: visit::key(backend, &question.head, conn.peer.remote.ip()).number,
         http2: question.grpc,
-        idle: DEADLINE,
+        idle: auth.timeout(),
         pace: None,
         trailers: question.grpc,
     };
     let mut asking = Down::Asking(Box::new(asking::Down::new(question.body)));
     let mut trace = Trace::default();
     if let Err(fault) = forward(&order, &mut asking, &mut Copies::default(), &mut trace, |_, _| {}).await {
-        tracing::debug!(backend = %backend.key(), reason = fault.reason(), "not authorized: no answer");
-        return Err(Fault::AuthFailed);
+        return Ruling::Unclear(fault.reason());
     }
-    let Down::Asking(answered) = asking else { return Err(Fault::AuthFailed) };
-    let asking::Down { head: Some(head), answer, trailers, .. } = *answered else { return Err(Fault::AuthFailed) };
-    match auth.ruling(Reply { head, body: answer.into(), trailers }) {
-        Ruling::Unclear(why) => {
-            tracing::debug!(backend = %backend.key(), why, "not authorized: no clear answer");
-            Err(Fault::AuthFailed)
-        }
-        ruling => Ok(ruling),
-    }
+    let Down::Asking(answered) = asking else { return Ruling::Unclear("no answer") };
+    let asking::Down { head: Some(head), answer, trailers, .. } = *answered else {
+        return Ruling::Unclear("no answer");
+    };
+    auth.ruling(Reply { head, body: answer.into(), trailers })
 }
 
-/// Reads a request's body whole, if it is not larger than `most`.
-async fn collect(down: &mut Down, head: &Head, most: u32, limits: &Limits) -> Result<Replay, Fault> {
-    let mut kept = Replay::up_to(head.body, most as usize);
+/// Reads as much of a request's body as the server wants: all of it, if it is not larger, or its beginning.
+async fn collect(down: &mut Down, head: &Head, auth: &Authorizer, limits: &Limits) -> Result<Replay, Fault> {
+    let most = auth.body() as usize;
+    let mut kept = if auth.takes_part() { Replay::beginning() } else { Replay::up_to(head.body, most) };
     let (mut pace, mut received) = (Pace::sending(limits), 0);
+    let is_enough = |kept: &Replay| auth.takes_part() && kept.bytes().len() >= most;
     poll_fn(|cx| {
-        while kept.is_whole() {
+        while kept.is_whole() && !is_enough(&kept) {
             let taken = scratch::with(|scratch| match down.poll_piece(cx, scratch) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(Err(broken)) => Poll::Ready(Err(broken.fault())),
@@ -108,5 +155,5 @@ async fn collect(down: &mut Down, head: &Head, most: u32, limits: &Limits) -> Re
         Poll::Ready(Ok(()))
     })
     .await?;
-    if kept.is_whole() { Ok(kept) } else { Err(Fault::BodyTooLarge) }
+    if kept.is_whole() { Ok(kept.settled()) } else { Err(Fault::BodyTooLarge) }
 }

@@ -45,8 +45,6 @@ mod judge;
 
 mod forward;
 
-mod auth;
-
 mod forwarding;
 
 mod respond;
@@ -56,6 +54,10 @@ mod mirrors;
 mod visit;
 
 mod record;
+
+mod auth;
+
+mod entry;
 
 mod request;
 

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use crate::access::Judgement;
+use crate::access::{Judgement, Label};
 use crate::balance::BackendState;
 use crate::fault::{Fault, Manner, Reject};
 use crate::head::{Head, Known, Version};
@@ -102,6 +102,13 @@ impl Record {
     pub(crate) fn stamped(&mut self, head: &Head) {
         if let Some(line) = &mut self.line {
             line.set(Text::RequestId, head.fields.first_known(Known::RequestId).unwrap_or_default());
+        }
+    }
+
+    /// Somebody is asked, because of this rule of a policy.
+    pub(crate) fn asked(&mut self, label: &Label) {
+        if let Some(line) = &mut self.line {
+            line.set(Text::Policy, label.as_bytes());
         }
     }
 

@@ -48,6 +48,21 @@ impl Replay {
         Self { whole: fits, most, ..Self::default() }
     }
 
+    /// For the beginning of a body: all that is taken until it is [`Self::settled`].
+    pub(crate) fn beginning() -> Self {
+        Self { whole: true, most: usize::MAX, ..Self::default() }
+    }
+
+    /// From now on it keeps no more than another would.
+    pub(crate) fn settled(self) -> Self {
+        Self { most: self.kept.len().max(MOST), ..self }
+    }
+
+    /// The end of the body was taken.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.end.is_some()
+    }
+
     /// What was kept.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.kept

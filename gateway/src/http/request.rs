@@ -13,10 +13,11 @@ use crate::answer::Answer;
 use crate::balance::Endpoint;
 use crate::client::Client;
 use crate::fault::{Fault, Manner, Reject};
-use crate::filter::{By, RequestContext, Ruling, Scene};
-use crate::guard::Guard;
+use crate::filter::{By, RequestContext, Scene};
 use crate::head::{Head, ResponseHead, Version};
+use crate::http::auth::{self, Asker, Permission};
 use crate::http::conn::Conn;
+use crate::http::entry::{Admission, Entry};
 use crate::http::forward::{Order, Trace, forward};
 use crate::http::piece::Broken;
 use crate::http::record::Record;
@@ -25,51 +26,64 @@ use crate::http::side::Down;
 use crate::http::tee::Copies;
 use crate::http::visit::Ties;
 use crate::http::wait::pause;
-use crate::http::{auth, forwarding, mirrors, respond};
+use crate::http::{mirrors, respond};
 use crate::table::{Choice, Notes, Plan, Routed, Verdict, WeightedPlan};
-use crate::token::Tokens;
 
 /// Handles a request that passed the gate. The response is wholly sent, or cut, when this returns.
 pub(crate) async fn handle(conn: &Arc<Conn>, down: &mut Down, mut head: Box<Head>) {
     let began = Instant::now();
     let client = Client::of(&mut head, conn.hops, conn.peer.remote.ip());
     // First, for the log has the path as its listener reads it.
-    let mut routed = conn.worker.table.load().route(&conn.bind, &mut head, conn.sni_listener());
+    let routed = conn.worker.table.load().route(&conn.bind, &mut head, conn.sni_listener());
     let mut record = Record::begin(conn, &head, (client.address, began));
-    if let Routed::Tokens { tokens, listener } = &routed {
-        record.unrouted(Some(listener), head.is_grpc());
-        match authenticated(tokens, &mut head).await {
-            Ok(()) => routed = conn.worker.table.load().route(&conn.bind, &mut head, conn.sni_listener()),
-            Err(fault) => {
-                fail(conn, down, &head, fault, &mut record).await;
-                return record.finish(conn);
-            }
-        }
-    }
-    let result = match routed {
-        Routed::Plan { plan, prefix_len, guard } => {
-            record.routed(&plan, plan.manner(&head));
-            match admitted((conn, &client), &mut head, &guard, &mut record).await {
-                Ok(()) => planned((conn, &client), down, &mut head, (&plan, prefix_len), &mut record).await,
-                Err(denied) => Err(denied),
-            }
-        }
-        Routed::Challenge { authorization, listener } => {
-            conn.worker.metrics.challenge_answered("http-01");
-            record.challenge(listener.as_deref());
-            own_answer(down, &head, respond::challenge(authorization), &mut record).await
-        }
-        // Tokens have been looked for: it is not asked twice.
-        Routed::Tokens { .. } => Err(Fault::Guarded),
-        Routed::Fault { fault, listener, grpc, guard } => {
-            record.unrouted(listener.as_deref(), grpc);
-            admitted((conn, &client), &mut head, &guard, &mut record).await.and(Err(fault))
-        }
-    };
-    if let Err(fault) = result {
+    if let Err(fault) = routed_on((conn, &client), (down, &mut head), routed, &mut record).await {
         fail(conn, down, &head, fault, &mut record).await;
     }
     record.finish(conn);
+}
+
+/// Does what was found to be done with a request.
+async fn routed_on(
+    (conn, client): (&Arc<Conn>, &Client),
+    (down, head): (&mut Down, &mut Head),
+    mut routed: Routed,
+    record: &mut Record,
+) -> Result<(), Fault> {
+    let mut entry = Entry::new(conn, client);
+    // Whoever is asked is asked once, and a token is looked for once: each looks at routes again at most once.
+    for _ in 0..3 {
+        let admission = match &routed {
+            Routed::Plan { plan, guard, .. } => {
+                record.routed(plan, plan.manner(head));
+                entry.admitted((down, head), (guard, Some(&plan.listener)), record).await?
+            }
+            Routed::Fault { listener, grpc, guard, .. } => {
+                record.unrouted(listener.as_deref(), *grpc);
+                entry.admitted((down, head), (guard, listener.as_deref()), record).await?
+            }
+            Routed::Tokens { guard, listener } => {
+                record.unrouted(Some(listener), head.is_grpc());
+                entry.introduced((down, head), (guard, Some(listener)), record).await?.known()
+            }
+            Routed::Challenge { .. } => Admission::Open,
+        };
+        match (admission, routed) {
+            (Admission::Answered(answer), _) => return own_answer(down, head, answer, record).await,
+            (Admission::Again, _) => {}
+            (Admission::Open, Routed::Plan { plan, prefix_len, .. }) => {
+                return planned((conn, client), (down, head), (&plan, prefix_len), entry, record).await;
+            }
+            (Admission::Open, Routed::Challenge { authorization, listener }) => {
+                conn.worker.metrics.challenge_answered("http-01");
+                record.challenge(listener.as_deref());
+                return own_answer(down, head, respond::challenge(authorization), record).await;
+            }
+            (Admission::Open, Routed::Fault { fault, .. }) => return Err(fault),
+            (Admission::Open, Routed::Tokens { .. }) => return Err(Fault::Guarded),
+        }
+        routed = conn.worker.table.load().route(&conn.bind, head, conn.sni_listener());
+    }
+    Err(Fault::Guarded)
 }
 
 /// Answers a request that the gate refused.
@@ -94,16 +108,17 @@ pub(crate) async fn options_asterisk(down: &mut Down) {
 
 async fn planned(
     (conn, client): (&Arc<Conn>, &Client),
-    down: &mut Down,
-    head: &mut Head,
+    (down, head): (&mut Down, &mut Head),
     (plan, prefix_len): (&Arc<Plan>, usize),
+    entry: Entry<'_>,
     record: &mut Record,
 ) -> Result<(), Fault> {
     let context = RequestContext { prefix_len, random: fastrand::u64(..) };
-    let deadline = plan.timeouts.request.map(|limit| record.started() + limit);
+    let Entry { kept, fields, held, .. } = entry;
+    let deadline = plan.timeouts.request.map(|limit| record.started() + held + limit);
     let scene = plan.makes_fields.then(|| Box::new(scene(conn, head)));
-    let notes = Notes { scene, ..Notes::default() };
-    let mut passage = Passage { conn, plan, deadline, context, notes, kept: None };
+    let notes = Notes { fields, scene, ..Notes::default() };
+    let mut passage = Passage { conn, client, plan, deadline, context, notes, kept };
     if let Some(answer) = passage.through(down, head, record, Stage::Rule).await? {
         return own_answer(down, head, answer, record).await;
     }
@@ -166,32 +181,6 @@ async fn planned(
     result
 }
 
-/// Whether policies let it through. They see what backends are told about the client; a rule may overwrite that later.
-async fn admitted(
-    (conn, client): (&Conn, &Client),
-    head: &mut Head,
-    guard: &Guard,
-    record: &mut Record,
-) -> Result<(), Fault> {
-    forwarding::stamp(head, client, &conn.address, conn.certificate());
-    record.stamped(head);
-    if let Some(tokens) = guard.tokens.as_ref().filter(|_| !head.is_authenticated()) {
-        authenticated(tokens, head).await?;
-    }
-    let Some(access) = &guard.access else { return Ok(()) };
-    let judgement = access.judge(&conn.facts().with(client.address, head));
-    conn.worker.metrics.judged(&judgement);
-    record.judged(&judgement);
-    if judgement.is_denial() { Err(Fault::PolicyDenied) } else { Ok(()) }
-}
-
-/// Looks for tokens. Boxed: few listeners do, and every request would carry the room for it.
-async fn authenticated(tokens: &Tokens, head: &mut Head) -> Result<(), Fault> {
-    let claims = Box::pin(tokens.authenticate(head)).await?;
-    head.authenticated(claims);
-    Ok(())
-}
-
 /// What fields may be made of.
 fn scene(conn: &Conn, head: &Head) -> Scene {
     let tls = conn.peer.tls.as_ref();
@@ -208,6 +197,7 @@ fn scene(conn: &Conn, head: &Head) -> Scene {
 /// A request on its way through the filters of its rule and of its backend.
 struct Passage<'p> {
     conn: &'p Conn,
+    client: &'p Client,
     plan: &'p Plan,
     /// The request's own deadline.
     deadline: Option<Instant>,
@@ -250,16 +240,15 @@ impl Passage<'_> {
                     continue;
                 }
             };
-            let terms = (&*self.plan.listener, self.deadline);
+            let Self { conn, client, plan, deadline, .. } = *self;
+            let asker = Asker { conn, client: client.address, listener: &plan.listener, deadline };
             // Boxed: few requests are asked about, and all would carry the room for it.
-            let ruling = Box::pin(auth::ask(self.conn, down, (head, &auth), terms, &mut self.kept)).await?;
-            match ruling {
-                Ruling::Allowed(edit) => edit.apply(head, &mut self.notes.fields),
-                Ruling::Denied(answer) => {
+            match Box::pin(auth::ask(asker, down, (head, &auth), &mut self.kept)).await? {
+                Permission::Granted(edit) => edit.apply(head, &mut self.notes.fields),
+                Permission::Refused(answer) => {
                     record.fault(Fault::AuthDenied);
                     return Ok(Some(answer));
                 }
-                Ruling::Unclear(_) => return Err(Fault::AuthFailed),
             }
             from = next;
         }

@@ -24,7 +24,7 @@ pub(crate) enum Copied {
 pub(crate) struct Copies {
     /// Its mirrors.
     pub(crate) tee: Tee,
-    /// All of it, if it was read before.
+    /// What was read of it before.
     pub(crate) kept: Option<Replay>,
 }
 
@@ -33,7 +33,9 @@ impl Copies {
     pub(crate) fn new(mut tee: Tee, kept: Option<Replay>) -> Self {
         if let Some(kept) = &kept {
             tee.send(&Data::Slice(kept.bytes()));
-            tee.end();
+            if kept.is_ended() {
+                tee.end();
+            }
         }
         Self { tee, kept }
     }

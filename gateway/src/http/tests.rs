@@ -60,6 +60,7 @@ fn snapshot(backend: SocketAddr) -> Snapshot {
         policies: vec![],
         tokens: vec![],
         proxy_protocol: false,
+        tracing: None,
         server: None,
     };
     Snapshot {
@@ -73,6 +74,7 @@ fn snapshot(backend: SocketAddr) -> Snapshot {
         acme_hosts: SharedMap::new(),
         policies: SharedMap::new(),
         tokens: SharedMap::new(),
+        providers: SharedMap::new(),
     }
 }
 

@@ -72,7 +72,8 @@ pub(super) const RENEWALS: [&str; 2] = ["failure", "success"];
 pub(super) const CHALLENGES: [&str; 2] = ["http-01", "tls-alpn-01"];
 pub(super) const DIRECTIONS: [&str; 2] = ["to_backend", "to_client"];
 /// In the order of [`Decision`].
-const DECISIONS: [&str; 5] = ["allowed", "denied", "audited", "dry_run_allowed", "dry_run_denied"];
+const DECISIONS: [&str; 7] =
+    ["allowed", "denied", "audited", "dry_run_allowed", "dry_run_denied", "granted", "refused"];
 
 /// Of policies.
 pub(super) struct Policies {
@@ -98,6 +99,10 @@ pub(super) enum Decision {
     Audited,
     DryRunAllowed,
     DryRunDenied,
+    /// Somebody else was asked, and had no objection.
+    Granted,
+    /// Somebody else was asked, and said no or nothing.
+    Refused,
 }
 
 /// The two histograms of one kind of request.

@@ -129,6 +129,12 @@ impl Metrics {
         self.families.policies.key_fetches.with_label_values(&[result]).inc();
     }
 
+    /// Somebody else was asked about a request, and let it go on or not.
+    pub fn asked(&self, is_granted: bool) {
+        let decision = if is_granted { Decision::Granted } else { Decision::Refused };
+        self.families.policies.decisions[decision as usize].inc();
+    }
+
     /// Policies have said what becomes of a request or a stream.
     pub fn judged(&self, judgement: &Judgement) {
         let Judgement { verdict, audited, would } = judgement;
@@ -389,6 +395,7 @@ fn resource_labels(key: &ResourceKey) -> [String; 3] {
         ResourceKey::AcmeHost(key) => ("AcmeHost", key.gateway.namespace.clone(), key.host.clone()),
         ResourceKey::Policy(key) => ("Policy", key.namespace.clone(), key.name.clone()),
         ResourceKey::Tokens(key) => ("Tokens", key.namespace.clone(), key.name.clone()),
+        ResourceKey::Provider(key) => ("Provider", String::new(), key.0.clone()),
         ResourceKey::Endpoints(key) => ("Endpoints", key.namespace.clone(), format!("{}:{}", key.name, key.port)),
     };
     [kind.to_owned(), namespace, name]

@@ -17,7 +17,6 @@ use crate::guard::Guard;
 use crate::head::Head;
 use crate::route::HostIndex;
 use crate::tls::{Material, ServerTls};
-use crate::token::Tokens;
 
 /// The listeners of one socket.
 #[derive(Debug)]
@@ -118,8 +117,8 @@ pub enum Routed {
     /// Nowhere yet: rules of its listener ask for claims, so it must be known first whose its token is. The head has the form
     /// that its rules are written for.
     Tokens {
-        /// Whose are believed.
-        tokens: Arc<Tokens>,
+        /// Who is asked, and whose tokens are believed.
+        guard: Guard,
         /// The listener that the host belongs to.
         listener: Arc<ListenerPlan>,
     },
@@ -252,10 +251,10 @@ impl BindTable {
         {
             return fault;
         }
-        match listener.asks_for_claims().filter(|_| !head.is_authenticated()) {
-            Some(tokens) => Routed::Tokens { tokens: Arc::clone(tokens), listener: Arc::clone(&listener.plan) },
-            None => listener.route(head.host(), head),
+        if listener.asks_for_claims() && !head.is_authenticated() {
+            return Routed::Tokens { guard: listener.guard.clone(), listener: Arc::clone(&listener.plan) };
         }
+        listener.route(head.host(), head)
     }
 
     /// The listener that the host belongs to, unless TLS was set up for another one.

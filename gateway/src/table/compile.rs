@@ -8,6 +8,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use torana_ir::{Listener, ListenerKey, Rule, Snapshot, StreamRule};
 
+use super::authorizers;
 use super::bind::BindTable;
 use super::identities::Identities;
 use super::listener::{ListenerTable, Policies};
@@ -44,7 +45,9 @@ impl Table {
             }
         }
         let keys = Arc::clone(&previous.keys);
-        let policies = Policies { access: &snapshot.policies, tokens: &snapshot.tokens, keys: &keys };
+        let authorizers = authorizers::compile(snapshot, (&backends, &changed), &previous.authorizers);
+        let policies =
+            Policies { access: &snapshot.policies, tokens: &snapshot.tokens, keys: &keys, authorizers: &authorizers };
         let listeners: BTreeMap<ListenerKey, Arc<ListenerTable>> = snapshot
             .listeners
             .iter()
@@ -61,7 +64,7 @@ impl Table {
             .collect();
         let binds = binds(&listeners, snapshot, &previous.binds);
         let challenges = Challenges::compile(&snapshot.acme_hosts, &previous.challenges);
-        Self { backends, identities, listeners, binds, challenges, keys }
+        Self { backends, identities, listeners, binds, challenges, keys, authorizers }
     }
 
     /// Endpoints as `snapshot` has them, in the backends that are already in use. Routes are not touched.

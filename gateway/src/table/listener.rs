@@ -15,7 +15,7 @@ use super::stream::{StreamRouted, Streams};
 use crate::access::Access;
 use crate::fault::Fault;
 use crate::gate;
-use crate::guard::Guard;
+use crate::guard::{Authorizers, Guard};
 use crate::head::{Head, Scheme};
 use crate::observe::{Meters, Nouns};
 use crate::route::{Found, Route, Router, Silent};
@@ -27,6 +27,7 @@ pub(super) struct Policies<'s> {
     pub(super) access: &'s SharedMap<PolicyKey, Arc<AccessPolicy>>,
     pub(super) tokens: &'s SharedMap<PolicyKey, Arc<TokenPolicy>>,
     pub(super) keys: &'s Registry,
+    pub(super) authorizers: &'s Arc<Authorizers>,
 }
 
 impl Policies<'_> {
@@ -36,8 +37,11 @@ impl Policies<'_> {
         let of_tokens = before.and_then(|before| before.tokens.as_ref());
         let access = |key: &PolicyKey| self.access.get(key).cloned();
         let tokens = |key: &PolicyKey| self.tokens.get(key).cloned();
+        let access = Access::compile(&spec.policies, access, spec.protocol.is_http(), of_access);
+        let asks = access.as_ref().is_some_and(|access| access.asks_others());
         Guard {
-            access: Access::compile(&spec.policies, access, spec.protocol.is_http(), of_access),
+            authorizers: asks.then(|| Arc::clone(self.authorizers)),
+            access,
             tokens: Tokens::compile(&spec.tokens, tokens, self.keys, of_tokens),
         }
     }
@@ -172,9 +176,9 @@ impl ListenerTable {
         Routed::Plan { plan, prefix_len: found.prefix_len, guard: self.guard.clone() }
     }
 
-    /// Whose tokens are believed, if that must be known before routes are looked at.
-    pub(super) fn asks_for_claims(&self) -> Option<&Arc<Tokens>> {
-        self.guard.tokens.as_ref().filter(|_| self.asks_for_claims)
+    /// Whether it must be known who asks before routes are looked at.
+    pub(super) fn asks_for_claims(&self) -> bool {
+        self.guard.tokens.is_some() && self.asks_for_claims
     }
 
     /// Whether nobody is let through, for there are no policies that could say whom.

@@ -5,6 +5,8 @@
 //! [`Table::compile`] turns a Snapshot into a Table and shares every part that did not change with the Table before it.
 //! A request loads the Table once, resolves one [`Plan`] and holds no Table afterwards. Nothing here waits or connects.
 
+mod authorizers;
+
 mod backends;
 
 mod identities;
@@ -34,7 +36,7 @@ use torana_ir::{BackendKey, ListenerKey, Transport};
 
 use crate::balance::{BackendState, Site};
 use crate::fault::Fault;
-use crate::guard::Guard;
+use crate::guard::{Authorizers, Guard};
 use crate::head::Head;
 use crate::tls::backends::Identity;
 use crate::token::Registry;
@@ -70,6 +72,7 @@ pub struct Table {
     binds: BTreeMap<Bind, Arc<BindTable>>,
     challenges: Arc<Challenges>,
     keys: Arc<Registry>,
+    authorizers: Arc<Authorizers>,
 }
 
 impl Table {
@@ -146,6 +149,12 @@ impl Table {
             let Some(identity) = &plan.listener.identity else { continue };
             for backend in plan.backends() {
                 shown.entry(backend).or_insert(identity);
+            }
+        }
+        for listener in self.listeners.values() {
+            let asked = listener.guard.authorizers.iter().flat_map(|all| all.values());
+            for backend in asked.filter_map(|it| it.backend.as_ref()) {
+                shown.extend(listener.plan.identity.as_ref().map(|identity| (backend.key(), identity)));
             }
         }
         shown

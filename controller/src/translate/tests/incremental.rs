@@ -48,6 +48,12 @@ fn part(now: &Translation, fleet: &FleetId) -> Snapshot {
             let bundles = tls.client.iter().flat_map(|client| &client.bundles);
             needs.extend(bundles.cloned().map(ResourceKey::TrustBundle));
         }
+        let providers = listener.policies.iter().filter_map(|key| whole.policies.get(key)?.provider());
+        for key in providers.chain(listener.tracing.iter().map(|it| &it.collector)) {
+            needs.push(ResourceKey::Provider(key.clone()));
+            let backend = whole.providers.get(key).and_then(|it| it.backend());
+            needs.extend(backend.into_iter().flat_map(of_backend));
+        }
         needs.extend(listener.policies.iter().cloned().map(ResourceKey::Policy));
         needs.extend(listener.tokens.iter().cloned().map(ResourceKey::Tokens));
         needs.extend(listener.identity.iter().cloned().map(ResourceKey::Certificate));

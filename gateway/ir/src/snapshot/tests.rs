@@ -16,17 +16,18 @@ use proptest::test_runner::TestRunner;
 
 use super::*;
 use crate::{
-    Abort, AbortWith, AccessAction, AccessRule, Action, Attachment, AuthProtocol, Authority, BackendTls, Caps,
-    CipherSuite, ClaimField, ClientValidation, ClientValidationMode, CommonLabel, Condition, CookieName, CookiePath,
-    Cors, Delay, DirectResponse, DnsName, Endpoint, ExternalAuth, FieldMatch, FieldPart, Filter, GatewayId, HashOn,
-    HeaderEdit, HeaderName, HeaderValue, HealthCheck, HostPattern, HttpProbe, Invalid, KeyPlace, KeySet, KeySource,
-    KeyUrl, Limits, LineMatch, LinePart, LoadBalance, Locality, LocalityPattern, LocalityPolicy, LocalityShares,
-    MadeField, MessageField, Method, Mirror, NamedEndpoint, Order, OriginPattern, Origination, OutlierDetection,
-    PathMatch, PathMode, PathRewrite, PeerName, Percent, Probe, ProbeMethod, ProbeTarget, Protocol, Redirect,
-    RedirectPort, Regex, RegexRewrite, RegionFailover, Retry, RetryCap, Rewrite, RouteId, RouteKind, RouteMatch,
-    Session, SessionCarrier, SessionKey, Share, StatusRange, StreamBackend, SubjectTest, TableSize, Target, Terms,
-    TextMatch, TextTest, Timeouts, Tls, TlsVersion, TokenPlace, TokenRule, Transport, Trust, TrustSource, Unanswered,
-    UpstreamProtocol, Variable, WarmUp, WeightedBackend,
+    AUTH_PATIENCE, Abort, AbortWith, AccessAction, AccessRule, Action, Attachment, AuthProtocol, Authority, BackendTls,
+    Caps, CipherSuite, ClaimField, ClientValidation, ClientValidationMode, Collector, CollectorProtocol, CommonLabel,
+    Condition, CookieName, CookiePath, Cors, Delay, DirectResponse, DnsName, Endpoint, ExternalAuth, FieldMatch,
+    FieldPart, Filter, GatewayId, HashOn, HeaderEdit, HeaderName, HeaderValue, HealthCheck, HostPattern, HttpProbe,
+    Invalid, KeyPlace, KeySet, KeySource, KeyUrl, Limits, LineMatch, LinePart, LoadBalance, Locality, LocalityPattern,
+    LocalityPolicy, LocalityShares, MadeField, MessageField, Method, Mirror, NamePattern, NamedEndpoint, OnError,
+    Order, OriginPattern, Origination, OutlierDetection, PathMatch, PathMode, PathRewrite, PeerName, Percent, Probe,
+    ProbeMethod, ProbeTarget, Protocol, Provider, ProviderKey, Purpose, Redirect, RedirectPort, Regex, RegexRewrite,
+    RegionFailover, Retry, RetryCap, Rewrite, RouteId, RouteKind, RouteMatch, Session, SessionCarrier, SessionKey,
+    Share, StatusRange, StreamBackend, SubjectTest, TableSize, Target, Terms, TextMatch, TextTest, Timeouts, Tls,
+    TlsVersion, TokenPlace, TokenRule, Tracing, Transport, Trust, TrustSource, Unanswered, UpstreamProtocol, Variable,
+    WarmUp, WeightedBackend,
 };
 
 /// Most resources of one kind in a snapshot.
@@ -130,6 +131,7 @@ fn listener(key: ListenerKey) -> impl Strategy<Value = Listener> {
         any::<bool>(),
         vec(policy_key(), 0..3),
         vec(policy_key(), 0..3),
+        option::of((provider_key(), share()).prop_map(|(collector, sampling)| Tracing { collector, sampling })),
     );
     (vec(any::<std::net::IpAddr>(), 0..2), select(vec![80, 443]), protocol, host(), limits, shown).prop_map(
         move |(
@@ -138,7 +140,7 @@ fn listener(key: ListenerKey) -> impl Strategy<Value = Listener> {
             protocol,
             hostname,
             (limits, path_mode),
-            (identity, closed, proxy_protocol, policies, tokens),
+            (identity, closed, proxy_protocol, policies, tokens, tracing),
         )| {
             Listener {
                 key: key.clone(),
@@ -153,6 +155,7 @@ fn listener(key: ListenerKey) -> impl Strategy<Value = Listener> {
                 closed,
                 policies,
                 tokens,
+                tracing,
                 server: None,
             }
         },
@@ -225,6 +228,40 @@ fn made() -> MadeField {
     MadeField { name, appends: true, value: value.collect() }
 }
 
+fn header() -> impl Strategy<Value = (HeaderName, HeaderValue)> {
+    Just((HeaderName::new("x-a").unwrap(), HeaderValue::new("1").unwrap()))
+}
+
+fn external_auth() -> impl Strategy<Value = ExternalAuth> {
+    let names = || vec(header().prop_map(|(name, _)| name), 0..2);
+    let patterns = || vec(select(vec!["x-*", "*-a", "x-a"]).prop_map(|it| NamePattern::new(it).unwrap()), 0..2);
+    let http = (patterns(), option::of(patterns()), vec(header(), 0..2), patterns(), option::of(patterns()));
+    let prefix = PathRewrite::Prefix("/check".to_owned());
+    let http = http.prop_map(move |(headers, copied, added, shown, refused)| AuthProtocol::Http {
+        prefix: prefix.clone(),
+        headers,
+        copied,
+        added,
+        shown,
+        refused,
+    });
+    let protocol = prop_oneof![option::of(names()).prop_map(|headers| AuthProtocol::Grpc { headers }), http];
+    let on_error = prop_oneof![Just(OnError::Allow), select(vec![403, 503]).prop_map(OnError::Refuse)];
+    let timeout = select(vec![AUTH_PATIENCE, Duration::from_mins(10)]);
+    (target(), protocol, 0u32..3, vec(any::<bool>(), 3), (timeout, on_error)).prop_map(
+        |(target, protocol, body, flags, (timeout, on_error))| ExternalAuth {
+            target,
+            protocol,
+            body,
+            takes_part: flags[0],
+            as_bytes: flags[1],
+            timeout,
+            on_error,
+            routes_anew: flags[2],
+        },
+    )
+}
+
 fn filter() -> impl Strategy<Value = Filter> {
     let pair = || (HeaderName::new("x-a").unwrap(), HeaderValue::new("1").unwrap());
     let edit = prop_oneof![
@@ -237,22 +274,9 @@ fn filter() -> impl Strategy<Value = Filter> {
         let (host, port) = (Authority::new("a.example:8080").ok(), RedirectPort::Kept);
         Filter::Redirect(Redirect { scheme: Some("https"), host, path, query: None, port, status })
     });
-    let names = || vec(Just(pair().0), 0..2);
-    let protocol = prop_oneof![
-        option::of(names()).prop_map(|headers| AuthProtocol::Grpc { headers }),
-        (names(), option::of(names())).prop_map(|(headers, copied)| AuthProtocol::Http {
-            prefix: PathRewrite::Prefix("/check".to_owned()),
-            headers,
-            copied,
-        }),
-    ];
     prop_oneof![
         edit.clone().prop_map(Filter::RequestHeaders),
-        (target(), protocol, 0u32..3).prop_map(|(target, protocol, body)| Filter::ExternalAuth(ExternalAuth {
-            target,
-            protocol,
-            body
-        })),
+        external_auth().prop_map(Filter::ExternalAuth),
         edit.prop_map(Filter::ResponseHeaders),
         redirect,
         path().prop_map(|path| Filter::Rewrite(Rewrite { host: None, path })),
@@ -537,13 +561,27 @@ fn access_policy(key: PolicyKey) -> impl Strategy<Value = AccessPolicy> {
     let conditions = || vec(condition(), 0..2);
     let rule = (any::<u16>(), vec(conditions(), 0..2), vec(conditions(), 0..2), conditions());
     let rule = rule.prop_map(|(place, from, to, when)| AccessRule { place, from, to, when });
-    let action = select(vec![AccessAction::Audit, AccessAction::Deny, AccessAction::Allow]);
+    let asks = AccessAction::Ask(ProviderKey("a".to_owned()));
+    let action = select(vec![AccessAction::Audit, AccessAction::Deny, AccessAction::Allow, asks]);
     (action, any::<bool>(), vec(rule, 0..2)).prop_map(move |(action, dry_run, rules)| AccessPolicy {
         key: key.clone(),
         action,
         dry_run,
         rules,
     })
+}
+
+fn provider_key() -> impl Strategy<Value = ProviderKey> {
+    name().prop_map(ProviderKey)
+}
+
+fn provider(key: ProviderKey) -> impl Strategy<Value = Provider> {
+    let protocols = vec![CollectorProtocol::Grpc, CollectorProtocol::Http { path: "/v1/traces".to_owned() }];
+    let collector = (target(), select(protocols), vec(header(), 0..2)).prop_map(|(target, protocol, headers)| {
+        Collector { target, protocol, authority: "collector".to_owned(), headers, timeout: Duration::from_secs(1) }
+    });
+    let purpose = prop_oneof![external_auth().prop_map(Purpose::Authorizer), collector.prop_map(Purpose::Collector)];
+    purpose.prop_map(move |purpose| Provider { key: key.clone(), purpose })
 }
 
 fn key_source() -> impl Strategy<Value = KeySource> {
@@ -607,10 +645,11 @@ pub(crate) fn snapshot() -> impl Strategy<Value = Snapshot> {
         keyed(backend_key(), endpoints),
         keyed(acme_host_key(), acme_host),
         keyed(policy_key(), access_policy),
-        keyed(policy_key(), token_policy),
+        (keyed(policy_key(), token_policy), keyed(provider_key(), provider)),
     )
         .prop_map(
-            |(listeners, certificates, bundles, rules, streams, backends, endpoints, acme_hosts, policies, tokens)| {
+            |(listeners, certificates, bundles, rules, streams, backends, endpoints, acme_hosts, policies, others)| {
+                let (tokens, providers) = others;
                 Snapshot {
                     listeners,
                     certificates,
@@ -622,6 +661,7 @@ pub(crate) fn snapshot() -> impl Strategy<Value = Snapshot> {
                     acme_hosts,
                     policies,
                     tokens,
+                    providers,
                 }
             },
         )
@@ -635,7 +675,7 @@ fn keep<K: Ord + Clone, V>(old: &Keyed<K, V>, new: &mut Keyed<K, V>, kept: &mut 
 
 /// Two snapshots; the second has some objects of the first untouched, as a retranslation leaves them.
 fn pair() -> impl Strategy<Value = (Snapshot, Snapshot)> {
-    (snapshot(), snapshot(), vec(any::<bool>(), 10 * MOST)).prop_map(|(old, mut new, kept)| {
+    (snapshot(), snapshot(), vec(any::<bool>(), 11 * MOST)).prop_map(|(old, mut new, kept)| {
         let mut kept = kept.into_iter();
         keep(&old.listeners, &mut new.listeners, &mut kept);
         keep(&old.certificates, &mut new.certificates, &mut kept);
@@ -647,6 +687,7 @@ fn pair() -> impl Strategy<Value = (Snapshot, Snapshot)> {
         keep(&old.acme_hosts, &mut new.acme_hosts, &mut kept);
         keep(&old.policies, &mut new.policies, &mut kept);
         keep(&old.tokens, &mut new.tokens, &mut kept);
+        keep(&old.providers, &mut new.providers, &mut kept);
         (old, new)
     })
 }
@@ -668,6 +709,7 @@ fn copy(of: &Snapshot) -> Snapshot {
         acme_hosts: copies(&of.acme_hosts),
         policies: copies(&of.policies),
         tokens: copies(&of.tokens),
+        providers: copies(&of.providers),
     }
 }
 
@@ -729,6 +771,7 @@ fn tally((old, new): &(Snapshot, Snapshot), seen: &mut BTreeMap<(&'static str, &
         ResourceKey::AcmeHost(_) => "acme host",
         ResourceKey::Policy(_) => "policy",
         ResourceKey::Tokens(_) => "tokens",
+        ResourceKey::Provider(_) => "provider",
     };
     let (before, after) = (resources(old), resources(new));
     let (old_keys, new_keys) = (keys(&before), keys(&after));
@@ -753,6 +796,6 @@ fn the_random_pairs_have_every_kind_of_change_of_every_kind_of_resource() {
     for _ in 0..128 {
         tally(&pair().new_tree(&mut runner).unwrap().current(), &mut seen);
     }
-    assert_eq!(seen.len(), 10 * 4, "{seen:?}");
+    assert_eq!(seen.len(), 11 * 4, "{seen:?}");
     assert!(seen.values().all(|times| *times >= 10), "{seen:?}");
 }

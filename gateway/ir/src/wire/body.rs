@@ -70,6 +70,7 @@ pub fn encode(resource: &Resource) -> Upsert {
         Resource::AcmeHost(it) => json(it),
         Resource::Policy(it) => json(it),
         Resource::Tokens(it) => json(it),
+        Resource::Provider(it) => json(it),
     };
     let hash = Bytes::copy_from_slice(&sha256(&body)[..16]);
     Upsert { key: key_text(&resource.key()), hash, body }
@@ -89,6 +90,7 @@ pub fn decode(upsert: &Upsert) -> Result<Resource, Unreadable> {
         ResourceKey::AcmeHost(_) => Resource::AcmeHost(parsed(body)?),
         ResourceKey::Policy(_) => Resource::Policy(parsed(body)?),
         ResourceKey::Tokens(_) => Resource::Tokens(parsed(body)?),
+        ResourceKey::Provider(_) => Resource::Provider(parsed(body)?),
     };
     if resource.key() == key { Ok(resource) } else { Err(Unreadable("it holds another resource".to_owned())) }
 }

@@ -72,7 +72,9 @@ impl Pending {
     fn refuse(&mut self, key: &str, why: &Unreadable) {
         tracing::warn!(key, %why, "a resource cannot be read");
         let read = wire::key(key).ok();
-        let is_policy = |key: &&ResourceKey| matches!(key, ResourceKey::Policy(_) | ResourceKey::Tokens(_));
+        let is_policy = |key: &&ResourceKey| {
+            matches!(key, ResourceKey::Policy(_) | ResourceKey::Tokens(_) | ResourceKey::Provider(_))
+        };
         self.delta.removals.extend(read.iter().filter(is_policy).cloned());
         self.fresh.extend(read);
         self.unreadable.insert(key.to_owned(), why.to_string());

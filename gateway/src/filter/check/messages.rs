@@ -27,6 +27,9 @@ pub(super) struct AttributeContext {
 pub(super) struct Peer {
     #[prost(message, optional, tag = "1")]
     pub(super) address: Option<Address>,
+    /// Whom its certificate says that it is.
+    #[prost(string, tag = "4")]
+    pub(super) principal: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
