@@ -11,6 +11,7 @@ use torana_ir::{Delta, Resource, ResourceKey, RouteKind, Snapshot, TrustSource};
 
 use crate::clock::now;
 use crate::issuance::{Answer, Answers};
+use crate::mesh;
 use crate::publish::{Ack, Publication, Rejection};
 use crate::report::{Report, Severity};
 use crate::source::{Files, Finding, Place};
@@ -198,8 +199,8 @@ pub fn object_of(key: &ResourceKey) -> ObjectRef {
         }
         ResourceKey::Policy(key) => ObjectRef::new(Kind::AuthorizationPolicy, &key.namespace, &key.name),
         ResourceKey::Tokens(key) => ObjectRef::new(Kind::RequestAuthentication, &key.namespace, &key.name),
-        // It is one of the mesh's ConfigMap, which is told of by itself.
-        ResourceKey::Provider(key) => ObjectRef::new(Kind::ConfigMap, "", &key.0),
+        // All are the mesh's.
+        ResourceKey::Provider(_) => ObjectRef::new(Kind::ConfigMap, mesh::NAMESPACE, "istio"),
         ResourceKey::Backend(key) | ResourceKey::Endpoints(key) => {
             ObjectRef::new(Kind::Service, &key.namespace, &key.name)
         }

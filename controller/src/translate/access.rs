@@ -11,7 +11,8 @@ use torana_crds::istio::authorization_policy::{
     AuthorizationPolicy, Condition as When, Operation, PolicyAction, Rule, Source,
 };
 use torana_ir::{
-    AccessAction, AccessPolicy, AccessRule, Condition, HeaderName, PolicyKey, Regex, SubjectTest, Terms, TextTest,
+    AccessAction, AccessPolicy, AccessRule, Condition, HeaderName, PolicyKey, ProviderKey, Regex, SubjectTest, Terms,
+    TextTest,
 };
 
 /// What principals begin with where they are compared (SPIFFE-ID §2).
@@ -52,7 +53,7 @@ pub(super) fn deny_all(key: PolicyKey) -> AccessPolicy {
     AccessPolicy { key, action: AccessAction::Deny, dry_run: false, rules: vec![AccessRule::default()] }
 }
 
-/// What a policy says that asks nobody else.
+/// What a policy says. Whether there is such a provider is not looked at.
 pub(super) fn spelled_out(mesh: &MeshConfig, policy: &AuthorizationPolicy) -> Read<AccessPolicy> {
     let denies = policy.spec.action == PolicyAction::Deny;
     let scene = Scene { domains: mesh.trust_domains().collect(), namespace: &policy.meta.namespace, denies };
@@ -60,7 +61,7 @@ pub(super) fn spelled_out(mesh: &MeshConfig, policy: &AuthorizationPolicy) -> Re
         PolicyAction::Allow => AccessAction::Allow,
         PolicyAction::Deny => AccessAction::Deny,
         PolicyAction::Audit => AccessAction::Audit,
-        PolicyAction::Custom => return Err(("spec.action".to_owned(), "it asks somebody else".to_owned())),
+        PolicyAction::Custom => AccessAction::Ask(provider_of(policy)),
     };
     let rules = policy.spec.rules.iter().enumerate().map(|(place, rule)| scene.rule(place, rule));
     Ok(AccessPolicy {
@@ -69,6 +70,11 @@ pub(super) fn spelled_out(mesh: &MeshConfig, policy: &AuthorizationPolicy) -> Re
         dry_run: policy.is_dry_run(),
         rules: rules.collect::<Read<_>>()?,
     })
+}
+
+/// Who is asked.
+pub(super) fn provider_of(policy: &AuthorizationPolicy) -> ProviderKey {
+    ProviderKey(policy.spec.provider.as_ref().map(|it| it.name.clone()).unwrap_or_default())
 }
 
 impl Scene<'_> {

@@ -234,3 +234,8 @@ pub(super) fn entry(rule: &DestinationRule, unsupported: Vec<crate::report::Rema
 pub(super) fn of_host(host: &str) -> ObjectRef {
     ObjectRef::new(Kind::ServiceEntry, "", host)
 }
+
+/// Whether a need is one of a host ([`of_host`]).
+pub(super) fn is_host(need: &ObjectRef) -> bool {
+    need.known_kind() == Some(Kind::ServiceEntry) && need.namespace.is_empty()
+}

@@ -16,11 +16,12 @@ use torana_crds::istio::gateway::Server;
 use torana_crds::parameters::GatewayParameters;
 use torana_crds::{Kind, ObjectRef};
 use torana_ir::{
-    AccessPolicy, AcmeHost, AcmeHostKey, Certificate, CertificateKey, GatewayId, HostPattern, Listener, ListenerKey,
-    PolicyKey, Protocol, Tls, TokenPolicy, Transport, TrustBundle, TrustBundleKey,
+    AccessPolicy, AcmeHost, AcmeHostKey, AuthProtocol, Certificate, CertificateKey, GatewayId, HostPattern, Listener,
+    ListenerKey, PolicyKey, Protocol, Provider, ProviderKey, Tls, TokenPolicy, Transport, TrustBundle, TrustBundleKey,
 };
 
 use crate::class;
+use crate::hosts;
 use crate::issuance::{Offer, Wanted};
 use crate::report::conditions::class as conditions;
 use crate::report::{Entry, Remark};
@@ -31,9 +32,11 @@ use crate::translate::certificates::Certificates;
 use crate::translate::client_validation::{self, Reading};
 use crate::translate::conflicts::{self, Ports};
 use crate::translate::credentials::{Credentials, Reading as CredentialReading};
+use crate::translate::destination_rules::is_host;
 use crate::translate::gateways::{GatewayDraft, is_ours};
 use crate::translate::guards::{Guarding, Guards};
 use crate::translate::listeners::ListenerDraft;
+use crate::translate::providers::Providers;
 use crate::translate::proxies::{Proxies, ingresses};
 use crate::translate::servers::{ServerSlot, Servers};
 use crate::translate::trust::TrustStore;
@@ -54,6 +57,10 @@ pub(super) struct Frame {
     pub(super) policies: BTreeMap<PolicyKey, AccessPolicy>,
     /// Whose tokens are believed there.
     pub(super) tokens: BTreeMap<PolicyKey, TokenPolicy>,
+    /// Who is asked or told, for these listeners.
+    pub(super) providers: BTreeMap<ProviderKey, Provider>,
+    /// Objects, there or not, that say where those are.
+    places: BTreeSet<ObjectRef>,
     wishes: Wishes,
     /// Certificates that they serve, and that backends are shown.
     pub(super) certificates: BTreeMap<CertificateKey, Arc<Certificate>>,
@@ -145,6 +152,14 @@ pub(super) struct Draft {
 }
 
 impl Frame {
+    /// Listeners that ask or tell a provider.
+    pub(super) fn users(&self, provider: &ProviderKey) -> BTreeSet<ListenerKey> {
+        let asks = |key: &PolicyKey| self.policies.get(key).and_then(AccessPolicy::provider) == Some(provider);
+        let tells = |listener: &Listener| listener.tracing.as_ref().is_some_and(|it| it.collector == *provider);
+        let users = self.listeners.values().filter(|it| tells(it) || it.policies.iter().any(asks));
+        users.map(|listener| listener.key.clone()).collect()
+    }
+
     /// Whether a change of this object asks for a new frame. Of ConfigMaps there are many, and few hold authorities.
     fn is_made_of(&self, object: &ObjectRef) -> bool {
         let always = matches!(
@@ -164,7 +179,7 @@ impl Frame {
                     | Kind::RequestAuthentication
             )
         );
-        always || self.authorities.contains(object)
+        always || self.authorities.contains(object) || self.places.contains(object)
     }
 
     /// Whether these changes ask for a new frame: of what it is made, or of routes for whose hosts certificates are wanted.
@@ -172,6 +187,10 @@ impl Frame {
         let is_route = |it: &ObjectRef| matches!(it.known_kind(), Some(Kind::HttpRoute | Kind::GrpcRoute));
         dirty.mesh
             || dirty.objects.iter().any(|object| self.is_made_of(object))
+            || dirty
+                .hosts
+                .iter()
+                .any(|host| self.places.iter().any(|it| is_host(it) && hosts::takes_in(host, &it.name)))
             || (dirty.objects.iter().any(is_route) && self.wishes.are_old(cluster))
     }
 
@@ -357,7 +376,8 @@ impl Frame {
 
     /// Has policies guard listeners.
     fn guard(&mut self, cluster: &Cluster, gateways: &[GatewayDraft<'_>]) {
-        let guards = Guards::new(cluster);
+        let mut providers = Providers::new(cluster);
+        let guards = Guards::new(cluster, &mut providers);
         let ingresses = ingresses(cluster);
         let of_gateways = gateways.iter().map(|it| (Proxies::of_gateway(cluster, it.gateway), Some(it)));
         let of_ingresses = ingresses.iter().map(|it| (Proxies::of_ingress(cluster, it), None));
@@ -370,14 +390,41 @@ impl Frame {
                 if listener.protocol.is_http() {
                     listener.tokens.clone_from(&tokens);
                     listener.closed = closed.clone().or_else(|| closed_requests.clone());
+                } else {
+                    // As with Istio: who speaks HTTP is not asked about what is none.
+                    listener
+                        .policies
+                        .retain(|key| !guards.policy(key).is_some_and(|it| asks_by_http(it, &mut providers)));
                 }
             }
         }
         self.policies = guards.policies(self.listeners.values().flat_map(|listener| &listener.policies).cloned());
         self.tokens = guards.tokens(self.listeners.values().flat_map(|listener| &listener.tokens).cloned());
+        let asked = self.policies.values().filter_map(AccessPolicy::provider);
+        let told = self.listeners.values().filter_map(|listener| Some(&listener.tracing.as_ref()?.collector));
+        (self.providers, self.places) = providers.chosen(asked.chain(told).cloned().collect::<BTreeSet<_>>());
         let all: Vec<_> = all.iter().map(|(it, gateway)| (it, gateway.map(of_api))).collect();
         let entries = guards.entries(&all).into_iter();
         self.drafts.extend(entries.map(|(policy, entry)| (policy, Draft { entry, keys: Vec::new() })));
+        self.tell_of_streams(&guards);
+    }
+
+    /// Nobody is asked about streams: what rules that would have them asked about take ends.
+    fn tell_of_streams(&mut self, guards: &Guards<'_>) {
+        for listener in self.listeners.values().filter(|listener| !listener.protocol.is_http()) {
+            for key in
+                listener.policies.iter().filter(|key| guards.policy(key).is_some_and(|it| it.provider().is_some()))
+            {
+                let message = format!(
+                    "nobody is asked about streams, so those of {} that its rules take are closed",
+                    listener.key
+                );
+                let remark =
+                    Remark::warning("StreamsNotAsked", "spec.action", message, "narrow it to listeners of HTTP");
+                let policy = ObjectRef::new(Kind::AuthorizationPolicy, &key.namespace, &key.name);
+                self.drafts.entry(policy).or_default().entry.remarks.push(remark);
+            }
+        }
     }
 
     /// One form of paths holds for all, whichever API a listener is of.
@@ -399,6 +446,11 @@ impl Frame {
             }
         }
     }
+}
+
+fn asks_by_http(policy: &AccessPolicy, providers: &mut Providers<'_>) -> bool {
+    let auth = policy.provider().and_then(|provider| providers.authorizer(&provider.0).ok());
+    auth.is_some_and(|auth| matches!(auth.protocol, AuthProtocol::Http { .. }))
 }
 
 /// A Gateway, as policies may name it.

@@ -17,6 +17,7 @@ use crate::report::conditions::istio as conditions;
 use crate::report::{Entry, Remark};
 use crate::store::Cluster;
 use crate::translate::access::{self, Unclear, deny_all};
+use crate::translate::providers::Providers;
 use crate::translate::proxies::Proxies;
 use crate::translate::servers::verdict_with;
 use crate::translate::tokens;
@@ -77,9 +78,10 @@ pub(super) struct Guarding {
 
 impl<'c> Guards<'c> {
     /// Those of the cluster.
-    pub(super) fn new(cluster: &'c Cluster) -> Self {
+    pub(super) fn new(cluster: &'c Cluster, providers: &mut Providers<'_>) -> Self {
         let mesh = cluster.mesh();
-        let authorization = cluster.all::<AuthorizationPolicy>().map(|policy| Guard::authorizing(cluster, policy));
+        let authorization =
+            cluster.all::<AuthorizationPolicy>().map(|policy| Guard::authorizing(cluster, policy, providers));
         let authentication = cluster.all::<RequestAuthentication>().map(Guard::authenticating);
         let kinds = [Kind::AuthorizationPolicy, Kind::RequestAuthentication];
         let unreadable = cluster.unreadable().keys().filter(|it| it.known_kind().is_some_and(|it| kinds.contains(&it)));
@@ -144,6 +146,11 @@ impl<'c> Guards<'c> {
         named(self.guards.iter().filter_map(Guard::evaluated), |policy| &policy.key, keys)
     }
 
+    /// What a policy says, if proxies evaluate it.
+    pub(super) fn policy(&self, key: &PolicyKey) -> Option<&AccessPolicy> {
+        self.guards.iter().filter_map(Guard::evaluated).find(|policy| policy.key == *key)
+    }
+
     /// The same of those that say whose tokens are believed.
     pub(super) fn tokens(&self, keys: impl IntoIterator<Item = PolicyKey>) -> BTreeMap<PolicyKey, TokenPolicy> {
         named(self.guards.iter().filter_map(Guard::believes), |policy| &policy.key, keys)
@@ -173,11 +180,14 @@ impl<'c> Guards<'c> {
 }
 
 impl<'c> Guard<'c> {
-    fn authorizing(cluster: &Cluster, policy: &'c AuthorizationPolicy) -> Self {
+    fn authorizing(cluster: &Cluster, policy: &'c AuthorizationPolicy, providers: &mut Providers<'_>) -> Self {
         let (mut remarks, is_valid) = verdict_with(policy.problems(), NOBODY);
         let effect = match access::spelled_out(cluster.mesh().config(), policy) {
-            _ if policy.spec.action == PolicyAction::Custom => Effect::Closes("is not evaluated yet"),
-            Ok(said) if is_valid => Effect::Evaluated(Box::new(said)),
+            Ok(said) if is_valid => {
+                let (said, remark) = asking(said, providers);
+                remarks.extend(remark);
+                Effect::Evaluated(Box::new(said))
+            }
             said => {
                 remarks.extend(said.err().filter(|_| is_valid).map(invalid));
                 let decides = policy.spec.action != PolicyAction::Audit && !policy.is_dry_run();
@@ -242,6 +252,20 @@ impl<'c> Guard<'c> {
             _ => None,
         }
     }
+}
+
+/// A policy whose provider, if it has one, can be asked; else, as with Istio, it denies what its rules take.
+fn asking(policy: AccessPolicy, providers: &mut Providers<'_>) -> (AccessPolicy, Option<Remark>) {
+    let Some(why) = policy.provider().and_then(|provider| providers.authorizer(&provider.0).err()) else {
+        return (policy, None);
+    };
+    let remark = Remark::error(
+        "InvalidProvider",
+        "spec.provider.name",
+        format!("{why}, so what its rules take is denied"),
+        "correct the provider, or name another one",
+    );
+    (AccessPolicy { action: AccessAction::Deny, ..policy }, Some(remark))
 }
 
 /// What a policy that cannot hold does.

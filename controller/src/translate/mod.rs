@@ -41,6 +41,8 @@ mod access;
 
 mod tokens;
 
+mod providers;
+
 mod guards;
 
 mod credentials;

@@ -40,7 +40,7 @@ pub(super) struct Users {
     pub(super) grpc: u32,
     /// TLSRoutes, TCPRoutes, UDPRoutes.
     pub(super) streams: u32,
-    /// VirtualServices: there the name of a port says what is spoken.
+    /// VirtualServices and providers: there the name of a port says what is spoken.
     pub(super) mesh: u32,
 }
 
@@ -50,7 +50,8 @@ impl Users {
         match kind {
             Some(Kind::GrpcRoute) => &mut self.grpc,
             Some(Kind::TlsRoute | Kind::TcpRoute | Kind::UdpRoute) => &mut self.streams,
-            Some(Kind::VirtualService) => &mut self.mesh,
+            // So are providers of the mesh.
+            Some(Kind::VirtualService | Kind::ConfigMap) => &mut self.mesh,
             _ => &mut self.http,
         }
     }

@@ -16,14 +16,14 @@ use torana_crds::core::{EndpointSlice, Service, SliceEndpoint};
 use torana_crds::istio::DestinationRule;
 use torana_crds::{Kind, ObjectRef};
 use torana_ir::{
-    BackendKey, Certificate, CertificateKey, Delta, GatewayId, ListenerKey, Resource, ResourceKey, SharedMap, Snapshot,
-    TrustBundle, TrustBundleKey,
+    BackendKey, Certificate, CertificateKey, Delta, GatewayId, ListenerKey, ProviderKey, Resource, ResourceKey,
+    SharedMap, Snapshot, TrustBundle, TrustBundleKey,
 };
 
 use crate::hosts;
 use crate::report::{Entry, Remark, Report};
 use crate::store::{Cluster, Dirty, unlink};
-use crate::translate::destination_rules::of_host;
+use crate::translate::destination_rules::{is_host, of_host};
 use crate::translate::fleets::{Apart, take};
 use crate::translate::frame::{Frame, Parent};
 use crate::translate::istio;
@@ -174,6 +174,9 @@ impl<'w> Work<'w> {
             self.route(&route, &mut services, &mut told);
         }
         self.tell(&told);
+        if is_new_frame {
+            self.providers(&mut services);
+        }
         if self.dirty.mesh {
             services.extend(self.memo.uses.keys().cloned());
         }
@@ -215,6 +218,7 @@ impl<'w> Work<'w> {
         change(to, &snapshot.acme_hosts, &frame.acme_hosts, (Resource::AcmeHost, ResourceKey::AcmeHost));
         change(to, &snapshot.policies, &frame.policies, (Resource::Policy, ResourceKey::Policy));
         change(to, &snapshot.tokens, &frame.tokens, (Resource::Tokens, ResourceKey::Tokens));
+        change(to, &snapshot.providers, &frame.providers, (Resource::Provider, ResourceKey::Provider));
         let before = std::mem::replace(&mut self.memo.frame, frame);
         let frame = &self.memo.frame;
         for gone in before.drafts.keys().filter(|object| !frame.drafts.contains_key(object)) {
@@ -281,6 +285,27 @@ impl<'w> Work<'w> {
         self.remember(reference, output, services);
     }
 
+    /// Who is asked or told is reached as what routes lead to.
+    fn providers(&mut self, services: &mut BTreeSet<ObjectRef>) {
+        let used = self.memo.frame.providers.iter().map(|(key, provider)| {
+            let backends = provider.backend().cloned().into_iter().collect();
+            (
+                provider_use(key),
+                RouteOutput { backends, attached: self.memo.frame.users(key), ..RouteOutput::default() },
+            )
+        });
+        let mut used: BTreeMap<_, _> = used.collect();
+        let before: Vec<_> = self.memo.routes.keys().filter(|it| is_provider_use(it)).cloned().collect();
+        for reference in before {
+            if let Some(old) = self.memo.routes.remove(&reference) {
+                self.forget(&reference, &old, services);
+            }
+        }
+        while let Some((reference, output)) = used.pop_first() {
+            self.remember(&reference, output, services);
+        }
+    }
+
     fn forget(&mut self, reference: &ObjectRef, old: &RouteMemo, services: &mut BTreeSet<ObjectRef>) {
         for need in &old.needs {
             unlink(&mut self.memo.needs, need, reference);
@@ -338,8 +363,8 @@ impl<'w> Work<'w> {
         }
         let mut waits = None;
         match reference.known_kind() {
-            // What there is to say of a Gateway the frame says.
-            Some(Kind::IstioGateway) => {}
+            // What there is to say of a Gateway the frame says, and of a provider whoever names it.
+            Some(Kind::IstioGateway | Kind::ConfigMap) => {}
             Some(Kind::VirtualService) => waits = Some(Arc::new(entry)),
             _ => self.is_news |= put(self.report, reference, entry),
         }
@@ -584,9 +609,14 @@ fn selects(cluster: &Cluster, service: &ObjectRef) -> bool {
     host_of(&service.name).is_some() || of_kubernetes().is_some_and(|it| !it.spec.selector.is_empty())
 }
 
-/// Whether a need is one of a host ([`of_host`]).
-fn is_host(need: &ObjectRef) -> bool {
-    need.known_kind() == Some(Kind::ServiceEntry) && need.namespace.is_empty()
+/// Stands for the use of a provider among routes; no ConfigMap has an empty namespace.
+fn provider_use(provider: &ProviderKey) -> ObjectRef {
+    ObjectRef::new(Kind::ConfigMap, "", &provider.0)
+}
+
+/// See [`provider_use`].
+fn is_provider_use(route: &ObjectRef) -> bool {
+    route.known_kind() == Some(Kind::ConfigMap)
 }
 
 /// Whether `attachedRoutes` of a listener counts it: routes of Gateway API.

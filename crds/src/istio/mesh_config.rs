@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::istio::connection_pool::{ConnectionPool, OutlierDetection};
 use crate::istio::duration;
+use crate::istio::extension_provider::ExtensionProvider;
 use crate::istio::http_policy::Retries;
 use crate::istio::load_balancer::LocalityLb;
 use crate::istio::names::Export;
@@ -48,6 +49,8 @@ pub struct MeshConfig {
     pub enable_auto_mtls: Option<bool>,
     /// Further authorities of workloads.
     pub ca_certificates: Vec<CaCertificate>,
+    /// Others whom policies have asked or told.
+    pub extension_providers: Vec<ExtensionProvider>,
     /// Namespaces that are looked into; empty: all.
     pub discovery_selectors: Vec<LabelSelector>,
     /// `ProxyConfig` of all proxies, as it is written: little of it concerns an edge.
@@ -195,7 +198,7 @@ const NO_INGRESS: &str = "no Ingress is served";
 
 const FORWARDED: &str = "defaultConfig.gatewayTopology.forwardClientCertDetails";
 
-const UNHEEDED: [Unheeded; 20] = [
+const UNHEEDED: [Unheeded; 19] = [
     grave("meshMTLS", "TLS 1.2 and 1.3 are spoken with workloads, with the usual ciphers"),
     grave("tlsDefaults", "TLS 1.2 and 1.3 are spoken with the usual ciphers"),
     grave("tcpKeepalive", "connections are kept as the system does"),
@@ -208,7 +211,6 @@ const UNHEEDED: [Unheeded; 20] = [
     slight("accessLogFormat", OWN_LOG),
     slight("accessLogEncoding", OWN_LOG),
     slight("enableTracing", "no spans are reported"),
-    slight("extensionProviders", "no provider is asked or told anything"),
     slight("defaultProviders", "no provider is asked or told anything"),
     grave("ingressClass", NO_INGRESS),
     grave("ingressControllerMode", NO_INGRESS),

@@ -48,6 +48,8 @@ pub mod request_authentication;
 
 pub mod peer_authentication;
 
+pub mod extension_provider;
+
 pub mod mesh_config;
 
 pub(crate) mod ignored;

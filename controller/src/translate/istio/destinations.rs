@@ -83,6 +83,30 @@ fn resolve(
     Ok(BackendKey { namespace, name, port, transport: Transport::Tcp, subset: destination.subset.clone() })
 }
 
+/// The port of a service that the whole mesh sees, of one namespace if that is given.
+///
+/// # Errors
+/// Why there is none, in words.
+pub(in crate::translate) fn service_at(
+    cluster: &Cluster,
+    (host, namespace): (&str, Option<&str>),
+    port: u16,
+    ledger: &mut Ledger,
+) -> Result<BackendKey, String> {
+    ledger.need(&of_host(host));
+    let viewer = Proxies { namespace: cluster.mesh().root_namespace().to_owned(), ..Proxies::of_the_root() };
+    let found = known(cluster, host, &viewer, ledger);
+    let found = found.filter(|found| namespace.is_none_or(|wanted| wanted == found.namespace));
+    let place = namespace.map(|namespace| format!(" in namespace {namespace}")).unwrap_or_default();
+    let Some(Known { namespace, name, ports }) = found else {
+        return Err(format!("there is no service {host}{place}"));
+    };
+    if !ports.iter().any(|(number, is_tcp)| *number == port && *is_tcp) {
+        return Err(format!("{host} has no port {port}"));
+    }
+    Ok(BackendKey { namespace, name, port, transport: Transport::Tcp, subset: None })
+}
+
 /// Whether a DestinationRule has requests that go there keep to one endpoint (`consistentHash`).
 pub(super) fn is_hashed(cluster: &Cluster, target: &Target, proxies: &Proxies) -> bool {
     let Target::Backend(BackendKey { namespace, name, port, subset, .. }) = target else { return false };

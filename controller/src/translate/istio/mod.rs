@@ -47,6 +47,8 @@ use crate::translate::ledger::Ledger;
 use crate::translate::routes::{RouteOutput, backends_of, backends_of_streams};
 use crate::translate::servers::{INVALID, verdict};
 
+pub(super) use destinations::service_at;
+
 /// Translates a VirtualService, or what an Istio Gateway itself answers; `None` for any other object.
 pub(super) fn route(cluster: &Cluster, parents: &Parents, object: &Object) -> Option<RouteOutput> {
     match object {
