@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # build.sh: prints the folder of the programs that the tests of the mesh run: pilot-discovery (istiod), Istio's echo
-# server and client, and ours (certify, sidecar, names, streams). Built once for each content of go.sum and our sources,
-# outside the checkout; the first time takes minutes.
+# server and client, its sample of an authorization server, and ours (certify, sidecar, names, streams). Built once for
+# each content of go.sum and our sources, outside the checkout; the first time takes minutes.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../tools.sh"
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-HASH=$(cat go.sum ./*/*.go | sha256sum | cut -c1-16)
+HASH=$(cat go.sum build.sh ./*.go ./*/*.go | sha256sum | cut -c1-16)
 FOLDER=${TORANA_CACHE:-$HOME/.cache/torana}/mesh-$HASH
 readonly HASH FOLDER
 
@@ -25,6 +25,7 @@ if ! [ -d "$FOLDER" ]; then
   program pilot-discovery istio.io/istio/pilot/cmd/pilot-discovery
   program echo-server istio.io/istio/pkg/test/echo/cmd/server
   program echo-client istio.io/istio/pkg/test/echo/cmd/client
+  program ext-authz istio.io/istio/samples/extauthz/cmd/extauthz
   for own in certify sidecar names streams; do program "$own" "./$own"; done
   mv "$FOLDER.part" "$FOLDER"
 fi

@@ -50,7 +50,7 @@ ready() { kubectl --namespace "$1" rollout status "deployment/$2" --timeout=120s
 up() {
   need tcpdump=tcpdump
   image mesh-istiod pilot-discovery
-  image mesh-workload echo-server echo-client certify sidecar names
+  image mesh-workload echo-server echo-client ext-authz certify sidecar names
   kubectl apply --server-side --force-conflicts --filename "$("$MESH/../cluster/istio.sh")" >/dev/null
   manifest names | apply
   manifest istiod | apply

@@ -9,4 +9,5 @@ import (
 	_ "istio.io/istio/pilot/cmd/pilot-discovery"
 	_ "istio.io/istio/pkg/test/echo/cmd/client"
 	_ "istio.io/istio/pkg/test/echo/cmd/server"
+	_ "istio.io/istio/samples/extauthz/cmd/extauthz"
 )

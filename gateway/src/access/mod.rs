@@ -154,6 +154,7 @@ impl Access {
                 asked.push((provider, rule.label()));
             }
         }
+        asked.sort_by_key(|(provider, _)| *provider);
         asked
     }
 

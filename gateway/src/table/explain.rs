@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use serde::Serialize;
-use torana_ir::{Limits, ListenerKey};
+use torana_ir::{Limits, ListenerKey, ProviderKey};
 
 use super::Table;
 use super::bind::{BindTable, Routed};
@@ -51,7 +51,9 @@ pub struct Admission {
     pub client: IpAddr,
     /// How that was found.
     pub how: String,
-    /// What they say.
+    /// Who would be asked first, and by which rule.
+    pub asked: Vec<(ProviderKey, Label)>,
+    /// What they say, unless one of those says no.
     pub judgement: Judgement,
     /// Of each rule that could allow it, what of it does not hold.
     pub misses: Vec<(Label, &'static str)>,
@@ -73,7 +75,8 @@ impl Asker {
         let facts =
             Facts::of(self.peer, (SocketAddr::new(self.peer, 0), self.local), self.server_name.as_deref(), &self.names);
         let facts = facts.with(client, head);
-        Some(Admission { client, how, judgement: access.judge(&facts), misses: access.misses(&facts) })
+        let asked = access.asked(&facts).into_iter().map(|(provider, label)| (provider.clone(), label)).collect();
+        Some(Admission { client, how, asked, judgement: access.judge(&facts), misses: access.misses(&facts) })
     }
 }
 

@@ -236,7 +236,7 @@ fn a_fault_in_one_object_harms_no_other() {
 }
 
 #[test]
-fn a_policy_is_for_whom_it_selects_and_one_that_is_not_evaluated_lets_nobody_through() {
+fn a_policy_is_for_whom_it_selects_and_one_whose_provider_is_unknown_lets_nobody_through() {
     let backend = Backend::named("b");
     let rules = virtual_service("r", "'*'", &format!("{{{}}}", to("b")));
     let world = World::start(&[gateway(), World::service("b", backend.port), rules].concat());
@@ -257,8 +257,8 @@ fn a_policy_is_for_whom_it_selects_and_one_that_is_not_evaluated_lets_nobody_thr
     world.apply("policy.yaml", &policy("istio-system", custom));
     assert!(eventually(|| world.status("a", "/y") == 403));
     assert_eq!(world.status("a", "/then"), 403);
-    assert_eq!(line(&world, "/then")["reason"], "policy_not_evaluated");
-    assert!(world.log().contains("AuthorizationPolicy istio-system/deny: spec: it is not evaluated yet"));
+    assert_eq!(line(&world, "/then")["reason"], "policy_denied");
+    assert!(world.log().contains("spec.provider.name: there is no extension provider \"somebody\" in MeshConfig"));
     world.delete("policy.yaml");
     assert!(eventually(|| world.status("a", "/z") == 200));
 }

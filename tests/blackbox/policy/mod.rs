@@ -6,6 +6,8 @@ pub(crate) mod issuer;
 
 mod admission;
 
+mod asking;
+
 mod paths;
 
 mod tokens;

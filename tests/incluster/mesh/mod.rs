@@ -6,6 +6,8 @@ mod ambient;
 
 mod answer;
 
+mod asking;
+
 mod capture;
 
 mod closed;

@@ -16,10 +16,18 @@ pub(super) fn step(admission: &Admission) -> PolicyStep {
         client: admission.client,
         how: admission.how.clone(),
         allowed: !is_denied(admission),
-        decision: judgement.verdict.to_string(),
+        decision: decision(admission),
         audited: judgement.audited.as_ref().map(ToString::to_string),
         dry_run: judgement.would.as_ref().map(ToString::to_string),
     }
+}
+
+/// What they say, and on whose word that depends.
+fn decision(admission: &Admission) -> String {
+    let asked = admission.asked.iter().map(|(provider, label)| format!("{provider} says yes to it ({label})"));
+    let asked: Vec<_> = asked.collect();
+    let verdict = admission.judgement.verdict.to_string();
+    if asked.is_empty() { verdict } else { format!("{verdict}, if {}", asked.join(" and ")) }
 }
 
 /// Whether the request ends there.
