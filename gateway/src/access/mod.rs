@@ -11,6 +11,8 @@ mod readings;
 
 mod rule;
 
+mod sieve;
+
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +25,7 @@ pub use facts::Facts;
 
 use readings::Reading;
 use rule::Compiled;
+use sieve::{Edges, Sieve};
 
 /// The policies of one listener.
 #[derive(Debug)]
@@ -42,10 +45,10 @@ pub struct Access {
 #[derive(Debug, Default)]
 struct Rules {
     /// Of requests: who is asked about what these take.
-    ask: Vec<(ProviderKey, Compiled)>,
-    audit: Vec<Compiled>,
-    deny: Vec<Compiled>,
-    allow: Vec<Compiled>,
+    ask: Vec<(ProviderKey, Sieve)>,
+    audit: Sieve,
+    deny: Sieve,
+    allow: Sieve,
     /// There are policies that allow, with rules or without.
     allows: bool,
 }
@@ -149,8 +152,10 @@ impl Access {
             return asked;
         }
         let readings = facts.head.map(|head| Reading::all(head.path())).unwrap_or_default();
-        for (provider, rule) in &self.enforced.ask {
-            if !asked.iter().any(|(known, _)| *known == provider) && rule.concerns(facts, &readings) {
+        for (provider, rules) in &self.enforced.ask {
+            if !asked.iter().any(|(known, _)| *known == provider)
+                && let Some(rule) = concerning(rules, facts, &readings)
+            {
                 asked.push((provider, rule.label()));
             }
         }
@@ -160,7 +165,7 @@ impl Access {
 
     /// Of each rule that could allow it: what of it does not hold.
     pub fn misses(&self, facts: &Facts<'_>) -> Vec<(Label, &'static str)> {
-        self.enforced.allow.iter().filter_map(|rule| Some((rule.label(), rule.misses(facts)?))).collect()
+        self.enforced.allow.all().filter_map(|rule| Some((rule.label(), rule.misses(facts)?))).collect()
     }
 
     /// What they say of this.
@@ -170,13 +175,20 @@ impl Access {
             Some(key) => Verdict::Denied(Denial::Absent(key.clone())),
             None => self.enforced.verdict(facts, &readings),
         };
-        let first = |rules: &[Compiled]| rules.iter().find(|rule| rule.holds(facts, None)).map(Compiled::label);
+        let edges = Edges::of(facts.head, None);
+        let first = |rules: &Sieve| rules.about(edges).find(|rule| rule.holds(facts, None)).map(Compiled::label);
         Judgement {
             verdict,
             audited: first(&self.enforced.audit),
             would: self.dry.as_ref().map(|dry| dry.verdict(facts, &readings)),
         }
     }
+}
+
+/// The first rule that takes this as it is or as a backend may read it.
+fn concerning<'r>(rules: &'r Sieve, facts: &Facts<'_>, readings: &[Reading]) -> Option<&'r Compiled> {
+    let taking = |path: Option<&str>| rules.about(Edges::of(facts.head, path)).find(|rule| rule.denies(facts, path));
+    taking(None).or_else(|| readings.iter().find_map(|reading| taking(Some(&reading.path))))
 }
 
 impl Rules {
@@ -186,7 +198,9 @@ impl Rules {
             let compiled = policy.rules.iter().filter_map(|rule| Compiled::of(policy, rule, is_http));
             match &policy.action {
                 AccessAction::Ask(provider) if is_http => {
-                    rules.ask.extend(compiled.map(|rule| (provider.clone(), rule)));
+                    let mut sieve = Sieve::default();
+                    sieve.extend(compiled);
+                    rules.ask.push((provider.clone(), sieve));
                 }
                 AccessAction::Audit => rules.audit.extend(compiled),
                 // Nobody is asked about streams.
@@ -201,13 +215,14 @@ impl Rules {
     }
 
     fn verdict(&self, facts: &Facts<'_>, readings: &[Reading]) -> Verdict {
-        if let Some(rule) = self.deny.iter().find(|rule| rule.concerns(facts, readings)) {
+        if let Some(rule) = concerning(&self.deny, facts, readings) {
             return Verdict::Denied(Denial::By(rule.label()));
         }
         if !self.allows {
             return Verdict::Allowed(None);
         }
-        let allowing = |path: Option<&str>| self.allow.iter().find(|rule| rule.holds(facts, path));
+        let allowing =
+            |path: Option<&str>| self.allow.about(Edges::of(facts.head, path)).find(|rule| rule.holds(facts, path));
         let mut climbing = readings.iter().filter(|reading| reading.climbs);
         match allowing(None).filter(|_| climbing.all(|reading| allowing(Some(&reading.path)).is_some())) {
             Some(rule) => Verdict::Allowed(Some(rule.label())),

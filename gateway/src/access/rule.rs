@@ -7,7 +7,6 @@ use ipnet::IpNet;
 use serde_json::Value;
 use torana_ir::{AccessAction, AccessPolicy, AccessRule, Condition, HeaderName, SubjectTest, Terms, TextTest};
 
-use super::readings::Reading;
 use super::{Facts, Label};
 use crate::head::{self, Head};
 
@@ -36,6 +35,11 @@ impl Compiled {
         Some(Self { label, from: each(&rule.from), to: each(&rule.to), when: kept(&rule.when) })
     }
 
+    /// What it may be asked for; none: anything.
+    pub(super) fn alternatives(&self) -> impl Iterator<Item = &[Condition]> {
+        self.to.iter().map(Vec::as_slice)
+    }
+
     /// Its name.
     pub(super) fn label(&self) -> Label {
         Label::clone(&self.label)
@@ -56,13 +60,8 @@ impl Compiled {
         self.holds_if(|one| holds(one, facts, path))
     }
 
-    /// Whether it takes this as it is or as a backend may read it.
-    pub(super) fn concerns(&self, facts: &Facts<'_>, readings: &[Reading]) -> bool {
-        self.denies(facts, None) || readings.iter().any(|reading| self.denies(facts, Some(&reading.path)))
-    }
-
     /// The same where more is taken for what is forbidden: a slash at the end of a path counts for nothing there.
-    fn denies(&self, facts: &Facts<'_>, path: Option<&str>) -> bool {
+    pub(super) fn denies(&self, facts: &Facts<'_>, path: Option<&str>) -> bool {
         let path = path.or(facts.head.map(Head::path)).unwrap_or_default();
         self.holds_if(|one| match one {
             Condition::Path(terms) => forbids(terms, path),

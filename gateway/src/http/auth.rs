@@ -4,6 +4,7 @@
 
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::task::Poll;
 
 use tokio::time::Instant;
@@ -23,6 +24,7 @@ use crate::http::scratch;
 use crate::http::side::Down;
 use crate::http::tee::Copies;
 use crate::http::visit;
+use crate::http::wait::staying;
 use crate::table::ListenerPlan;
 
 /// On whose behalf it is asked.
@@ -58,7 +60,9 @@ pub(crate) async fn ask(
         *kept = Some(collect(down, head, auth, &asker.listener.limits).await?);
     }
     let question = auth.question(head, circumstances(asker, auth, kept.as_ref())?);
-    match (answer(asker, auth, question).await, auth.on_error()) {
+    // A client that leaves waits for nothing any more.
+    let ruling = staying(down, pin!(async { Ok(answer(asker, auth, question).await) })).await?;
+    match (ruling, auth.on_error()) {
         (Ruling::Allowed(edit), _) => Ok(Permission::Granted(edit)),
         (Ruling::Denied(answer), _) => Ok(Permission::Refused(answer)),
         (Ruling::Unclear(why), on_error) => {

@@ -106,7 +106,9 @@ impl<'e> Entry<'e> {
         let mut admission = Admission::Open;
         for (provider, label) in access.asked(&self.conn.facts().with(self.client.address, head)) {
             record.asked(&label);
-            let Some(authorizer) = authorizers.get(provider) else { return Err(Fault::Guarded) };
+            // Nobody has said yes.
+            let known = authorizers.get(provider).filter(|authorizer| authorizer.backend.is_some());
+            let Some(authorizer) = known else { return Err(Fault::Guarded) };
             let asker = Asker { conn: self.conn, client: self.client.address, listener, deadline: None };
             let permission = auth::ask(asker, down, (head, authorizer), &mut self.kept).await;
             self.conn.worker.metrics.asked(matches!(permission, Ok(Permission::Granted(_))));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `CUSTOM`: somebody else is asked, an extension provider of the mesh, before all other policies.
 
+use std::time::Duration;
+
 use serde_json::json;
 use torana_tests::{Backend, Reply, World, eventually, ports};
 
@@ -166,6 +168,22 @@ fn routes_are_looked_at_again_only_where_the_mesh_says_so() {
     drop(auth.take());
     ask(&world, "/", "", "");
     assert_eq!(auth.seen().len(), 1, "it is asked once, however often routes are looked at");
+}
+
+#[test]
+fn a_client_that_leaves_is_not_asked_about_any_longer() {
+    let auth = Backend::scripted(|_| {
+        std::thread::sleep(Duration::from_secs(20));
+        b"!".to_vec()
+    });
+    let app = Backend::named("app");
+    let world = world(auth.port, &app, &(mesh("") + &custom("{}")));
+    let mut connection = torana_tests::Connection::open(world.http).unwrap();
+    connection.send(b"GET /gone HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert!(eventually(|| !auth.seen().is_empty()), "it is asked");
+    drop(connection);
+    let left = line(&world, "/gone");
+    assert_eq!((&left["reason"], app.seen().len()), (&json!("client_gone"), 0), "{left}");
 }
 
 #[test]
