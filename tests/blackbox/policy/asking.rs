@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `CUSTOM`: somebody else is asked, an extension provider of the mesh, before all other policies.
 
+use std::sync::mpsc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -172,7 +173,9 @@ fn routes_are_looked_at_again_only_where_the_mesh_says_so() {
 
 #[test]
 fn a_client_that_leaves_is_not_asked_about_any_longer() {
-    let auth = Backend::scripted(|_| {
+    let (tells, asked) = mpsc::channel();
+    let auth = Backend::scripted(move |_| {
+        tells.send(()).unwrap();
         std::thread::sleep(Duration::from_secs(20));
         b"!".to_vec()
     });
@@ -180,7 +183,7 @@ fn a_client_that_leaves_is_not_asked_about_any_longer() {
     let world = world(auth.port, &app, &(mesh("") + &custom("{}")));
     let mut connection = torana_tests::Connection::open(world.http).unwrap();
     connection.send(b"GET /gone HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-    assert!(eventually(|| !auth.seen().is_empty()), "it is asked");
+    asked.recv_timeout(Duration::from_secs(10)).unwrap();
     drop(connection);
     let left = line(&world, "/gone");
     assert_eq!((&left["reason"], app.seen().len()), (&json!("client_gone"), 0), "{left}");
@@ -195,7 +198,7 @@ fn who_cannot_be_asked_lets_nobody_through_whom_its_rules_take() {
     let world = world(auth.port, &app, &(mesh("") + &other));
     assert_eq!((world.status("a", "/asked"), world.status("a", "/")), (403, 200));
     let why = "there is no extension provider \"other\" in MeshConfig (there is asked)";
-    assert!(world.log().contains(why), "{}", world.log());
+    assert!(eventually(|| world.log().contains(why)), "{}", world.log());
     let broken = mesh("").replace("auth.default", "nobody.default");
     world.apply("policy.yaml", "");
     world.apply("all.yaml", &(broken + &custom(rule)));
