@@ -76,6 +76,8 @@ fn istios_sample_is_asked_by_http_and_by_grpc_and_what_is_revoked_is_gone_within
         assert_eq!(lab.get("authorizationpolicy", "custom")["status"]["conditions"][0]["status"], "True");
     }
     revoked(&lab, &address);
+    lab.apply(&policy("by-http", "/asked"));
+    until("nobody is asked about others again", || answer(&address, "/free", "").0 == 200);
     lab.kubectl(&["scale", "deployment/ext-authz", "--replicas=0"]);
     until("nobody says yes", || answer(&address, "/asked", "allow").0 == 403);
     assert_eq!(answer(&address, "/free", "").0, 200);
