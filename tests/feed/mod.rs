@@ -170,6 +170,7 @@ fn rule(name: &str, host: &str) -> Resource {
         retry: None,
         session: None,
         order: torana_ir::Order::Specific,
+        sampling: None,
     };
     Resource::Rule(rule.into())
 }

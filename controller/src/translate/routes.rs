@@ -268,6 +268,7 @@ impl Place {
                     retry: draft.retry.filter(|_| !is_invalid),
                     session: draft.session.filter(|_| !is_invalid),
                     order: Order::Specific,
+                    sampling: None,
                 })
             })
             .collect()

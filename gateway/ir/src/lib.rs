@@ -134,5 +134,5 @@ pub use token::{
     ClaimField, KeyPlace, KeySet, KeySource, KeyUrl, KeysError, LARGEST_KEY_SET, MOST_KEYS, TokenPlace, TokenPolicy,
     TokenRule,
 };
-pub use tracing::{Collector, CollectorProtocol, Tracing};
+pub use tracing::{Collector, CollectorProtocol, Tag, TagValue, Tracing};
 pub use trust::{TrustBundle, TrustError, authorities};

@@ -12,6 +12,7 @@ use crate::filter::Filter;
 use crate::host::HostPattern;
 use crate::key::{ListenerKey, RuleKey};
 use crate::pattern::Regex;
+use crate::percent::Share;
 use crate::session::Session;
 use crate::target::{Invalid, Target};
 
@@ -44,6 +45,9 @@ pub struct Rule {
     /// How it ranks among the others of a host.
     #[serde(default, skip_serializing_if = "is_specific")]
     pub order: Order,
+    /// So many of its requests are traced, where its listener traces any, in place of what the listener says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampling: Option<Share>,
 }
 
 impl Rule {

@@ -15,8 +15,46 @@ use crate::target::Target;
 pub struct Tracing {
     /// Who is told of spans.
     pub collector: ProviderKey,
-    /// So many of those of which nobody before this proxy has decided.
+    /// So many of those of which nobody before this proxy has decided. A rule may say otherwise.
     pub sampling: Share,
+    /// What every span says beside what it says anyway, the later of one name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<Tag>,
+    /// Nobody is told of spans; what backends need to go on with a trace is passed on all the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub disable_reporting: bool,
+}
+
+/// What spans say beside what they say anyway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tag {
+    /// What it is called.
+    pub name: String,
+    /// What it says.
+    pub value: TagValue,
+}
+
+/// Where the value of a [`Tag`] comes from. Where it comes from nowhere, spans go without.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TagValue {
+    /// From here.
+    Literal(String),
+    /// From the environment of the proxy's process.
+    Environment {
+        /// The variable.
+        name: String,
+        /// What it says where there is no such variable.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        default: Option<String>,
+    },
+    /// From the request, as the client sent it.
+    Header {
+        /// The field.
+        name: HeaderName,
+        /// What it says where there is no such field.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        default: Option<String>,
+    },
 }
 
 /// Who is told of spans, by OTLP.

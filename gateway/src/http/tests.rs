@@ -45,6 +45,7 @@ fn snapshot(backend: SocketAddr) -> Snapshot {
         retry: None,
         session: None,
         order: torana_ir::Order::Specific,
+        sampling: None,
     };
     let endpoints = Endpoints::Static { backend: key.clone(), endpoints: vec![Endpoint::new(backend, true)] };
     let listener = Listener {

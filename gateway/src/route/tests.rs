@@ -325,6 +325,7 @@ fn rule(key: RuleKey) -> Rule {
         retry: None,
         session: None,
         order: Order::Specific,
+        sampling: None,
     }
 }
 

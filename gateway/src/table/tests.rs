@@ -69,6 +69,7 @@ fn rule(name: &str, listeners: &[&str], hosts: &[&str], prefix: &str) -> Rule {
         retry: None,
         session: None,
         order: torana_ir::Order::Specific,
+        sampling: None,
     }
 }
 

@@ -39,6 +39,7 @@ pub(super) fn of_gateway(parents: &Parents, gateway: &IstioGateway) -> RouteOutp
                 retry: None,
                 session: None,
                 order: Order::Written { rank: 0, server: 0 },
+                sampling: None,
             }
         })
         .collect();

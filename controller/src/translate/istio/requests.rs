@@ -127,6 +127,7 @@ fn rule(service: &VirtualService, draft: Draft, (rank, server): (u8, u16), attac
         retry: draft.retry,
         session: None,
         order: Order::Written { rank, server },
+        sampling: None,
     }
 }
 

@@ -25,9 +25,9 @@ use crate::{
     Order, OriginPattern, Origination, OutlierDetection, PathMatch, PathMode, PathRewrite, PeerName, Percent, Probe,
     ProbeMethod, ProbeTarget, Protocol, Provider, ProviderKey, Purpose, Redirect, RedirectPort, Regex, RegexRewrite,
     RegionFailover, Retry, RetryCap, Rewrite, RouteId, RouteKind, RouteMatch, Session, SessionCarrier, SessionKey,
-    Share, StatusRange, StreamBackend, SubjectTest, TableSize, Target, Terms, TextMatch, TextTest, Timeouts, Tls,
-    TlsVersion, TokenPlace, TokenRule, Tracing, Transport, Trust, TrustSource, Unanswered, UpstreamProtocol, Variable,
-    WarmUp, WeightedBackend,
+    Share, StatusRange, StreamBackend, SubjectTest, TableSize, Tag, TagValue, Target, Terms, TextMatch, TextTest,
+    Timeouts, Tls, TlsVersion, TokenPlace, TokenRule, Tracing, Transport, Trust, TrustSource, Unanswered,
+    UpstreamProtocol, Variable, WarmUp, WeightedBackend,
 };
 
 /// Most resources of one kind in a snapshot.
@@ -131,7 +131,7 @@ fn listener(key: ListenerKey) -> impl Strategy<Value = Listener> {
         any::<bool>(),
         vec(policy_key(), 0..3),
         vec(policy_key(), 0..3),
-        option::of((provider_key(), share()).prop_map(|(collector, sampling)| Tracing { collector, sampling })),
+        option::of(tracing()),
     );
     (vec(any::<std::net::IpAddr>(), 0..2), select(vec![80, 443]), protocol, host(), limits, shown).prop_map(
         move |(
@@ -159,6 +159,20 @@ fn listener(key: ListenerKey) -> impl Strategy<Value = Listener> {
                 server: None,
             }
         },
+    )
+}
+
+fn tracing() -> impl Strategy<Value = Tracing> {
+    let default = || option::of(name());
+    let value = prop_oneof![
+        name().prop_map(TagValue::Literal),
+        (name(), default()).prop_map(|(name, default)| TagValue::Environment { name, default }),
+        (name(), default())
+            .prop_map(|(name, default)| TagValue::Header { name: HeaderName::new(&name).unwrap(), default }),
+    ];
+    let tag = (name(), value).prop_map(|(name, value)| Tag { name, value });
+    (provider_key(), share(), vec(tag, 0..2), any::<bool>()).prop_map(
+        |(collector, sampling, tags, disable_reporting)| Tracing { collector, sampling, tags, disable_reporting },
     )
 }
 
@@ -347,19 +361,23 @@ fn rule(key: RuleKey) -> impl Strategy<Value = Rule> {
     ];
     let session = (carrier, option::of(Just(Duration::from_mins(5))), any::<[u8; 32]>())
         .prop_map(|(carrier, lifetime, key)| Session { carrier, lifetime, key: SessionKey::new(key) });
+    let order = (order, option::of(share()));
     (option::of(name()), 0i64..2, parts, option::of(retry), option::of(session), order).prop_map(
-        move |(name, created, (attachments, matches, filters, action, timeouts), retry, session, order)| Rule {
-            key: key.clone(),
-            name,
-            created,
-            attachments,
-            matches,
-            filters,
-            action,
-            timeouts,
-            retry,
-            session,
-            order,
+        move |(name, created, (attachments, matches, filters, action, timeouts), retry, session, (order, sampling))| {
+            Rule {
+                key: key.clone(),
+                name,
+                created,
+                attachments,
+                matches,
+                filters,
+                action,
+                timeouts,
+                retry,
+                session,
+                order,
+                sampling,
+            }
         },
     )
 }

@@ -39,6 +39,7 @@ fn snapshot(listener: Listener, asked: Vec<AcmeHost>) -> Snapshot {
         retry: None,
         session: None,
         order: torana_ir::Order::Specific,
+        sampling: None,
     };
     Snapshot {
         listeners: [(listener.key.clone(), Arc::new(listener))].into(),
