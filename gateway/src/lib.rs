@@ -41,6 +41,8 @@ pub(crate) mod guard;
 
 pub mod observe;
 
+pub(crate) mod trace;
+
 mod frames;
 
 pub mod io;
@@ -62,6 +64,8 @@ pub(crate) mod listen;
 pub mod feed;
 
 pub(crate) mod checks;
+
+pub(crate) mod export;
 
 pub mod admin;
 

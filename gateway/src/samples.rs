@@ -14,6 +14,8 @@ use torana_ir::{
 
 use crate::demands::Demands;
 use crate::mesh::State;
+use crate::observe::Metrics;
+use crate::trace::Spans;
 use crate::upstream::{Introduction, Standing};
 
 /// Where tests listen.
@@ -117,6 +119,11 @@ pub(crate) fn nobody() -> Standing {
 /// Where names are told that nobody hears.
 pub(crate) fn unheard() -> Arc<Demands> {
     Demands::channel().0
+}
+
+/// Where spans are told that nobody hears.
+pub(crate) fn untold(metrics: &Metrics) -> Spans {
+    Spans::channel(metrics).0
 }
 
 /// A port that nobody listens on.

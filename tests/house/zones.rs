@@ -4,7 +4,7 @@
 use super::source::{Source, product};
 
 /// Folders and files that decide, and do nothing else.
-const PURE: [&str; 42] = [
+const PURE: [&str; 48] = [
     "gateway/ir/src/",
     "gateway/src/head/",
     "gateway/src/gate/",
@@ -22,6 +22,12 @@ const PURE: [&str; 42] = [
     "gateway/src/fault.rs",
     "gateway/src/address.rs",
     "gateway/src/grpc.rs",
+    "gateway/src/trace/attributes.rs",
+    "gateway/src/trace/b3.rs",
+    "gateway/src/trace/context.rs",
+    "gateway/src/trace/ids.rs",
+    "gateway/src/trace/w3c.rs",
+    "gateway/src/export/encode.rs",
     "controller/src/certificate.rs",
     "controller/src/store",
     "controller/src/report/",
@@ -88,6 +94,7 @@ const RESERVED: [Reserved; 6] = [
             "gateway/src/mesh/",
             "gateway/src/filter/check",
             "gateway/src/checks/grpc.rs",
+            "gateway/src/export/",
             "controller/src/feed/",
             "controller/src/mesh_ca/",
         ],

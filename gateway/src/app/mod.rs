@@ -27,12 +27,14 @@ use tokio::sync::{Mutex, watch};
 
 use crate::admin::{self, Debug, Health};
 use crate::checks;
+use crate::export::{Exporter, Resource};
 use crate::feed::{Feed, Programming};
 use crate::http::Worker;
 use crate::listen::{Admission, Workers};
 use crate::mesh::{Rotation, Source, State, Tally};
 use crate::observe::{AccessLog, Metrics, Readiness};
 use crate::table::Table;
+use crate::trace::{Arrivals, Spans};
 use crate::upstream::{Introduction, Standing};
 
 pub use crate::admin::{Explain, LogLevel};
@@ -50,6 +52,8 @@ const DRAINING: &str = "draining";
 const SWEEP: Duration = Duration::from_secs(10);
 /// How often a drain looks whether the last connection is gone.
 const DRAIN_TICK: Duration = Duration::from_millis(20);
+/// What spans of the last requests get to be told.
+const LAST_SPANS: Duration = Duration::from_secs(2);
 /// What the writer of the log gets to finish.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
@@ -113,6 +117,7 @@ pub struct App {
     readiness: Readiness,
     metrics: Arc<Metrics>,
     log: AccessLog,
+    spans: Spans,
     drain: watch::Sender<bool>,
     config: Config,
 }
@@ -130,13 +135,15 @@ impl App {
         let identity = Rotation::new(config.identity.clone());
         let standing = Standing::new(identity.states().borrow().clone(), introduction(&config));
         let shared = || (Arc::clone(&table), standing.clone(), Arc::clone(&feed.demands));
-        let worker = |_| Worker::new(shared(), Arc::clone(&metrics), log.clone(), draining.clone());
+        let (spans, arrivals) = Spans::channel(&metrics);
+        let sinks = || (log.clone(), spans.clone());
+        let worker = |_| Worker::new(shared(), Arc::clone(&metrics), sinks(), draining.clone());
         let started = Workers::start((0..workers(config.workers)).map(worker).collect(), &admission)?;
         let workers = Arc::new(Mutex::new(started));
         let programming = Programming::new(table, Arc::clone(&workers), Arc::clone(&metrics), readiness.clone(), feed);
         let control = Builder::new_multi_thread().worker_threads(1).thread_name("control").enable_all().build()?;
-        let app = Self { control: Some(control), workers, admission, readiness, metrics, log, drain, config };
-        app.control(programming, identity, standing)?;
+        let app = Self { control: Some(control), workers, admission, readiness, metrics, log, spans, drain, config };
+        app.control(programming, identity, (standing, arrivals))?;
         Ok(app)
     }
 
@@ -151,6 +158,7 @@ impl App {
         while self.admission.connections() > 0 && Instant::now() < deadline {
             tokio::time::sleep(DRAIN_TICK).await;
         }
+        self.spans.flush(LAST_SPANS).await;
         let log = self.log.clone();
         // The writer ends with the process: nothing is to be done about lines that it cannot write.
         tokio::task::spawn_blocking(move || log.flush(LAST_LINES)).await.ok();
@@ -163,7 +171,12 @@ impl App {
     }
 
     /// Starts what runs beside the workers.
-    fn control(&self, programming: Programming, identity: Rotation, standing: Standing) -> io::Result<()> {
+    fn control(
+        &self,
+        programming: Programming,
+        identity: Rotation,
+        (standing, arrivals): (Standing, Arrivals),
+    ) -> io::Result<()> {
         let Some(control) = &self.control else { return Ok(()) };
         let program = programming.program();
         let _inside = control.enter();
@@ -181,6 +194,8 @@ impl App {
         control.spawn(sweep(Arc::clone(&self.metrics), Arc::clone(&program.table), Arc::clone(&tally)));
         control.spawn(follow(identity.states(), standing.clone(), (Arc::clone(&self.metrics), tally)));
         control.spawn(identity.run());
+        let exporter = Exporter::new(program.clone(), standing.clone(), Arc::clone(&self.metrics));
+        control.spawn(exporter.run(arrivals, self.config.resource()));
         control.spawn(checks::run(program.clone(), standing, Arc::clone(&self.metrics)));
         control.spawn(keys::run(program.clone(), self.config.resolver, Arc::clone(&self.metrics)));
         control.spawn(resolve::run(program, self.config.resolver));
@@ -220,6 +235,14 @@ async fn follow(mut states: watch::Receiver<State>, standing: Standing, (metrics
         if states.changed().await.is_err() {
             return;
         }
+    }
+}
+
+impl Config {
+    /// Who spans come from.
+    fn resource(&self) -> Resource {
+        let namespace = self.identity.as_ref().and_then(Source::namespace).map(str::to_owned);
+        Resource::of(namespace, |name| std::env::var(name).ok())
     }
 }
 

@@ -11,7 +11,7 @@ use super::*;
 use crate::http::Worker;
 use crate::listen::{Admission, Caps, Workers};
 use crate::observe::{AccessLog, LogFormat, Metrics, Readiness};
-use crate::samples::{LOCAL, free_port, listen, listener_key, nobody};
+use crate::samples::{LOCAL, free_port, listen, listener_key, nobody, untold};
 use crate::table::Table;
 
 struct World {
@@ -27,8 +27,12 @@ fn world() -> World {
     let table = Arc::new(ArcSwap::from_pointee(Table::empty()));
     let log = AccessLog::start(LogFormat::Off, std::io::sink(), &metrics).unwrap();
     let (_, draining) = watch::channel(false);
-    let worker =
-        Worker::new((Arc::clone(&table), nobody(), Arc::clone(&feed.demands)), Arc::clone(&metrics), log, draining);
+    let worker = Worker::new(
+        (Arc::clone(&table), nobody(), Arc::clone(&feed.demands)),
+        Arc::clone(&metrics),
+        (log, untold(&metrics)),
+        draining,
+    );
     let admission = Admission::new(Caps { connections: 100, connections_per_ip: 100 });
     let workers = Arc::new(Mutex::new(Workers::start(vec![worker], &admission).unwrap()));
     let readiness = Readiness::default();

@@ -26,6 +26,7 @@ use crate::http::tee::Copies;
 use crate::http::visit;
 use crate::http::wait::staying;
 use crate::table::ListenerPlan;
+use crate::trace::{self, Followed};
 
 /// On whose behalf it is asked.
 #[derive(Clone, Copy)]
@@ -36,6 +37,8 @@ pub(crate) struct Asker<'a> {
     pub(crate) listener: &'a ListenerPlan,
     /// The request's own deadline.
     pub(crate) deadline: Option<Instant>,
+    /// The request, if spans tell of it.
+    pub(crate) followed: Option<&'a Followed>,
 }
 
 /// Whether a request may go on, and how.
@@ -59,7 +62,10 @@ pub(crate) async fn ask(
     if auth.body() > 0 && head.body != BodyLength::None && kept.is_none() {
         *kept = Some(collect(down, head, auth, &asker.listener.limits).await?);
     }
-    let question = auth.question(head, circumstances(asker, auth, kept.as_ref())?);
+    let mut question = auth.question(head, circumstances(asker, auth, kept.as_ref())?);
+    if asker.followed.is_none() && asker.listener.tracer.is_some() {
+        trace::repeat(&head.fields, &mut question.head.fields);
+    }
     // A client that leaves waits for nothing any more.
     let ruling = staying(down, pin!(async { Ok(answer(asker, auth, question).await) })).await?;
     match (ruling, auth.on_error()) {
@@ -98,10 +104,12 @@ fn circumstances<'a>(
 }
 
 /// What the server says. Whatever goes wrong is no clear answer.
-async fn answer(asker: Asker<'_>, auth: &Authorizer, question: Question) -> Ruling {
+async fn answer(asker: Asker<'_>, auth: &Authorizer, mut question: Question) -> Ruling {
     let Some(backend) = &auth.backend else { return Ruling::Unclear("nobody can be asked") };
     let Asker { conn, listener, .. } = asker;
-    let deadline = Instant::now() + auth.timeout();
+    let began = Instant::now();
+    let deadline = began + auth.timeout();
+    let span = asker.followed.map(|followed| (followed, followed.question(&mut question.head.fields)));
     let order = Order {
         worker: &conn.worker,
         conn,
@@ -117,10 +125,17 @@ async fn answer(asker: Asker<'_>, auth: &Authorizer, question: Question) -> Ruli
         idle: auth.timeout(),
         pace: None,
         trailers: question.grpc,
+        followed: None,
     };
     let mut asking = Down::Asking(Box::new(asking::Down::new(question.body)));
     let mut trace = Trace::default();
-    if let Err(fault) = forward(&order, &mut asking, &mut Copies::default(), &mut trace, |_, _| {}).await {
+    let result = forward(&order, &mut asking, &mut Copies::default(), &mut trace, |_, _| {}).await;
+    if let Some((followed, span)) = span {
+        let tried = trace.tried(&order, result.err(), true);
+        let time = (began.into_std(), Instant::now().into_std());
+        conn.worker.spans.tell(followed.tried(span, order.head, tried, time));
+    }
+    if let Err(fault) = result {
         return Ruling::Unclear(fault.reason());
     }
     let Down::Asking(answered) = asking else { return Ruling::Unclear("no answer") };

@@ -109,7 +109,8 @@ impl<'e> Entry<'e> {
             // Nobody has said yes.
             let known = authorizers.get(provider).filter(|authorizer| authorizer.backend.is_some());
             let Some(authorizer) = known else { return Err(Fault::Guarded) };
-            let asker = Asker { conn: self.conn, client: self.client.address, listener, deadline: None };
+            let (client, followed) = (self.client.address, record.followed());
+            let asker = Asker { conn: self.conn, client, listener, deadline: None, followed };
             let permission = auth::ask(asker, down, (head, authorizer), &mut self.kept).await;
             self.conn.worker.metrics.asked(matches!(permission, Ok(Permission::Granted(_))));
             match permission? {

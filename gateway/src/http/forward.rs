@@ -29,6 +29,7 @@ use crate::http::wait::staying;
 use crate::http::worker::Worker;
 use crate::http::{h1, h2, judge, scratch};
 use crate::tls::backends::Identity;
+use crate::trace::{Followed, SpanId, Tried};
 use crate::upstream::{Lent, Target, Way};
 
 /// Bytes of an answer that is not passed on that are read to keep its connection.
@@ -58,6 +59,8 @@ pub(crate) struct Order<'a> {
     pub(crate) pace: Option<&'a Limits>,
     /// Trailers are understood by the client (gRPC).
     pub(crate) trailers: bool,
+    /// The request, if spans tell of its tries.
+    pub(crate) followed: Option<&'a Followed>,
 }
 
 impl Order<'_> {
@@ -97,6 +100,50 @@ pub(crate) struct Trace {
     pub(crate) attempts: u32,
     /// Why there was no other though the rule allows more.
     pub(crate) denied: Option<Denied>,
+    /// What the last try was answered, if that was not passed on.
+    declined: Option<u16>,
+}
+
+impl Trace {
+    /// What is told of the last try, which ended so.
+    pub(crate) fn tried(&self, order: &Order<'_>, fault: Option<Fault>, is_question: bool) -> Tried {
+        Tried {
+            backend: Arc::clone(&order.backend.config),
+            endpoint: self.endpoint.as_ref().map(|endpoint| endpoint.address),
+            number: self.attempts,
+            http2: order.http2,
+            status: self.declined.unwrap_or(self.moved.status),
+            fault: fault.filter(|_| self.declined.is_none()),
+            is_question,
+        }
+    }
+}
+
+/// A try of a request that spans tell of.
+struct Told {
+    span: SpanId,
+    /// The head that says so, if it is not the request's own.
+    head: Option<Box<Head>>,
+    began: Instant,
+}
+
+impl Told {
+    /// The try of this number begins.
+    fn begin(order: &Order<'_>, number: u32) -> Option<Self> {
+        let (followed, began) = (order.followed?, Instant::now());
+        if number == 1 {
+            return Some(Self { span: followed.first(), head: None, began });
+        }
+        let (span, head) = followed.again(order.head);
+        Some(Self { span, head: Some(Box::new(head)), began })
+    }
+
+    /// It has ended.
+    fn end(self, order: &Order<'_>, tried: Tried) {
+        let Some(followed) = order.followed else { return };
+        let time = (self.began.into_std(), Instant::now().into_std());
+        order.worker.spans.tell(followed.tried(self.span, order.head, tried, time));
+    }
 }
 
 /// Forwards the request and brings the response to the client, after `edit` has seen its head and where it comes from.
@@ -120,8 +167,15 @@ pub(crate) async fn forward(
         if trace.attempts > 1 {
             order.worker.metrics.upstream_retried(order.backend.key());
         }
+        trace.declined = None;
         let edit = |head: &mut ResponseHead| edit(head, &endpoint);
-        let tried = attempt(order, &mut tries, (&endpoint, fresh), (down, &mut copies.tee, trace), edit).await;
+        let told = Told::begin(order, trace.attempts);
+        let renewed = told.as_ref().and_then(|told| told.head.as_deref());
+        let own = Order { head: renewed.unwrap_or(order.head), preferred: None, ..*order };
+        let tried = attempt(&own, &mut tries, (&endpoint, fresh), (down, &mut copies.tee, trace), edit).await;
+        if let Some(told) = told {
+            told.end(order, trace.tried(order, tried.as_ref().err().map(|failed| failed.fault), false));
+        }
         let Err(failed) = tried else {
             result = Ok(());
             break;
@@ -206,7 +260,8 @@ async fn attempt(
     // Before the connection goes to who waits for it, and for this place.
     drop(place);
     let is_declined = matches!(ended, Err(Stopped { stop: Stop::Declined(_), .. }));
-    if is_declined {
+    if let Err(Stopped { stop: Stop::Declined(status), .. }) = ended {
+        trace.declined = Some(status);
         discard(&mut up).await;
     }
     if (ended.is_ok() || is_declined)

@@ -76,6 +76,7 @@ async fn run((ticket, conn): (Ticket, Arc<Conn>), head: Head, (backend, identity
         idle: DEADLINE,
         pace: None,
         trailers: false,
+        followed: None,
     };
     let mut down = Down::Mirror(down);
     let mut trace = Trace::default();

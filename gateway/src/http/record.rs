@@ -16,6 +16,7 @@ use crate::http::forward::Trace;
 use crate::http::retry::Denied;
 use crate::observe::{AccessRecord, Meters, MethodLabel, Outcome, Text};
 use crate::table::{ListenerPlan, Plan};
+use crate::trace::{Begun, Followed, Served};
 use crate::upstream::Way;
 
 /// One request's account.
@@ -35,6 +36,7 @@ pub(crate) struct Record {
     status: u16,
     fault: Option<Fault>,
     line: Option<Box<AccessRecord>>,
+    followed: Option<Box<Followed>>,
 }
 
 impl Record {
@@ -67,6 +69,7 @@ impl Record {
             status: 0,
             fault: None,
             line,
+            followed: None,
         }
     }
 
@@ -90,6 +93,19 @@ impl Record {
         self.meters = listener.map(|listener| Arc::clone(&listener.meters));
     }
 
+    /// It belongs to a trace.
+    pub(crate) fn begun(&mut self, begun: Begun) {
+        if let Some(line) = &mut self.line {
+            line.set(Text::TraceId, &begun.trace.text());
+        }
+        self.followed = begun.followed;
+    }
+
+    /// If spans tell of it.
+    pub(crate) fn followed(&self) -> Option<&Followed> {
+        self.followed.as_deref()
+    }
+
     /// A question of ACME is answered.
     pub(crate) fn challenge(&mut self, listener: Option<&ListenerPlan>) {
         self.unrouted(listener, false);
@@ -102,6 +118,9 @@ impl Record {
     pub(crate) fn stamped(&mut self, head: &Head) {
         if let Some(line) = &mut self.line {
             line.set(Text::RequestId, head.fields.first_known(Known::RequestId).unwrap_or_default());
+        }
+        if let Some(followed) = &mut self.followed {
+            followed.stamped(&head.fields);
         }
     }
 
@@ -150,9 +169,12 @@ impl Record {
         }
     }
 
-    /// Counts and logs.
-    pub(crate) fn finish(self, conn: &Conn) {
+    /// Counts and logs, and tells of it who follows its trace.
+    pub(crate) fn finish(mut self, conn: &Conn) {
         let now = Instant::now();
+        if let Some(followed) = self.followed.take() {
+            conn.worker.spans.tell(followed.served(self.served(), now.into_std()));
+        }
         let duration = now - self.started;
         let overhead = self.overhead(now);
         let grpc_status = self.trace.moved.grpc_status.filter(|_| self.manner.grpc);
@@ -191,6 +213,19 @@ impl Record {
         line.attempts = self.trace.attempts;
         line.not_retried = self.trace.denied.map(Denied::as_str);
         conn.worker.log.write(line);
+    }
+
+    /// What became of it, for its span.
+    fn served(&self) -> Served {
+        Served {
+            nouns: self.meters.as_deref().map(|meters| Arc::clone(meters.nouns())),
+            backend: self.backend.as_ref().map(|backend| Arc::clone(&backend.config)),
+            status: self.status,
+            grpc_status: self.trace.moved.grpc_status.filter(|_| self.manner.grpc),
+            fault: self.fault,
+            received: self.trace.moved.received,
+            sent: self.trace.moved.sent,
+        }
     }
 
     /// Until the request was handed to the backend; all of it if it never was.

@@ -4,7 +4,7 @@
 //! The table is loaded once, gives one Plan, and is dropped before anything is awaited.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 use torana_ir::UpstreamProtocol;
@@ -28,6 +28,7 @@ use crate::http::visit::Ties;
 use crate::http::wait::pause;
 use crate::http::{mirrors, respond};
 use crate::table::{Choice, Notes, Plan, Routed, Verdict, WeightedPlan};
+use crate::trace::Came;
 
 /// Handles a request that passed the gate. The response is wholly sent, or cut, when this returns.
 pub(crate) async fn handle(conn: &Arc<Conn>, down: &mut Down, mut head: Box<Head>) {
@@ -36,6 +37,11 @@ pub(crate) async fn handle(conn: &Arc<Conn>, down: &mut Down, mut head: Box<Head
     // First, for the log has the path as its listener reads it.
     let routed = conn.worker.table.load().route(&conn.bind, &mut head, conn.sni_listener());
     let mut record = Record::begin(conn, &head, (client.address, began));
+    if let Some((tracer, sampling)) = routed.tracing() {
+        let (client, peer) = (client.address, conn.peer.remote);
+        let came = Came { client, peer, started: began.into_std(), clock: SystemTime::now };
+        record.begun(tracer.begin(&mut head, sampling, came));
+    }
     if let Err(fault) = routed_on((conn, &client), (down, &mut head), routed, &mut record).await {
         fail(conn, down, &head, fault, &mut record).await;
     }
@@ -141,6 +147,7 @@ async fn planned(
     let Passage { deadline, mut notes, kept, .. } = passage;
     let identity = plan.listener.identity.as_ref();
     let mut copies = Copies::new(mirrors::launch(conn, head, &notes.mirrors, identity), kept);
+    record.forwarded();
     let order = Order {
         worker: &conn.worker,
         conn,
@@ -156,8 +163,8 @@ async fn planned(
         idle: plan.listener.limits.stream_idle,
         pace: Some(&plan.listener.limits),
         trailers: head.trailers || record.manner().grpc,
+        followed: record.followed(),
     };
-    record.forwarded();
     let mut trace = Trace::default();
     trace.moved.received = copies.kept.as_ref().map_or(0, |kept| kept.bytes().len() as u64);
     let mut upgraded = None;
@@ -241,7 +248,8 @@ impl Passage<'_> {
                 }
             };
             let Self { conn, client, plan, deadline, .. } = *self;
-            let asker = Asker { conn, client: client.address, listener: &plan.listener, deadline };
+            let followed = record.followed();
+            let asker = Asker { conn, client: client.address, listener: &plan.listener, deadline, followed };
             // Boxed: few requests are asked about, and all would carry the room for it.
             match Box::pin(auth::ask(asker, down, (head, &auth), &mut self.kept)).await? {
                 Permission::Granted(edit) => edit.apply(head, &mut self.notes.fields),

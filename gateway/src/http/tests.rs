@@ -21,7 +21,7 @@ use torana_ir::{
 use crate::http::{Worker, serve};
 use crate::io::{Io, Peer};
 use crate::observe::{AccessLog, LogFormat, Metrics};
-use crate::samples::{nobody, unheard};
+use crate::samples::{nobody, unheard, untold};
 use crate::table::{Bind, Table};
 
 fn snapshot(backend: SocketAddr) -> Snapshot {
@@ -99,8 +99,12 @@ async fn logged(
     let metrics = Arc::new(Metrics::new());
     let log = AccessLog::start(format, lines, &metrics).unwrap();
     let (keep, drain) = watch::channel(false);
-    let worker =
-        Worker::new((Arc::new(ArcSwap::from_pointee(table)), nobody(), unheard()), Arc::clone(&metrics), log, drain);
+    let worker = Worker::new(
+        (Arc::new(ArcSwap::from_pointee(table)), nobody(), unheard()),
+        Arc::clone(&metrics),
+        (log, untold(&metrics)),
+        drain,
+    );
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let local = listener.local_addr().unwrap();
     tokio::spawn(async move {

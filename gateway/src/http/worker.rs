@@ -15,6 +15,7 @@ use crate::fault::Fault;
 use crate::http::drained;
 use crate::observe::{AccessLog, Metrics};
 use crate::table::Table;
+use crate::trace::Spans;
 use crate::upstream::{Pools, Standing};
 
 /// Who has connected, or has got its last answer, may be sending a request by now; it gets so long to arrive.
@@ -30,6 +31,8 @@ pub struct Worker {
     pub(crate) metrics: Arc<Metrics>,
     /// Where lines go.
     pub(crate) log: AccessLog,
+    /// Where spans go.
+    pub(crate) spans: Spans,
     /// Mirrored requests in flight.
     pub(crate) mirrors: AtomicU32,
     /// Where names go that there is no certificate of.
@@ -43,11 +46,11 @@ impl Worker {
     pub(crate) fn new(
         (table, standing, demands): (Arc<ArcSwap<Table>>, Standing, Arc<Demands>),
         metrics: Arc<Metrics>,
-        log: AccessLog,
+        (log, spans): (AccessLog, Spans),
         drain: watch::Receiver<bool>,
     ) -> Arc<Self> {
         let pools = Pools::new(standing, Arc::clone(&metrics));
-        Arc::new(Self { table, pools, metrics, log, mirrors: AtomicU32::new(0), demands, drain })
+        Arc::new(Self { table, pools, metrics, log, spans, mirrors: AtomicU32::new(0), demands, drain })
     }
 
     /// Resolves when the process drains and a request that was on its way to a quiet connection should have arrived.

@@ -17,7 +17,7 @@ use torana_ir::{Certificate, CertificateKey, HostPattern, Limits, Listener, Prot
 
 use super::*;
 use crate::observe::{AccessLog, LogFormat, Metrics};
-use crate::samples::{LOCAL, free_port, listener_key, nobody, unheard};
+use crate::samples::{LOCAL, free_port, listener_key, nobody, unheard, untold};
 use crate::table::Table;
 
 struct World {
@@ -32,8 +32,14 @@ fn world(count: usize, caps: Caps) -> World {
     let metrics = Arc::new(Metrics::new());
     let table = Arc::new(ArcSwap::from_pointee(Table::empty()));
     let log = AccessLog::start(LogFormat::Off, std::io::sink(), &metrics).unwrap();
-    let worker =
-        |_| Worker::new((Arc::clone(&table), nobody(), unheard()), Arc::clone(&metrics), log.clone(), draining.clone());
+    let worker = |_| {
+        Worker::new(
+            (Arc::clone(&table), nobody(), unheard()),
+            Arc::clone(&metrics),
+            (log.clone(), untold(&metrics)),
+            draining.clone(),
+        )
+    };
     let workers = Workers::start((0..count).map(worker).collect(), &Admission::new(caps)).unwrap();
     World { workers, metrics, table, _drain: drain }
 }
@@ -252,8 +258,12 @@ async fn the_task_of_a_connection_is_small() {
     let stream = TcpStream::connect((LOCAL, port)).await.unwrap();
     let (_drain, draining) = watch::channel(false);
     let log = AccessLog::start(LogFormat::Off, std::io::sink(), &world.metrics).unwrap();
-    let worker =
-        Worker::new((Arc::clone(&world.table), nobody(), unheard()), Arc::clone(&world.metrics), log, draining);
+    let worker = Worker::new(
+        (Arc::clone(&world.table), nobody(), unheard()),
+        Arc::clone(&world.metrics),
+        (log, untold(&world.metrics)),
+        draining,
+    );
     let place = Admission::new(many()).admit(LOCAL, std::time::Instant::now()).ok().unwrap();
     let bind = Bind { address: Some(LOCAL), port, transport: Transport::Tcp };
     let task = accept::connection(stream, (LOCAL, 1).into(), bind, worker, place);

@@ -24,6 +24,14 @@ impl Source {
             Self::Files(_) => None,
         }
     }
+
+    /// The namespace that the proxy takes itself to be in, if it says so.
+    pub(crate) fn namespace(&self) -> Option<&str> {
+        match self {
+            Self::Authority(config) => config.identity.as_ref().map(|id| id.namespace.as_str()),
+            Self::Files(_) => None,
+        }
+    }
 }
 
 /// A folder with `tls.crt`, `tls.key` and `ca.crt` (PEM; a Secret's volume).

@@ -70,6 +70,7 @@ pub(super) const REFUSED: [&str; 6] = ["global_cap", "ip_cap", "ip_abuse", "desc
 pub(super) const ABORTED: [&str; 4] = ["http2_frames", "http2_resets", "http2_limits", "http2_slow_head"];
 pub(super) const RENEWALS: [&str; 2] = ["failure", "success"];
 pub(super) const CHALLENGES: [&str; 2] = ["http-01", "tls-alpn-01"];
+pub(super) const SPANS: [&str; 3] = ["exported", "dropped", "failed"];
 pub(super) const DIRECTIONS: [&str; 2] = ["to_backend", "to_client"];
 /// In the order of [`Decision`].
 const DECISIONS: [&str; 7] =
@@ -169,6 +170,7 @@ pub(super) struct Families {
     pub(super) config_rejected: IntCounterVec,
     pub(super) certificate_expiry: Arc<Shelf<Gauge>>,
     pub(super) log_dropped: IntCounterVec,
+    pub(super) spans: IntCounterVec,
     pub(super) istio: istio::Families,
     pub(super) page: Arc<[Box<dyn Family>]>,
 }
@@ -252,6 +254,7 @@ impl Families {
                 AS_CONFIGURED,
             ),
             log_dropped: it.few("log_dropped_total", "lines that a full queue dropped", &["sink"]),
+            spans: it.known("spans_total", "spans of requests that are traced", "result", &SPANS),
             istio: istio::Families::new(&mut it, histograms),
             page: it.page(),
         }

@@ -11,7 +11,7 @@ use prometheus::IntCounter;
 use torana_ir::{BackendKey, ListenerKey, ResourceKey, Snapshot};
 
 use super::expiry::expiries;
-use super::families::{ABORTED, CAPS, CHALLENGES, Caps, DIRECTIONS, Decision, Families, REFUSED};
+use super::families::{ABORTED, CAPS, CHALLENGES, Caps, DIRECTIONS, Decision, Families, REFUSED, SPANS};
 use super::labels::{joined, values};
 use super::measure::Gauge;
 use super::nouns::Nouns;
@@ -311,6 +311,12 @@ impl Metrics {
     /// Lines of the access log that were dropped.
     pub(super) fn log_dropped(&self) -> IntCounter {
         self.families.log_dropped.with_label_values(&["access"])
+    }
+
+    /// Spans that were told (`exported`), that found no room (`dropped`), or that a collector did not take (`failed`).
+    pub(crate) fn spans(&self, result: &'static str) -> IntCounter {
+        debug_assert!(SPANS.contains(&result), "{result}");
+        self.families.spans.with_label_values(&[result])
     }
 
     /// Gives up children whose objects are gone; called every few seconds.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rustls::ServerConfig;
 use torana_ir::{
-    Certificate, ClientValidation, Demand, Limits, ListenerKey, MeshClients, PathMode, Protocol, Tls, TrustBundle,
+    Certificate, ClientValidation, Demand, Limits, ListenerKey, MeshClients, PathMode, Protocol, Share, Tls,
+    TrustBundle,
 };
 
 use super::listener::{ListenerPlan, ListenerTable};
@@ -17,6 +18,7 @@ use crate::guard::Guard;
 use crate::head::Head;
 use crate::route::HostIndex;
 use crate::tls::{Material, ServerTls};
+use crate::trace::Tracer;
 
 /// The listeners of one socket.
 #[derive(Debug)]
@@ -319,6 +321,17 @@ impl Served {
 }
 
 impl Routed {
+    /// How the request is traced, and how many of those of its rule are; `None`: not at all. Where tokens decide which rule
+    /// takes it, its listener alone says.
+    pub(crate) fn tracing(&self) -> Option<(&Arc<Tracer>, Option<Share>)> {
+        let (listener, sampling) = match self {
+            Self::Plan { plan, .. } => (&plan.listener, plan.sampling()),
+            Self::Tokens { listener, .. } | Self::Fault { listener: Some(listener), .. } => (listener, None),
+            Self::Fault { listener: None, .. } | Self::Challenge { .. } => return None,
+        };
+        listener.tracer.as_ref().map(|tracer| (tracer, sampling))
+    }
+
     /// The rules of a listener have decided.
     pub(super) fn is_decided(&self) -> bool {
         matches!(self, Self::Plan { .. } | Self::Fault { fault: Fault::NoRoute, .. })

@@ -64,7 +64,16 @@ impl Table {
             .collect();
         let binds = binds(&listeners, snapshot, &previous.binds);
         let challenges = Challenges::compile(&snapshot.acme_hosts, &previous.challenges);
-        Self { backends, identities, listeners, binds, challenges, keys, authorizers }
+        Self {
+            backends,
+            identities,
+            listeners,
+            binds,
+            challenges,
+            keys,
+            authorizers,
+            providers: snapshot.providers.clone(),
+        }
     }
 
     /// Endpoints as `snapshot` has them, in the backends that are already in use. Routes are not touched.

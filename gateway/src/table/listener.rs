@@ -21,6 +21,7 @@ use crate::observe::{Meters, Nouns};
 use crate::route::{Found, Route, Router, Silent};
 use crate::tls::backends::Identity;
 use crate::token::{Registry, Tokens};
+use crate::trace::Tracer;
 
 /// All policies that there are.
 pub(super) struct Policies<'s> {
@@ -66,6 +67,8 @@ pub struct ListenerPlan {
     pub meters: Arc<Meters>,
     /// What backends that ask for a certificate are shown.
     pub identity: Option<Arc<Identity>>,
+    /// How requests are traced, if they are.
+    pub(crate) tracer: Option<Arc<Tracer>>,
     pub(super) spec: Arc<Listener>,
 }
 
@@ -80,6 +83,7 @@ impl ListenerPlan {
             limits: spec.limits.clone(),
             meters: Meters::carried(Nouns::listener(&spec.key), previous.map(|plan| &plan.meters)),
             identity: identity.map(Arc::clone),
+            tracer: spec.tracing.as_ref().map(|tracing| Arc::new(Tracer::compile(tracing, variable))),
             spec: Arc::clone(spec),
         }
     }
@@ -92,6 +96,11 @@ impl ListenerPlan {
     fn is_of(&self, spec: &Arc<Listener>, identity: Option<&Arc<Identity>>) -> bool {
         self.spec == *spec && self.identity.as_ref().map(Arc::as_ptr) == identity.map(Arc::as_ptr)
     }
+}
+
+/// Of the environment, which stays as it is for the life of the process.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// A listener with its routes.

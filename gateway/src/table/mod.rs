@@ -32,7 +32,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use serde::Serialize;
-use torana_ir::{BackendKey, ListenerKey, Transport};
+use torana_ir::{BackendKey, Collector, ListenerKey, Provider, ProviderKey, Purpose, SharedMap, Transport};
 
 use crate::balance::{BackendState, Site};
 use crate::fault::Fault;
@@ -73,6 +73,7 @@ pub struct Table {
     challenges: Arc<Challenges>,
     keys: Arc<Registry>,
     authorizers: Arc<Authorizers>,
+    providers: SharedMap<ProviderKey, Arc<Provider>>,
 }
 
 impl Table {
@@ -157,7 +158,20 @@ impl Table {
                 shown.extend(listener.plan.identity.as_ref().map(|identity| (backend.key(), identity)));
             }
         }
+        for listener in self.listeners.values() {
+            let told = listener.plan.tracer.as_ref().and_then(|tracer| self.collector(&tracer.collector));
+            if let (Some((_, Some(backend))), Some(identity)) = (told, &listener.plan.identity) {
+                shown.entry(backend.key()).or_insert(identity);
+            }
+        }
         shown
+    }
+
+    /// Who is told of spans by this name, and at which backend, if there is one.
+    pub(crate) fn collector(&self, key: &ProviderKey) -> Option<(&Collector, Option<&Arc<BackendState>>)> {
+        let provider = self.providers.get(key)?;
+        let Purpose::Collector(collector) = &provider.purpose else { return None };
+        Some((collector, provider.backend().and_then(|backend| self.backend(backend))))
     }
 
     /// Every plan with its listener, for tables and exporters.

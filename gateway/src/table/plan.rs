@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use torana_ir::{
-    Action, BackendKey, ExternalAuth, Filter, HostPattern, Invalid, Mirror, Retry, RouteKind, Rule, RuleKey, Target,
-    Timeouts, WeightedBackend,
+    Action, BackendKey, ExternalAuth, Filter, HostPattern, Invalid, Mirror, Retry, RouteKind, Rule, RuleKey, Share,
+    Target, Timeouts, WeightedBackend,
 };
 
 use super::backends::{Backends, Changed};
@@ -148,6 +148,11 @@ impl Plan {
     /// When the rule would have requests tried again.
     pub fn retry(&self) -> Option<&Retry> {
         self.rule.retry.as_ref()
+    }
+
+    /// How many of the rule's requests are traced, if it says so.
+    pub(crate) fn sampling(&self) -> Option<Share> {
+        self.rule.sampling
     }
 
     /// The rule's filters on the request, in order, beginning with step `from`. `notes` takes what later stages need.
