@@ -62,6 +62,7 @@ pub(super) struct Desk {
 /// What was gathered, and who waits for it to be sent.
 #[derive(Default)]
 struct Batch {
+    #[expect(clippy::vec_box, reason = "they come boxed, and are large")]
     spans: Vec<Box<Span>>,
     flush: Vec<mpsc::Sender<()>>,
 }

@@ -82,7 +82,9 @@ pub(super) fn number(text: &[u8]) -> Option<u128> {
 }
 
 fn write(out: &mut Vec<u8>, bytes: &[u8]) {
-    bytes.iter().for_each(|byte| out.extend_from_slice(&digits(*byte)));
+    for byte in bytes {
+        out.extend_from_slice(&digits(*byte));
+    }
 }
 
 fn digits(byte: u8) -> [u8; 2] {

@@ -55,7 +55,7 @@ fn field(fields: &Fields, name: &str) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 fn text(id: ids::TraceId) -> String {
@@ -171,13 +171,14 @@ fn b3_in_one_field_is_whole_or_a_decision_alone() {
     }
 }
 
+/// Name, fields, whether the trace goes on, and whether it is followed where nobody is by chance.
+type Row<'r> = (&'r str, Vec<(&'r str, &'r str)>, Option<&'r str>, bool);
+
 #[test]
 fn what_came_goes_on_in_the_forms_in_which_it_came() {
     let w3c = parent("00", "01", "");
     let trace = ("x-b3-traceid", TRACE);
     let (span, yes) = (("x-b3-spanid", SPAN), ("x-b3-sampled", "1"));
-    // Name, fields, whether the trace goes on, and whether it is followed where nobody is by chance.
-    type Row<'r> = (&'r str, Vec<(&'r str, &'r str)>, Option<&'r str>, bool);
     let single = format!("{TRACE}-{SPAN}-1");
     let other = format!("{}-{SPAN}-1", TRACE.replace('4', "5"));
     let rows: Vec<Row<'_>> = vec![
@@ -239,17 +240,18 @@ fn a_short_id_of_b3_stays_short_where_it_was_and_is_whole_elsewhere() {
 fn a_tracestate_goes_with_its_traceparent_and_only_whole() {
     let parent = parent("00", "01", "");
     let huge = format!("a={}", "x".repeat(60_000));
-    let rows: [(&str, Vec<(&str, &str)>, &str, Option<&str>); 6] = [
-        ("kept", vec![("traceparent", &parent), ("tracestate", "a=1,b=2")], "a=1,b=2", Some("a=1,b=2")),
+    let (parent, huge) = (parent.as_str(), huge.as_str());
+    let rows = [
+        ("kept", vec![("traceparent", parent), ("tracestate", "a=1,b=2")], "a=1,b=2", Some("a=1,b=2")),
         (
             "of two fields",
-            vec![("traceparent", &parent), ("tracestate", "a=1"), ("tracestate", "b=2")],
+            vec![("traceparent", parent), ("tracestate", "a=1"), ("tracestate", "b=2")],
             "a=1,b=2",
             Some("a=1,b=2"),
         ),
-        ("broken", vec![("traceparent", &parent), ("tracestate", "a")], "", None),
-        ("one of two is broken", vec![("traceparent", &parent), ("tracestate", "a=1"), ("tracestate", "b")], "", None),
-        ("huge", vec![("traceparent", &parent), ("tracestate", &huge)], "", None),
+        ("broken", vec![("traceparent", parent), ("tracestate", "a")], "", None),
+        ("one of two is broken", vec![("traceparent", parent), ("tracestate", "a=1"), ("tracestate", "b")], "", None),
+        ("huge", vec![("traceparent", parent), ("tracestate", huge)], "", None),
         ("of nothing", vec![("tracestate", "a=1")], "", None),
     ];
     for (name, fields, goes_on, told) in rows {
@@ -307,13 +309,13 @@ fn every_try_and_every_question_has_a_span_of_its_own() {
     let third = followed.question(&mut question);
     assert_eq!(field(&question, "traceparent"), format!("00-{TRACE}-{}-01", hex(&third.bytes())));
     assert_eq!(question.len(), 1);
-    let mut silent = head.clone();
+    let mut silent = head;
     silent.fields.remove("traceparent");
     silent.fields.remove("x-b3-spanid");
     assert_eq!(followed.again(&silent).1.fields.first("traceparent"), None, "a rule took it away");
 }
 
-fn value<'s>(span: &'s Span, name: &str) -> Option<String> {
+fn value(span: &Span, name: &str) -> Option<String> {
     let found: Vec<_> = span.attributes().into_iter().filter(|(it, _)| *it == name).collect();
     assert!(found.len() < 2, "{name} is there twice");
     found.into_iter().next().map(|(_, value)| match value {
@@ -476,6 +478,6 @@ async fn a_full_queue_drops_and_counts_and_nobody_waits() {
     spans.flush(Duration::from_millis(50)).await;
     assert!(started.elapsed() < Duration::from_secs(2), "a flush has an end");
     drop(arrivals);
-    spans.flush(Duration::from_secs(60)).await;
+    spans.flush(Duration::from_mins(1)).await;
     assert!(started.elapsed() < Duration::from_secs(5), "nobody is there to wait for");
 }

@@ -96,7 +96,7 @@ async fn answer(
     let manner = *manners.get(number - 1).or(manners.last()).unwrap();
     let refused = match manner {
         Manner::Silent => {
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_mins(1)).await;
             0
         }
         Manner::Refuses(count) => count,
