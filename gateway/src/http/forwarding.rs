@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The fields by which an edge tells backends about the client. What a client claims is dropped by the gate; tracing
-//! fields (`traceparent`, `tracestate`, B3) pass untouched. Where proxies stand before this one, as many of them are believed
-//! as its listener says.
+//! The fields by which an edge tells backends about the client. What a client claims is dropped by the gate. Fields of
+//! traces (`traceparent`, `tracestate`, B3) are the tracer's, and pass untouched where there is none. Where proxies stand
+//! before this one, as many of them are believed as its listener says.
 
 use crate::client::Client;
 use crate::head::{Head, Known};
