@@ -33,3 +33,6 @@ mod oracle;
 
 #[cfg(test)]
 mod policy;
+
+#[cfg(test)]
+mod traces;

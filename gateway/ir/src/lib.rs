@@ -42,11 +42,13 @@ mod target;
 
 mod demand;
 
+mod percent;
+
+mod tracing;
+
 mod listener;
 
 mod origination;
-
-mod percent;
 
 mod access;
 
@@ -57,8 +59,6 @@ mod external_auth;
 mod filter;
 
 mod session;
-
-mod tracing;
 
 mod provider;
 
