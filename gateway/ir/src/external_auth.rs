@@ -7,7 +7,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::atom::{AtomError, HeaderName, HeaderValue};
-use crate::filter::{PathRewrite, final_status};
+use crate::rewrite::{PathRewrite, final_status};
 use crate::target::Target;
 
 /// Most bytes of a body that may be kept to be sent along.

@@ -54,6 +54,8 @@ mod access;
 
 mod token;
 
+mod rewrite;
+
 mod external_auth;
 
 mod filter;
@@ -103,7 +105,7 @@ pub use endpoint::{Endpoint, Endpoints, NamedEndpoint};
 pub use external_auth::{AUTH_PATIENCE, AuthProtocol, ExternalAuth, MOST_AUTH_BODY, NamePattern, OnError};
 pub use filter::{
     Abort, AbortWith, Cors, Delay, DirectResponse, FieldPart, Filter, HeaderEdit, MOST_DIRECT_BODY, MadeField,
-    MessageField, Mirror, OriginPattern, PathRewrite, Redirect, RedirectPort, Rewrite, Unmatched, Variable,
+    MessageField, Mirror, OriginPattern, Redirect, RedirectPort, Rewrite, Unmatched, Variable,
 };
 pub use health::{Caps, OutlierDetection, RetryCap, Unanswered};
 pub use host::{HostPattern, Hostname, HostnameError, hostname_of};
@@ -121,6 +123,7 @@ pub use origination::{BackendTls, DnsName, DnsNameError, Origination, PeerName, 
 pub use pattern::{LONGEST_REWRITE, REGEX_SIZE_LIMIT, Regex, RegexError, RegexRewrite};
 pub use percent::{Percent, PercentError, Share, ShareError};
 pub use provider::{Provider, Purpose};
+pub use rewrite::PathRewrite;
 pub use rule::{
     Action, Attachment, FieldMatch, LineMatch, LinePart, Order, PathMatch, Retry, RouteMatch, Rule, TextMatch,
     Timeouts, WeightedBackend,
