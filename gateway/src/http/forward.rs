@@ -170,9 +170,8 @@ pub(crate) async fn forward(
         trace.declined = None;
         let edit = |head: &mut ResponseHead| edit(head, &endpoint);
         let told = Told::begin(order, trace.attempts);
-        let renewed = told.as_ref().and_then(|told| told.head.as_deref());
-        let own = Order { head: renewed.unwrap_or(order.head), preferred: None, ..*order };
-        let tried = attempt(&own, &mut tries, (&endpoint, fresh), (down, &mut copies.tee, trace), edit).await;
+        let head = told.as_ref().and_then(|told| told.head.as_deref()).unwrap_or(order.head);
+        let tried = attempt(order, &mut tries, (&endpoint, fresh, head), (down, &mut copies.tee, trace), edit).await;
         if let Some(told) = told {
             told.end(order, trace.tried(order, tried.as_ref().err().map(|failed| failed.fault), false));
         }
@@ -197,7 +196,7 @@ pub(crate) async fn forward(
 async fn attempt(
     order: &Order<'_>,
     tries: &mut Tries<'_>,
-    (endpoint, fresh): (&Arc<Endpoint>, bool),
+    (endpoint, fresh, head): (&Arc<Endpoint>, bool, &Head),
     (down, tee, trace): (&mut Down, &mut Tee, &mut Trace),
     mut edit: impl FnMut(&mut ResponseHead) + Send,
 ) -> Result<(), Failed> {
@@ -237,11 +236,11 @@ async fn attempt(
     let mut up = match lent {
         Lent::H1(carrier) => {
             reused = carrier.reused;
-            Up::H1(Box::new(h1::up::Up::begin(carrier, order.head)))
+            Up::H1(Box::new(h1::up::Up::begin(carrier, head)))
         }
         Lent::H2(session, lease) => {
             let mut up = h2::up::Up::new(*session, lease);
-            let begun = up.begin(order.head, order.trailers);
+            let begun = up.begin(head, order.trailers);
             begun.map_err(|broken| {
                 report(judge::ended(broken.into(), false, Turn::Backend));
                 judge::judge(broken.into(), order, false, untouched(down, &tries.replay))
