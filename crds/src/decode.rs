@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::core::WorkloadStatus;
 use crate::istio::ignored;
-use crate::kind::{ISTIO_GROUP, Kind, ObjectRef, SECURITY_GROUP};
+use crate::kind::{ISTIO_GROUPS, Kind, ObjectRef};
 use crate::object::Object;
 use crate::shape::Shaped;
 
@@ -140,7 +140,7 @@ fn readable(value: &mut Value, kind: Kind, reference: &ObjectRef) -> Result<(), 
 
 /// Makes absent what is `null`. `false` if the nesting is too deep.
 pub(crate) fn settle_nulls(kind: Kind, value: &mut Value) -> bool {
-    if ![ISTIO_GROUP, SECURITY_GROUP].contains(&kind.group()) {
+    if !ISTIO_GROUPS.contains(&kind.group()) {
         return drop_nulls(value, 0);
     }
     // There `null` is told from absent where it is read: see `Shaped`.
@@ -196,6 +196,7 @@ fn object(value: Value, kind: Kind, remains: &mut Remains) -> Result<Object, Unr
         Kind::AuthorizationPolicy => door.read_shaped(&value, Object::AuthorizationPolicy),
         Kind::RequestAuthentication => door.read_shaped(&value, Object::RequestAuthentication),
         Kind::PeerAuthentication => door.read_shaped(&value, Object::PeerAuthentication),
+        Kind::Telemetry => door.read_shaped(&value, Object::Telemetry),
         Kind::Service => door.read(value, Object::Service),
         Kind::EndpointSlice => door.read(value, Object::EndpointSlice),
         Kind::Secret => door.read(value, Object::Secret),

@@ -18,6 +18,12 @@ pub const ISTIO_GROUP: &str = "networking.istio.io";
 /// The API group of Istio's security kinds.
 pub const SECURITY_GROUP: &str = "security.istio.io";
 
+/// The API group of Istio's Telemetry.
+pub const TELEMETRY_GROUP: &str = "telemetry.istio.io";
+
+/// The API groups of Istio's kinds.
+pub const ISTIO_GROUPS: [&str; 3] = [ISTIO_GROUP, SECURITY_GROUP, TELEMETRY_GROUP];
+
 /// A kind that Torana reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Kind {
@@ -65,6 +71,8 @@ pub enum Kind {
     RequestAuthentication,
     /// Istio's PeerAuthentication.
     PeerAuthentication,
+    /// Istio's Telemetry.
+    Telemetry,
     /// Core Service.
     Service,
     /// `discovery.k8s.io` EndpointSlice.
@@ -81,7 +89,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of declaration.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::GatewayClass,
         Self::Gateway,
         Self::ListenerSet,
@@ -104,6 +112,7 @@ impl Kind {
         Self::AuthorizationPolicy,
         Self::RequestAuthentication,
         Self::PeerAuthentication,
+        Self::Telemetry,
         Self::Service,
         Self::EndpointSlice,
         Self::Secret,
@@ -129,6 +138,7 @@ impl Kind {
             | Self::ServiceEntry
             | Self::WorkloadEntry => ISTIO_GROUP,
             Self::AuthorizationPolicy | Self::RequestAuthentication | Self::PeerAuthentication => SECURITY_GROUP,
+            Self::Telemetry => TELEMETRY_GROUP,
             _ => GATEWAY_GROUP,
         }
     }
@@ -143,6 +153,7 @@ impl Kind {
             | Self::AuthorizationPolicy
             | Self::RequestAuthentication
             | Self::PeerAuthentication => &["v1", "v1beta1"],
+            Self::Telemetry => &["v1", "v1alpha1"],
             _ if self.group() == TORANA_GROUP => &["v1alpha1"],
             _ if self.group() == ISTIO_GROUP => &["v1", "v1beta1", "v1alpha3"],
             _ => &["v1"],
@@ -173,6 +184,7 @@ impl Kind {
             Self::AuthorizationPolicy => "AuthorizationPolicy",
             Self::RequestAuthentication => "RequestAuthentication",
             Self::PeerAuthentication => "PeerAuthentication",
+            Self::Telemetry => "Telemetry",
             Self::Service => "Service",
             Self::EndpointSlice => "EndpointSlice",
             Self::Secret => "Secret",

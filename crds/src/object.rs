@@ -6,7 +6,7 @@ use crate::gateway::{Gateway, GatewayClass, ListenerSet};
 use crate::issuer::{AcmeIssuer, ClusterAcmeIssuer};
 use crate::istio::{
     AuthorizationPolicy, DestinationRule, IstioGateway, PeerAuthentication, RequestAuthentication, ServiceEntry,
-    VirtualService, WorkloadEntry,
+    Telemetry, VirtualService, WorkloadEntry,
 };
 use crate::kind::{Kind, ObjectRef};
 use crate::meta::ObjectMeta;
@@ -83,6 +83,7 @@ objects!(
     AuthorizationPolicy,
     RequestAuthentication,
     PeerAuthentication,
+    Telemetry,
     Service,
     EndpointSlice,
     Secret,

@@ -2,11 +2,11 @@
 //! Codes of Istio's own analyzer (`istioctl analyze`) for findings that mean the same, so that people find what they
 //! know. Never judges.
 
-use torana_crds::{ISTIO_GROUP, Kind, ObjectRef, SECURITY_GROUP};
+use torana_crds::{ISTIO_GROUPS, Kind, ObjectRef};
 
 /// The code of a finding about an object of Istio, if Istio has one.
 pub(super) fn code(object: &ObjectRef, reason: &str) -> Option<&'static str> {
-    if ![ISTIO_GROUP, SECURITY_GROUP].contains(&object.group.as_ref()) {
+    if !ISTIO_GROUPS.contains(&object.group.as_ref()) {
         return None;
     }
     let code = match (object.known_kind(), reason) {

@@ -152,7 +152,6 @@ fn instead(kind: &str) -> &'static str {
         "WasmPlugin" => "have a server decide by the ExternalAuth filter of an HTTPRoute",
         "Sidecar" => "nothing: a gateway sees all that is exported to it",
         "ProxyConfig" => "write spec.client and spec.workers of GatewayParameters",
-        "Telemetry" => "say by --access-log of the proxies whether they write one; metrics are always there",
         _ => "use Gateway API kinds instead",
     }
 }

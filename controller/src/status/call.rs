@@ -86,6 +86,7 @@ fn plural(kind: Kind) -> Option<&'static str> {
         Kind::VirtualService => "virtualservices",
         Kind::AuthorizationPolicy => "authorizationpolicies",
         Kind::RequestAuthentication => "requestauthentications",
+        Kind::Telemetry => "telemetries",
         _ => return None,
     })
 }

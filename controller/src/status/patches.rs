@@ -174,7 +174,11 @@ impl Subject<'_> {
                 let list = merge::conditions(fields.get("conditions"), types::ISSUER, wanted, &self.stamp);
                 put(&mut fields, "conditions", list);
             }
-            Kind::IstioGateway | Kind::VirtualService | Kind::AuthorizationPolicy | Kind::RequestAuthentication => {
+            Kind::IstioGateway
+            | Kind::VirtualService
+            | Kind::AuthorizationPolicy
+            | Kind::RequestAuthentication
+            | Kind::Telemetry => {
                 let wanted = entry.map(|entry| entry.conditions.as_slice()).unwrap_or_default();
                 let list = merge::conditions(fields.get("conditions"), types::ISTIO, wanted, &self.stamp);
                 put(&mut fields, "conditions", list);

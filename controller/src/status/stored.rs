@@ -37,7 +37,7 @@ pub struct Stored {
 }
 
 /// The kinds whose status Torana writes.
-pub const KINDS: [Kind; 16] = [
+pub const KINDS: [Kind; 17] = [
     Kind::GatewayClass,
     Kind::Gateway,
     Kind::ListenerSet,
@@ -54,6 +54,7 @@ pub const KINDS: [Kind; 16] = [
     Kind::VirtualService,
     Kind::AuthorizationPolicy,
     Kind::RequestAuthentication,
+    Kind::Telemetry,
 ];
 
 impl Held {

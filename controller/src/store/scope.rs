@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use torana_crds::core::Namespace;
-use torana_crds::{ISTIO_GROUP, Kind, Object, ObjectRef, SECURITY_GROUP, StringMap};
+use torana_crds::{ISTIO_GROUPS, Kind, Object, ObjectRef, StringMap};
 
 use super::{Cluster, Dirty};
 
@@ -25,7 +25,7 @@ pub enum Elsewhere<'o> {
 
 /// Whether Istio's label and selectors hold for objects of the kind.
 fn is_istios(kind: Kind) -> bool {
-    matches!(kind.group(), ISTIO_GROUP | SECURITY_GROUP)
+    ISTIO_GROUPS.contains(&kind.group())
 }
 
 impl Cluster {

@@ -177,6 +177,7 @@ impl Frame {
                     | Kind::IstioGateway
                     | Kind::AuthorizationPolicy
                     | Kind::RequestAuthentication
+                    | Kind::Telemetry
             )
         );
         always || self.authorities.contains(object) || self.places.contains(object)

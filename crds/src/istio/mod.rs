@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Types of Istio's networking API (Gateway, VirtualService, DestinationRule, ServiceEntry, WorkloadEntry, of the
-//! versions v1, v1beta1 and v1alpha3, which have one schema) and of its security API (AuthorizationPolicy,
-//! RequestAuthentication, PeerAuthentication, of v1 and v1beta1, which have one too). Values of the first are
-//! normalised: what protobuf writes as `""` or `0` is `None`, a choice of several fields is an enum, defaults that do
-//! not depend on the mesh are filled in. Policies of the second are lists of texts, and stay as written.
+//! versions v1, v1beta1 and v1alpha3, which have one schema), of its security API (AuthorizationPolicy,
+//! RequestAuthentication, PeerAuthentication, of v1 and v1beta1, which have one too) and of its telemetry API (Telemetry,
+//! of v1 and v1alpha1). Values of the first are normalised: what protobuf writes as `""` or `0` is `None`, a choice of
+//! several fields is an enum, defaults that do not depend on the mesh are filled in. The others are lists of texts, and
+//! stay as written.
 //!
 //! An unknown word of an enum, two fields of one choice, a port, duration, percentage or subnet that is none: such an
 //! object is unreadable, as it is for Istio. What can be read and may not be so is told by `problems()` of each kind:
@@ -48,6 +49,8 @@ pub mod request_authentication;
 
 pub mod peer_authentication;
 
+pub mod telemetry;
+
 pub mod extension_provider;
 
 pub mod mesh_config;
@@ -64,6 +67,7 @@ pub use mesh_config::MeshConfig;
 pub use peer_authentication::PeerAuthentication;
 pub use request_authentication::RequestAuthentication;
 pub use service_entry::{ServiceEntry, WorkloadEntry};
+pub use telemetry::Telemetry;
 pub use virtual_service::VirtualService;
 
 /// A duration that need not be given.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Whom an AuthorizationPolicy or a RequestAuthentication of `security.istio.io` is for, as it is written. Which
-//! proxies that are is translation's to find out.
+//! Whom an AuthorizationPolicy, a RequestAuthentication or a Telemetry is for, as it is written. Which proxies that are is
+//! translation's to find out.
 
 use serde::Deserialize;
 

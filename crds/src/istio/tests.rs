@@ -16,6 +16,7 @@ mod http_rules;
 mod properties;
 mod request_authentications;
 mod service_entries;
+mod telemetries;
 mod virtual_services;
 
 /// A snippet of YAML.
@@ -79,6 +80,7 @@ fn problems_of(object: Value) -> Vec<Violation> {
         Some(Object::WorkloadEntry(it)) => it.problems(),
         Some(Object::AuthorizationPolicy(it)) => it.problems(),
         Some(Object::RequestAuthentication(it)) => it.problems(),
+        Some(Object::Telemetry(it)) => it.problems(),
         other => panic!("{shown}: {other:?}"),
     }
 }

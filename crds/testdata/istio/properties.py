@@ -15,6 +15,7 @@ import yaml
 KINDS = {
     "networking.istio.io": ["Gateway", "VirtualService", "DestinationRule", "ServiceEntry", "WorkloadEntry"],
     "security.istio.io": ["AuthorizationPolicy", "RequestAuthentication", "PeerAuthentication"],
+    "telemetry.istio.io": ["Telemetry"],
 }
 
 

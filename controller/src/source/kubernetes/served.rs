@@ -6,7 +6,7 @@ use std::time::Duration;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{ApiResource, GroupVersionKind};
 use kube::{Api, Client};
-use torana_crds::{GATEWAY_GROUP, ISTIO_GROUP, Kind, SECURITY_GROUP, TORANA_GROUP};
+use torana_crds::{GATEWAY_GROUP, ISTIO_GROUPS, Kind, TORANA_GROUP};
 
 use crate::api::within;
 
@@ -56,7 +56,7 @@ async fn best(client: &Client, kind: Kind) -> Result<Option<ApiResource>, kube::
 /// Whether the definition of a kind is gone or on its way out: Kubernetes deletes its objects then. Whoever cannot tell
 /// says no.
 pub(super) async fn is_going(client: &Client, kind: Kind, resource: &ApiResource) -> bool {
-    if ![GATEWAY_GROUP, TORANA_GROUP, ISTIO_GROUP, SECURITY_GROUP].contains(&kind.group()) {
+    if ![GATEWAY_GROUP, TORANA_GROUP].contains(&kind.group()) && !ISTIO_GROUPS.contains(&kind.group()) {
         return false;
     }
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());

@@ -38,9 +38,11 @@ mod key_set;
 
 mod request_authentication;
 
+mod telemetry;
+
 use crate::istio::mesh_config::MeshConfig;
 use crate::istio::{
-    AuthorizationPolicy, DestinationRule, IstioGateway, RequestAuthentication, ServiceEntry, VirtualService,
+    AuthorizationPolicy, DestinationRule, IstioGateway, RequestAuthentication, ServiceEntry, Telemetry, VirtualService,
     WorkloadEntry,
 };
 use crate::violation::{At, Findings, Violation};
@@ -109,5 +111,12 @@ impl RequestAuthentication {
     /// What is wrong with it, or hardly meant. Never quotes a key.
     pub fn problems(&self) -> Vec<Violation> {
         found(|root, found| request_authentication::judge(self, root, found))
+    }
+}
+
+impl Telemetry {
+    /// What is wrong with it, or hardly meant. Never compiles an expression.
+    pub fn problems(&self) -> Vec<Violation> {
+        found(|root, found| telemetry::judge(self, root, found))
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Rules that AuthorizationPolicy and RequestAuthentication share: whom a policy is for (`validateWorkloadSelector`,
-//! `validatePolicyTargetReference`, `validateOneOfSelectorType`) and the annotation for a dry run. Never looks at what a
-//! policy says.
+//! Rules that AuthorizationPolicy, RequestAuthentication and Telemetry share: whom a policy is for
+//! (`validateWorkloadSelector`, `validatePolicyTargetReference`, `validateOneOfSelectorType`); and the annotation for a dry
+//! run. Never looks at what a policy says.
 
 use crate::istio::authorization_policy::{DRY_RUN, PolicyAction, truth};
 use crate::istio::destination_rule::WorkloadSelector;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::object;
 use crate::decode::{Content, Decoded, decode};
 use crate::istio::ignored;
-use crate::kind::{ISTIO_GROUP, Kind, SECURITY_GROUP};
+use crate::kind::{ISTIO_GROUPS, Kind};
 
 const LIST: &str = include_str!("../../../testdata/istio/properties.txt");
 
@@ -31,7 +31,7 @@ fn properties() -> Vec<Property> {
         let mut parts = line.split(' ');
         let path = parts.next().unwrap();
         let Some(value_type) = parts.next() else {
-            kind = Kind::parse(ISTIO_GROUP, path).or_else(|| Kind::parse(SECURITY_GROUP, path));
+            kind = ISTIO_GROUPS.iter().find_map(|group| Kind::parse(group, path));
             continue;
         };
         let mut rest = parts.peekable();
