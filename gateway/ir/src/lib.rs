@@ -28,6 +28,12 @@ mod atom;
 
 mod pattern;
 
+mod attribute;
+
+mod expression;
+
+mod telemetry;
+
 mod host;
 
 mod acme;
@@ -93,6 +99,7 @@ pub mod wire;
 pub use access::{AccessAction, AccessPolicy, AccessRule, Condition, SubjectTest, Terms, TextTest};
 pub use acme::{AcmeHost, AcmeHostError, MOST_ANSWERS};
 pub use atom::{AtomError, HeaderName, HeaderValue, Method, is_field_text};
+pub use attribute::Attribute;
 pub use authority::{Authority, AuthorityError};
 pub use backend::{Backend, UpstreamProtocol};
 pub use balance::{HashOn, LoadBalance, MOST_POINTS, TableSize, TableSizeError, WarmUp};
@@ -102,6 +109,7 @@ pub use connection::{ConnectionPolicy, Keepalive, ProxyProtocol, Tunnel};
 pub use demand::Demand;
 pub use digest::{Sha256, sha256};
 pub use endpoint::{Endpoint, Endpoints, NamedEndpoint};
+pub use expression::{Expression, ExpressionError, Fact, LONGEST_EXPRESSION};
 pub use external_auth::{AUTH_PATIENCE, AuthProtocol, ExternalAuth, MOST_AUTH_BODY, NamePattern, OnError};
 pub use filter::{
     Abort, AbortWith, Cors, Delay, DirectResponse, FieldPart, Filter, HeaderEdit, MOST_DIRECT_BODY, MadeField,
@@ -133,6 +141,7 @@ pub use shared::{Change, SharedMap};
 pub use snapshot::{Delta, Resource, ResourceKey, Snapshot};
 pub use stream::{StreamBackend, StreamRule};
 pub use target::{Invalid, Target};
+pub use telemetry::{IstioMetric, LabelValue, LogPolicy, MetricChange, MetricPolicy};
 pub use token::{
     ClaimField, KeyPlace, KeySet, KeySource, KeyUrl, KeysError, LARGEST_KEY_SET, MOST_KEYS, TokenPlace, TokenPolicy,
     TokenRule,

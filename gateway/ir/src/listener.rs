@@ -10,6 +10,7 @@ use crate::exact::exact;
 use crate::host::HostPattern;
 use crate::key::{CertificateKey, ListenerKey, PolicyKey, Transport, TrustBundleKey};
 use crate::target::Invalid;
+use crate::telemetry::{LogPolicy, MetricPolicy};
 use crate::tracing::Tracing;
 
 /// One port + hostname + protocol.
@@ -49,6 +50,12 @@ pub struct Listener {
     /// How its requests are traced, if they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracing: Option<Tracing>,
+    /// Which of its requests and streams have a line in the access log; `None`: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogPolicy>,
+    /// What becomes of Istio's metrics; `None`: they are as always.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<MetricPolicy>,
     /// The server of Istio's Gateway that it is one host of. TLS that was set up for one host of a server is good for its
     /// others, too; listeners of none stand for themselves (RFC 9110, 7.4).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -72,6 +79,8 @@ impl Listener {
             policies: Vec::new(),
             tokens: Vec::new(),
             tracing: None,
+            log: None,
+            metrics: None,
             server: None,
         }
     }

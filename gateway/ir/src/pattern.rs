@@ -71,6 +71,11 @@ impl Regex {
     }
 }
 
+/// An expression that is found anywhere in a text.
+pub(crate) fn found(pattern: &str) -> Result<regex::Regex, RegexError> {
+    compiled(pattern).map_err(|error| refusal(pattern, &error))
+}
+
 fn compiled(pattern: &str) -> Result<regex::Regex, regex::Error> {
     regex::RegexBuilder::new(pattern)
         .size_limit(REGEX_SIZE_LIMIT)

@@ -62,6 +62,8 @@ fn snapshot(backend: SocketAddr) -> Snapshot {
         tokens: vec![],
         proxy_protocol: false,
         tracing: None,
+        log: None,
+        metrics: None,
         server: None,
     };
     Snapshot {

@@ -7,7 +7,7 @@ use std::num::{NonZeroU8, NonZeroU32};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use proptest::collection::vec;
+use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -18,16 +18,16 @@ use super::*;
 use crate::{
     AUTH_PATIENCE, Abort, AbortWith, AccessAction, AccessRule, Action, Attachment, AuthProtocol, Authority, BackendTls,
     Caps, CipherSuite, ClaimField, ClientValidation, ClientValidationMode, Collector, CollectorProtocol, CommonLabel,
-    Condition, CookieName, CookiePath, Cors, Delay, DirectResponse, DnsName, Endpoint, ExternalAuth, FieldMatch,
-    FieldPart, Filter, GatewayId, HashOn, HeaderEdit, HeaderName, HeaderValue, HealthCheck, HostPattern, HttpProbe,
-    Invalid, KeyPlace, KeySet, KeySource, KeyUrl, Limits, LineMatch, LinePart, LoadBalance, Locality, LocalityPattern,
-    LocalityPolicy, LocalityShares, MadeField, MessageField, Method, Mirror, NamePattern, NamedEndpoint, OnError,
-    Order, OriginPattern, Origination, OutlierDetection, PathMatch, PathMode, PathRewrite, PeerName, Percent, Probe,
-    ProbeMethod, ProbeTarget, Protocol, Provider, ProviderKey, Purpose, Redirect, RedirectPort, Regex, RegexRewrite,
-    RegionFailover, Retry, RetryCap, Rewrite, RouteId, RouteKind, RouteMatch, Session, SessionCarrier, SessionKey,
-    Share, StatusRange, StreamBackend, SubjectTest, TableSize, Tag, TagValue, Target, Terms, TextMatch, TextTest,
-    Timeouts, Tls, TlsVersion, TokenPlace, TokenRule, Tracing, Transport, Trust, TrustSource, Unanswered,
-    UpstreamProtocol, Variable, WarmUp, WeightedBackend,
+    Condition, CookieName, CookiePath, Cors, Delay, DirectResponse, DnsName, Endpoint, Expression, ExternalAuth,
+    FieldMatch, FieldPart, Filter, GatewayId, HashOn, HeaderEdit, HeaderName, HeaderValue, HealthCheck, HostPattern,
+    HttpProbe, Invalid, IstioMetric, KeyPlace, KeySet, KeySource, KeyUrl, LabelValue, Limits, LineMatch, LinePart,
+    LoadBalance, Locality, LocalityPattern, LocalityPolicy, LocalityShares, LogPolicy, MadeField, MessageField, Method,
+    MetricChange, MetricPolicy, Mirror, NamePattern, NamedEndpoint, OnError, Order, OriginPattern, Origination,
+    OutlierDetection, PathMatch, PathMode, PathRewrite, PeerName, Percent, Probe, ProbeMethod, ProbeTarget, Protocol,
+    Provider, ProviderKey, Purpose, Redirect, RedirectPort, Regex, RegexRewrite, RegionFailover, Retry, RetryCap,
+    Rewrite, RouteId, RouteKind, RouteMatch, Session, SessionCarrier, SessionKey, Share, StatusRange, StreamBackend,
+    SubjectTest, TableSize, Tag, TagValue, Target, Terms, TextMatch, TextTest, Timeouts, Tls, TlsVersion, TokenPlace,
+    TokenRule, Tracing, Transport, Trust, TrustSource, Unanswered, UpstreamProtocol, Variable, WarmUp, WeightedBackend,
 };
 
 /// Most resources of one kind in a snapshot.
@@ -132,6 +132,7 @@ fn listener(key: ListenerKey) -> impl Strategy<Value = Listener> {
         vec(policy_key(), 0..3),
         vec(policy_key(), 0..3),
         option::of(tracing()),
+        (option::of(log_policy()), option::of(metric_policy())),
     );
     (vec(any::<std::net::IpAddr>(), 0..2), select(vec![80, 443]), protocol, host(), limits, shown).prop_map(
         move |(
@@ -140,7 +141,7 @@ fn listener(key: ListenerKey) -> impl Strategy<Value = Listener> {
             protocol,
             hostname,
             (limits, path_mode),
-            (identity, closed, proxy_protocol, policies, tokens, tracing),
+            (identity, closed, proxy_protocol, policies, tokens, tracing, (log, metrics)),
         )| {
             Listener {
                 key: key.clone(),
@@ -156,6 +157,8 @@ fn listener(key: ListenerKey) -> impl Strategy<Value = Listener> {
                 policies,
                 tokens,
                 tracing,
+                log,
+                metrics,
                 server: None,
             }
         },
@@ -174,6 +177,23 @@ fn tracing() -> impl Strategy<Value = Tracing> {
     (provider_key(), share(), vec(tag, 0..2), any::<bool>()).prop_map(
         |(collector, sampling, tags, disable_reporting)| Tracing { collector, sampling, tags, disable_reporting },
     )
+}
+
+fn log_policy() -> impl Strategy<Value = LogPolicy> {
+    let expression = select(vec!["response.code >= 400", "connection.mtls", "not.known"]);
+    let expressions = vec(expression.prop_map(|source| Expression::from(source.to_owned())), 0..3);
+    prop_oneof![Just(LogPolicy::Off), expressions.prop_map(LogPolicy::If)]
+}
+
+fn metric_policy() -> impl Strategy<Value = MetricPolicy> {
+    let value = prop_oneof![
+        Just(LabelValue::Removed),
+        name().prop_map(LabelValue::Text),
+        Just(LabelValue::SameAs("response_code".to_owned())),
+    ];
+    let labels = btree_map(name(), value, 0..3).prop_map(MetricChange::Labels);
+    let change = prop_oneof![Just(MetricChange::Off), labels];
+    btree_map(select(IstioMetric::ALL.to_vec()), change, 0..3).prop_map(MetricPolicy)
 }
 
 /// Making a key pair costs more than the rest of a case.
