@@ -129,6 +129,29 @@ impl Expression {
     }
 }
 
+/// The whole of an expression that is one text or one attribute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Single {
+    Text(String),
+    Attribute(Attribute),
+}
+
+/// Reads an expression that is one text or one attribute, perhaps as `string(…)`; `None` if it is more.
+pub(crate) fn single(source: &str) -> Option<Single> {
+    fn of(expr: &Expr) -> Option<Single> {
+        match expr {
+            Expr::Literal(LiteralValue::String(text)) => Some(Single::Text(text.inner().to_owned())),
+            Expr::Call(call) if call.func_name == "string" && call.target.is_none() => match call.args.as_slice() {
+                [only] => of(&only.expr),
+                _ => None,
+            },
+            other => Attribute::of(&words(other)?).map(Single::Attribute),
+        }
+    }
+    let program = (source.len() <= LONGEST_EXPRESSION).then(|| Program::compile(source).ok())??;
+    of(&program.expression().expr)
+}
+
 fn one_line(errors: &cel::ParseErrors) -> String {
     errors.to_string().split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect()
 }

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::expression::Expression;
+use crate::attribute::Attribute;
+use crate::expression::{Expression, Single, single};
 
 /// Which requests and streams have a line in the access log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,9 +143,34 @@ pub enum LabelValue {
     SameAs(String),
 }
 
+impl LabelValue {
+    /// The value that an expression (CEL) stands for: a text, or an attribute that a label has anyway; `None` for anything
+    /// else. What clients choose is never the value of a label: there would be no end of series.
+    pub fn of(expression: &str) -> Option<Self> {
+        match single(expression)? {
+            Single::Text(text) => Some(Self::Text(text)),
+            Single::Attribute(Attribute::Code) => Some(Self::SameAs("response_code".to_owned())),
+            Single::Attribute(Attribute::GrpcStatus) => Some(Self::SameAs("grpc_response_status".to_owned())),
+            Single::Attribute(_) => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_is_a_text_or_what_another_label_has() {
+        let same = |label: &str| Some(LabelValue::SameAs(label.to_owned()));
+        assert_eq!(LabelValue::of("'a'"), Some(LabelValue::Text("a".to_owned())));
+        assert_eq!(LabelValue::of("string(\"a\")"), Some(LabelValue::Text("a".to_owned())));
+        assert_eq!(LabelValue::of("response.code"), same("response_code"));
+        assert_eq!(LabelValue::of("string(response.grpc_status)"), same("grpc_response_status"));
+        for other in ["a", "request.host", "'a' + 'b'", "response.code == 1", "1", "", "string()", "node.id"] {
+            assert_eq!(LabelValue::of(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn labels_are_sorted_and_streams_have_no_codes() {

@@ -7,15 +7,15 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use crate::access::{Judgement, Label};
+use crate::access::{Facts, Judgement, Label};
 use crate::balance::BackendState;
 use crate::fault::{Fault, Manner, Reject};
 use crate::head::{Head, Known, Version};
 use crate::http::conn::Conn;
 use crate::http::forward::Trace;
 use crate::http::retry::Denied;
-use crate::observe::{AccessRecord, Meters, MethodLabel, Outcome, Text};
-use crate::table::{ListenerPlan, Plan};
+use crate::observe::{AccessRecord, Meters, MethodLabel, Outcome, Text, Watch};
+use crate::table::{ListenerPlan, Plan, Routed};
 use crate::trace::{Begun, Followed, Served};
 use crate::upstream::Way;
 
@@ -37,20 +37,27 @@ pub(crate) struct Record {
     fault: Option<Fault>,
     line: Option<Box<AccessRecord>>,
     followed: Option<Box<Followed>>,
+    /// What says whether the line is written; `None`: it is.
+    watch: Option<Box<Watch>>,
 }
 
 impl Record {
-    /// Begins the account of a request of `client` that passed the gate, and came at `started`.
-    pub(crate) fn begin(conn: &Conn, head: &Head, (client, started): (IpAddr, Instant)) -> Self {
-        let line = conn.worker.log.is_on().then(|| Box::new(line(conn, head, client)));
-        Self { started, ..Self::new(head.version, MethodLabel::of(head.method()), line) }
+    /// Begins the account of a request of `client` that passed the gate, came at `started` and is routed so.
+    pub(crate) fn begin(conn: &Conn, head: &Head, (client, started): (IpAddr, Instant), routed: &Routed) -> Self {
+        let logging = routed.listener().map(|listener| &listener.logging);
+        let is_logged = conn.worker.log.is_on() && logging.map_or_else(|| is_logged(conn), |it| !it.is_off());
+        let line = is_logged.then(|| Box::new(line(conn, head, client)));
+        let facts = || Facts { head: Some(head), client, ..conn.facts() };
+        let watch = logging.filter(|_| is_logged).and_then(|logging| logging.watch(&facts()));
+        Self { started, watch, ..Self::new(head.version, MethodLabel::of(head.method()), line) }
     }
 
     /// Begins the account of one that did not.
     pub(crate) fn refused(conn: &Conn, version: Version, reject: Reject) -> Self {
         conn.worker.metrics.rejected(reject.reason);
         let new = || AccessRecord::new(SystemTime::now(), conn.peer.remote, version.as_str());
-        let mut record = Self::new(version, MethodLabel::of(""), conn.worker.log.is_on().then(|| Box::new(new())));
+        let is_logged = conn.worker.log.is_on() && is_logged(conn);
+        let mut record = Self::new(version, MethodLabel::of(""), is_logged.then(|| Box::new(new())));
         record.fault = Some(Fault::Rejected(reject));
         record
     }
@@ -70,6 +77,7 @@ impl Record {
             fault: None,
             line,
             followed: None,
+            watch: None,
         }
     }
 
@@ -212,7 +220,9 @@ impl Record {
         }
         line.attempts = self.trace.attempts;
         line.not_retried = self.trace.denied.map(Denied::as_str);
-        conn.worker.log.write(line);
+        if self.watch.is_none_or(|watch| watch.takes(&line)) {
+            conn.worker.log.write(line);
+        }
     }
 
     /// What became of it, for its span.
@@ -232,6 +242,11 @@ impl Record {
     fn overhead(&self, now: Instant) -> Duration {
         (self.forwarded.unwrap_or(now) - self.started).saturating_sub(self.delayed)
     }
+}
+
+/// Whether what belongs to no listener of the socket has a line.
+fn is_logged(conn: &Conn) -> bool {
+    conn.worker.table.load().bind(&conn.bind).is_none_or(|bind| bind.is_logged())
 }
 
 /// What is known before the request is routed or edited.

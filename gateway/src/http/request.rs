@@ -36,7 +36,7 @@ pub(crate) async fn handle(conn: &Arc<Conn>, down: &mut Down, mut head: Box<Head
     let client = Client::of(&mut head, conn.hops, conn.peer.remote.ip());
     // First, for the log has the path as its listener reads it.
     let routed = conn.worker.table.load().route(&conn.bind, &mut head, conn.sni_listener());
-    let mut record = Record::begin(conn, &head, (client.address, began));
+    let mut record = Record::begin(conn, &head, (client.address, began), &routed);
     if let Some((tracer, sampling)) = routed.tracing() {
         let (client, peer) = (client.address, conn.peer.remote);
         let came = Came { client, peer, started: began.into_std(), clock: SystemTime::now };

@@ -5,12 +5,12 @@
 //!
 //! Never counts what a route of Gateway API took.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use torana_ir::BackendKey;
+use torana_ir::{BackendKey, IstioMetric, LabelValue, MetricChange, MetricPolicy};
 
-use super::measure::{Counter, Histogram};
+use super::measure::{Counter, Histogram, Measure};
 use super::nouns::Nouns;
 use super::register::Register;
 use super::shelf::{Held, Shelf};
@@ -29,108 +29,112 @@ const MUTUAL: &str = "mutual_tls";
 /// The kind of the rules that are counted.
 const KIND: &str = "VirtualService";
 
-const REQUEST: [&str; 25] = [
-    POLICY,
-    "destination_app",
-    "destination_canonical_revision",
-    "destination_canonical_service",
-    "destination_cluster",
-    "destination_principal",
-    "destination_service",
-    "destination_service_name",
-    "destination_service_namespace",
-    "destination_version",
-    "destination_workload",
-    "destination_workload_namespace",
-    "grpc_response_status",
-    "reporter",
-    "request_protocol",
-    "response_code",
-    "response_flags",
-    "source_app",
-    "source_canonical_revision",
-    "source_canonical_service",
-    "source_cluster",
-    "source_principal",
-    "source_version",
-    "source_workload",
-    "source_workload_namespace",
-];
-
-/// What only requests have.
-const OF_REQUESTS: [&str; 2] = ["grpc_response_status", "response_code"];
-
-/// The same without that.
-static STREAM: LazyLock<Vec<&str>> =
-    LazyLock::new(|| REQUEST.into_iter().filter(|name| !OF_REQUESTS.contains(name)).collect());
-
-/// The numbers of one kind of request.
+/// The numbers of one kind of request; a metric that a policy leaves out has none.
+#[derive(Clone)]
 pub(super) struct Requests {
-    total: Counter,
-    milliseconds: Histogram<19>,
-    request: Histogram<19>,
-    response: Histogram<19>,
+    total: Option<Held<Counter>>,
+    milliseconds: Option<Held<Sizes>>,
+    request: Option<Held<Sizes>>,
+    response: Option<Held<Sizes>>,
 }
 
 /// The numbers of streams.
-#[derive(Default)]
+#[derive(Clone)]
 pub(super) struct Streams {
-    sent: Counter,
-    received: Counter,
-    opened: Counter,
-    closed: Counter,
+    sent: Option<Held<Counter>>,
+    received: Option<Held<Counter>>,
+    opened: Option<Held<Counter>>,
+    closed: Option<Held<Counter>>,
 }
 
-/// The families.
+type Sizes = Histogram<19>;
+
+/// The families. Each has children of its own: a policy may call those of one otherwise than those of another.
 pub(super) struct Families {
-    requests: Arc<Shelf<Requests>>,
-    streams: Arc<Shelf<Streams>>,
+    total: Arc<Shelf<Counter>>,
+    milliseconds: Arc<Shelf<Sizes>>,
+    request: Arc<Shelf<Sizes>>,
+    response: Arc<Shelf<Sizes>>,
+    sent: Arc<Shelf<Counter>>,
+    received: Arc<Shelf<Counter>>,
+    opened: Arc<Shelf<Counter>>,
+    closed: Arc<Shelf<Counter>>,
+}
+
+fn sizes() -> Sizes {
+    Histogram::new(&BUCKETS)
+}
+
+/// A family without a child; there are at most so many.
+fn family<M: Measure>(
+    it: &mut Register,
+    (metric, help): (IstioMetric, &'static str),
+    most: usize,
+    make: fn() -> M,
+) -> Arc<Shelf<M>> {
+    let shelf = it.shelf(metric.labels(), most, make);
+    it.foreign(metric.name(), help, &shelf, |whole| whole);
+    shelf
 }
 
 impl Families {
-    /// All of them, without a child; of requests there are at most so many.
+    /// All of them, without a child; of each there are at most so many.
     pub(super) fn new(it: &mut Register, most: usize) -> Self {
-        let make = || Requests {
-            total: Counter::default(),
-            milliseconds: Histogram::new(&BUCKETS),
-            request: Histogram::new(&BUCKETS),
-            response: Histogram::new(&BUCKETS),
-        };
-        let requests = it.shelf(&REQUEST, most, make);
-        it.foreign("istio_requests_total", "requests that VirtualServices routed", &requests, |it| &it.total);
-        it.foreign("istio_request_duration_milliseconds", "from head to last byte", &requests, |it| &it.milliseconds);
-        it.foreign("istio_request_bytes", "bodies of requests", &requests, |it| &it.request);
-        it.foreign("istio_response_bytes", "bodies of responses", &requests, |it| &it.response);
-        let streams = it.shelf(STREAM.as_slice(), most, Streams::default);
-        it.foreign("istio_tcp_sent_bytes_total", "bytes of backends", &streams, |it| &it.sent);
-        it.foreign("istio_tcp_received_bytes_total", "bytes of clients", &streams, |it| &it.received);
-        it.foreign("istio_tcp_connections_opened_total", "streams that began", &streams, |it| &it.opened);
-        it.foreign("istio_tcp_connections_closed_total", "streams that are over", &streams, |it| &it.closed);
-        Self { requests, streams }
+        use IstioMetric as Of;
+        let count = Counter::default;
+        Self {
+            total: family(it, (Of::Requests, "requests that VirtualServices routed"), most, count),
+            milliseconds: family(it, (Of::Duration, "from head to last byte"), most, sizes),
+            request: family(it, (Of::RequestBytes, "bodies of requests"), most, sizes),
+            response: family(it, (Of::ResponseBytes, "bodies of responses"), most, sizes),
+            sent: family(it, (Of::TcpSent, "bytes of backends"), most, count),
+            received: family(it, (Of::TcpReceived, "bytes of clients"), most, count),
+            opened: family(it, (Of::TcpOpened, "streams that began"), most, count),
+            closed: family(it, (Of::TcpClosed, "streams that are over"), most, count),
+        }
     }
 }
 
 impl Requests {
     /// Counts one, with the bytes of its body and of the response's.
     pub(super) fn record(&self, duration: Duration, received: u64, sent: u64) {
-        self.total.inc();
-        self.milliseconds.observe(duration.as_secs_f64() * 1e3);
-        self.request.observe(bytes(received));
-        self.response.observe(bytes(sent));
+        if let Some(total) = &self.total {
+            total.inc();
+        }
+        let sizes = [
+            (&self.milliseconds, duration.as_secs_f64() * 1e3),
+            (&self.request, bytes(received)),
+            (&self.response, bytes(sent)),
+        ];
+        for (histogram, size) in sizes {
+            if let Some(histogram) = histogram {
+                histogram.observe(size);
+            }
+        }
     }
 }
 
 impl Streams {
     /// One begins.
     pub(super) fn open(&self) {
-        self.opened.inc();
+        if let Some(opened) = &self.opened {
+            opened.inc();
+        }
     }
 
     /// One is over, with the bytes of the client and of the backend.
     pub(super) fn close(&self, received: u64, sent: u64) {
-        self.closed.inc();
-        self.received.inc_by(received);
-        self.sent.inc_by(sent);
+        for (counter, more) in [(&self.closed, 1), (&self.received, received), (&self.sent, sent)] {
+            if let Some(counter) = counter {
+                counter.inc_by(more);
+            }
+        }
+    }
+
+    /// Whether these are the same numbers.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let all = |it: &Self| [&it.sent, &it.received, &it.opened, &it.closed].map(|it| it.as_ref().map(Arc::as_ptr));
+        all(self) == all(other)
     }
 }
 
@@ -147,6 +151,8 @@ pub(super) struct Ends<'a> {
     pub(super) workload: Option<&'a str>,
     pub(super) backend: Option<&'a BackendKey>,
     pub(super) fault: Option<Fault>,
+    /// What becomes of them.
+    pub(super) policy: Option<&'a MetricPolicy>,
 }
 
 /// What a request was, and what became of it.
@@ -161,10 +167,10 @@ pub(super) struct Call {
 
 impl Families {
     /// The numbers of requests that end so; `None` if no VirtualService took them.
-    pub(super) fn requests(&self, ends: &Ends<'_>, call: Call) -> Option<Held<Requests>> {
+    pub(super) fn requests(&self, ends: &Ends<'_>, call: Call) -> Option<Requests> {
         let (labels, code) = (Labels::new(ends)?, call.status.to_string());
         let grpc_code = call.grpc_status.map(|code| code.to_string()).unwrap_or_default();
-        let of = |name: &&str| match *name {
+        let of = |name: &str| match name {
             "request_protocol" if call.grpc => "grpc",
             "request_protocol" => "http",
             // Istio's sources leave that to the other end, which need not be one that tells.
@@ -173,25 +179,60 @@ impl Families {
             "grpc_response_status" => &grpc_code,
             name => labels.of(name),
         };
-        Some(self.requests.child(REQUEST.iter().map(of)))
+        Some(Requests {
+            total: child(&self.total, (IstioMetric::Requests, ends.policy), of),
+            milliseconds: child(&self.milliseconds, (IstioMetric::Duration, ends.policy), of),
+            request: child(&self.request, (IstioMetric::RequestBytes, ends.policy), of),
+            response: child(&self.response, (IstioMetric::ResponseBytes, ends.policy), of),
+        })
     }
 
     /// The numbers of streams that end so, or have not; `mutual`: both ends have shown each other who they are.
-    pub(super) fn streams(&self, ends: &Ends<'_>, mutual: bool) -> Option<Held<Streams>> {
+    pub(super) fn streams(&self, ends: &Ends<'_>, mutual: bool) -> Option<Streams> {
         let labels = Labels::new(ends)?;
-        let of = |name: &&str| match *name {
+        let of = |name: &str| match name {
             "request_protocol" => "tcp",
             POLICY if mutual => MUTUAL,
             name => labels.of(name),
         };
-        Some(self.streams.child(STREAM.iter().map(of)))
+        Some(Streams {
+            sent: child(&self.sent, (IstioMetric::TcpSent, ends.policy), of),
+            received: child(&self.received, (IstioMetric::TcpReceived, ends.policy), of),
+            opened: child(&self.opened, (IstioMetric::TcpOpened, ends.policy), of),
+            closed: child(&self.closed, (IstioMetric::TcpClosed, ends.policy), of),
+        })
     }
 
     /// Gives up children that nobody holds any more.
     pub(super) fn sweep(&self, now: Instant) {
-        self.requests.sweep(now, |_| false);
-        self.streams.sweep(now, |_| false);
+        for counters in [&self.total, &self.sent, &self.received, &self.opened, &self.closed] {
+            counters.sweep(now, |_| false);
+        }
+        for sizes in [&self.milliseconds, &self.request, &self.response] {
+            sizes.sweep(now, |_| false);
+        }
     }
+}
+
+/// The child of a metric whose labels are these, but for what a policy changes; `None` if it leaves the metric out. A
+/// label without a value is one that is not there, as Prometheus has it.
+fn child<'a, T>(
+    shelf: &Shelf<T>,
+    (metric, policy): (IstioMetric, Option<&'a MetricPolicy>),
+    of: impl Fn(&str) -> &'a str,
+) -> Option<Held<T>> {
+    let changed = match policy.and_then(|policy| policy.0.get(&metric)) {
+        Some(MetricChange::Off) => return None,
+        Some(MetricChange::Labels(changed)) => Some(changed),
+        None => None,
+    };
+    let value = |name: &&str| match changed.and_then(|changed| changed.get(*name)) {
+        None => of(name),
+        Some(LabelValue::Removed) => "",
+        Some(LabelValue::Text(text)) => text,
+        Some(LabelValue::SameAs(other)) => of(other),
+    };
+    Some(shelf.child(metric.labels().iter().map(value)))
 }
 
 /// What labels say of both ends.
@@ -206,7 +247,7 @@ struct Labels<'n> {
 
 impl<'n> Labels<'n> {
     fn new(ends: &Ends<'n>) -> Option<Self> {
-        let Ends { nouns, workload, backend, fault } = *ends;
+        let Ends { nouns, workload, backend, fault, .. } = *ends;
         nouns.route.as_ref().filter(|route| route.kind == KIND)?;
         let (namespace, gateway) = nouns.gateway.split_once('/').unwrap_or(("", &nouns.gateway));
         let (service, service_name, service_namespace) = match backend {
@@ -335,7 +376,7 @@ mod tests {
 
     #[test]
     fn streams_are_counted_when_they_begin_and_when_they_are_over() {
-        let (metrics, meters) = (Metrics::new(), StreamMeters::carried(nouns("VirtualService"), None));
+        let (metrics, meters) = (Metrics::new(), StreamMeters::carried(nouns("VirtualService"), None, None));
         let backend = BackendKey::tcp("shop", "db", 5432);
         meters.opened(&metrics, Some(&backend), false);
         assert!(line(&metrics.render(), "istio_tcp_connections_opened_total").ends_with(" 1"));
@@ -355,5 +396,41 @@ mod tests {
             let name = format!("istio_tcp_connections_{name}{{connection_security_policy=\"mutual_tls\"");
             assert!(line(&metrics.render(), &name).ends_with(" 1"));
         }
+    }
+
+    #[test]
+    fn a_policy_leaves_metrics_out_and_changes_labels() {
+        let removed = [("response_flags".to_owned(), LabelValue::Removed)];
+        let labels = [
+            ("source_cluster".to_owned(), LabelValue::Text("east".into())),
+            ("destination_version".to_owned(), LabelValue::SameAs("response_code".into())),
+            ("source_app".to_owned(), LabelValue::Removed),
+        ];
+        let policy = [
+            (IstioMetric::RequestBytes, MetricChange::Off),
+            (IstioMetric::Requests, MetricChange::Labels(labels.into())),
+            (IstioMetric::Duration, MetricChange::Labels(removed.into())),
+            (IstioMetric::TcpOpened, MetricChange::Off),
+        ];
+        let policy = Arc::new(MetricPolicy(policy.into()));
+        let metrics = Metrics::new();
+        let meters = Meters::carried(nouns("VirtualService"), Some(&policy), None);
+        assert!(Arc::ptr_eq(&meters, &Meters::carried(nouns("VirtualService"), Some(&policy), Some(&meters))));
+        assert!(!Arc::ptr_eq(&meters, &Meters::carried(nouns("VirtualService"), None, Some(&meters))));
+        meters.record(&metrics, &outcome(None, None));
+        let text = metrics.render();
+        let total = line(&text, "istio_requests_total{");
+        for part in
+            ["source_cluster=\"east\"", "destination_version=\"200\"", "source_app=\"\"", "response_flags=\"-\""]
+        {
+            assert!(total.contains(part), "{part}: {total}");
+        }
+        assert!(line(&text, "istio_request_duration_milliseconds_count").contains("response_flags=\"\""));
+        assert!(line(&text, "istio_response_bytes_count").contains("source_app=\"ingress\""));
+        assert!(!text.contains("istio_request_bytes"), "{text}");
+        let streams = StreamMeters::carried(nouns("VirtualService"), Some(&policy), None);
+        streams.opened(&metrics, None, false);
+        assert!(!metrics.render().contains("istio_tcp_connections_opened_total"));
+        assert!(line(&metrics.render(), "istio_tcp_connections_closed_total").ends_with(" 0"));
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use torana_ir::BackendKey;
+use torana_ir::{BackendKey, MetricPolicy};
 
 use super::families::{Long, Timing};
 use super::istio::{self, Call, Ends};
@@ -69,6 +69,7 @@ impl Outcome<'_> {
 /// Handles by kind of request: a list that only grows, read without a lock.
 pub struct Meters {
     nouns: Arc<Nouns>,
+    policy: Option<Arc<MetricPolicy>>,
     cells: OnceLock<Box<Cell>>,
     upgraded: OnceLock<Box<Tunnels>>,
 }
@@ -99,20 +100,20 @@ struct Handles {
     requests: Held<Counter>,
     timing: Held<Timing>,
     /// If a VirtualService took it.
-    istio: Option<Held<istio::Requests>>,
+    istio: Option<istio::Requests>,
 }
 
 impl Meters {
     /// Meters without a request.
     pub fn new(nouns: Nouns) -> Self {
-        Self { nouns: Arc::new(nouns), cells: OnceLock::new(), upgraded: OnceLock::new() }
+        Self { nouns: Arc::new(nouns), policy: None, cells: OnceLock::new(), upgraded: OnceLock::new() }
     }
 
-    /// The meters for `nouns`: `previous` itself if it has these names.
-    pub fn carried(nouns: Nouns, previous: Option<&Arc<Self>>) -> Arc<Self> {
+    /// The meters for `nouns`, with what a policy has become of Istio's metrics: `previous` itself if it is of these.
+    pub fn carried(nouns: Nouns, policy: Option<&Arc<MetricPolicy>>, previous: Option<&Arc<Self>>) -> Arc<Self> {
         match previous {
-            Some(previous) if *previous.nouns == nouns => Arc::clone(previous),
-            _ => Arc::new(Self::new(nouns)),
+            Some(previous) if *previous.nouns == nouns && previous.policy.as_ref() == policy => Arc::clone(previous),
+            _ => Arc::new(Self { policy: policy.map(Arc::clone), ..Self::new(nouns) }),
         }
     }
 
@@ -159,7 +160,8 @@ impl Meters {
         let counted = [&*backend, &code, gateway, listener, method, protocol, kind, name, namespace, rule];
         let families = metrics.families();
         let (workload, nouns) = (metrics.workload(), &self.nouns);
-        let ends = Ends { nouns, workload, backend: outcome.backend, fault: outcome.fault };
+        let policy = self.policy.as_deref();
+        let ends = Ends { nouns, workload, backend: outcome.backend, fault: outcome.fault, policy };
         let Outcome { status, grpc, grpc_status, mutual, .. } = *outcome;
         let istio = families.istio.requests(&ends, Call { status, grpc, grpc_status, mutual });
         Handles { requests: families.requests.child(counted), timing: families.timing.child(timed), istio }
@@ -304,9 +306,9 @@ mod tests {
 
     #[test]
     fn meters_are_carried_over_only_under_the_same_names() {
-        let old = Meters::carried(nouns("r"), None);
-        assert!(Arc::ptr_eq(&old, &Meters::carried(nouns("r"), Some(&old))));
-        assert!(!Arc::ptr_eq(&old, &Meters::carried(nouns("s"), Some(&old))));
+        let old = Meters::carried(nouns("r"), None, None);
+        assert!(Arc::ptr_eq(&old, &Meters::carried(nouns("r"), None, Some(&old))));
+        assert!(!Arc::ptr_eq(&old, &Meters::carried(nouns("s"), None, Some(&old))));
     }
 
     #[test]

@@ -30,6 +30,8 @@ mod streams;
 
 mod record;
 
+mod watch;
+
 mod line;
 
 mod log;
@@ -44,3 +46,4 @@ pub use page::Page;
 pub use readiness::Readiness;
 pub use record::{AccessRecord, Text};
 pub use streams::{StreamMeters, StreamOutcome};
+pub use watch::{Logging, Watch};

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use torana_ir::BackendKey;
+use torana_ir::{BackendKey, MetricPolicy};
 
 use super::families::{Long, Volume};
 use super::istio::{self, Ends};
@@ -38,29 +38,31 @@ pub struct StreamOutcome<'a> {
 /// rule is there.
 pub struct StreamMeters {
     nouns: Arc<Nouns>,
+    policy: Option<Arc<MetricPolicy>>,
     carried: OnceLock<(Held<Volume>, Held<Long>)>,
     ends: Mutex<Vec<Held<Counter>>>,
-    of_istio: Mutex<Vec<Held<istio::Streams>>>,
+    of_istio: Mutex<Vec<istio::Streams>>,
 }
 
 /// Kinds of ends that a rule holds; what is beyond is given up as soon as it is quiet.
 const MOST_ENDS: usize = 64;
 
-fn hold<T>(held: &Mutex<Vec<Held<T>>>, child: Held<T>) {
+fn hold<T>(held: &Mutex<Vec<T>>, child: T, is_same: impl Fn(&T, &T) -> bool) {
     // Entries are added whole, so a panic elsewhere left the list whole.
     let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
-    if held.len() < MOST_ENDS && !held.iter().any(|known| Arc::ptr_eq(known, &child)) {
+    if held.len() < MOST_ENDS && !held.iter().any(|known| is_same(known, &child)) {
         held.push(child);
     }
 }
 
 impl StreamMeters {
-    /// The meters for `nouns`: `previous` itself if it has these names.
-    pub fn carried(nouns: Nouns, previous: Option<&Arc<Self>>) -> Arc<Self> {
+    /// The meters for `nouns`, with what a policy has become of Istio's metrics: `previous` itself if it is of these.
+    pub fn carried(nouns: Nouns, policy: Option<&Arc<MetricPolicy>>, previous: Option<&Arc<Self>>) -> Arc<Self> {
         match previous {
-            Some(previous) if *previous.nouns == nouns => Arc::clone(previous),
+            Some(previous) if *previous.nouns == nouns && previous.policy.as_ref() == policy => Arc::clone(previous),
             _ => Arc::new(Self {
                 nouns: Arc::new(nouns),
+                policy: policy.map(Arc::clone),
                 carried: OnceLock::new(),
                 ends: Mutex::default(),
                 of_istio: Mutex::default(),
@@ -75,10 +77,10 @@ impl StreamMeters {
 
     /// Counts one stream that is over.
     pub fn record(&self, metrics: &Metrics, outcome: &StreamOutcome<'_>) {
-        hold(&self.ends, count(metrics, &self.nouns, outcome));
+        hold(&self.ends, count(metrics, &self.nouns, outcome), Arc::ptr_eq);
         if let Some(istio) = self.of_istio(metrics, (outcome.backend, outcome.fault), outcome.mutual) {
             istio.close(outcome.received, outcome.sent);
-            hold(&self.of_istio, istio);
+            hold(&self.of_istio, istio, istio::Streams::is_same);
         }
         let (volume, duration) = self.carried.get_or_init(|| {
             let (families, labels) = (metrics.families(), self.nouns.route_labels());
@@ -93,7 +95,7 @@ impl StreamMeters {
     pub fn opened(&self, metrics: &Metrics, backend: Option<&BackendKey>, mutual: bool) {
         if let Some(istio) = self.of_istio(metrics, (backend, None), mutual) {
             istio.open();
-            hold(&self.of_istio, istio);
+            hold(&self.of_istio, istio, istio::Streams::is_same);
         }
     }
 
@@ -102,8 +104,9 @@ impl StreamMeters {
         metrics: &Metrics,
         (backend, fault): (Option<&BackendKey>, Option<Fault>),
         mutual: bool,
-    ) -> Option<Held<istio::Streams>> {
-        let ends = Ends { nouns: &self.nouns, workload: metrics.workload(), backend, fault };
+    ) -> Option<istio::Streams> {
+        let policy = self.policy.as_deref();
+        let ends = Ends { nouns: &self.nouns, workload: metrics.workload(), backend, fault, policy };
         metrics.families().istio.streams(&ends, mutual)
     }
 
@@ -148,7 +151,7 @@ mod tests {
 
     #[test]
     fn streams_are_counted_by_their_end_and_their_bytes_by_route() {
-        let (metrics, meters) = (Metrics::new(), StreamMeters::carried(nouns("r"), None));
+        let (metrics, meters) = (Metrics::new(), StreamMeters::carried(nouns("r"), None, None));
         let backend = BackendKey::tcp("n", "b", 80);
         for fault in [None, None, Some(Fault::Connect)] {
             meters.record(&metrics, &outcome(Some(&backend), fault));
@@ -170,7 +173,7 @@ mod tests {
 
     #[test]
     fn the_series_of_a_removed_route_go_after_a_scrape() {
-        let (metrics, meters) = (Metrics::new(), StreamMeters::carried(nouns("r"), None));
+        let (metrics, meters) = (Metrics::new(), StreamMeters::carried(nouns("r"), None, None));
         meters.record(&metrics, &outcome(None, None));
         let now = Instant::now();
         metrics.sweep(now);
@@ -186,7 +189,7 @@ mod tests {
     fn too_many_series_are_folded() {
         let metrics = Metrics::capped(2, 1);
         for route in ["a", "b", "c", "d"] {
-            StreamMeters::carried(nouns(route), None).record(&metrics, &outcome(None, None));
+            StreamMeters::carried(nouns(route), None, None).record(&metrics, &outcome(None, None));
         }
         let text = metrics.render();
         let folded = text.lines().find(|line| line.starts_with("torana_streams_total") && line.contains("\"other\""));

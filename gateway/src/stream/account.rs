@@ -40,7 +40,8 @@ impl Account {
     pub(super) fn begin(worker: &Worker, peer: SocketAddr, course: &Course) -> Self {
         let listener = &course.routed.listener;
         let protocol = listener.protocol().as_str();
-        let mut line = worker.log.is_on().then(|| Box::new(AccessRecord::new(SystemTime::now(), peer, protocol)));
+        let is_logged = worker.log.is_on() && !listener.logging.is_off();
+        let mut line = is_logged.then(|| Box::new(AccessRecord::new(SystemTime::now(), peer, protocol)));
         if let Some(judgement) = course.judgement() {
             worker.metrics.judged(judgement);
             if let Some(line) = &mut line {
@@ -114,6 +115,8 @@ impl Account {
         line.bytes_sent = moved.sent;
         line.nouns = Some(nouns.clone());
         line.backend = backend.map(|backend| backend.config.clone());
-        worker.log.write(line);
+        if course.watch.as_ref().is_none_or(|watch| watch.takes(&line)) {
+            worker.log.write(line);
+        }
     }
 }

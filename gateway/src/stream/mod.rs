@@ -27,6 +27,7 @@ use std::sync::Arc;
 use crate::access::{Facts, Judgement};
 use crate::balance::BackendState;
 use crate::fault::Fault;
+use crate::observe::Watch;
 use crate::table::{StreamPlan, StreamRouted};
 
 pub(crate) use flows::Flows;
@@ -38,6 +39,8 @@ pub(crate) struct Course {
     onward: Result<Arc<BackendState>, Fault>,
     /// What policies say of it.
     judgement: Option<Box<Judgement>>,
+    /// What says whether it has a line in the access log; `None`: its listener does.
+    watch: Option<Box<Watch>>,
 }
 
 impl Course {
@@ -62,7 +65,7 @@ impl Intent {
             None => Err(Fault::NoRoute),
             Some(plan) => onward(plan),
         };
-        Self(Course { routed, onward, judgement: None })
+        Self(Course { routed, onward, judgement: None, watch: None })
     }
 
     /// Whether it goes nowhere, whoever comes.
@@ -73,6 +76,7 @@ impl Intent {
     /// Has policies say whether these are let through.
     pub(crate) fn judged(self, facts: &Facts<'_>) -> Course {
         let Self(mut course) = self;
+        course.watch = course.routed.listener.logging.watch(facts);
         if let Some(access) = &course.routed.access {
             let judgement = access.judge(facts);
             if judgement.is_denial() {

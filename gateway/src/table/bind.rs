@@ -231,6 +231,11 @@ impl BindTable {
         self.listeners.best("").map(|listener| listener.stream(""))
     }
 
+    /// Whether what belongs to no listener has a line in the access log: where one of them logs anything.
+    pub fn is_logged(&self) -> bool {
+        self.members.iter().any(|member| !member.plan.logging.is_off())
+    }
+
     /// The most specific listener for a host or server name (lower case).
     pub fn listener(&self, host: &str) -> Option<&Arc<ListenerPlan>> {
         self.listeners.best(host).map(|listener| &listener.plan)
@@ -330,6 +335,15 @@ impl Routed {
             Self::Fault { listener: None, .. } | Self::Challenge { .. } => return None,
         };
         listener.tracer.as_ref().map(|tracer| (tracer, sampling))
+    }
+
+    /// The listener that the host belongs to.
+    pub fn listener(&self) -> Option<&Arc<ListenerPlan>> {
+        match self {
+            Self::Plan { plan, .. } => Some(&plan.listener),
+            Self::Tokens { listener, .. } => Some(listener),
+            Self::Challenge { listener, .. } | Self::Fault { listener, .. } => listener.as_ref(),
+        }
     }
 
     /// The rules of a listener have decided.

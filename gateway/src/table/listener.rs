@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use torana_ir::{
-    AccessPolicy, HostPattern, Limits, Listener, ListenerKey, PathMode, PolicyKey, Protocol, Rule, SharedMap,
-    StreamRule, TokenPolicy,
+    AccessPolicy, HostPattern, Limits, Listener, ListenerKey, MetricPolicy, PathMode, PolicyKey, Protocol, Rule,
+    SharedMap, StreamRule, TokenPolicy,
 };
 
 use super::backends::{Backends, Changed};
@@ -17,7 +17,7 @@ use crate::fault::Fault;
 use crate::gate;
 use crate::guard::{Authorizers, Guard};
 use crate::head::{Head, Scheme};
-use crate::observe::{Meters, Nouns};
+use crate::observe::{Logging, Meters, Nouns};
 use crate::route::{Found, Route, Router, Silent};
 use crate::tls::backends::Identity;
 use crate::token::{Registry, Tokens};
@@ -65,6 +65,10 @@ pub struct ListenerPlan {
     pub limits: Limits,
     /// Metric handles of requests that no rule took.
     pub meters: Arc<Meters>,
+    /// What becomes of Istio's metrics.
+    pub metrics: Option<Arc<MetricPolicy>>,
+    /// What has a line in the access log.
+    pub logging: Logging,
     /// What backends that ask for a certificate are shown.
     pub identity: Option<Arc<Identity>>,
     /// How requests are traced, if they are.
@@ -74,6 +78,7 @@ pub struct ListenerPlan {
 
 impl ListenerPlan {
     fn new(spec: &Arc<Listener>, identity: Option<&Arc<Identity>>, previous: Option<&Self>) -> Self {
+        let metrics = spec.metrics.clone().map(Arc::new);
         Self {
             key: spec.key.clone(),
             port: spec.port,
@@ -81,7 +86,9 @@ impl ListenerPlan {
             hostname: spec.hostname.clone(),
             path_mode: spec.path_mode,
             limits: spec.limits.clone(),
-            meters: Meters::carried(Nouns::listener(&spec.key), previous.map(|plan| &plan.meters)),
+            meters: Meters::carried(Nouns::listener(&spec.key), metrics.as_ref(), previous.map(|plan| &plan.meters)),
+            metrics,
+            logging: Logging::of(spec.log.as_ref()),
             identity: identity.map(Arc::clone),
             tracer: spec.tracing.as_ref().map(|tracing| Arc::new(Tracer::compile(tracing, variable))),
             spec: Arc::clone(spec),

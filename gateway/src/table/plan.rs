@@ -98,6 +98,7 @@ impl Plan {
             timeouts: rule.timeouts,
             meters: Meters::carried(
                 Nouns::rule(&listener.key, &rule.key, rule.name.as_deref()),
+                listener.metrics.as_ref(),
                 previous.map(|plan| &plan.meters),
             ),
             session: rule.session.as_ref().and_then(Session::compile),

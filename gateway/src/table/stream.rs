@@ -62,6 +62,7 @@ impl StreamPlan {
             listener: Arc::clone(listener),
             meters: StreamMeters::carried(
                 Nouns::rule(&listener.key, &rule.key, rule.name.as_deref()),
+                listener.metrics.as_ref(),
                 previous.map(|plan| &plan.meters),
             ),
             rule: Arc::clone(rule),
