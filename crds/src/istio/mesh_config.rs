@@ -2,6 +2,7 @@
 //! `MeshConfig`: what holds for a whole mesh, as a text of YAML in a ConfigMap. Only what an edge obeys is decoded; what
 //! would concern one and is not obeyed is told by [`unheeded`], and the rest is other people's. Never reads the text.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -13,7 +14,8 @@ use crate::istio::extension_provider::ExtensionProvider;
 use crate::istio::http_policy::Retries;
 use crate::istio::load_balancer::LocalityLb;
 use crate::istio::names::Export;
-use crate::istio::scalars::{text, words};
+use crate::istio::scalars::{Decimal, text, words};
+use crate::istio::telemetry::CustomTag;
 use crate::meta::LabelSelector;
 
 /// `MeshConfig` of `istio.io/api`, as far as it is obeyed.
@@ -51,10 +53,24 @@ pub struct MeshConfig {
     pub ca_certificates: Vec<CaCertificate>,
     /// Others whom policies have asked or told.
     pub extension_providers: Vec<ExtensionProvider>,
+    /// Who is told where a Telemetry names nobody.
+    pub default_providers: DefaultProviders,
     /// Namespaces that are looked into; empty: all.
     pub discovery_selectors: Vec<LabelSelector>,
     /// `ProxyConfig` of all proxies, as it is written: little of it concerns an edge.
     pub default_config: Value,
+}
+
+/// `MeshConfig.DefaultProviders`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DefaultProviders {
+    /// Of spans; only the first is told.
+    pub tracing: Vec<String>,
+    /// Of metrics.
+    pub metrics: Vec<String>,
+    /// Of lines of the access log.
+    pub access_logging: Vec<String>,
 }
 
 /// `MeshConfig.CertificateData`.
@@ -156,6 +172,18 @@ impl MeshConfig {
         self.default_config.pointer("/gatewayTopology/proxyProtocol").is_some_and(|written| !written.is_null())
     }
 
+    /// So many percent of requests are traced where no Telemetry says how many (`defaultConfig.tracing.sampling`); `None`: 1.
+    pub fn sampling(&self) -> Option<Decimal> {
+        let written = self.default_config.pointer("/tracing/sampling").cloned();
+        written.and_then(|written| serde_json::from_value(written).ok()).filter(|it| *it != Decimal::default())
+    }
+
+    /// Attributes of spans where no Telemetry has any (`defaultConfig.tracing.customTags`).
+    pub fn tags(&self) -> BTreeMap<String, CustomTag> {
+        let written = self.default_config.pointer("/tracing/customTags").cloned();
+        written.and_then(|written| serde_json::from_value(written).ok()).unwrap_or_default()
+    }
+
     /// `exportTo` of a Service or a ServiceEntry.
     pub fn service_export<'e>(&'e self, written: &'e [Export]) -> &'e [Export] {
         if written.is_empty() { &self.default_service_export_to } else { written }
@@ -198,7 +226,7 @@ const NO_INGRESS: &str = "no Ingress is served";
 
 const FORWARDED: &str = "defaultConfig.gatewayTopology.forwardClientCertDetails";
 
-const UNHEEDED: [Unheeded; 19] = [
+const UNHEEDED: [Unheeded; 18] = [
     grave("meshMTLS", "TLS 1.2 and 1.3 are spoken with workloads, with the usual ciphers"),
     grave("tlsDefaults", "TLS 1.2 and 1.3 are spoken with the usual ciphers"),
     grave("tcpKeepalive", "connections are kept as the system does"),
@@ -210,8 +238,7 @@ const UNHEEDED: [Unheeded; 19] = [
     slight("accessLogFile", OWN_LOG),
     slight("accessLogFormat", OWN_LOG),
     slight("accessLogEncoding", OWN_LOG),
-    slight("enableTracing", "no spans are reported"),
-    slight("defaultProviders", "no provider is asked or told anything"),
+    slight("enableTracing", "spans go to defaultProviders.tracing, and to providers of Telemetry"),
     grave("ingressClass", NO_INGRESS),
     grave("ingressControllerMode", NO_INGRESS),
     grave("ingressService", NO_INGRESS),
