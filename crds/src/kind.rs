@@ -21,8 +21,11 @@ pub const SECURITY_GROUP: &str = "security.istio.io";
 /// The API group of Istio's Telemetry.
 pub const TELEMETRY_GROUP: &str = "telemetry.istio.io";
 
+/// The API group of Istio's WasmPlugin.
+pub const EXTENSIONS_GROUP: &str = "extensions.istio.io";
+
 /// The API groups of Istio's kinds.
-pub const ISTIO_GROUPS: [&str; 3] = [ISTIO_GROUP, SECURITY_GROUP, TELEMETRY_GROUP];
+pub const ISTIO_GROUPS: [&str; 4] = [ISTIO_GROUP, SECURITY_GROUP, TELEMETRY_GROUP, EXTENSIONS_GROUP];
 
 /// A kind that Torana reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -73,6 +76,12 @@ pub enum Kind {
     PeerAuthentication,
     /// Istio's Telemetry.
     Telemetry,
+    /// Istio's EnvoyFilter, which is not evaluated.
+    EnvoyFilter,
+    /// Istio's WasmPlugin, which is not evaluated.
+    WasmPlugin,
+    /// Istio's ProxyConfig, which is not evaluated.
+    ProxyConfig,
     /// Core Service.
     Service,
     /// `discovery.k8s.io` EndpointSlice.
@@ -89,7 +98,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of declaration.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 32] = [
         Self::GatewayClass,
         Self::Gateway,
         Self::ListenerSet,
@@ -113,6 +122,9 @@ impl Kind {
         Self::RequestAuthentication,
         Self::PeerAuthentication,
         Self::Telemetry,
+        Self::EnvoyFilter,
+        Self::WasmPlugin,
+        Self::ProxyConfig,
         Self::Service,
         Self::EndpointSlice,
         Self::Secret,
@@ -136,9 +148,12 @@ impl Kind {
             | Self::VirtualService
             | Self::DestinationRule
             | Self::ServiceEntry
-            | Self::WorkloadEntry => ISTIO_GROUP,
+            | Self::WorkloadEntry
+            | Self::EnvoyFilter
+            | Self::ProxyConfig => ISTIO_GROUP,
             Self::AuthorizationPolicy | Self::RequestAuthentication | Self::PeerAuthentication => SECURITY_GROUP,
             Self::Telemetry => TELEMETRY_GROUP,
+            Self::WasmPlugin => EXTENSIONS_GROUP,
             _ => GATEWAY_GROUP,
         }
     }
@@ -154,6 +169,9 @@ impl Kind {
             | Self::RequestAuthentication
             | Self::PeerAuthentication => &["v1", "v1beta1"],
             Self::Telemetry => &["v1", "v1alpha1"],
+            Self::EnvoyFilter => &["v1alpha3"],
+            Self::WasmPlugin => &["v1alpha1"],
+            Self::ProxyConfig => &["v1beta1"],
             _ if self.group() == TORANA_GROUP => &["v1alpha1"],
             _ if self.group() == ISTIO_GROUP => &["v1", "v1beta1", "v1alpha3"],
             _ => &["v1"],
@@ -185,6 +203,9 @@ impl Kind {
             Self::RequestAuthentication => "RequestAuthentication",
             Self::PeerAuthentication => "PeerAuthentication",
             Self::Telemetry => "Telemetry",
+            Self::EnvoyFilter => "EnvoyFilter",
+            Self::WasmPlugin => "WasmPlugin",
+            Self::ProxyConfig => "ProxyConfig",
             Self::Service => "Service",
             Self::EndpointSlice => "EndpointSlice",
             Self::Secret => "Secret",
@@ -193,6 +214,9 @@ impl Kind {
             Self::Pod => "Pod",
         }
     }
+
+    /// Kinds of Istio that are about Envoy itself, and do nothing here.
+    pub const UNEVALUATED: [Self; 3] = [Self::EnvoyFilter, Self::WasmPlugin, Self::ProxyConfig];
 
     /// Whether its objects live in a namespace.
     pub fn is_namespaced(self) -> bool {

@@ -18,7 +18,7 @@
 //!   Namespace. [`parameters`]: GatewayParameters, [`traffic_policy`]: TrafficPolicy, [`issuer`]: AcmeIssuer
 //!   and ClusterAcmeIssuer with one spec, our own; [`definitions`] are the CRDs that follow from such types.
 //! * [`istio`]: Gateway, VirtualService, DestinationRule, ServiceEntry, WorkloadEntry, AuthorizationPolicy,
-//!   RequestAuthentication, PeerAuthentication, Telemetry, and MeshConfig, which is no object but a text in a ConfigMap
+//!   RequestAuthentication, PeerAuthentication, Telemetry, of EnvoyFilter, WasmPlugin and ProxyConfig whom they are for, and MeshConfig, which is no object but a text in a ConfigMap
 //!   ([`parse_mesh_config`]). There an unknown enum value, or two of one choice, make the object unreadable, as Istio's
 //!   own decoder has it; `.problems()` are its webhook's rules.
 //! * In all others an enum value, filter type or union that this version does not know is data (`Other`, `Unknown`,
@@ -69,7 +69,8 @@ pub use definition::definitions;
 pub use duration::parse as parse_duration;
 pub use filter::{BackendRef, Filter};
 pub use kind::{
-    GATEWAY_GROUP, ISTIO_GROUP, ISTIO_GROUPS, Kind, ObjectRef, SECURITY_GROUP, TELEMETRY_GROUP, TORANA_GROUP,
+    EXTENSIONS_GROUP, GATEWAY_GROUP, ISTIO_GROUP, ISTIO_GROUPS, Kind, ObjectRef, SECURITY_GROUP, TELEMETRY_GROUP,
+    TORANA_GROUP,
 };
 pub use mesh::{parse_mesh_config, read_mesh_config};
 pub use meta::{LabelOperator, LabelRequirement, LabelSelector, ObjectMeta, StringMap};

@@ -5,8 +5,8 @@ use crate::core::{ConfigMap, EndpointSlice, Namespace, Pod, Secret, Service};
 use crate::gateway::{Gateway, GatewayClass, ListenerSet};
 use crate::issuer::{AcmeIssuer, ClusterAcmeIssuer};
 use crate::istio::{
-    AuthorizationPolicy, DestinationRule, IstioGateway, PeerAuthentication, RequestAuthentication, ServiceEntry,
-    Telemetry, VirtualService, WorkloadEntry,
+    AuthorizationPolicy, DestinationRule, EnvoyFilter, IstioGateway, PeerAuthentication, ProxyConfig,
+    RequestAuthentication, ServiceEntry, Telemetry, VirtualService, WasmPlugin, WorkloadEntry,
 };
 use crate::kind::{Kind, ObjectRef};
 use crate::meta::ObjectMeta;
@@ -84,6 +84,9 @@ objects!(
     RequestAuthentication,
     PeerAuthentication,
     Telemetry,
+    EnvoyFilter,
+    WasmPlugin,
+    ProxyConfig,
     Service,
     EndpointSlice,
     Secret,

@@ -51,6 +51,8 @@ pub mod peer_authentication;
 
 pub mod telemetry;
 
+pub mod unevaluated;
+
 pub mod extension_provider;
 
 pub mod mesh_config;
@@ -68,6 +70,7 @@ pub use peer_authentication::PeerAuthentication;
 pub use request_authentication::RequestAuthentication;
 pub use service_entry::{ServiceEntry, WorkloadEntry};
 pub use telemetry::Telemetry;
+pub use unevaluated::{EnvoyFilter, ProxyConfig, WasmPlugin};
 pub use virtual_service::VirtualService;
 
 /// A duration that need not be given.

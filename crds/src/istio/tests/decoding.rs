@@ -22,7 +22,8 @@ use crate::kind::Kind::{
 
 #[test]
 fn every_version_has_one_schema() {
-    for kind in Kind::ALL.into_iter().filter(|kind| kind.group() == ISTIO_GROUP) {
+    let kinds = Kind::ALL.into_iter().filter(|kind| kind.group() == ISTIO_GROUP);
+    for kind in kinds.filter(|kind| !Kind::UNEVALUATED.contains(kind)) {
         for version in ["v1", "v1beta1", "v1alpha3"] {
             let mut value = object(kind, yaml("{hosts: [a.example], host: a.example}"));
             value["apiVersion"] = json!(format!("networking.istio.io/{version}"));
