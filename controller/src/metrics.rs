@@ -8,11 +8,11 @@ use std::time::Duration;
 use prometheus::{
     Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, exponential_buckets,
 };
-use torana_crds::Kind;
+use torana_crds::{Kind, ObjectRef};
 
 use crate::issuance::{Progress, Wanted};
 use crate::leader::Leadership;
-use crate::report::{Report, Severity};
+use crate::report::{Entry, Report, Severity};
 
 /// All families. Clones count the same.
 #[derive(Debug, Clone)]
@@ -26,6 +26,7 @@ pub struct Metrics {
     proxies: IntGaugeVec,
     status_writes: IntCounterVec,
     broken: IntGaugeVec,
+    unevaluated: IntGaugeVec,
     orders: IntCounterVec,
     asked: IntCounterVec,
     certificates: IntGaugeVec,
@@ -66,6 +67,10 @@ impl Metrics {
                 Opts::new("torana_controller_broken_objects", "Objects of which something is refused, by why"),
                 &["kind", "reason"],
             )?,
+            unevaluated: IntGaugeVec::new(
+                Opts::new("torana_unevaluated_objects", "Objects of Istio for our proxies that do nothing here"),
+                &["kind"],
+            )?,
             orders: IntCounterVec::new(
                 Opts::new("torana_acme_orders_total", "Attempts at certificates by ACME, by what came of them and why"),
                 &["result", "reason"],
@@ -100,6 +105,7 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.proxies.clone()))?;
         metrics.registry.register(Box::new(metrics.status_writes.clone()))?;
         metrics.registry.register(Box::new(metrics.broken.clone()))?;
+        metrics.registry.register(Box::new(metrics.unevaluated.clone()))?;
         metrics.registry.register(Box::new(metrics.orders.clone()))?;
         metrics.registry.register(Box::new(metrics.asked.clone()))?;
         metrics.registry.register(Box::new(metrics.certificates.clone()))?;
@@ -113,6 +119,12 @@ impl Metrics {
         self.broken.reset();
         for ((kind, reason), count) in broken(&report) {
             self.broken.with_label_values(&[kind, reason]).set(count);
+        }
+        for kind in Kind::UNEVALUATED {
+            let is_one =
+                |object: &ObjectRef, entry: &Entry| object.known_kind() == Some(kind) && !entry.conditions.is_empty();
+            let count = report.objects.iter().filter(|(object, entry)| is_one(object, entry)).count();
+            self.unevaluated.with_label_values(&[kind.as_str()]).set(count.try_into().unwrap_or(i64::MAX));
         }
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
     }
@@ -179,10 +191,9 @@ fn broken(report: &Report) -> BTreeMap<(&str, &str), i64> {
 
 #[cfg(test)]
 mod tests {
-    use torana_crds::ObjectRef;
-
     use super::*;
-    use crate::report::{Entry, Remark};
+    use crate::report::Remark;
+    use crate::report::conditions::istio::accepted;
 
     #[test]
     fn what_is_told_is_in_the_text() {
@@ -223,8 +234,14 @@ mod tests {
         report.objects.insert(route("a"), remarks(&["BackendNotFound", "BackendNotFound", "RefNotPermitted"]));
         report.objects.insert(route("b"), remarks(&["BackendNotFound"]));
         report.objects.insert(route("c"), remarks(&[]));
+        let ours =
+            Entry { conditions: vec![accepted(&[Remark::error("NotServed", "", "x", "y")])], ..Entry::default() };
+        report.objects.insert(ObjectRef::new(Kind::EnvoyFilter, "n", "a"), Arc::new(ours));
+        report.objects.insert(ObjectRef::new(Kind::EnvoyFilter, "n", "b"), Arc::default());
         metrics.reported(&report);
         let text = metrics.text();
+        assert!(text.contains("torana_unevaluated_objects{kind=\"EnvoyFilter\"} 1\n"), "{text}");
+        assert!(text.contains("torana_unevaluated_objects{kind=\"WasmPlugin\"} 0\n"), "{text}");
         let line = |reason: &str, count: u8| {
             format!("torana_controller_broken_objects{{kind=\"HTTPRoute\",reason=\"{reason}\"}} {count}\n")
         };

@@ -112,7 +112,7 @@ impl Ours {
 /// others.
 pub(super) fn depend_on(object: &ObjectRef) -> bool {
     const OF_BACKENDS: [Kind; 4] = [Kind::Service, Kind::EndpointSlice, Kind::BackendTlsPolicy, Kind::TrafficPolicy];
-    const OF_THE_MESH: [Kind; 8] = [
+    const OF_THE_MESH: [Kind; 11] = [
         Kind::VirtualService,
         Kind::DestinationRule,
         Kind::ServiceEntry,
@@ -121,6 +121,9 @@ pub(super) fn depend_on(object: &ObjectRef) -> bool {
         Kind::AuthorizationPolicy,
         Kind::RequestAuthentication,
         Kind::Telemetry,
+        Kind::EnvoyFilter,
+        Kind::WasmPlugin,
+        Kind::ProxyConfig,
     ];
     let is_other = |kind| ROUTES.contains(&kind) || OF_BACKENDS.contains(&kind) || OF_THE_MESH.contains(&kind);
     !object.known_kind().is_some_and(is_other)

@@ -145,13 +145,7 @@ fn foreign(reference: &ObjectRef) -> Option<Remark> {
 /// What to use in place of a kind that is not served.
 fn instead(kind: &str) -> &'static str {
     match kind {
-        "EnvoyFilter" => {
-            "there is no Envoy to patch: write what it is for as a VirtualService, a DestinationRule, a filter of a route, \
-             or spec.client of GatewayParameters"
-        }
-        "WasmPlugin" => "have a server decide by the ExternalAuth filter of an HTTPRoute",
         "Sidecar" => "nothing: a gateway sees all that is exported to it",
-        "ProxyConfig" => "write spec.client and spec.workers of GatewayParameters",
         _ => "use Gateway API kinds instead",
     }
 }

@@ -215,11 +215,6 @@ fn what_no_gateway_needs_passes_in_silence_and_slips_do_not() {
         ),
         (other("v1", "HTTPRoute"), Some("there is no kind HTTPRoute in API group \"\"")),
         (other("networking.istio.io/v1", "Sidecar"), Some("nothing: a gateway sees all that is exported to it")),
-        (other("extensions.istio.io/v1alpha1", "WasmPlugin"), Some("ExternalAuth filter of an HTTPRoute")),
-        (
-            other("networking.istio.io/v1alpha3", "EnvoyFilter"),
-            Some("EnvoyFilter of networking.istio.io is not served"),
-        ),
         (
             other("monitoring.istio.io/v1beta1", "Prometheus"),
             Some("Istio has no kind Prometheus of monitoring.istio.io"),
@@ -229,7 +224,6 @@ fn what_no_gateway_needs_passes_in_silence_and_slips_do_not() {
             Some("apiVersion: networking.istio.io/v9 of DestinationRule is not served"),
         ),
         (other("networking.istio.io/v1", "virtualservice"), Some("there is no kind virtualservice")),
-        (other("telemetry.istio.io/v1", "Telemetry"), Some("Telemetry of telemetry.istio.io is not served")),
         (other("networking.k8s.io/v1", "Ingress"), Some("use Gateway API kinds")),
         ("- a\n".to_owned(), Some("not an object")),
         ("metadata: {name: x}\n".to_owned(), Some("apiVersion and kind are required")),

@@ -87,6 +87,9 @@ fn plural(kind: Kind) -> Option<&'static str> {
         Kind::AuthorizationPolicy => "authorizationpolicies",
         Kind::RequestAuthentication => "requestauthentications",
         Kind::Telemetry => "telemetries",
+        Kind::EnvoyFilter => "envoyfilters",
+        Kind::WasmPlugin => "wasmplugins",
+        Kind::ProxyConfig => "proxyconfigs",
         _ => return None,
     })
 }

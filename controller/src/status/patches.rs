@@ -178,7 +178,10 @@ impl Subject<'_> {
             | Kind::VirtualService
             | Kind::AuthorizationPolicy
             | Kind::RequestAuthentication
-            | Kind::Telemetry => {
+            | Kind::Telemetry
+            | Kind::EnvoyFilter
+            | Kind::WasmPlugin
+            | Kind::ProxyConfig => {
                 let wanted = entry.map(|entry| entry.conditions.as_slice()).unwrap_or_default();
                 let list = merge::conditions(fields.get("conditions"), types::ISTIO, wanted, &self.stamp);
                 put(&mut fields, "conditions", list);

@@ -37,7 +37,7 @@ pub struct Stored {
 }
 
 /// The kinds whose status Torana writes.
-pub const KINDS: [Kind; 17] = [
+pub const KINDS: [Kind; 20] = [
     Kind::GatewayClass,
     Kind::Gateway,
     Kind::ListenerSet,
@@ -55,6 +55,9 @@ pub const KINDS: [Kind; 17] = [
     Kind::AuthorizationPolicy,
     Kind::RequestAuthentication,
     Kind::Telemetry,
+    Kind::EnvoyFilter,
+    Kind::WasmPlugin,
+    Kind::ProxyConfig,
 ];
 
 impl Held {

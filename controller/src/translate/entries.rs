@@ -8,6 +8,7 @@ use crate::report::{ListenerEntry, Remark};
 use crate::translate::frame::{Draft, is_served};
 use crate::translate::gateways::{GatewayDraft, SetDraft};
 use crate::translate::listeners::ListenerDraft;
+use crate::translate::sampling;
 
 /// Entries of a Gateway and of the ListenerSets that name it.
 pub(super) fn of(gateway: &GatewayDraft<'_>) -> Vec<(ObjectRef, Draft)> {
@@ -41,7 +42,10 @@ fn whole(gateway: &GatewayDraft<'_>) -> Vec<Condition> {
         Some(why) if why.reason == gateways::UNSUPPORTED_ADDRESS => gateways::unsupported_address(why.to_string()),
         Some(why) => gateways::invalid_parameters(why.to_string()),
         None if none_accepted => gateways::no_valid_listener(format!("no listener is valid: {invalid}")),
-        None if invalid.is_empty() => gateways::accepted(),
+        None if invalid.is_empty() => match gateway.remarks.iter().find(|remark| remark.reason == sampling::INVALID) {
+            Some(remark) => gateways::accepted_but(&remark.to_string()),
+            None => gateways::accepted(),
+        },
         None => gateways::accepted_in_part(format!("not valid: {invalid}")),
     };
     let served = gateway.listeners.iter().any(|listener| is_served(gateway, listener) && listener.pending.is_none());

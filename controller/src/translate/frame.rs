@@ -38,9 +38,11 @@ use crate::translate::guards::{Guarding, Guards};
 use crate::translate::listeners::ListenerDraft;
 use crate::translate::providers::Providers;
 use crate::translate::proxies::{Proxies, ingresses};
+use crate::translate::scopes::Whose;
 use crate::translate::servers::{ServerSlot, Servers};
+use crate::translate::telemetry::Telemetries;
 use crate::translate::trust::TrustStore;
-use crate::translate::{entries, listener_sets, mesh_config, parameters};
+use crate::translate::{entries, listener_sets, mesh_config, parameters, unevaluated};
 
 /// Everything that is not about routes.
 #[derive(Debug, Clone, Default)]
@@ -178,6 +180,9 @@ impl Frame {
                     | Kind::AuthorizationPolicy
                     | Kind::RequestAuthentication
                     | Kind::Telemetry
+                    | Kind::EnvoyFilter
+                    | Kind::WasmPlugin
+                    | Kind::ProxyConfig
             )
         );
         always || self.authorities.contains(object) || self.places.contains(object)
@@ -222,7 +227,7 @@ impl Frame {
         gateways.sort_by(|one, two| age(one).cmp(&age(two)));
         frame.settle(cluster, before, &mut gateways);
         frame.servers(cluster, before, &gateways);
-        frame.guard(cluster, &gateways);
+        frame.policies(cluster, &gateways);
         frame.orphans(cluster);
         frame.normalise(cluster);
         frame.keep_certificates();
@@ -375,17 +380,43 @@ impl Frame {
         self.drafts.extend(drafts);
     }
 
-    /// Has policies guard listeners.
-    fn guard(&mut self, cluster: &Cluster, gateways: &[GatewayDraft<'_>]) {
+    /// Has policies guard listeners and say what they tell.
+    fn policies(&mut self, cluster: &Cluster, gateways: &[GatewayDraft<'_>]) {
         let mut providers = Providers::new(cluster);
-        let guards = Guards::new(cluster, &mut providers);
         let ingresses = ingresses(cluster);
         let of_gateways = gateways.iter().map(|it| (Proxies::of_gateway(cluster, it.gateway), Some(it)));
         let of_ingresses = ingresses.iter().map(|it| (Proxies::of_ingress(cluster, it), None));
         let all: Vec<_> = of_ingresses.chain(of_gateways).collect();
-        for (proxies, gateway) in &all {
-            let Guarding { closed, closed_requests, policies, tokens } = guards.of(proxies, gateway.map(of_api));
-            let fleet = gateway.map_or(&proxies.fleet, |it| &it.id);
+        let all: Vec<_> = all.iter().map(|(proxies, gateway)| Served { proxies, gateway: *gateway }).collect();
+        self.guard((cluster, &all), &mut providers);
+        self.observe((cluster, &all), &mut providers);
+        let asked = self.policies.values().filter_map(AccessPolicy::provider);
+        let told = self.listeners.values().filter_map(|listener| Some(&listener.tracing.as_ref()?.collector));
+        (self.providers, self.places) = providers.chosen(asked.chain(told).cloned().collect::<BTreeSet<_>>());
+    }
+
+    /// Says what listeners tell of what passes.
+    fn observe(&mut self, (cluster, all): (&Cluster, &[Served<'_>]), providers: &mut Providers<'_>) {
+        let telemetries = Telemetries::new(cluster, providers);
+        for served in all {
+            let sampling = served.gateway.and_then(|gateway| gateway.sampling);
+            let told = telemetries.of(served.whose(), sampling, providers);
+            for listener in self.listeners.values_mut().filter(|listener| listener.key.gateway == *served.fleet()) {
+                (listener.log, listener.metrics) = (told.log.clone(), told.metrics.clone());
+                listener.tracing = told.tracing.clone().filter(|_| listener.protocol.is_http());
+            }
+        }
+        let all: Vec<_> = all.iter().map(Served::whose).collect();
+        let entries = telemetries.entries(&all).into_iter().chain(unevaluated::entries(cluster, &all));
+        self.drafts.extend(entries.map(|(policy, entry)| (policy, Draft { entry, keys: Vec::new() })));
+    }
+
+    /// Has policies guard listeners.
+    fn guard(&mut self, (cluster, all): (&Cluster, &[Served<'_>]), providers: &mut Providers<'_>) {
+        let guards = Guards::new(cluster, providers);
+        for served in all {
+            let Guarding { closed, closed_requests, policies, tokens } = guards.of(served.whose());
+            let fleet = served.fleet();
             for listener in self.listeners.values_mut().filter(|listener| listener.key.gateway == *fleet) {
                 (listener.closed, listener.policies) = (closed.clone(), policies.clone());
                 if listener.protocol.is_http() {
@@ -393,18 +424,13 @@ impl Frame {
                     listener.closed = closed.clone().or_else(|| closed_requests.clone());
                 } else {
                     // As with Istio: who speaks HTTP is not asked about what is none.
-                    listener
-                        .policies
-                        .retain(|key| !guards.policy(key).is_some_and(|it| asks_by_http(it, &mut providers)));
+                    listener.policies.retain(|key| !guards.policy(key).is_some_and(|it| asks_by_http(it, providers)));
                 }
             }
         }
         self.policies = guards.policies(self.listeners.values().flat_map(|listener| &listener.policies).cloned());
         self.tokens = guards.tokens(self.listeners.values().flat_map(|listener| &listener.tokens).cloned());
-        let asked = self.policies.values().filter_map(AccessPolicy::provider);
-        let told = self.listeners.values().filter_map(|listener| Some(&listener.tracing.as_ref()?.collector));
-        (self.providers, self.places) = providers.chosen(asked.chain(told).cloned().collect::<BTreeSet<_>>());
-        let all: Vec<_> = all.iter().map(|(it, gateway)| (it, gateway.map(of_api))).collect();
+        let all: Vec<_> = all.iter().map(Served::whose).collect();
         let entries = guards.entries(&all).into_iter();
         self.drafts.extend(entries.map(|(policy, entry)| (policy, Draft { entry, keys: Vec::new() })));
         self.tell_of_streams(&guards);
@@ -454,9 +480,23 @@ fn asks_by_http(policy: &AccessPolicy, providers: &mut Providers<'_>) -> bool {
     auth.is_some_and(|auth| matches!(auth.protocol, AuthProtocol::Http { .. }))
 }
 
-/// A Gateway, as policies may name it.
-fn of_api<'g>(gateway: &'g GatewayDraft<'_>) -> (&'g ObjectRef, &'g str) {
-    (&gateway.reference, &gateway.gateway.spec.gateway_class_name)
+/// Proxies whom policies may be for.
+struct Served<'s> {
+    proxies: &'s Proxies,
+    gateway: Option<&'s GatewayDraft<'s>>,
+}
+
+impl<'s> Served<'s> {
+    /// As policies see them.
+    fn whose(&self) -> Whose<'s> {
+        let of_api = |it: &'s GatewayDraft<'s>| (&it.reference, it.gateway.spec.gateway_class_name.as_str());
+        (self.proxies, self.gateway.map(of_api))
+    }
+
+    /// Whose listeners they have.
+    fn fleet(&self) -> &'s GatewayId {
+        self.gateway.map_or(&self.proxies.fleet, |it| &it.id)
+    }
 }
 
 /// Whether proxies get the listener.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use torana_crds::gateway::{DefaultScope, Gateway, GatewayAddress, GatewayAddressType, GatewayClass, ListenerSet};
 use torana_crds::{Kind, ObjectRef};
-use torana_ir::{CertificateKey, GatewayId, ListenerKey};
+use torana_ir::{CertificateKey, GatewayId, ListenerKey, Share};
 
 use crate::class;
 use crate::report::Remark;
@@ -14,7 +14,7 @@ use crate::report::conditions::listener_set::PARENT_NOT_ACCEPTED;
 use crate::store::Cluster;
 use crate::translate::certificates::{self, Certificates};
 use crate::translate::listeners::ListenerDraft;
-use crate::translate::{client_validation, infrastructure, listener_sets, parameters};
+use crate::translate::{client_validation, infrastructure, listener_sets, parameters, sampling};
 
 /// A Gateway of ours on its way into the program.
 #[derive(Debug)]
@@ -39,6 +39,8 @@ pub(super) struct GatewayDraft<'a> {
     pub(super) listeners: Vec<ListenerDraft<'a>>,
     /// ListenerSets that name it.
     pub(super) sets: Vec<SetDraft<'a>>,
+    /// So many requests are traced, whatever policies say.
+    pub(super) sampling: Option<Share>,
     /// What else there is to say.
     pub(super) remarks: Vec<Remark>,
 }
@@ -75,8 +77,13 @@ impl<'a> GatewayDraft<'a> {
             insecure: client_validation::insecure(gateway),
             listeners: Vec::new(),
             sets: Vec::new(),
+            sampling: None,
             remarks: Vec::new(),
         };
+        match sampling::annotated(&gateway.meta) {
+            Ok(sampling) => draft.sampling = sampling,
+            Err(remark) => draft.remarks.push(remark),
+        }
         draft.refused = parameters::of_gateway(cluster, gateway).err();
         for (index, address) in gateway.spec.addresses.iter().enumerate() {
             draft.address(address, &format!("spec.addresses[{index}]"), cluster.settings().is_cluster());

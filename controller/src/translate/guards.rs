@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use torana_crds::istio::authorization_policy::{AuthorizationPolicy, PolicyAction};
 use torana_crds::istio::request_authentication::RequestAuthentication;
 use torana_crds::istio::security::Scope;
-use torana_crds::{GATEWAY_GROUP, Kind, ObjectMeta, ObjectRef};
+use torana_crds::{Kind, ObjectMeta, ObjectRef};
 use torana_ir::{AccessAction, AccessPolicy, Invalid, PolicyKey, TokenPolicy};
 
 use crate::report::conditions::istio as conditions;
@@ -18,7 +18,7 @@ use crate::report::{Entry, Remark};
 use crate::store::Cluster;
 use crate::translate::access::{self, Unclear, deny_all};
 use crate::translate::providers::Providers;
-use crate::translate::proxies::Proxies;
+use crate::translate::scopes::{Home, Whose};
 use crate::translate::servers::verdict_with;
 use crate::translate::tokens;
 
@@ -28,9 +28,6 @@ const NOT_EVALUATED: &str = "PolicyNotEvaluated";
 const NOT_OURS: &str = "NoListener";
 /// The reason where it does not do what it seems to.
 const EVADED: &str = "HostWithoutPort";
-
-/// A Gateway of Gateway API, and its class.
-pub(super) type OfApi<'g> = Option<(&'g ObjectRef, &'g str)>;
 
 /// All policies of a cluster.
 #[derive(Debug)]
@@ -90,8 +87,8 @@ impl<'c> Guards<'c> {
     }
 
     /// What guards the listeners of these proxies, of a Gateway of Gateway API if one is given.
-    pub(super) fn of(&self, proxies: &Proxies, gateway: OfApi<'_>) -> Guarding {
-        let all = || self.guards.iter().filter(|guard| self.is_for(guard, proxies, gateway));
+    pub(super) fn of(&self, whose: Whose<'_>) -> Guarding {
+        let all = || self.guards.iter().filter(|guard| self.is_for(guard, whose));
         let closed = |policy: &ObjectRef, why: &str| {
             let message = format!("{policy} is for this listener and {why}, so nobody is let through");
             Some(Invalid { reason: NOT_EVALUATED.into(), message })
@@ -113,9 +110,9 @@ impl<'c> Guards<'c> {
     }
 
     /// What there is to say of each policy, given all whom it may be for.
-    pub(super) fn entries(&self, all: &[(&Proxies, OfApi<'_>)]) -> Vec<(ObjectRef, Entry)> {
+    pub(super) fn entries(&self, all: &[Whose<'_>]) -> Vec<(ObjectRef, Entry)> {
         let said = self.guards.iter().filter_map(|guard| {
-            let is_ours = all.iter().any(|(proxies, gateway)| self.is_for(guard, proxies, *gateway));
+            let is_ours = all.iter().any(|whose| self.is_for(guard, *whose));
             let mut entry =
                 Entry { generation: guard.meta?.generation, remarks: guard.remarks.clone(), ..Entry::default() };
             match &guard.effect {
@@ -156,26 +153,12 @@ impl<'c> Guards<'c> {
         named(self.guards.iter().filter_map(Guard::believes), |policy| &policy.key, keys)
     }
 
-    /// A policy of the root namespace is for the whole mesh, gateways included.
-    fn is_for(&self, guard: &Guard<'_>, proxies: &Proxies, gateway: OfApi<'_>) -> bool {
-        let namespace = &guard.reference.namespace;
-        let is_root = namespace == self.root;
-        let Some(scope) = &guard.scope else {
-            let of_gateway = gateway.is_some_and(|(it, _)| it.namespace == *namespace);
-            return is_root || of_gateway || *namespace == proxies.namespace;
-        };
-        if scope.targets().next().is_some() {
-            return scope.targets().any(|target| {
-                let Some((gateway, class)) = gateway.filter(|_| target.group == GATEWAY_GROUP) else { return false };
-                match target.kind.as_str() {
-                    "Gateway" => gateway.name == target.name && gateway.namespace == *namespace,
-                    "GatewayClass" => is_root && class == target.name,
-                    _ => false,
-                }
-            });
+    fn is_for(&self, guard: &Guard<'_>, whose: Whose<'_>) -> bool {
+        let home = Home::new(&guard.reference.namespace, self.root);
+        match &guard.scope {
+            Some(scope) => home.guards(scope, whose),
+            None => home.may_be_for(whose),
         }
-        let is_near = is_root || *namespace == proxies.namespace;
-        is_near && scope.selector.as_ref().is_none_or(|selector| proxies.have(&selector.match_labels))
     }
 }
 

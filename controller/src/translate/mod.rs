@@ -35,6 +35,10 @@ mod conflicts;
 
 mod proxies;
 
+mod scopes;
+
+mod sampling;
+
 mod servers;
 
 mod access;
@@ -44,6 +48,10 @@ mod tokens;
 mod providers;
 
 mod guards;
+
+mod telemetry;
+
+mod unevaluated;
 
 mod credentials;
 

@@ -58,7 +58,6 @@ impl<'c> Providers<'c> {
     ///
     /// # Errors
     /// Why nobody can be told.
-    #[expect(dead_code, reason = "no policy names one yet")]
     pub(super) fn collector(&mut self, name: &str) -> Read<ProviderKey> {
         let provider = self.find(name)?;
         match &provider.purpose {

@@ -12,8 +12,8 @@ use torana_crds::gateway::DefaultScope;
 use torana_crds::route::{GrpcRoute, HttpRoute, StreamRouteSpec, TcpRoute, TlsRoute, UdpRoute};
 use torana_crds::{Kind, Object, ObjectMeta, ObjectRef, ParentRef};
 use torana_ir::{
-    Action, Attachment, BackendKey, Filter, ListenerKey, Order, RouteId, RouteKind, Rule, RuleKey, StreamRule, Target,
-    Timeouts,
+    Action, Attachment, BackendKey, Filter, ListenerKey, Order, RouteId, RouteKind, Rule, RuleKey, Share, StreamRule,
+    Target, Timeouts,
 };
 
 use crate::report::conditions::{Condition, route as conditions};
@@ -25,6 +25,7 @@ use crate::translate::entries::joined;
 use crate::translate::frame::Parents;
 use crate::translate::ledger::Ledger;
 use crate::translate::rules::{self, RuleDraft};
+use crate::translate::sampling;
 use crate::translate::streams::{StreamDraft, stream};
 
 /// All that follows from one route.
@@ -161,6 +162,8 @@ fn not_default(scope: Option<&DefaultScope>, ledger: &mut Ledger) {
 }
 
 fn output(meta: &ObjectMeta, kind: RouteKind, attached: Attached, drafts: Drafts, mut ledger: Ledger) -> RouteOutput {
+    let sampling = matches!(drafts, Drafts::Requests(_)).then(|| sampling::annotated(meta)).transpose();
+    ledger.remarks.extend(sampling.as_ref().err().cloned());
     let requests = drafts.requests();
     let some_valid = requests.is_empty() || requests.iter().any(|draft| draft.faults.is_empty());
     let faults: Vec<_> = requests.iter().flat_map(|draft| draft.faults.iter().cloned()).collect();
@@ -189,7 +192,7 @@ fn output(meta: &ObjectMeta, kind: RouteKind, attached: Attached, drafts: Drafts
     let place = Place::new(meta, kind, attached);
     match drafts {
         Drafts::Requests(drafts) => {
-            let rules = place.requests(drafts);
+            let rules = place.requests(drafts, sampling.ok().flatten().flatten());
             let backends = rules.iter().flat_map(backends_of).cloned().collect();
             RouteOutput { rules, backends, ..output }
         }
@@ -251,7 +254,7 @@ impl Place {
         Some(RuleKey { route: self.route.clone(), index: u16::try_from(index).ok()? })
     }
 
-    fn requests(&self, drafts: Vec<RuleDraft>) -> Vec<Rule> {
+    fn requests(&self, drafts: Vec<RuleDraft>, sampling: Option<Share>) -> Vec<Rule> {
         let drafts = drafts.into_iter().enumerate().filter(|(_, draft)| !draft.matches.is_empty());
         drafts
             .filter_map(|(index, draft)| {
@@ -268,7 +271,7 @@ impl Place {
                     retry: draft.retry.filter(|_| !is_invalid),
                     session: draft.session.filter(|_| !is_invalid),
                     order: Order::Specific,
-                    sampling: None,
+                    sampling,
                 })
             })
             .collect()

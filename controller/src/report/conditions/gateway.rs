@@ -27,6 +27,11 @@ pub fn accepted() -> Condition {
     yes("Accepted", "Accepted", "every listener is valid")
 }
 
+/// Every listener is valid, and something else is not done as it is written.
+pub fn accepted_but(message: &str) -> Condition {
+    yes("Accepted", "Accepted", format!("every listener is valid, but: {message}"))
+}
+
 /// Some listeners are not valid, the others are served.
 pub fn accepted_in_part(message: String) -> Condition {
     yes("Accepted", LISTENERS_NOT_VALID, message)

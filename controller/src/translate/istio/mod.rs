@@ -45,6 +45,7 @@ use crate::translate::istio::bindings::Binding;
 use crate::translate::istio::requests::Placed;
 use crate::translate::ledger::Ledger;
 use crate::translate::routes::{RouteOutput, backends_of, backends_of_streams};
+use crate::translate::sampling;
 use crate::translate::servers::{INVALID, verdict};
 
 pub(super) use destinations::service_at;
@@ -77,6 +78,7 @@ fn virtual_service(cluster: &Cluster, parents: &Parents, service: &VirtualServic
         if ledger.remarks.iter().any(|remark| remark.reason == INVALID && remark.severity == Severity::Error) {
             (output.rules, output.streams) = (Vec::new(), Vec::new());
         }
+        ledger.remarks.extend(sampling::annotated(&service.meta).err());
         number(&mut output);
         output.attached = attached(&bindings);
     }

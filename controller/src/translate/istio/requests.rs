@@ -22,6 +22,7 @@ use crate::translate::istio::destinations::{OF_COPIES, OF_REQUESTS, is_hashed, t
 use crate::translate::istio::values::{Edits, edits};
 use crate::translate::istio::{delegates, matches, policies, retries};
 use crate::translate::ledger::Ledger;
+use crate::translate::sampling;
 use crate::translate::servers::Incoming;
 
 /// The rules of places that are alike.
@@ -127,7 +128,7 @@ fn rule(service: &VirtualService, draft: Draft, (rank, server): (u8, u16), attac
         retry: draft.retry,
         session: None,
         order: Order::Written { rank, server },
-        sampling: None,
+        sampling: sampling::annotated(&service.meta).ok().flatten(),
     }
 }
 

@@ -107,6 +107,7 @@ fn check(cluster: &Cluster, before: &BTreeMap<FleetId, Arc<Snapshot>>, now: &Tra
         shared(&before.acme_hosts, &after.acme_hosts);
         shared(&before.policies, &after.policies);
         shared(&before.tokens, &after.tokens);
+        shared(&before.providers, &after.providers);
     }
     let served: BTreeSet<_> = now.whole.listeners.keys().map(|key| fleet_of(&key.gateway)).collect();
     let in_cluster = cluster.settings().is_cluster();

@@ -341,6 +341,20 @@ fn authorization(variant: usize) -> Value {
     object("security.istio.io/v1", "AuthorizationPolicy", &metadata(namespace, "policy", variant), &spec)
 }
 
+fn telemetry(namespace: &str, variant: usize) -> Value {
+    let spec = match variant {
+        0 => json!({"accessLogging": [{"disabled": true}]}),
+        1 => json!({"selector": {"matchLabels": {"istio": "ingressgateway"}},
+            "accessLogging": [{"filter": {"expression": "response.code >= 400"}}]}),
+        2 => json!({"metrics": [{"overrides": [{"match": {"metric": "REQUEST_SIZE"}, "disabled": true}]}],
+            "tracing": [{"providers": [{"name": "otel"}], "randomSamplingPercentage": 50}]}),
+        3 => json!({"tracing": [{"providers": [{"name": ""}]}]}),
+        _ => json!({"targetRefs": [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "g"}],
+            "tracing": [{"providers": [{"name": "otel"}]}]}),
+    };
+    object("telemetry.istio.io/v1", "Telemetry", &metadata(namespace, "telemetry", variant), &spec)
+}
+
 fn mesh(name: &str, variant: usize) -> Value {
     let text = match variant {
         0 => "{rootNamespace: a, defaultDestinationRuleExportTo: ['.'], defaultServiceExportTo: ['.'], trustDomain: x}",
@@ -350,7 +364,10 @@ fn mesh(name: &str, variant: usize) -> Value {
              perTryTimeout: 2s, retryOn: 5xx}, defaultTrafficPolicy: {outlierDetection: {consecutive5xxErrors: 3}}}"
         }
         3 => "connectTimeout: [",
-        _ => "{defaultVirtualServiceExportTo: ['.'], pathNormalization: {normalization: NONE}, unknown: 1}",
+        _ => {
+            "{defaultVirtualServiceExportTo: ['.'], pathNormalization: {normalization: NONE}, unknown: 1, extensionProviders:
+             [{name: otel, opentelemetry: {service: s.a.svc.cluster.local, port: 80}}], defaultProviders: {tracing: [otel]}}"
+        }
     };
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata("istio-system", name, variant),
         "data": {"mesh": text}})
@@ -378,7 +395,7 @@ fn issuer(variant: usize) -> Value {
     object("torana.dev/v1alpha1", kind, &metadata("a", "i", variant), &spec)
 }
 
-pub(super) const WORLD: usize = 47;
+pub(super) const WORLD: usize = 49;
 
 fn raw(object: usize, variant: usize) -> Value {
     match object {
@@ -428,6 +445,8 @@ fn raw(object: usize, variant: usize) -> Value {
         44 => peer_authentication("a", variant),
         45 => peer_authentication("istio-system", variant),
         46 => issuer(variant),
+        47 => telemetry("a", variant),
+        48 => telemetry("istio-system", variant),
         _ => namespace(variant),
     }
 }
