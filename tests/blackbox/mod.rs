@@ -83,6 +83,8 @@ mod storm;
 
 mod streams;
 
+mod telemetry;
+
 mod timeouts;
 
 mod upgrade;
