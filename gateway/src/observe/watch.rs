@@ -62,8 +62,8 @@ impl Watch {
     /// Whether what is over has a line.
     pub fn takes(&self, record: &AccessRecord) -> bool {
         let mut early = self.early.iter();
-        // All of them: each takes what is its own of what was kept.
-        let verdicts = self.expressions.iter().map(|expression| {
+        // In their order: each takes what is its own of what was kept.
+        self.expressions.iter().any(|expression| {
             let attributes = expression.attributes().iter();
             let facts: Vec<_> = attributes
                 .map(|attribute| match early.next() {
@@ -72,8 +72,7 @@ impl Watch {
                 })
                 .collect();
             expression.holds(&facts)
-        });
-        verdicts.fold(false, |any, verdict| any || verdict)
+        })
     }
 }
 
@@ -115,7 +114,7 @@ fn late<'r>(attribute: &Attribute, record: &'r AccessRecord, is_request: bool) -
         Attribute::ResponseSize => of_request(number(record.bytes_sent)),
         Attribute::Code => of_request(Fact::Number(record.status.into())),
         Attribute::GrpcStatus => record.grpc_status.map(|status| Fact::Number(status.into())),
-        Attribute::Flags => Some(Fact::Number(record.fault.map_or(0, |fault| bits(fault)))),
+        Attribute::Flags => Some(Fact::Number(record.fault.map_or(0, bits))),
         Attribute::ServerName => text(record.text(Text::Sni)),
         Attribute::TlsVersion => text(record.tls_version?),
         Attribute::SourceAddress => socket(source(record)),

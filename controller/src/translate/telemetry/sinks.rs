@@ -2,7 +2,6 @@
 //! What providers of the mesh are to a gateway that is told of by name: its own log, its own metrics, or nobody that it
 //! tells. Names are compared in any case, as in Istio. Never resolves a service.
 
-use serde_json::Value;
 use torana_crds::istio::MeshConfig;
 use torana_crds::istio::extension_provider::ExtensionProvider;
 use torana_crds::istio::telemetry::ProviderRef;
@@ -38,7 +37,7 @@ pub(super) fn sink<'m>(mesh: &'m MeshConfig, name: &str) -> Sink<'m> {
 
 fn kind(provider: &ExtensionProvider) -> Sink<'_> {
     if let Some(log) = &provider.envoy_file_access_log {
-        let is_said = |field: &str| log.get(field).is_some_and(|it| !it.is_null() && *it != Value::from(""));
+        let is_said = |field: &str| log.get(field).is_some_and(|it| !it.is_null() && it.as_str() != Some(""));
         let elsewhere = is_said("path") && log["path"] != "/dev/stdout";
         let unheeded = is_said("logFormat").then_some("its logFormat").or(elsewhere.then_some("its path"));
         return Sink::Log(unheeded);
