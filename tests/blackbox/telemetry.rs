@@ -32,7 +32,7 @@ fn logged(world: &World, prefix: &str) -> Vec<String> {
 fn has_lines(world: &World, attempt: usize, (asked, expected): (&[&str], &[&str])) -> bool {
     let prefix = format!("/{attempt}/");
     for path in asked {
-        world.status("a.example", &format!("{prefix}{path}"));
+        assert_ne!(world.status("a.example", &format!("{prefix}{path}")), 0);
     }
     let expected: Vec<_> = expected.iter().map(|path| format!("{prefix}{path}")).collect();
     // Lines are written by another thread, which rests for two milliseconds.

@@ -28,8 +28,6 @@ const EXPLAINED: [(&str, &str, &str); 7] = [
     ),
     ("bookinfo/policy/productpage_envoy_ratelimit.yaml", "EnvoyFilter NotServed", "there is no Envoy"),
     ("ratelimit/local-rate-limit-service.yaml", "EnvoyFilter NotServed", "there is no Envoy"),
-    ("open-telemetry/loki/telemetry.yaml", "Telemetry NotServed", "not done yet"),
-    ("open-telemetry/tracing/telemetry.yaml", "Telemetry NotServed", "not done yet"),
     ("tcp-echo/tcp-echo-20-v2.yaml", "VirtualService NoMatchingParent", "its Gateway is in another file"),
 ];
 

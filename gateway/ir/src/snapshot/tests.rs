@@ -196,20 +196,6 @@ fn metric_policy() -> impl Strategy<Value = MetricPolicy> {
     btree_map(select(IstioMetric::ALL.to_vec()), change, 0..3).prop_map(MetricPolicy)
 }
 
-fn tracing() -> impl Strategy<Value = Tracing> {
-    let default = || option::of(name());
-    let value = prop_oneof![
-        name().prop_map(TagValue::Literal),
-        (name(), default()).prop_map(|(name, default)| TagValue::Environment { name, default }),
-        (name(), default())
-            .prop_map(|(name, default)| TagValue::Header { name: HeaderName::new(&name).unwrap(), default }),
-    ];
-    let tag = (name(), value).prop_map(|(name, value)| Tag { name, value });
-    (provider_key(), share(), vec(tag, 0..2), any::<bool>()).prop_map(
-        |(collector, sampling, tags, disable_reporting)| Tracing { collector, sampling, tags, disable_reporting },
-    )
-}
-
 /// Making a key pair costs more than the rest of a case.
 static PAIRS: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
     let made =
