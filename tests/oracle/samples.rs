@@ -19,7 +19,7 @@ const TOGETHER: [[&str; 2]; 5] = [
 ];
 
 /// What is said of others, by kind of object and reason, and why it is right.
-const EXPLAINED: [(&str, &str, &str); 7] = [
+const EXPLAINED: [(&str, &str, &str); 5] = [
     ("addons/kiali.yaml", "", "a chart's output, of no kind of Istio's"),
     (
         "bookinfo/networking/certmanager-gateway.yaml",
