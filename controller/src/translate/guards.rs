@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Which listeners are guarded by which policies of Istio. A policy that cannot be read, or that Istio would refuse, lets
-//! nobody through; one that is not evaluated yet closes the listeners that it is for. What Istio would guard is never
-//! opened.
+//! nobody through. What Istio would guard is never opened.
 //!
 //! Never looks at a request.
 
