@@ -19,7 +19,7 @@ const TOGETHER: [[&str; 2]; 5] = [
 ];
 
 /// What is said of others, by kind of object and reason, and why it is right.
-const EXPLAINED: [(&str, &str, &str); 5] = [
+const EXPLAINED: [(&str, &str, &str); 6] = [
     ("addons/kiali.yaml", "", "a chart's output, of no kind of Istio's"),
     (
         "bookinfo/networking/certmanager-gateway.yaml",
@@ -27,7 +27,12 @@ const EXPLAINED: [(&str, &str, &str); 5] = [
         "an app that is installed apart",
     ),
     ("bookinfo/policy/productpage_envoy_ratelimit.yaml", "EnvoyFilter NotServed", "there is no Envoy"),
-    ("ratelimit/local-rate-limit-service.yaml", "EnvoyFilter NotServed", "there is no Envoy"),
+    (
+        "open-telemetry/loki/telemetry.yaml",
+        "Telemetry InvalidProvider",
+        "its provider is what the mesh was installed with",
+    ),
+    ("open-telemetry/tracing/telemetry.yaml", "Telemetry InvalidProvider", "the same"),
     ("tcp-echo/tcp-echo-20-v2.yaml", "VirtualService NoMatchingParent", "its Gateway is in another file"),
 ];
 
