@@ -116,8 +116,8 @@ impl Fields {
     /// All values of `name` as one, joined with a comma (RFC 9110 §5.3); `None` if absent, lossy outside UTF-8.
     pub fn joined(&self, name: &str) -> Option<Cow<'_, str>> {
         let mut values = self.values(name);
-        let first = String::from_utf8_lossy(values.next()?);
-        Some(values.fold(first, |joined, next| Cow::Owned(format!("{joined},{}", String::from_utf8_lossy(next)))))
+        let first = text(values.next()?);
+        Some(values.fold(first, |joined, next| Cow::Owned(format!("{joined},{}", text(next)))))
     }
 
     /// The first value with this meaning.
@@ -172,6 +172,11 @@ impl fmt::Debug for Fields {
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
         f.debug_list().entries(self.iter().map(|(_, name, value)| (text(name), text(value)))).finish()
     }
+}
+
+/// A value as text. Nearly all are UTF-8, which is seen many bytes at a time; what replaces the rest looks at each.
+fn text(value: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(value).map_or_else(|_| String::from_utf8_lossy(value), Cow::Borrowed)
 }
 
 #[cfg(test)]
