@@ -33,8 +33,9 @@ pub(super) fn judge(policies: &[Policy], asked: &Asked) -> Said {
         };
         let written = asked.target.split('?').next().unwrap_or_default();
         let readings = if asked.http { readings(written) } else { Vec::new() };
-        let denied =
-            of("DENY").any(|it| takes(it, asked, written) || readings.iter().any(|(path, _)| takes(it, asked, path)));
+        let denied = of("DENY")
+            .chain(of("CUSTOM"))
+            .any(|it| takes(it, asked, written) || readings.iter().any(|(path, _)| takes(it, asked, path)));
         let allowed = |path: &str| of("ALLOW").any(|it| takes(it, asked, path));
         let climbing = || readings.iter().filter(|(_, climbs)| *climbs);
         let is_allowed = || allowed(written) && climbing().all(|(path, _)| allowed(path));
@@ -105,7 +106,8 @@ fn read(path: &[u8], resolves: bool) -> (String, bool) {
 
 /// "A match occurs when at least one rule matches the request."
 fn takes(policy: &Policy, asked: &Asked, path: &str) -> bool {
-    let deny = policy.spec["action"] == "DENY";
+    // Nobody here has a provider that could be asked: what would be asked about is denied.
+    let deny = policy.spec["action"] == "DENY" || policy.spec["action"] == "CUSTOM";
     list(&policy.spec["rules"]).iter().any(|rule| {
         let all = |value: &Value, of: &dyn Fn(&str, &Value) -> Option<bool>| {
             // A field that a connection does not have: an ALLOW does not match, a DENY does not look at it.
