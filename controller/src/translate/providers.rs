@@ -77,15 +77,10 @@ impl<'c> Providers<'c> {
 
     fn find(&mut self, name: &str) -> Read<&Provider> {
         let key = ProviderKey(name.to_owned());
-        if !self.known.contains_key(&key) {
-            let read = self.read(name).map(|purpose| Provider { key: key.clone(), purpose });
-            self.known.insert(key.clone(), read);
-        }
-        match self.known.get(&key) {
-            Some(Ok(provider)) => Ok(provider),
-            Some(Err(why)) => Err(why.clone()),
-            None => Err(String::new()),
-        }
+        let known = self.known.remove(&key);
+        let read = || self.read(name).map(|purpose| Provider { key: key.clone(), purpose });
+        let known = known.unwrap_or_else(read);
+        self.known.entry(key).or_insert(known).as_ref().map_err(Clone::clone)
     }
 
     fn read(&mut self, name: &str) -> Read<Purpose> {
@@ -180,23 +175,15 @@ impl<'c> Providers<'c> {
                 if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
                     return Err(format!("has an http.path that is none: {path:?}"));
                 }
-                (CollectorProtocol::Http { path: path.to_owned() }, http.timeout, &http.headers)
+                (CollectorProtocol::Http { path: path.to_owned() }, http.timeout, http.headers.as_slice())
             }
             (None, grpc) => {
-                let grpc = grpc.clone().unwrap_or_default();
-                let headers = otlp_fields(&grpc.initial_metadata)?;
-                return self.collector_at(collector, (CollectorProtocol::Grpc, headers, grpc.timeout));
+                let said = grpc.as_ref().map(|grpc| (grpc.timeout, grpc.initial_metadata.as_slice()));
+                let (timeout, fields) = said.unwrap_or_default();
+                (CollectorProtocol::Grpc, timeout, fields)
             }
         };
         let headers = otlp_fields(fields)?;
-        self.collector_at(collector, (protocol, headers, timeout))
-    }
-
-    fn collector_at(
-        &mut self,
-        collector: &OpenTelemetry,
-        (protocol, headers, timeout): (CollectorProtocol, Vec<(HeaderName, HeaderValue)>, Option<Duration>),
-    ) -> Read<Collector> {
         let target = Target::Backend(self.place(&collector.service, collector.port)?);
         let host = collector.service.rsplit('/').next().unwrap_or_default();
         let authority = format!("{host}:{}", collector.port);

@@ -5,11 +5,13 @@
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 
 use tokio::time::Instant;
 use torana_ir::{Limits, OnError};
 
+use crate::balance::BackendState;
 use crate::fault::Fault;
 use crate::filter::{Circumstances, Edit, Question, Reply, Ruling};
 use crate::guard::Authorizer;
@@ -56,9 +58,7 @@ pub(crate) async fn ask(
     (head, auth): (&Head, &Authorizer),
     kept: &mut Option<Replay>,
 ) -> Result<Permission, Fault> {
-    if auth.backend.is_none() {
-        return Err(Fault::InvalidConfig);
-    }
+    let Some(backend) = &auth.backend else { return Err(Fault::InvalidConfig) };
     if auth.body() > 0 && head.body != BodyLength::None && kept.is_none() {
         *kept = Some(collect(down, head, auth, &asker.listener.limits).await?);
     }
@@ -67,12 +67,12 @@ pub(crate) async fn ask(
         trace::repeat(&head.fields, &mut question.head.fields);
     }
     // A client that leaves waits for nothing any more.
-    let ruling = staying(down, pin!(async { Ok(answer(asker, auth, question).await) })).await?;
+    let ruling = staying(down, pin!(async { Ok(answer(asker, (auth, backend), question).await) })).await?;
     match (ruling, auth.on_error()) {
         (Ruling::Allowed(edit), _) => Ok(Permission::Granted(edit)),
         (Ruling::Denied(answer), _) => Ok(Permission::Refused(answer)),
         (Ruling::Unclear(why), on_error) => {
-            tracing::debug!(backend = ?auth.backend.as_ref().map(|it| it.key().to_string()), why, "no clear answer");
+            tracing::debug!(backend = %backend.key(), why, "no clear answer");
             match on_error {
                 OnError::Allow => Ok(Permission::Granted(Edit::default())),
                 OnError::Refuse(status) => Err(Fault::AuthFailed(status)),
@@ -104,8 +104,11 @@ fn circumstances<'a>(
 }
 
 /// What the server says. Whatever goes wrong is no clear answer.
-async fn answer(asker: Asker<'_>, auth: &Authorizer, mut question: Question) -> Ruling {
-    let Some(backend) = &auth.backend else { return Ruling::Unclear("nobody can be asked") };
+async fn answer(
+    asker: Asker<'_>,
+    (auth, backend): (&Authorizer, &Arc<BackendState>),
+    mut question: Question,
+) -> Ruling {
     let Asker { conn, listener, .. } = asker;
     let began = Instant::now();
     let deadline = began + auth.timeout();

@@ -21,7 +21,9 @@ impl Work<'_> {
             )
         });
         let mut used: BTreeMap<_, _> = used.collect();
-        let before: Vec<_> = self.memo.routes.keys().filter(|it| is_provider_use(it)).cloned().collect();
+        let none = provider_use(&ProviderKey(String::new()));
+        let before = self.memo.routes.range(none..).map(|(route, _)| route).take_while(|it| is_provider_use(it));
+        let before: Vec<_> = before.cloned().collect();
         for reference in before {
             if let Some(old) = self.memo.routes.remove(&reference) {
                 self.forget(&reference, &old, services);
