@@ -145,6 +145,16 @@ fn every_command_in_a_document_exists() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
+#[test]
+fn every_verb_that_help_names_is_obeyed() {
+    let verbs = listed(&text(&shell("./dev help")), "./dev ");
+    let script = fs::read_to_string(root().join("dev")).unwrap();
+    let (_, main) = script.split_once("\nmain() {").unwrap();
+    let words: BTreeSet<_> = main.split([' ', '|', ')', '\n']).collect();
+    let missing: Vec<_> = verbs.iter().filter(|verb| !words.contains(verb.as_str())).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
 /// Paths into the checkout that a text names between backticks.
 fn paths(text: &str) -> Vec<&str> {
     let top = ["crds/", "gateway/", "controller/", "tests/", "deploy/"];
